@@ -1,0 +1,55 @@
+# `make` alone lists the targets.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+PORT    ?= 8080
+PROFILE ?=
+ARGS    ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check format export lock clean
+
+help:  ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# One virtual environment; each stamp adds what its lock holds. A changed lock installs again.
+# Paddle (720 MB) comes only where it is used: export, and the detectors of the cpu_regular profile.
+SERVE_STAMP := $(if $(filter cpu_regular,$(PROFILE)),$(VENV)/.export,$(VENV)/.serve)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v in ((3, 11), (3, 12)) else f"triton-sod needs Python 3.11 or 3.12; $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.11 ...")'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no virtual environment: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.%: requirements/%.lock pyproject.toml clients/python/pyproject.toml | $(VENV)/bin/python
+	@echo "installing requirements/$*.lock into $(VENV) (once; a few minutes on a slow line)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/$*.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e clients/python
+	@touch $@
+
+serve: $(SERVE_STAMP)  ## start Triton and the gateway; PORT=8080 PROFILE=cpu_regular|cpu_high_performance|gpu_regular|gpu_high_performance
+	@exec $(BIN)/python -m server --port $(PORT) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
+
+test: $(VENV)/.dev  ## static checks and every test, the end-to-end ones against a started Triton
+	$(MAKE) check
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev  ## lint, format, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## mend what the linter can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
+lock:  ## compile requirements/*.lock anew (needs uv)
+	uv pip compile -q pyproject.toml clients/python/pyproject.toml --extra serve $(LOCK_OPTIONS) -o requirements/serve.lock
+	uv pip compile -q pyproject.toml clients/python/pyproject.toml --extra serve --extra export $(LOCK_OPTIONS) -o requirements/export.lock
+	uv pip compile -q pyproject.toml clients/python/pyproject.toml --extra serve --extra export --extra bench --extra dev $(LOCK_OPTIONS) -o requirements/dev.lock
+
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info clients/python/*.egg-info
