@@ -1,0 +1,18 @@
+"""Names of the tensors between gateway, ensemble and its stages (docs/ensemble.md)."""
+
+# The ensemble's inputs.
+IMAGE = "image"  # BYTES [1]: one encoded picture
+SCORE_THRESHOLD = "score_threshold"  # FP32 [classes]: an object is kept if its score is greater
+
+# The ensemble's outputs; M is the widest of the request's batch, the rest of a row is zero.
+BOXES = "boxes"  # FP32 [M, 4]: xyxy in pixels of the source picture
+SCORES = "scores"  # FP32 [M]
+CLASS_IDS = "class_ids"  # INT32 [M]
+NUM_DETECTIONS = "num_detections"  # INT32 [1]
+ERROR = "error"  # BYTES [1]: empty, or why this picture of the batch could not be read
+
+# Between the stages. The detector's own outputs are called BOXES and SCORES too.
+PIXELS = "pixels"  # UINT8 [H, W, 3]: RGB at the detector's size
+SCALE_FACTOR = "scale_factor"  # FP32 [2]: (scale_y, scale_x), the detector's size over the source's
+RAW_BOXES = "raw_boxes"  # FP32 [A, 4]: xyxy in the detector's pixels
+RAW_SCORES = "raw_scores"  # FP32 [classes, A]

@@ -1,0 +1,177 @@
+"""Decoding: every kind of picture a user sends, and everything that is not one."""
+
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from sod.errors import ImageTooLargeError, InvalidImageError
+from sod.image import ImageHeader, check_image, decode_image, read_header, scale_factor, to_pixels
+
+# A gradient with red on the left and green growing downwards: shows swapped channels, flips and turns.
+HEIGHT, WIDTH = 48, 80
+RGB = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+RGB[:, : WIDTH // 2, 0] = 220
+RGB[..., 1] = np.linspace(0, 200, HEIGHT, dtype=np.uint8)[:, None]
+BGR = RGB[..., ::-1]
+
+
+def encode(image: Image.Image, file_format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+PICTURE = Image.fromarray(RGB)
+ALPHA = PICTURE.copy()
+ALPHA.putalpha(128)
+EXACT = {
+    "PNG": encode(PICTURE, "PNG"),
+    "PNG with alpha": encode(ALPHA, "PNG"),
+    "BMP": encode(PICTURE, "BMP"),
+    "lossless WebP": encode(PICTURE, "WEBP", lossless=True),
+    "TIFF": encode(PICTURE, "TIFF"),
+    "interlaced 16-bit PNG": cv2.imencode(".png", BGR.astype(np.uint16) * 257)[1].tobytes(),
+}
+NEAR = {
+    "baseline JPEG": encode(PICTURE, "JPEG", quality=95),
+    "progressive JPEG": encode(PICTURE, "JPEG", quality=95, progressive=True),
+    "CMYK JPEG": encode(PICTURE.convert("CMYK"), "JPEG", quality=95),
+    "WebP": encode(PICTURE, "WEBP", quality=95),
+    "palette PNG": encode(PICTURE.convert("P", palette=Image.Palette.ADAPTIVE), "PNG"),
+}
+
+
+@pytest.mark.parametrize("kind", EXACT)
+def test_lossless_pictures_decode_exactly(kind):
+    np.testing.assert_array_equal(decode_image(EXACT[kind]), BGR)
+
+
+@pytest.mark.parametrize("kind", NEAR)
+def test_lossy_pictures_decode_closely(kind):
+    decoded = decode_image(NEAR[kind])
+    assert decoded.dtype == np.uint8
+    assert np.abs(decoded.astype(int) - BGR).mean() < 6
+
+
+@pytest.mark.parametrize(("mode", "file_format"), [("L", "JPEG"), ("L", "PNG"), ("LA", "PNG"), ("1", "PNG")])
+def test_grey_pictures_have_three_equal_channels(mode, file_format):
+    decoded = decode_image(encode(PICTURE.convert(mode), file_format))
+    assert decoded.shape == (HEIGHT, WIDTH, 3)
+    assert (decoded[..., 0] == decoded[..., 1]).all()
+    assert (decoded[..., 0] == decoded[..., 2]).all()
+    assert decoded.std() > 10
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation):
+    # Stored such that a viewer that honours the tag shows the picture upright.
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+    stored = PICTURE.transpose(Image.Transpose(undo[orientation])) if orientation > 1 else PICTURE
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    decoded = decode_image(encode(stored, "JPEG", quality=95, exif=exif))
+    assert decoded.shape == BGR.shape
+    assert np.abs(decoded.astype(int) - BGR).mean() < 6
+
+
+def test_a_truncated_jpeg_decodes_to_what_is_there():
+    whole = encode(PICTURE.resize((800, 480)), "JPEG", quality=95)
+    decoded = decode_image(whole[: len(whole) // 2])
+    assert decoded.shape == (480, 800, 3)
+    assert np.abs(decoded[:150, :390].astype(int) - (0, 30, 220)).mean() < 40
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "empty"),
+        (b"x", "not a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
+        (b"GIF89a" + bytes(50), "not a picture"),
+        (b"%PDF-1.7 ...", "not a picture"),
+        (encode(PICTURE, "PNG")[:50] + bytes(60), "PNG picture of 80 x 48 pixels cannot be decoded"),
+        (encode(PICTURE, "PNG")[:40], "not a picture"),
+        (encode(PICTURE, "JPEG")[:8], "header is damaged"),
+        (encode(PICTURE, "WEBP")[:60], "header is damaged"),
+    ],
+)
+def test_what_is_no_picture_is_refused_with_a_sentence(data, says):
+    with pytest.raises(InvalidImageError, match=says):
+        decode_image(data)
+
+
+def png_bomb(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that announces any size."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("width", "height"), [(8193, 8192), (30_000, 30_000), (2**31 - 1, 2**31 - 1)])
+def test_a_bomb_is_refused_by_its_header(width, height, monkeypatch):
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(ImageTooLargeError, match="limit is|too large"):
+        decode_image(png_bomb(width, height))
+
+
+def test_the_pixel_limit_is_inclusive():
+    assert check_image(EXACT["PNG"], WIDTH * HEIGHT) == ImageHeader("PNG", WIDTH, HEIGHT)
+    with pytest.raises(ImageTooLargeError, match="80 x 48 = 3,840 pixels; the limit is 3,839"):
+        check_image(EXACT["PNG"], WIDTH * HEIGHT - 1)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    kind=st.sampled_from([*EXACT.values(), *NEAR.values()]),
+    edits=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=8),
+    cut=st.integers(0, 2000),
+)
+def test_damage_is_an_error_of_ours_or_a_picture(kind, edits, cut):
+    data = bytearray(kind[: max(1, len(kind) - cut)])
+    for position, value in edits:
+        data[position % len(data)] = value
+    try:
+        decoded = decode_image(bytes(data), max_pixels=10**6)
+    except InvalidImageError as error:
+        assert len(str(error)) > 20
+    else:
+        assert decoded.ndim == 3
+        assert decoded.shape[2] == 3
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_an_error_of_ours_or_a_header(data):
+    try:
+        read_header(data)
+    except InvalidImageError as error:
+        assert len(str(error)) > 20
+
+
+def test_to_pixels_is_rgb_at_the_wanted_size():
+    pixels = to_pixels(np.ascontiguousarray(BGR), (640, 320))
+    assert pixels.shape == (640, 320, 3)
+    assert pixels[10, 10, 0] > 200
+    assert pixels[10, 10, 2] == 0
+
+
+def test_to_pixels_is_opencvs_plain_cubic_resize():
+    image = np.random.default_rng(0).integers(0, 256, (97, 53, 3), np.uint8)
+    expected = cv2.cvtColor(cv2.resize(image, (64, 64), interpolation=cv2.INTER_CUBIC), cv2.COLOR_BGR2RGB)
+    np.testing.assert_array_equal(to_pixels(image, (64, 64)), expected)
+
+
+def test_scale_factor_is_y_then_x():
+    factor = scale_factor(np.zeros((320, 1280, 3), np.uint8), (640, 640))
+    assert factor.dtype == np.float32
+    assert factor.tolist() == [2.0, 0.5]
