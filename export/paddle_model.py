@@ -1,0 +1,236 @@
+"""The Paddle inference model: find its files, cut it before its NMS, run it with Paddle Inference.
+
+PaddleX exports SOD models with the NMS as their last operator. Converted whole, ONNX's batch is frozen to one; so the
+operands of that operator are made the outputs of a program of their own first: the "cut" model.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.errors import ExportError
+from export.inference_config import InferenceConfig, read_inference_config
+from export.quiet import import_paddle
+from sod.detections import Detections
+from sod.image import scale_factor, to_pixels
+
+NMS_OPERATOR = "pd_op.multiclass_nms3"
+FEEDS = ("image", "scale_factor")
+
+
+@dataclass(frozen=True, slots=True)
+class PaddleModel:
+    """A Paddle inference model on disk.
+
+    Attributes:
+        program: `inference.json` (Paddle 3, "PIR") or `inference.pdmodel` (before).
+        params: `inference.pdiparams`, the weights.
+        config: what `inference.yml` says.
+    """
+
+    program: Path
+    params: Path
+    config: InferenceConfig
+
+
+@dataclass(frozen=True, slots=True)
+class CutModel:
+    """A model cut before its NMS, in Paddle 3's form.
+
+    Feeds `image` float32 [N, 3, H, W] (RGB, 0..255; a NormalizeImage is inside) and `scale_factor` float32 [N, 2]
+    (y, x); fetches, in this order, boxes float32 [N, A, 4] (xyxy in pixels of the input over scale_factor) and scores
+    float32 [N, C, A].
+
+    Attributes:
+        source: the model it was cut from.
+        program: `inference.json`.
+        params: `inference.pdiparams`.
+        anchors: A.
+        classes: C.
+    """
+
+    source: PaddleModel
+    program: Path
+    params: Path
+    anchors: int
+    classes: int
+
+
+def find_model(model_dir: Path, name: str | None = None) -> PaddleModel:
+    """Find a model's files and read its configuration; Paddle is not loaded yet.
+
+    Where both forms of the program lie there, Paddle 3's is taken, as Paddle itself does.
+
+    Args:
+        model_dir: the Paddle inference model.
+        name: takes the place of the model's own name.
+
+    Raises:
+        ExportError: the directory or one of the files is missing, or `inference.yml` asks for what we do not do.
+    """
+    if not model_dir.is_dir():
+        raise ExportError(f"{model_dir} is not a directory")
+    programs = [model_dir / "inference.json", model_dir / "inference.pdmodel"]
+    program = next((path for path in programs if path.is_file()), None)
+    if program is None:
+        raise ExportError(f"{model_dir} has neither inference.json nor inference.pdmodel: not a Paddle inference model")
+    params, config = model_dir / "inference.pdiparams", model_dir / "inference.yml"
+    for path in (params, config):
+        if not path.is_file():
+            raise ExportError(f"{model_dir} has no {path.name}")
+    return PaddleModel(program, params, read_inference_config(config, name))
+
+
+def cut_model(model: PaddleModel, work_dir: Path) -> CutModel:
+    """Write `inference.json` and `inference.pdiparams` of the model without its NMS into `work_dir`.
+
+    Raises:
+        ExportError: Paddle cannot load the model, it is not a detector with one `multiclass_nms3`, or its shapes are
+            not those that its configuration says.
+    """
+    config = model.config
+    paddle = import_paddle()
+    with _static_mode(paddle), paddle.static.scope_guard(paddle.static.Scope()):
+        executor = paddle.static.Executor(paddle.CPUPlace())
+        try:
+            program = _load_program(paddle, model.program, executor)
+        # Paddle raises whatever its C++ throws, ValueError to SystemError.
+        except Exception as error:
+            raise ExportError(
+                f"Paddle {paddle.__version__} cannot load {model.program}: {_first_line(error)}"
+            ) from error
+        operators = list(program.global_block().ops)
+        feeds = {op.attrs()["name"]: op.result(0) for op in operators if op.name() in ("pd_op.data", "pd_op.feed")}
+        if set(feeds) != set(FEEDS):
+            raise ExportError(f"{model.program} is fed {sorted(feeds)}; a SOD model is fed {list(FEEDS)}")
+        ends = [op for op in operators if op.name() == NMS_OPERATOR]
+        if len(ends) != 1:
+            raise ExportError(f"{model.program} has {len(ends)} operators multiclass_nms3; a SOD model has one")
+        boxes, scores = ends[0].operands_source()[:2]
+        _check_shapes(config, feeds["image"].shape, boxes.shape, scores.shape)
+        if config.normalise is not None:
+            _insert_normalise(paddle, program, feeds["image"], *config.normalise.factor_and_offset())
+        paddle.static.save_inference_model(
+            str(work_dir / "inference"), [feeds[name] for name in FEEDS], [boxes, scores], executor, program=program
+        )
+        anchors, classes = int(boxes.shape[1]), int(scores.shape[1])
+    return CutModel(model, work_dir / "inference.json", work_dir / "inference.pdiparams", anchors, classes)
+
+
+class PaddleRunner:
+    """Runs a program of either form with Paddle Inference on the CPU, FP32, oneDNN off: the reference.
+
+    oneDNN is some four times faster, and a source of differences of its own (SOD-S: 0.0017 px, 0.00003 of score).
+
+    Raises:
+        ExportError: Paddle Inference cannot load the program.
+    """
+
+    def __init__(self, program: Path, params: Path) -> None:
+        inference = import_paddle().inference
+        config = inference.Config(str(program), str(params))
+        config.disable_gpu()
+        config.disable_mkldnn()
+        config.disable_glog_info()
+        try:
+            self._predictor = inference.create_predictor(config)
+        except Exception as error:
+            raise ExportError(f"Paddle Inference cannot load {program}: {_first_line(error)}") from error
+
+    def __call__(self, image: NDArray[np.float32], scale: NDArray[np.float32]) -> list[NDArray[Any]]:
+        """Feed `image` [N, 3, H, W] and `scale_factor` [N, 2]; return the fetches in the program's order."""
+        for name, value in zip(FEEDS, (image, scale), strict=True):
+            self._predictor.get_input_handle(name).copy_from_cpu(np.ascontiguousarray(value, np.float32))
+        self._predictor.run()
+        names = self._predictor.get_output_names()
+        return [self._predictor.get_output_handle(name).copy_to_cpu() for name in names]
+
+
+def to_image(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """uint8 RGB [N, H, W, 3] → Paddle's `image`, float32 [N, 3, H, W] of 0..255."""
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), np.float32)
+
+
+class ReferenceDetector:
+    """The whole, uncut model as PaddleX runs it, with its own NMS: what served detections are held against.
+
+    Raises:
+        ExportError: not a model that Paddle Inference loads.
+    """
+
+    def __init__(self, model: PaddleModel) -> None:
+        self.config = model.config
+        self._run = PaddleRunner(model.program, model.params)
+
+    def __call__(self, picture: NDArray[np.uint8]) -> Detections:
+        """Detect on a picture, uint8 BGR [h, w, 3]: up to 500 objects over 0.01, boxes in its pixels."""
+        size = self.config.height, self.config.width
+        return self.detect_pixels(to_pixels(picture, size), scale_factor(picture, size))
+
+    def detect_pixels(self, pixels: NDArray[np.uint8], scale: NDArray[np.float32]) -> Detections:
+        """Detect on uint8 RGB [H, W, 3] of the input's size; `scale` float32 [2], (y, x)."""
+        image = to_image(pixels[None])
+        if self.config.normalise is not None:
+            image = self.config.normalise.apply(image)
+        rows = self._run(image, scale[None])[0].reshape(-1, 6)
+        # A picture without any object comes as one row of -1.
+        rows = rows[rows[:, 0] >= 0]
+        return Detections(rows[:, 2:6].copy(), rows[:, 1].copy(), rows[:, 0].astype(np.int32))
+
+
+@contextmanager
+def _static_mode(paddle: Any) -> Iterator[None]:
+    was_dynamic = paddle.in_dynamic_mode()
+    paddle.enable_static()
+    try:
+        yield
+    finally:
+        if was_dynamic:
+            paddle.disable_static()
+
+
+def _load_program(paddle: Any, path: Path, executor: Any) -> Any:
+    """The PIR program, its parameters in the current scope."""
+    prefix = str(path.with_suffix(""))
+    if path.suffix == ".json":
+        return paddle.static.load_inference_model(prefix, executor)[0]
+    with paddle.pir_utils.OldIrGuard():
+        program = paddle.static.load_inference_model(prefix, executor)[0]
+    return paddle.pir.translate_to_pir(program.desc)
+
+
+def _check_shapes(config: InferenceConfig, image: list[int], boxes: list[int], scores: list[int]) -> None:
+    """Raise ExportError unless [-1, 3, H, W], [-1, A, 4], [-1, C, A]."""
+    if list(image[1:]) != [3, config.height, config.width]:
+        raise ExportError(f"the program takes {image}, inference.yml says [-1, 3, {config.height}, {config.width}]")
+    if len(boxes) != 3 or len(scores) != 3 or boxes[2] != 4 or boxes[1] != scores[2] or boxes[1] < 1:
+        raise ExportError(
+            f"before its NMS the program has boxes {boxes} and scores {scores}, not [-1, A, 4], [-1, C, A]"
+        )
+    if scores[1] != len(config.labels):
+        raise ExportError(f"the program tells {scores[1]} classes apart, label_list names {len(config.labels)}")
+
+
+def _insert_normalise(
+    paddle: Any, program: Any, image: Any, factor: NDArray[np.float32], offset: NDArray[np.float32]
+) -> None:
+    """Put image * factor + offset between the feed and all that use it."""
+    with paddle.static.program_guard(program):
+        paddle.pir.set_insertion_point_after(image.get_defining_op())
+        scaled = image * paddle.assign(factor)
+        image.replace_all_uses_with(scaled + paddle.assign(offset))
+        # The first of our own operators was turned as well, onto its own result.
+        scaled.get_defining_op().operand(0).set_source(image)
+        paddle.base.libpaddle.pir.reset_insertion_point_to_end()
+
+
+def _first_line(error: Exception) -> str:
+    """What Paddle says, without the C++ stack that it says it in."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if "Error:" in line or line.startswith("(")] or [line for line in lines if line]
+    return said[0] if said else type(error).__name__

@@ -1,0 +1,51 @@
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+
+from export.inference_config import InferenceConfig
+from export.pictures import synthetic_picture
+from tests.export.tiny_model import make_tiny_paddle_model
+
+SHARED = Path(__file__).parents[2].parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """At the official size: 640, 8400 anchors."""
+    return make_tiny_paddle_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """At 96 pixels, three classes, for tests that look at something else than detection."""
+    return make_tiny_paddle_model(tmp_path_factory.mktemp("small"), size=96, classes=3)
+
+
+@pytest.fixture
+def picture_file(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    cv2.imwrite(str(path), synthetic_picture(300, 400, seed=7))
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    if not SHARED.is_dir():
+        pytest.skip("the shared test data lies outside the repository, in ../shared, and is not here")
+    return SHARED
+
+
+@pytest.fixture
+def config() -> InferenceConfig:
+    return InferenceConfig("m", ("a", "b"), 32, 64, "cubic")
+
+
+@pytest.fixture(autouse=True)
+def _logging_left_alone() -> Iterator[None]:
+    """No part of the export may leave handlers on the root logger: every line would be said twice."""
+    before = logging.root.handlers[:]
+    yield
+    assert logging.root.handlers == before
