@@ -1,0 +1,1 @@
+"""The models that run inside Triton's Python backend, and what they share."""

@@ -1,0 +1,84 @@
+"""Triton model: the detector's raw output → detections in source pixels. One for all models."""
+
+import os
+
+import numpy as np
+
+from sod.detections import Detections
+from sod.errors import SodError
+from sod.interface import (
+    BOXES,
+    CLASS_IDS,
+    ERROR,
+    NUM_DETECTIONS,
+    RAW_BOXES,
+    RAW_SCORES,
+    SCALE_FACTOR,
+    SCORE_THRESHOLD,
+    SCORES,
+)
+from sod.nms import NmsConfig, multiclass_nms
+from sod.triton.requests import Arrays, ModelConfig, Request, RequestPool
+
+
+class TritonPythonModel:
+    """Threshold, NMS and padding; shapes in docs/ensemble.md.
+
+    Parameters in config.pbtxt: the fields of `sod.nms.NmsConfig`.
+    """
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read the configuration."""
+        config = ModelConfig(args)
+        default = NmsConfig()
+        self._nms = NmsConfig(
+            score_threshold=float(config.parameter("score_threshold", str(default.score_threshold))),
+            nms_top_k=int(config.parameter("nms_top_k", str(default.nms_top_k))),
+            keep_top_k=int(config.parameter("keep_top_k", str(default.keep_top_k))),
+            iou_threshold=float(config.parameter("iou_threshold", str(default.iou_threshold))),
+        )
+        names = [RAW_BOXES, RAW_SCORES, SCALE_FACTOR, SCORE_THRESHOLD, ERROR]
+        self._pool = RequestPool(self._answer, names, int(config.parameter("threads", str(os.cpu_count()))))
+
+    def execute(self, requests: list[Request]) -> None:
+        """Take the requests on."""
+        self._pool.submit(requests)
+
+    def finalize(self) -> None:
+        """Finish what was taken on."""
+        self._pool.close()
+
+    def _answer(self, inputs: Arrays) -> Arrays:
+        thresholds, scores = inputs[SCORE_THRESHOLD], inputs[RAW_SCORES]
+        if thresholds.shape[1] != scores.shape[1]:
+            raise SodError(
+                f"{SCORE_THRESHOLD} has {thresholds.shape[1]} values; this model has {scores.shape[1]} classes, "
+                "and wants one value for each"
+            )
+        if np.isnan(thresholds).any():
+            raise SodError(f"{SCORE_THRESHOLD} holds NaN; it wants numbers from 0 to 1")
+        found = [
+            Detections.empty()
+            if error
+            else multiclass_nms(boxes, class_scores, threshold, factor, self._nms)
+            for boxes, class_scores, threshold, factor, error in zip(
+                inputs[RAW_BOXES], scores, thresholds, inputs[SCALE_FACTOR], inputs[ERROR].ravel(), strict=True
+            )
+        ]
+        return {**pad(found), ERROR: inputs[ERROR]}
+
+
+def pad(found: list[Detections]) -> Arrays:
+    """Stack the detections of a batch, padded with zeros to the widest.
+
+    Returns:
+        `boxes` float32 [N, M, 4], `scores` float32 [N, M], `class_ids` int32 [N, M], `num_detections` int32 [N, 1].
+    """
+    n, m = len(found), max(map(len, found))
+    boxes = np.zeros((n, m, 4), np.float32)
+    scores = np.zeros((n, m), np.float32)
+    class_ids = np.zeros((n, m), np.int32)
+    for i, one in enumerate(found):
+        boxes[i, : len(one)], scores[i, : len(one)], class_ids[i, : len(one)] = one.boxes, one.scores, one.class_ids
+    counts = np.array([[len(one)] for one in found], np.int32)
+    return {BOXES: boxes, SCORES: scores, CLASS_IDS: class_ids, NUM_DETECTIONS: counts}

@@ -1,0 +1,60 @@
+"""Triton model: encoded pictures → the detector's pixels."""
+
+import os
+
+import cv2
+import numpy as np
+
+from sod.errors import InvalidImageError
+from sod.image import DEFAULT_MAX_PIXELS, decode_image, scale_factor, to_pixels
+from sod.interface import ERROR, IMAGE, PIXELS, SCALE_FACTOR
+from sod.triton.requests import Arrays, ModelConfig, Request, RequestPool, as_bytes
+
+
+class TritonPythonModel:
+    """`image` BYTES [N, 1] → `pixels` UINT8 [N, H, W, 3], `scale_factor` FP32 [N, 2], `error` BYTES [N, 1].
+
+    H and W are those of the output `pixels` in config.pbtxt. A picture that cannot be read leaves zeros and its `error`;
+    a request that has no other picture fails with INVALID_ARGUMENT.
+    """
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read the configuration and touch every library, so that the first request is not slow."""
+        config = ModelConfig(args)
+        height, width, _ = config.output_dims(PIXELS)
+        self._size = (height, width)
+        self._max_pixels = int(config.parameter("max_image_pixels", str(DEFAULT_MAX_PIXELS)))
+        # Parallelism is across pictures.
+        cv2.setNumThreads(1)
+        self._warm_up()
+        self._pool = RequestPool(self._answer, [IMAGE], int(config.parameter("threads", str(os.cpu_count()))))
+
+    def execute(self, requests: list[Request]) -> None:
+        """Take the requests on."""
+        self._pool.submit(requests)
+
+    def finalize(self) -> None:
+        """Finish what was taken on."""
+        self._pool.close()
+
+    def _answer(self, inputs: Arrays) -> Arrays:
+        pictures = inputs[IMAGE].ravel()
+        pixels = np.zeros((len(pictures), *self._size, 3), np.uint8)
+        factors = np.ones((len(pictures), 2), np.float32)
+        errors = [""] * len(pictures)
+        for i, data in enumerate(pictures):
+            try:
+                image = decode_image(data, self._max_pixels)
+            except InvalidImageError as error:
+                errors[i] = str(error)
+                continue
+            pixels[i] = to_pixels(image, self._size)
+            factors[i] = scale_factor(image, self._size)
+        if all(errors):
+            raise InvalidImageError("; ".join(dict.fromkeys(errors)))
+        return {PIXELS: pixels, SCALE_FACTOR: factors, ERROR: as_bytes(errors)}
+
+    def _warm_up(self) -> None:
+        for extension in (".jpg", ".png"):
+            encoded = cv2.imencode(extension, np.zeros((32, 32, 3), np.uint8))[1].tobytes()
+            to_pixels(decode_image(encoded), self._size)

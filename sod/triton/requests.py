@@ -1,0 +1,108 @@
+"""Answering Triton's requests one by one in threads, each with its own success or error.
+
+`execute` hands the requests to a pool and returns at once, so Triton can pass on the next ones while these are worked
+on: no request waits for the slowest of a batch. OpenCV, OpenVINO, ONNX Runtime and Paddle release the GIL.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from numpy.typing import NDArray
+
+from sod.errors import SodError
+
+# The backend's own types exist inside its stub process only.
+Request = Any
+Arrays = dict[str, NDArray[Any]]
+
+
+class ModelConfig:
+    """What a model reads from its `config.pbtxt`."""
+
+    def __init__(self, args: dict[str, str]) -> None:
+        self._config = json.loads(args["model_config"])
+        self.name: str = self._config["name"]
+        self.version_dir = f"{args['model_repository']}/{args['model_version']}"
+        self.model_filename: str = self._config.get("default_model_filename", "")
+        self.instance_kind: str = args["model_instance_kind"]
+        self.device_id = int(args["model_instance_device_id"])
+
+    def parameter(self, key: str, default: str) -> str:
+        """The value of `parameters { key: … value: { string_value: … } }`."""
+        return str(self._config["parameters"].get(key, {}).get("string_value", default))
+
+    def optimization_level(self) -> int:
+        """`optimization { graph { level: … } }`, 0 if it is not set."""
+        return int(self._config.get("optimization", {}).get("graph", {}).get("level", 0))
+
+    def input_names(self) -> list[str]:
+        """Names of the inputs, in order."""
+        return [str(tensor["name"]) for tensor in self._config["input"]]
+
+    def output_names(self) -> list[str]:
+        """Names of the outputs, in order."""
+        return [str(tensor["name"]) for tensor in self._config["output"]]
+
+    def input_dims(self, name: str) -> list[int]:
+        """Dims of an input, without the batch axis."""
+        return self._dims("input", name)
+
+    def output_dims(self, name: str) -> list[int]:
+        """Dims of an output, without the batch axis."""
+        return self._dims("output", name)
+
+    def _dims(self, side: str, name: str) -> list[int]:
+        return next([int(d) for d in tensor["dims"]] for tensor in self._config[side] if tensor["name"] == name)
+
+
+class RequestPool:
+    """Threads that answer requests.
+
+    Args:
+        answer: makes the outputs of one request from its inputs, both by name, batch axis first. A `SodError` it
+            raises goes to the caller as INVALID_ARGUMENT, anything else as INTERNAL.
+        inputs: the inputs that `answer` is given.
+        threads: how many requests are worked on at a time.
+    """
+
+    def __init__(self, answer: Callable[[Arrays], Arrays], inputs: Sequence[str], threads: int) -> None:
+        self._answer = answer
+        self._inputs = inputs
+        self._pool = ThreadPoolExecutor(threads)
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Take requests on; each is answered exactly once, in any order."""
+        for request in requests:
+            self._pool.submit(self._respond, request, request.get_response_sender())
+
+    def close(self) -> None:
+        """Wait for the requests taken on."""
+        self._pool.shutdown(wait=True)
+
+    def _respond(self, request: Request, sender: Any) -> None:
+        try:
+            response = self._response(request)
+        except Exception as error:  # an unanswered request would hang its caller for ever
+            code = pb_utils.TritonError.INVALID_ARG if isinstance(error, SodError) else pb_utils.TritonError.INTERNAL
+            message = str(error) if isinstance(error, SodError) else f"{type(error).__name__}: {error}"
+            if not isinstance(error, SodError):
+                pb_utils.Logger.log_error(message)
+            response = pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))
+        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    def _response(self, request: Request) -> Any:
+        if request.is_cancelled():
+            error = pb_utils.TritonError("the caller has cancelled the request", pb_utils.TritonError.CANCELLED)
+            return pb_utils.InferenceResponse(error=error)
+        inputs = {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self._inputs}
+        outputs = self._answer(inputs)
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in outputs.items()])
+
+
+def as_bytes(texts: Sequence[str]) -> NDArray[np.object_]:
+    """A BYTES tensor [N, 1] of texts."""
+    return np.array([[text.encode()] for text in texts], object)
