@@ -1,0 +1,52 @@
+"""Paddle Inference backend: an exported PP-YOLOE+ SOD up to its NMS, FP32 with oneDNN on the CPU.
+
+The model feeds `image` f32 [N, 3, H, W] and `scale_factor` f32 [N, 2], and fetches boxes and scores (`export/`
+writes it). Parameter: `cpu_threads`, default all cores.
+"""
+
+import os
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sod.triton.requests import ModelConfig, Request
+from server.backends.batching import run_batch
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of a missing compiler cache
+    from paddle import inference
+
+
+class TritonPythonModel:
+    """One predictor; the requests of a Triton batch run as one batch."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the model."""
+        config = ModelConfig(args)
+        graph = f"{config.version_dir}/{config.model_filename or 'inference.json'}"
+        options = inference.Config(graph, os.path.splitext(graph)[0] + ".pdiparams")
+        options.disable_gpu()
+        options.disable_glog_info()
+        options.enable_new_ir(True)
+        options.enable_new_executor(True)
+        options.enable_mkldnn()
+        options.set_cpu_math_library_num_threads(int(config.parameter("cpu_threads", str(os.cpu_count()))))
+        options.enable_memory_optim()
+        self._predictor = inference.create_predictor(options)
+        self._input = config.input_names()[0]
+        self._outputs = config.output_names()
+        self._image = self._predictor.get_input_handle("image")
+        self._scale_factor = self._predictor.get_input_handle("scale_factor")
+        self._fetches = [self._predictor.get_output_handle(name) for name in self._predictor.get_output_names()]
+
+    def execute(self, requests: list[Request]) -> list[Any]:
+        """Answer a batch of requests."""
+        return run_batch(requests, self._input, self._run)
+
+    def _run(self, pixels: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        self._image.copy_from_cpu(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), np.float32))
+        self._scale_factor.copy_from_cpu(np.ones((len(pixels), 2), np.float32))
+        self._predictor.run()
+        return dict(zip(self._outputs, (fetch.copy_to_cpu() for fetch in self._fetches), strict=True))

@@ -1,0 +1,158 @@
+"""Command line of the embedded server."""
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from server import triton
+from server.child import Child
+from server.errors import ServerError
+from server.repository import PROFILES, Ensemble, find_ensembles
+from server.supervisor import Supervisor
+
+_REPOSITORY = Path(__file__).parent.parent / "model_repository"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until Ctrl-C.
+
+    Returns:
+        0 after Ctrl-C or SIGTERM, 1 if it cannot start.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        _serve(options)
+    except ServerError as error:
+        print(f"triton-sod: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m server",
+        description="Start the embedded Triton and the gateway; Ctrl-C stops both.",
+        epilog="The gateway's settings come from the environment (SOD_…): python -m gateway --help.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address of the gateway; Triton stays on loopback")
+    parser.add_argument("--port", type=_port, default=8080, help="port of the gateway")
+    parser.add_argument("--profile", choices=PROFILES, default="cpu_high_performance", help="how the detectors run")
+    parser.add_argument("--model-repository", type=Path, default=_REPOSITORY, help="folder of model folders")
+    parser.add_argument("--model", action="append", help="load only this ensemble; may be repeated (default: all)")
+    parser.add_argument("--http-port", type=_port, default=8000, help="Triton's HTTP port")
+    parser.add_argument("--grpc-port", type=_port, default=8001, help="Triton's gRPC port")
+    parser.add_argument("--metrics-port", type=_port, default=8002, help="Triton's metrics port")
+    parser.add_argument("--start-timeout", type=float, default=300, help="seconds until an inference must pass")
+    parser.add_argument("--unready-restart", type=float, default=30, help="restart Triton after so many unready seconds")
+    parser.add_argument("--verbose", action="store_true", help="show Triton's information messages")
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 1 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is no port: 1 to 65535")
+    return port
+
+
+def _serve(options: argparse.Namespace) -> None:
+    if options.profile.startswith("gpu") and not Path("/dev/nvidiactl").exists():
+        raise ServerError(f"profile {options.profile} needs an NVIDIA GPU, and there is none: PROFILE=cpu_high_performance")
+    ensembles = find_ensembles(options.model_repository.absolute(), options.profile, triton.BACKENDS)
+    served = _choose(ensembles, options.model)
+    ports = triton.TritonPorts(options.http_port, options.grpc_port, options.metrics_port)
+    _check_ports(options.host, options.port, ports)
+    shm_prefix = f"sod-{os.getpid()}-"
+    url = _local_url(options.host, options.port)
+    print(f"starting Triton and the gateway, profile {options.profile} …", file=sys.stderr, flush=True)
+    with triton.backend_directory() as backends:
+        line = triton.command(
+            triton.server_binary(),
+            backends,
+            options.model_repository.absolute(),
+            served,
+            options.profile,
+            ports,
+            shm_prefix,
+            options.verbose,
+        )
+        Supervisor(
+            Child("Triton", line, triton.environment(), triton.NO_GPU_NOISE),
+            Child("the gateway", [sys.executable, "-m", "gateway"], _gateway_environment(options)),
+            f"{url}/health/ready",
+            shm_prefix,
+            options.start_timeout,
+            options.unready_restart,
+        ).run(on_ready=lambda: print(_banner(url, options.profile, ensembles, served), flush=True))
+
+
+def _local_url(host: str, port: int) -> str:
+    """The gateway's address as seen from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 — compared, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _choose(ensembles: list[Ensemble], wanted: list[str] | None) -> list[str]:
+    """Names to load.
+
+    Raises:
+        ServerError: a wanted one is unknown or lacks something, or none can be served.
+    """
+    known = {ensemble.name: ensemble for ensemble in ensembles}
+    for name in wanted or []:
+        if name not in known:
+            raise ServerError(f"there is no model {name}; the repository has {', '.join(known)}")
+        if known[name].missing:
+            raise ServerError(f"{name} cannot be served: {known[name].missing}")
+    served = wanted or [ensemble.name for ensemble in ensembles if not ensemble.missing]
+    if not served:
+        raise ServerError("no model can be served:\n" + "\n".join(_absences(ensembles)))
+    return served
+
+
+def _absences(ensembles: list[Ensemble]) -> list[str]:
+    return [f"  {ensemble.name}: {ensemble.missing}" for ensemble in ensembles if ensemble.missing]
+
+
+def _check_ports(host: str, port: int, ports: triton.TritonPorts) -> None:
+    """A taken port is a sentence now, not a log to be read later."""
+    wanted = [(host, port, "PORT=…"), *((("127.0.0.1"), p, o) for p, o in _triton_ports(ports))]
+    for address, number, option in wanted:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, number))
+            except OSError as error:
+                raise ServerError(f"cannot listen on {address}:{number} ({error.strerror}): choose another, {option}") from None
+
+
+def _triton_ports(ports: triton.TritonPorts) -> list[tuple[int, str]]:
+    return [(getattr(ports, name), f"ARGS='--{name}-port=…'") for name in ("http", "grpc", "metrics")]
+
+
+def _gateway_environment(options: argparse.Namespace) -> dict[str, str]:
+    return {
+        **os.environ,
+        "SOD_HOST": options.host,
+        "SOD_PORT": str(options.port),
+        "SOD_TRITON_URL": f"127.0.0.1:{options.grpc_port}",
+    }
+
+
+def _banner(url: str, profile: str, ensembles: list[Ensemble], served: list[str]) -> str:
+    lines = [f"\n  {url}/small-object-detection is ready (profile {profile}; documentation at {url}/docs)\n"]
+    lines += ["  served:", *(f"    {name}" for name in served)]
+    if absences := [line for line in _absences(ensembles) if line.split(":")[0].strip() not in served]:
+        lines += ["  not served:", *(f"  {line}" for line in absences)]
+    lines += [
+        "\n  try, with a picture of yours:",
+        f"""    (printf '{{"image": "'; base64 -w0 picture.jpg; printf '"}}') |"""
+        f" curl -s {url}/small-object-detection -H 'content-type: application/json' -d @-",
+        "\n  Ctrl-C stops it.",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,160 @@
+"""Keeps Triton and the gateway running: starts, watches, restarts each alone, stops both."""
+
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from server.child import Child
+from server.errors import ServerError
+
+_POLL_S = 0.25
+_READY_EVERY_S = 5.0
+# The check is an inference: on a slow model it comes less often, so as to take no more than this share of the time.
+_READY_SHARE = 0.05
+_READY_TIMEOUT_S = 60.0
+_STABLE_S = 60.0
+_MAX_BACKOFF_S = 30.0
+
+
+class Supervisor:
+    """Two children and the rules that keep them alive.
+
+    A child that exits is started again, after a pause that doubles while it keeps exiting. Triton is also started
+    again when no inference has passed for `unready_restart_s` seconds though it runs: a dead Python stub leaves it
+    "ready" (triton-inference-server/server#8604).
+
+    Args:
+        triton: the server.
+        gateway: the process that answers HTTP.
+        ready_url: answers 200 when an inference passes.
+        shm_prefix: how the names of Triton's shared-memory regions begin.
+        start_timeout_s: how long both may take to become ready.
+        unready_restart_s: see above.
+    """
+
+    def __init__(
+        self,
+        triton: Child,
+        gateway: Child,
+        ready_url: str,
+        shm_prefix: str,
+        start_timeout_s: float,
+        unready_restart_s: float,
+    ) -> None:
+        self._triton = triton
+        self._gateway = gateway
+        self._ready_url = ready_url
+        self._shm_prefix = shm_prefix
+        self._start_timeout_s = start_timeout_s
+        self._unready_restart_s = unready_restart_s
+        self._stopping = False
+        self._restarts = {triton.name: _Backoff(), gateway.name: _Backoff()}
+
+    def run(self, on_ready: Callable[[], None]) -> None:
+        """Serve until SIGINT or SIGTERM; returns when both are gone.
+
+        Raises:
+            ServerError: a process ended, or nothing was ready, before the first inference passed.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        try:
+            self._triton.start()
+            self._gateway.start()
+            self._wait_until_ready()
+            on_ready()
+            self._watch()
+        except _StopError as stop:
+            print(f"\n{stop}: stopping", file=sys.stderr, flush=True)
+        finally:
+            self._gateway.stop(timeout_s=5)
+            self._stop_triton()
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + self._start_timeout_s
+        while not self._ready():
+            for child in (self._triton, self._gateway):
+                if (code := child.exit_code()) is not None:
+                    raise ServerError(f"{child.name} ended with {_reason(code)} while starting; its messages are above")
+            if time.monotonic() > deadline:
+                raise ServerError(
+                    f"no inference has passed within {self._start_timeout_s:.0f} s; Triton's messages are above"
+                )
+            time.sleep(_POLL_S)
+
+    def _watch(self) -> None:
+        last_ready = next_check = time.monotonic()
+        while True:
+            for child in (self._triton, self._gateway):
+                if (code := child.exit_code()) is not None:
+                    self._restart(child, f"ended with {_reason(code)}")
+                    last_ready = time.monotonic()
+            if time.monotonic() >= next_check:
+                asked = time.monotonic()
+                ready = self._ready()
+                pause = min(_READY_EVERY_S, self._unready_restart_s / 2)
+                if ready:
+                    last_ready = time.monotonic()
+                    pause = max(pause, (last_ready - asked) / _READY_SHARE)
+                elif asked - last_ready > self._unready_restart_s:
+                    self._restart(self._triton, f"has passed no inference for {self._unready_restart_s:.0f} s")
+                    last_ready = time.monotonic()
+                next_check = time.monotonic() + pause
+            time.sleep(_POLL_S)
+
+    def _restart(self, child: Child, why: str) -> None:
+        pause = self._restarts[child.name].next_pause()
+        print(f"{child.name} {why}; starting it again in {pause:.0f} s", file=sys.stderr, flush=True)
+        if child is self._triton:
+            self._stop_triton()
+        else:
+            child.stop(timeout_s=5)
+        time.sleep(pause)
+        child.start()
+
+    def _stop_triton(self) -> None:
+        self._triton.stop(timeout_s=10)
+        for region in Path("/dev/shm").glob(f"{self._shm_prefix}*"):
+            region.unlink(missing_ok=True)
+
+    def _ready(self) -> bool:
+        # The gateway bounds the check; this is for a gateway that does not answer at all.
+        try:
+            with urllib.request.urlopen(self._ready_url, timeout=_READY_TIMEOUT_S) as answer:  # noqa: S310 — our own address
+                return bool(answer.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        # Raised, not noted, so that no wait delays the stop; further signals do not disturb it.
+        if not self._stopping:
+            self._stopping = True
+            raise _StopError(signal.Signals(number).name)
+
+
+class _StopError(Exception):
+    """A signal asked us to stop."""
+
+
+class _Backoff:
+    """Pause before a restart: nothing at first, doubling while restarts follow each other within a minute."""
+
+    def __init__(self) -> None:
+        self._pause = 0.0
+        self._last = -_STABLE_S
+
+    def next_pause(self) -> float:
+        now = time.monotonic()
+        recent = now - self._last < _STABLE_S
+        self._pause = min(max(1.0, 2 * self._pause), _MAX_BACKOFF_S) if recent else 0.0
+        self._last = now
+        return self._pause
+
+
+def _reason(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name

@@ -1,0 +1,149 @@
+"""The real `tritonserver` of the wheel nvidia-pytriton, set up to run from this virtual environment.
+
+The wheel's server looks for its parts where NVIDIA's container has them; here they are put together in a folder: the wheel's Python backend with the stub of the running Python, and our Python-based backends beside it.
+"""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from server.errors import ServerError
+
+_OWN_BACKENDS = Path(__file__).parent / "backends"
+OWN_BACKENDS = ("onnxruntime", "openvino", "paddle")
+BACKENDS = ("python", *OWN_BACKENDS)
+
+# What this CUDA build says on a machine without a GPU, at each start.
+NO_GPU_NOISE = re.compile(
+    rb"CUDA driver version is insufficient|CudaDriverHelper|pinned system memory|initialize NVML|DCGM unable"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TritonPorts:
+    """Loopback ports of Triton's three services."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+
+def command(
+    binary: Path,
+    backends: Path,
+    repository: Path,
+    models: Sequence[str],
+    profile: str,
+    ports: TritonPorts,
+    shm_prefix: str,
+    verbose: bool,
+) -> list[str]:
+    """The command line of an embedded server.
+
+    Args:
+        binary: `tritonserver`.
+        backends: folder made by `backend_directory`.
+        repository: model repository.
+        models: ensembles to load; their stages come with them.
+        profile: `--model-config-name`.
+        ports: all bound to loopback: this release is from before the fixes of CVE-2025-23319.
+        shm_prefix: how the names of its shared-memory regions begin, so that they can be told from others'.
+        verbose: log what is loaded, too.
+    """
+    line = [
+        str(binary),
+        f"--model-repository={repository}",
+        f"--backend-directory={backends}",
+        f"--model-config-name={profile}",
+        "--model-control-mode=explicit",
+        *(f"--load-model={model}" for model in models),
+        # Every config.pbtxt is complete; completing would start each Python model twice.
+        "--disable-auto-complete-config",
+        "--exit-timeout-secs=5",
+        f"--log-info={str(verbose).lower()}",
+    ]
+    for service in ("http", "grpc", "metrics"):
+        line += [f"--{service}-address=127.0.0.1", f"--{service}-port={getattr(ports, service)}"]
+    for backend in BACKENDS:
+        line += [
+            f"--backend-config={backend},shm-region-prefix-name={shm_prefix}",
+            f"--backend-config={backend},stub-timeout-seconds=120",
+        ]
+    return line
+
+
+def environment() -> dict[str, str]:
+    """Environment of the server and its stubs: the wheel's libraries, this Python, our limits.
+
+    Raises:
+        ServerError: the stub's libpython is not on this machine.
+    """
+    libraries = [str(_wheel_folder("nvidia_pytriton.libs"))]
+    if own := _libpython_folder():
+        libraries.append(own)
+    environ = dict(os.environ)
+    environ["LD_LIBRARY_PATH"] = ":".join([*libraries, *filter(None, [environ.get("LD_LIBRARY_PATH")])])
+    # The stub takes its packages from the first python on the path.
+    environ["PATH"] = f"{Path(sys.executable).parent}:{environ.get('PATH', '')}"
+    return environ
+
+
+def server_binary() -> Path:
+    """Path of `tritonserver`.
+
+    Raises:
+        ServerError: the wheel is not installed.
+    """
+    return _wheel_folder("pytriton") / "tritonserver" / "bin" / "tritonserver"
+
+
+@contextmanager
+def backend_directory() -> Iterator[Path]:
+    """A folder for `--backend-directory`, gone after use.
+
+    Raises:
+        ServerError: the wheel has no stub for this Python.
+    """
+    wheel = _wheel_folder("pytriton") / "tritonserver"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = wheel / "python_backend_stubs" / version / "triton_python_backend_stub"
+    if not stub.is_file():
+        raise ServerError(f"nvidia-pytriton has no Python backend for Python {version}: use 3.11 or 3.12")
+    with TemporaryDirectory(prefix="sod-backends-") as folder:
+        root = Path(folder)
+        # Copies: Triton refuses a link that leads out of the folder.
+        compiled = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(wheel / "backends" / "python", root / "python", ignore=compiled)
+        shutil.copy2(stub, root / "python")
+        for name in OWN_BACKENDS:
+            shutil.copytree(_OWN_BACKENDS / name, root / name, ignore=compiled)
+        yield root
+
+
+def _wheel_folder(name: str) -> Path:
+    try:
+        distribution = importlib.metadata.distribution("nvidia-pytriton")
+    except importlib.metadata.PackageNotFoundError:
+        raise ServerError("nvidia-pytriton is not installed: make serve, or pip install 'triton-sod[serve]'") from None
+    return Path(str(distribution.locate_file(name)))
+
+
+def _libpython_folder() -> str:
+    """Folder of this Python's libpython if the loader would not find it by itself."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    name = f"libpython{version}.so.1.0"
+    folder = sysconfig.get_config_var("LIBDIR") or ""
+    if (Path(folder) / name).is_file():
+        return str(folder)
+    for system in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/local/lib"):
+        if (Path(system) / name).is_file():
+            return ""
+    raise ServerError(f"{name} is not on this machine, and Triton's Python models need it: apt-get install libpython{version}")
