@@ -1,0 +1,74 @@
+"""Readiness by evidence: a picture goes through the whole ensemble.
+
+Triton stays ready when the process of a Python stage has died (triton-inference-server/server#8604), so asking it is
+not enough.
+"""
+
+import asyncio
+import logging
+from time import monotonic
+
+import numpy as np
+
+from gateway.errors import DetectorUnavailableError, GatewayError
+from gateway.single_flight import SingleFlight
+from gateway.triton import TritonDetector
+from sod.draw import encode_jpeg
+
+_log = logging.getLogger(__name__)
+_SIDE = 32
+
+
+class Readiness:
+    """Tells whether a picture would be answered now."""
+
+    def __init__(self, triton: TritonDetector, *, ttl: float, timeout: float) -> None:
+        """Set up.
+
+        Args:
+            triton: The detector to try.
+            ttl: Seconds that one try, or a real inference, speaks for later calls.
+            timeout: Seconds one try may take.
+        """
+        self._triton = triton
+        self._ttl = ttl
+        self._timeout = timeout
+        self._canary = encode_jpeg(np.full((_SIDE, _SIDE, 3), 128, np.uint8))
+        self._shared_try = SingleFlight(self._try)
+        self._verdict: str | None = "nothing was tried yet"
+        self._verdict_until = float("-inf")
+
+    async def problem(self) -> str | None:
+        """Why the gateway is not ready; None if it is. At most one try runs at a time."""
+        age = self._triton.seconds_since_success
+        if age is not None and age < self._ttl:
+            return None
+        if monotonic() < self._verdict_until and self._verdict is not None:
+            return self._verdict
+        return await self._shared_try()
+
+    async def close(self) -> None:
+        """Stop a try under way."""
+        await self._shared_try.close()
+
+    async def _try(self) -> str | None:
+        verdict = await self._run_canary()
+        if verdict is None and self._verdict is not None:
+            _log.info("ready")
+        elif verdict != self._verdict:
+            _log.warning("not ready: %s", verdict)
+        self._verdict, self._verdict_until = verdict, monotonic() + self._ttl
+        return verdict
+
+    async def _run_canary(self) -> str | None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                model = await self._triton.model_info()
+                await self._triton.infer(self._canary, np.ones(len(model.labels), np.float32), model)
+        except TimeoutError:
+            return f"No inference finished within {self._timeout:g} s"
+        except DetectorUnavailableError as error:
+            return str(error)
+        except GatewayError as error:  # the model refuses a picture that is fine
+            return f"The model fails on a picture that is fine: {error}"
+        return None

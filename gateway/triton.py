@@ -1,0 +1,218 @@
+"""The adapter to Triton over gRPC: pictures in, `sod.Detections` out. Only this module imports tritonclient."""
+
+import json
+import re
+from dataclasses import dataclass
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import InferInput
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
+from gateway.errors import DetectorUnavailableError, InputError
+from gateway.single_flight import SingleFlight
+from sod import interface
+from sod.detections import Detections
+
+PREFERENCE = (
+    "PP-YOLOE_plus_SOD-L",
+    "PP-YOLOE_plus_SOD-S",
+    "PP-YOLOE_plus_SOD-largesize-L",
+    "PP-YOLOE_plus_SOD-demo",
+)
+
+_UNLIMITED = -1
+_CHANNEL_ARGS = [
+    ("grpc.max_send_message_length", _UNLIMITED),
+    ("grpc.max_receive_message_length", _UNLIMITED),
+    # When Triton is back it is found within a second; gRPC's own back-off grows to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # An http_proxy in the environment is not meant for the way to Triton.
+    ("grpc.enable_http_proxy", 0),
+    # Clients in one process share no connection, and so no back-off.
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+# What Triton and its Python backend put around the sentence that a stage wrote.
+_PREFIX = re.compile(
+    r"\s*(?:\[StatusCode\.\w+\]"
+    r"|\[request id: [^\]]*\]"
+    r"|in ensemble '[^']*',"
+    r"|Failed to process the request\(s\) for model (?:instance )?'[^']*', message:"
+    r"|TritonModelException:)\s*"
+)
+# Triton's core refuses a request that does not fit the model with the same status as a broken picture.
+_MISFIT = re.compile(
+    r"for model '|data-type is|batch-size must|unexpected (?:shape|inference input|datatype)|expected \d+ inputs?"
+    rf"|^{interface.SCORE_THRESHOLD} has \d+ values"
+)
+_STUB_DEAD = re.compile(r"stub process.*not healthy", re.IGNORECASE | re.DOTALL)
+_LONGEST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """An ensemble and the labels of its classes, by class id."""
+
+    name: str
+    labels: tuple[str, ...]
+
+
+class TritonDetector:
+    """One connection to Triton, and what is known of the model behind it.
+
+    Every method raises `DetectorUnavailableError` where Triton cannot answer.
+    """
+
+    def __init__(self, url: str, *, model: str | None, info_ttl: float, timeout: float) -> None:
+        """Connect lazily; call this in the running event loop.
+
+        Args:
+            url: Triton's gRPC address, host:port.
+            model: The ensemble; None takes the first one that is ready, by preference.
+            info_ttl: Seconds that the model's name and labels are kept.
+            timeout: Deadline of one call in seconds.
+        """
+        self._client = InferenceServerClient(url, channel_args=_CHANNEL_ARGS)
+        self._model = model
+        self._info_ttl = info_ttl
+        self._timeout = timeout
+        self._info: ModelInfo | None = None
+        self._info_until = 0.0
+        self._ask = SingleFlight(self._ask_model)
+        self._succeeded_at: float | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._ask.close()
+        await self._client.close()
+
+    @property
+    def seconds_since_success(self) -> float | None:
+        """Age of the last inference that succeeded; None if there was none, or Triton failed since."""
+        return None if self._succeeded_at is None else monotonic() - self._succeeded_at
+
+    async def model_info(self) -> ModelInfo:
+        """The ensemble to use, asked anew when what is known has grown old or Triton has failed."""
+        if self._info is not None and monotonic() < self._info_until:
+            return self._info
+        return await self._ask()
+
+    async def infer(self, picture: bytes, thresholds: NDArray[np.float32], model: ModelInfo) -> Detections:
+        """Detect objects in one encoded picture.
+
+        Args:
+            picture: JPEG, PNG, ….
+            thresholds: float32 [classes]; an object is kept if its score is greater.
+            model: What `model_info` said.
+
+        Raises:
+            InputError: the model cannot read this picture; the text is its sentence.
+        """
+        image = InferInput(interface.IMAGE, [1, 1], "BYTES")
+        image.set_data_from_numpy(np.array([[picture]], dtype=np.object_))
+        score_threshold = InferInput(interface.SCORE_THRESHOLD, [1, len(thresholds)], "FP32")
+        score_threshold.set_data_from_numpy(thresholds[np.newaxis])
+        try:
+            result = await self._client.infer(model.name, [image, score_threshold], client_timeout=self._timeout)
+        except InferenceServerException as error:
+            sentence = clean_sentence(str(error.message() or ""))
+            if error.status() == "StatusCode.INVALID_ARGUMENT" and not _MISFIT.search(sentence):
+                raise InputError(sentence) from error
+            raise self._unavailable(error) from error
+        detections = self._read(result)
+        self._succeeded_at = monotonic()
+        return detections
+
+    def _read(self, result: Any) -> Detections:
+        wanted = (interface.BOXES, interface.SCORES, interface.CLASS_IDS, interface.NUM_DETECTIONS)
+        boxes, scores, class_ids, counts = arrays = [result.as_numpy(name) for name in wanted]
+        if any(array is None for array in arrays):
+            self._forget()
+            raise DetectorUnavailableError("The model's outputs are not those of a small-object detector")
+        reason = result.as_numpy(interface.ERROR)
+        if reason is not None and reason.size and reason.flat[0]:
+            raise InputError(clean_sentence(bytes(reason.flat[0]).decode("utf-8", "replace")))
+        count = int(counts.flat[0])
+        return Detections(boxes[0, :count], scores[0, :count], class_ids[0, :count])
+
+    async def _ask_model(self) -> ModelInfo:
+        try:
+            info = await self._find_model()
+        except InferenceServerException as error:
+            raise self._unavailable(error) from error
+        self._info, self._info_until = info, monotonic() + self._info_ttl
+        return info
+
+    async def _find_model(self) -> ModelInfo:
+        if self._model is not None:
+            info = await self._ask_labels(self._model)
+            if info is None:
+                raise DetectorUnavailableError(f"The model {self._model} is not an ensemble with class labels")
+            return info
+        index = await self._client.get_model_repository_index(client_timeout=self._timeout)
+        ready = sorted({model.name for model in index.models if model.state == "READY"}, key=_preference)
+        for name in ready:
+            info = await self._ask_labels(name)
+            if info is not None:
+                return info
+        raise DetectorUnavailableError("The inference server has no detector that is ready")
+
+    async def _ask_labels(self, name: str) -> ModelInfo | None:
+        """The labels that an ensemble's config carries; None for a model that is no such ensemble."""
+        config = (await self._client.get_model_config(name, client_timeout=self._timeout)).config
+        if config.platform != "ensemble" or "labels" not in config.parameters:
+            return None
+        try:
+            labels = json.loads(config.parameters["labels"].string_value)
+        except ValueError:
+            return None
+        if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+            return None
+        return ModelInfo(name, tuple(labels))
+
+    def _unavailable(self, error: Any) -> DetectorUnavailableError:
+        """The sentence for the client; Triton's own, which names insides, goes to the log as the cause."""
+        self._forget()
+        status, text = str(error.status()), str(error.message() or "")
+        if _STUB_DEAD.search(text):
+            sentence = "A stage of the model has died in the inference server"
+        elif status == "StatusCode.DEADLINE_EXCEEDED":
+            sentence = f"The inference server did not answer within {self._timeout:g} s"
+        elif status == "StatusCode.NOT_FOUND" or "is not found" in text or "has no available versions" in text:
+            name = "The model" if self._model is None else f"The model {self._model}"
+            sentence = f"{name} is not loaded in the inference server"
+        elif status == "StatusCode.UNAVAILABLE":
+            sentence = "The inference server cannot be reached or is not ready"
+        elif status == "StatusCode.INVALID_ARGUMENT":
+            sentence = "The model changed while the request was under way"
+        else:
+            sentence = "The inference server failed on this request"
+        return DetectorUnavailableError(f"{sentence}; try again")
+
+    def _forget(self) -> None:
+        self._info = None
+        self._succeeded_at = None
+
+
+def clean_sentence(text: str) -> str:
+    """What a stage says of a picture, without what Triton puts around it: prefixes, and a traceback's lines."""
+    end = 0
+    while match := _PREFIX.match(text, end):
+        end = match.end()
+    sentence = text[end:].strip().split("\n", 1)[0].strip()
+    return sentence[:_LONGEST] or "The model cannot read this picture"
+
+
+def _preference(name: str) -> tuple[int, str]:
+    return (PREFERENCE.index(name) if name in PREFERENCE else len(PREFERENCE), name)

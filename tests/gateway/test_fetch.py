@@ -1,0 +1,186 @@
+"""Pictures from URLs, against a server that misbehaves in every way it can."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import InputError
+from gateway.fetch import PictureFetcher
+from gateway.settings import Settings
+
+PATH = "/small-object-detection"
+
+
+@pytest.fixture
+async def impatient(make_gateway: Any, picture: bytes) -> AsyncIterator[httpx.AsyncClient]:
+    async with make_gateway(
+        max_image_bytes=len(picture) + 50,
+        fetch_connect_timeout=1,
+        fetch_read_timeout=0.2,
+        fetch_total_timeout=0.6,
+        fetch_max_redirects=2,
+    ) as client:
+        yield client
+
+
+async def refused(gateway: httpx.AsyncClient, url: str, status: int = 422) -> str:
+    answer = await gateway.post(PATH, json={"image": url, "logId": "mine"})
+    document = answer.json()
+    assert answer.status_code == status, answer.text
+    assert (document["errorCode"], document["logId"]) == (status, "mine")
+    message: str = document["errorMsg"]
+    assert "http://" not in message  # not the address, with what secrets it holds
+    return message
+
+
+async def test_picture(gateway: httpx.AsyncClient, triton: Any, web: Any, picture: bytes) -> None:
+    url = web.picture("/a.jpg?size=1", picture)
+    for image in (url, f"  {url}\n", url.replace("http", "HTTP", 1)):
+        answer = await gateway.post(PATH, json={"image": image})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["result"]["image"]
+    assert triton.pictures == [picture] * 3
+
+
+async def test_chunked_picture(gateway: httpx.AsyncClient, triton: Any, web: Any, picture: bytes) -> None:
+    body = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (picture[:100], picture[100:])) + b"0\r\n\r\n"
+    url = web.answer("/a.jpg", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked", body)
+    assert (await gateway.post(PATH, json={"image": url})).status_code == 200
+    assert triton.pictures == [picture]
+
+
+@pytest.mark.parametrize("status", [204, 206, 304, 403, 404, 500])
+async def test_other_statuses(impatient: httpx.AsyncClient, web: Any, status: int) -> None:
+    url = web.answer("/a.jpg", f"HTTP/1.1 {status} <b>Whatever</b>\nContent-Length: 0")
+    assert await refused(impatient, url) == f"The image URL's host answered with status {status}"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirects(impatient: httpx.AsyncClient, triton: Any, web: Any, picture: bytes, status: int) -> None:
+    web.answer("/one", f"HTTP/1.1 {status} X\nLocation: /two\nContent-Length: 0")
+    web.answer("/two", f"HTTP/1.1 {status} X\nLocation: {web.picture('/a.jpg', picture)}\nContent-Length: 0")
+    answer = await impatient.post(PATH, json={"image": web.url + "/one"})
+    assert answer.status_code == 200, answer.text
+    assert triton.pictures == [picture]
+
+
+async def test_redirect_loop(impatient: httpx.AsyncClient, web: Any) -> None:
+    url = web.answer("/loop", "HTTP/1.1 302 Found\nLocation: /loop\nContent-Length: 0")
+    assert "more than 2 times" in await refused(impatient, url)
+    assert len(web.requests) == 3
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/a.jpg", "gopher://127.0.0.1/a.jpg"])
+async def test_redirect_to_another_scheme(impatient: httpx.AsyncClient, web: Any, location: str) -> None:
+    url = web.answer("/away", f"HTTP/1.1 302 Found\nLocation: {location}\nContent-Length: 0")
+    assert "only http and https" in await refused(impatient, url)
+
+
+async def test_announced_too_long(impatient: httpx.AsyncClient, web: Any) -> None:
+    url = web.answer("/big", "HTTP/1.1 200 OK\nContent-Length: 999999999999")
+    assert "larger than" in await refused(impatient, url, 413)
+
+
+async def test_endless_body(impatient: httpx.AsyncClient, web: Any) -> None:
+    async def endless(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            writer.write(b"x" * 10_000)
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    assert "larger than" in await refused(impatient, web.handle("/endless", endless), 413)
+
+
+async def test_silent_host(impatient: httpx.AsyncClient, web: Any) -> None:
+    async def silent(_: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(60)
+
+    assert "in time" in await refused(impatient, web.handle("/silent", silent))
+
+
+async def test_dripping_body(impatient: httpx.AsyncClient, web: Any) -> None:
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
+        while True:  # never silent for as long as the read timeout
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    assert "within 0.6 s" in await refused(impatient, web.handle("/drip", drip))
+
+
+async def test_body_that_breaks_off(impatient: httpx.AsyncClient, web: Any) -> None:
+    url = web.answer("/short", "HTTP/1.1 200 OK\nContent-Length: 100", b"x" * 10)
+    assert "broke off" in await refused(impatient, url)
+
+
+async def test_not_http(impatient: httpx.AsyncClient, web: Any) -> None:
+    assert "not HTTP" in await refused(impatient, web.answer("/ssh", "SSH-2.0-OpenSSH_9.2"))
+
+
+async def test_not_a_picture(impatient: httpx.AsyncClient, triton: Any, web: Any) -> None:
+    url = web.picture("/a.jpg", b"<!doctype html><title>Please log in</title>")
+    assert "not a picture" in await refused(impatient, url)
+    assert "empty" in await refused(impatient, web.picture("/empty.jpg", b""))
+    assert triton.pictures == []
+
+
+async def test_too_many_pixels(make_gateway: Any, web: Any, picture: bytes) -> None:
+    async with make_gateway(max_image_pixels=7999) as gateway:
+        assert "7,999" in await refused(gateway, web.picture("/a.jpg", picture))
+
+
+async def test_compressed_answer(impatient: httpx.AsyncClient, web: Any) -> None:
+    url = web.answer("/a.jpg", "HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: 3", b"abc")
+    assert "compressed" in await refused(impatient, url)
+    assert b"accept-encoding: identity" in web.requests[0].lower()
+
+
+async def test_connection_refused(impatient: httpx.AsyncClient) -> None:
+    with socket.socket() as taken:  # bound, but not listening
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        assert "cannot be connected to" in await refused(impatient, f"http://127.0.0.1:{port}/a.jpg")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://", "http:///a.jpg", "http://[::1", "http://127.0.0.1:99999/", "https:a", f"http://{'a' * 70}.invalid/"],
+)
+async def test_urls_that_are_none(impatient: httpx.AsyncClient, url: str) -> None:
+    assert "image URL" in await refused(impatient, url)
+
+
+async def test_no_cookie_passes_from_one_fetch_to_the_next(
+    gateway: httpx.AsyncClient, web: Any, picture: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # nor is a proxy taken from the environment
+    head = f"HTTP/1.1 200 OK\nSet-Cookie: session=secret\nContent-Length: {len(picture)}"
+    url = web.answer("/a.jpg", head, picture)
+    for _ in range(2):
+        assert (await gateway.post(PATH, json={"image": url})).status_code == 200
+    assert not any(b"cookie" in request.lower() for request in web.requests)
+
+
+@given(st.sampled_from(["http:", "http://", "https://", "http://a@", "http://127.0.0.1"]), st.text())
+def test_any_url_is_fetched_or_refused(head: str, rest: str) -> None:
+    """Whatever stands behind the scheme, nothing but an `InputError` comes out."""
+
+    async def run() -> None:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"x"
+
+        transport = httpx.MockTransport(lambda _: httpx.Response(200, content=body()))
+        async with httpx.AsyncClient(transport=transport) as client:
+            await PictureFetcher(client, Settings()).fetch(head + rest)
+
+    with contextlib.suppress(InputError):
+        asyncio.run(run())

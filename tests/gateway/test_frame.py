@@ -1,0 +1,64 @@
+"""The size by header must be the size that decoding gives, or boxes would be cut off at the wrong edge."""
+
+import base64
+import io
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from gateway.frame import clip, shown_size
+from sod.detections import Detections
+from sod.image import decode_image
+
+PATH = "/small-object-detection"
+
+
+def encode(format_: str, orientation: int | None = None, mode: str = "RGB", exif: bytes | None = None) -> bytes:
+    image = Image.new(mode, (64, 24), 100)
+    buffer = io.BytesIO()
+    if orientation is not None:
+        tags = Image.Exif()
+        tags[0x0112] = orientation
+        exif = tags.tobytes()
+    image.save(buffer, format_, **({} if exif is None else {"exif": exif}))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
+@pytest.mark.parametrize("orientation", [None, *range(10)])
+def test_shown_size_is_that_of_decoding(format_: str, orientation: int | None) -> None:
+    picture = encode(format_, orientation)
+    height, width = decode_image(picture).shape[:2]
+    assert shown_size(picture) == (width, height)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # Pillow's, when it opens such a file
+@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0MM\0*", b"Exif\0\0II*\0\xff\xff\xff\xff", b"nonsense"])
+def test_damaged_exif(exif: bytes) -> None:
+    picture = encode("JPEG", exif=exif)
+    height, width = decode_image(picture).shape[:2]
+    assert shown_size(picture) == (width, height)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_clip(count: int) -> None:
+    boxes = np.tile(np.array([-5, 2, 70, 30.5], np.float32), (count, 1))
+    found = Detections(boxes, np.ones(count, np.float32), np.zeros(count, np.int32))
+    clipped = clip(found, 64, 24)
+    assert clipped.boxes.dtype == np.float32
+    assert clipped.boxes.tolist() == [[0, 2, 64, 24]] * count
+    assert len(clipped) == count
+
+
+@pytest.mark.parametrize("visualize", [True, False])
+@pytest.mark.parametrize(("orientation", "edges"), [(1, [0, 0, 64, 24]), (6, [0, 0, 24, 64])])
+async def test_boxes_end_at_the_edges(
+    gateway: httpx.AsyncClient, triton: Any, visualize: bool, orientation: int, edges: list[int]
+) -> None:
+    triton.objects = [(0, 0.9, (-3.0, -2.5, 200.0, 100.0))]
+    image = base64.b64encode(encode("JPEG", orientation)).decode()
+    answer = await gateway.post(PATH, json={"image": image, "visualize": visualize})
+    assert answer.json()["result"]["detectedObjects"][0]["bbox"] == edges

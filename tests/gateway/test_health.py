@@ -1,0 +1,152 @@
+"""Liveness, and readiness by evidence."""
+
+import asyncio
+import logging
+from typing import Any
+
+import cv2
+import grpc
+import httpx
+import numpy as np
+import pytest
+
+from gateway.single_flight import SingleFlight
+
+PATH = "/small-object-detection"
+DEAD_STUB = (grpc.StatusCode.INTERNAL, "in ensemble 'X', Stub process 'preprocess_640_0_0' is not healthy.")
+
+
+async def ready(gateway: httpx.AsyncClient) -> int:
+    answer = await gateway.get("/health/ready")
+    document = answer.json()
+    assert document["logId"]
+    if answer.status_code == 200:
+        assert (document["errorCode"], document["errorMsg"]) == (0, "Healthy")
+    else:
+        assert document["errorCode"] == answer.status_code
+    return answer.status_code
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live"])
+async def test_alive_without_triton(gateway: httpx.AsyncClient, triton: Any, path: str) -> None:
+    await triton.stop()
+    answer = await gateway.get(path)
+    assert answer.status_code == 200
+    document = answer.json()
+    assert document.pop("logId")
+    assert document == {"errorCode": 0, "errorMsg": "Healthy"}
+
+
+async def test_ready_sends_a_picture_through_the_ensemble(gateway: httpx.AsyncClient, triton: Any) -> None:
+    assert await ready(gateway) == 200
+    (canary,) = triton.pictures
+    assert cv2.imdecode(np.frombuffer(canary, np.uint8), cv2.IMREAD_COLOR) is not None
+    assert len(canary) < 2000
+    assert triton.thresholds == [[1.0] * 10]  # nothing to keep
+
+
+async def test_a_try_speaks_for_a_while(make_gateway: Any, triton: Any) -> None:
+    async with make_gateway(ready_ttl=1000) as gateway:
+        assert [await ready(gateway) for _ in range(5)] == [200] * 5
+    assert len(triton.pictures) == 1
+    async with make_gateway(ready_ttl=0) as gateway:
+        assert [await ready(gateway) for _ in range(5)] == [200] * 5
+    assert len(triton.pictures) == 6
+
+
+async def test_one_try_for_all_who_ask(gateway: httpx.AsyncClient, triton: Any) -> None:
+    triton.hold = asyncio.Event()
+    asking = [asyncio.create_task(ready(gateway)) for _ in range(10)]
+    async with asyncio.timeout(10):
+        await triton.arrived.wait()
+    asking[0].cancel()  # the one that started it leaves
+    triton.hold.set()
+    assert await asyncio.gather(*asking[1:]) == [200] * 9
+    assert len(triton.pictures) == 1
+
+
+async def test_a_real_inference_is_evidence(make_gateway: Any, triton: Any, picture64: str) -> None:
+    async with make_gateway(ready_ttl=1000) as gateway:
+        assert (await gateway.post(PATH, json={"image": picture64})).status_code == 200
+        assert await ready(gateway) == 200
+        assert len(triton.pictures) == 1
+
+        triton.fails = DEAD_STUB  # and a failure takes it away
+        assert (await gateway.post(PATH, json={"image": picture64})).status_code == 503
+        assert await ready(gateway) == 503
+
+
+async def test_dead_stub_and_recovery(make_gateway: Any, triton: Any, picture64: str) -> None:
+    async with make_gateway(ready_ttl=0) as gateway:
+        assert await ready(gateway) == 200
+        triton.fails = DEAD_STUB
+        answer = await gateway.get("/health/ready")
+        assert answer.status_code == 503
+        assert "has died" in answer.json()["errorMsg"]
+        triton.fails = None
+        assert await ready(gateway) == 200
+    async with make_gateway(ready_ttl=1000) as gateway:
+        triton.fails = DEAD_STUB
+        assert [await ready(gateway) for _ in range(3)] == [503] * 3
+        asked = len(triton.pictures)
+        assert await ready(gateway) == 503  # a refusal is kept as well
+        assert len(triton.pictures) == asked
+        triton.fails = None
+        assert (await gateway.post(PATH, json={"image": picture64})).status_code == 200
+        assert await ready(gateway) == 200  # but not against evidence
+
+
+async def test_a_change_is_logged_once(make_gateway: Any, triton: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async with make_gateway(ready_ttl=0) as gateway:
+        with caplog.at_level(logging.INFO, "gateway"):
+            for fails in (None, None, DEAD_STUB, DEAD_STUB, None):
+                triton.fails = fails
+                await ready(gateway)
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["ready", "not ready: A stage of the model has died in the inference server; try again", "ready"]
+
+
+async def test_triton_gone_hanging_or_without_model(make_gateway: Any, triton: Any) -> None:
+    async with make_gateway(ready_ttl=0, ready_timeout=0.3) as gateway:
+        triton.hold = asyncio.Event()
+        answer = await gateway.get("/health/ready")
+        assert answer.status_code == 503
+        assert "within 0.3 s" in answer.json()["errorMsg"]
+        triton.hold.set()
+        assert await ready(gateway) == 200
+        triton.fails = (grpc.StatusCode.INVALID_ARGUMENT, "in ensemble 'X', I read no pictures today")
+        answer = await gateway.get("/health/ready")
+        assert answer.status_code == 503
+        assert "I read no pictures today" in answer.json()["errorMsg"]
+        await triton.stop()
+        assert await ready(gateway) == 503
+
+
+async def test_single_flight_shares_results_and_exceptions() -> None:
+    runs = 0
+    gate = asyncio.Event()
+
+    async def work() -> int:
+        nonlocal runs
+        runs += 1
+        run = runs
+        await gate.wait()
+        if run == 1:
+            raise ValueError("the first fails")
+        return run
+
+    flight = SingleFlight(work)
+    callers = [asyncio.create_task(flight()) for _ in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    gate.set()
+    results = await asyncio.gather(*callers, return_exceptions=True)
+    assert [str(result) for result in results] == ["the first fails"] * 3
+    assert await flight() == 2
+    assert await flight() == 3
+    gate.clear()
+    waiting = asyncio.create_task(flight())
+    await asyncio.sleep(0)
+    await flight.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting

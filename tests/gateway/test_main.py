@@ -1,0 +1,167 @@
+"""The process: options, settings, signals, and what only a real HTTP server shows."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from gateway.__main__ import main
+from gateway.settings import Settings, settings_markdown
+
+PATH = "/small-object-detection"
+ROOT = Path(__file__).parents[2]
+
+
+@asynccontextmanager
+async def running(*options: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+    """A gateway of its own on a free port; yields its URL and process."""
+    command = (sys.executable, "-m", "gateway", "--port", "0", *options)
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(30):
+            while not (
+                match := re.search(rb"running on (http://127\.0\.0\.1:\d+)", line := await process.stderr.readline())
+            ):
+                assert line, "it ended"
+        yield match[1].decode(), process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_process(triton: Any, picture64: str) -> None:
+    options = ("--triton-url", f"127.0.0.1:{triton.port}", "--max-body-bytes", "100000")
+    async with running(*options) as (url, process), httpx.AsyncClient(base_url=url) as client:
+        answer = await client.post(PATH, json={"image": picture64})
+        assert answer.status_code == 200
+        assert "server" not in answer.headers
+        assert (await client.get("/health/ready")).status_code == 200
+
+        # A client that sends its whole body before it reads gets the answer, not a reset.
+        answer = await client.post(PATH, content=b"x" * 5_000_000)
+        assert answer.status_code == answer.json()["errorCode"] == 413
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for _ in range(500):
+                yield b"x" * 10_000
+
+        answer = await client.post(PATH, content=chunks())
+        assert answer.status_code == answer.json()["errorCode"] == 413
+        assert (await client.post(PATH, json={"image": picture64})).status_code == 200
+
+        # SIGTERM lets what is under way finish.
+        triton.hold = asyncio.Event()
+        arrived = len(triton.pictures)
+        under_way = asyncio.create_task(client.post(PATH, json={"image": picture64}))
+        async with asyncio.timeout(10):
+            await triton.arrived.wait()
+        process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.2)
+        triton.hold.set()
+        assert (await under_way).status_code == 200
+        assert len(triton.pictures) == arrived + 1
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
+
+
+async def test_a_client_that_leaves_is_no_error() -> None:
+    async with running() as (url, process):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
+        writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{{".encode())
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.close()
+        await writer.wait_closed()
+        assert reader is not None
+        async with httpx.AsyncClient(base_url=url) as client:
+            assert (await client.get("/health")).status_code == 200
+            assert (await client.get("/health/ready")).status_code == 503  # no Triton there
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(10):
+            _, log = await process.communicate()
+        assert process.returncode == 0
+        assert b"Traceback" not in log
+
+
+def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    for name in Settings.model_fields:
+        assert f"--{name.replace('_', '-')} " in told
+        assert f"SOD_{name.upper()}" in told
+
+
+def test_a_wrong_setting_is_explained(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOD_DEFAULT_THRESHOLD", "7")
+    assert main(["--jpeg-quality", "good"]) == 2
+    told = capsys.readouterr().err
+    assert "SOD_DEFAULT_THRESHOLD (--default-threshold): Input should be less than or equal to 1" in told
+    assert "SOD_JPEG_QUALITY (--jpeg-quality): Input should be a valid integer" in told
+
+
+def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOD_MODEL", "")
+    monkeypatch.setenv("SOD_PORT", "1234")
+    monkeypatch.setenv("SOD_VISUALIZE", "off")
+    monkeypatch.setenv("SOD_PROFILE", "someone else's")
+    settings = Settings()
+    assert (settings.model, settings.port, settings.visualize) == (None, 1234, False)
+    assert settings.host == "127.0.0.1"
+    with pytest.raises(ValidationError):
+        settings.port = 5
+
+
+def test_every_setting_is_described() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith("."), name
+
+
+def test_the_document_has_the_settings_of_the_class(capsys: pytest.CaptureFixture[str]) -> None:
+    """To mend it: `python -m gateway --settings-markdown`."""
+    assert main(["--settings-markdown"]) == 0
+    table = capsys.readouterr().out
+    assert table == settings_markdown()
+    document = (ROOT / "docs" / "gateway.md").read_text("utf-8")
+    inside = re.search(r"<!-- settings:begin[^>]*-->\n\n(.*)\n<!-- settings:end -->", document, re.DOTALL)
+    assert inside is not None
+    assert inside[1] == table
+
+
+def test_the_document_s_examples_are_json() -> None:
+    document = (ROOT / "docs" / "gateway.md").read_text("utf-8")
+    examples = re.findall(r"```json\n(.*?)```", document, re.DOTALL)
+    assert examples
+    for example in examples:
+        json.loads(example)
+
+
+def test_imports_of_the_gateway_end_at_sod() -> None:
+    """Neither the server's code nor Triton's client is drawn in by more than the one module."""
+    code = "import sys, gateway.app; print(*sorted(m.split('.')[0] for m in sys.modules))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    names = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment, cwd=ROOT
+    ).stdout.split()
+    assert not {"server", "export", "sod_client", "benchmarks"} & set(names)
+    users = [
+        path.name
+        for path in (ROOT / "gateway").glob("*.py")
+        if "tritonclient" in path.read_text().replace("Only this module imports tritonclient", "")
+    ]
+    assert users == ["triton.py"]
