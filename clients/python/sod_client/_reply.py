@@ -1,0 +1,55 @@
+"""From the server's answer to a result, or to the error it reports."""
+
+import base64
+import math
+from typing import Any
+
+import httpx
+
+from sod_client.errors import BadReplyError, ServerError
+from sod_client.result import Box, Result
+
+
+def parse_reply(response: httpx.Response, input_path: str | None) -> Result:
+    """The result in a 200 reply.
+
+    Raises:
+        ServerError: the reply reports an error.
+        BadReplyError: the reply is not what the contract says.
+    """
+    try:
+        reply = response.json()
+        log_id = _log_id(reply)
+        if response.status_code != httpx.codes.OK or reply["errorCode"] != 0:
+            raise ServerError(response.status_code, int(reply["errorCode"]), str(reply["errorMsg"]), log_id)
+        result = reply["result"]
+        boxes = [_box(found) for found in result["detectedObjects"]]
+        image = result.get("image")
+        overlay = None if image is None else base64.b64decode(image, validate=True)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        if response.status_code >= httpx.codes.BAD_REQUEST:
+            raise ServerError(response.status_code, response.status_code, _excerpt(response)) from error
+        raise BadReplyError(
+            f"{response.url} answered {response.status_code}, and not as triton-sod does: {_excerpt(response)}"
+        ) from error
+    return Result(input_path, boxes, image=overlay, log_id=log_id)
+
+
+def _log_id(reply: dict[str, Any]) -> str | None:
+    log_id = reply.get("logId")
+    return None if log_id is None else str(log_id)
+
+
+def _box(found: dict[str, Any]) -> Box:
+    x1, y1, x2, y2 = (float(edge) for edge in found["bbox"])
+    score = float(found["score"])
+    if not all(map(math.isfinite, (x1, y1, x2, y2, score))):
+        raise ValueError("numbers must be finite")
+    return Box(
+        cls_id=int(found["categoryId"]), label=str(found["categoryName"]), score=score, coordinate=[x1, y1, x2, y2]
+    )
+
+
+def _excerpt(response: httpx.Response) -> str:
+    text = " ".join(response.text.split())
+    return (text if len(text) <= 120 else text[:119] + "…") or response.reason_phrase or "no text"
