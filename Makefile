@@ -14,8 +14,8 @@ help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One virtual environment; each stamp adds what its lock holds. A changed lock installs again.
-# Paddle (720 MB) comes only where it is used: export, and the detectors of the cpu_regular profile.
-SERVE_STAMP := $(if $(filter cpu_regular,$(PROFILE)),$(VENV)/.export,$(VENV)/.serve)
+# Paddle (720 MB) comes only where it is used: the profile cpu_regular, and export.
+SERVE_STAMP := $(VENV)/.$(if $(filter cpu_regular,$(PROFILE)),paddle,serve)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v in ((3, 11), (3, 12)) else f"triton-sod needs Python 3.11 or 3.12; $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.11 ...")'
@@ -45,11 +45,12 @@ format: $(VENV)/.dev  ## mend what the linter can
 	$(BIN)/ruff format .
 
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
+LOCK := uv pip compile -q pyproject.toml clients/python/pyproject.toml
 lock:  ## compile requirements/*.lock anew (needs uv)
-	uv pip compile -q pyproject.toml clients/python/pyproject.toml --extra serve $(LOCK_OPTIONS) -o requirements/serve.lock
-	uv pip compile -q pyproject.toml clients/python/pyproject.toml --extra serve --extra export $(LOCK_OPTIONS) -o requirements/export.lock
-	uv pip compile -q pyproject.toml clients/python/pyproject.toml --extra serve --extra export --extra bench --extra dev $(LOCK_OPTIONS) -o requirements/dev.lock
-
+	$(LOCK) --extra serve $(LOCK_OPTIONS) -o requirements/serve.lock
+	$(LOCK) --extra serve --extra paddle $(LOCK_OPTIONS) -o requirements/paddle.lock
+	$(LOCK) --extra serve --extra paddle --extra export $(LOCK_OPTIONS) -o requirements/export.lock
+	$(LOCK) --extra serve --extra paddle --extra export --extra bench --extra dev $(LOCK_OPTIONS) -o requirements/dev.lock
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info clients/python/*.egg-info

@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     model_info_ttl: float = Field(
         5.0, ge=0, description="Seconds that the model's name and class labels are kept before Triton is asked again."
     )
-    request_timeout: float = Field(30.0, gt=0, description="Deadline in seconds of one inference in Triton.")
+    request_timeout: float = Field(60.0, gt=0, description="Deadline in seconds of one inference in Triton.")
 
     default_threshold: float = Field(
         0.5, ge=0, le=1, description="Score threshold where the request names none; an object's score is greater."
@@ -67,7 +67,11 @@ class Settings(BaseSettings):
     ready_ttl: float = Field(
         2.0, ge=0, description="Seconds that one readiness check, or a real inference, speaks for the next ones."
     )
-    ready_timeout: float = Field(5.0, gt=0, description="Seconds the readiness check's inference may take.")
+    ready_timeout: float = Field(
+        20.0,
+        gt=0,
+        description="Seconds the readiness check's inference may take; largesize-L on a small CPU takes ten.",
+    )
 
 
 def setting_rows() -> Iterator[tuple[str, str, str]]:

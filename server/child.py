@@ -51,8 +51,12 @@ class Child:
     @property
     def pid(self) -> int:
         """Process id of the last start."""
-        assert self._process is not None
-        return self._process.pid
+        return self._running().pid
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError(f"{self.name} has not been started")
+        return self._process
 
     def exit_code(self) -> int | None:
         """None while it runs; negative for a signal, as in `subprocess`."""

@@ -47,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--grpc-port", type=_port, default=8001, help="Triton's gRPC port")
     parser.add_argument("--metrics-port", type=_port, default=8002, help="Triton's metrics port")
     parser.add_argument("--start-timeout", type=float, default=300, help="seconds until an inference must pass")
-    parser.add_argument("--unready-restart", type=float, default=30, help="restart Triton after so many unready seconds")
+    parser.add_argument(
+        "--unready-restart", type=float, default=30, help="restart Triton after so many unready seconds"
+    )
     parser.add_argument("--verbose", action="store_true", help="show Triton's information messages")
     return parser
 
@@ -61,32 +63,25 @@ def _port(text: str) -> int:
 
 def _serve(options: argparse.Namespace) -> None:
     if options.profile.startswith("gpu") and not Path("/dev/nvidiactl").exists():
-        raise ServerError(f"profile {options.profile} needs an NVIDIA GPU, and there is none: PROFILE=cpu_high_performance")
+        raise ServerError(
+            f"profile {options.profile} needs an NVIDIA GPU, and there is none: PROFILE=cpu_high_performance"
+        )
     ensembles = find_ensembles(options.model_repository.absolute(), options.profile, triton.BACKENDS)
     served = _choose(ensembles, options.model)
     ports = triton.TritonPorts(options.http_port, options.grpc_port, options.metrics_port)
     _check_ports(options.host, options.port, ports)
-    shm_prefix = f"sod-{os.getpid()}-"
     url = _local_url(options.host, options.port)
+    serving = triton.TritonOptions(
+        options.model_repository.absolute(), served, options.profile, ports, f"sod-{os.getpid()}-", options.verbose
+    )
     print(f"starting Triton and the gateway, profile {options.profile} …", file=sys.stderr, flush=True)
     with triton.backend_directory() as backends:
-        line = triton.command(
-            triton.server_binary(),
-            backends,
-            options.model_repository.absolute(),
-            served,
-            options.profile,
-            ports,
-            shm_prefix,
-            options.verbose,
-        )
         Supervisor(
-            Child("Triton", line, triton.environment(), triton.NO_GPU_NOISE),
+            triton.TritonServer(serving, backends),
             Child("the gateway", [sys.executable, "-m", "gateway"], _gateway_environment(options)),
-            f"{url}/health/ready",
-            shm_prefix,
-            options.start_timeout,
-            options.unready_restart,
+            ready_url=f"{url}/health/ready",
+            start_timeout_s=options.start_timeout,
+            unready_restart_s=options.unready_restart,
         ).run(on_ready=lambda: print(_banner(url, options.profile, ensembles, served), flush=True))
 
 
@@ -96,7 +91,7 @@ def _local_url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _choose(ensembles: list[Ensemble], wanted: list[str] | None) -> list[str]:
+def _choose(ensembles: list[Ensemble], wanted: list[str] | None) -> tuple[str, ...]:
     """Names to load.
 
     Raises:
@@ -111,7 +106,7 @@ def _choose(ensembles: list[Ensemble], wanted: list[str] | None) -> list[str]:
     served = wanted or [ensemble.name for ensemble in ensembles if not ensemble.missing]
     if not served:
         raise ServerError("no model can be served:\n" + "\n".join(_absences(ensembles)))
-    return served
+    return tuple(served)
 
 
 def _absences(ensembles: list[Ensemble]) -> list[str]:
@@ -128,7 +123,9 @@ def _check_ports(host: str, port: int, ports: triton.TritonPorts) -> None:
             try:
                 probe.bind((address, number))
             except OSError as error:
-                raise ServerError(f"cannot listen on {address}:{number} ({error.strerror}): choose another, {option}") from None
+                raise ServerError(
+                    f"cannot listen on {address}:{number} ({error.strerror}): choose another, {option}"
+                ) from None
 
 
 def _triton_ports(ports: triton.TritonPorts) -> list[tuple[int, str]]:
@@ -144,7 +141,7 @@ def _gateway_environment(options: argparse.Namespace) -> dict[str, str]:
     }
 
 
-def _banner(url: str, profile: str, ensembles: list[Ensemble], served: list[str]) -> str:
+def _banner(url: str, profile: str, ensembles: list[Ensemble], served: tuple[str, ...]) -> str:
     lines = [f"\n  {url}/small-object-detection is ready (profile {profile}; documentation at {url}/docs)\n"]
     lines += ["  served:", *(f"    {name}" for name in served)]
     if absences := [line for line in _absences(ensembles) if line.split(":")[0].strip() not in served]:

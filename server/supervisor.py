@@ -6,13 +6,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 
 from server.child import Child
 from server.errors import ServerError
 
 _POLL_S = 0.25
+_STOP_TIMEOUT_S = 8.0
 _READY_EVERY_S = 5.0
 # The check is an inference: on a slow model it comes less often, so as to take no more than this share of the time.
 _READY_SHARE = 0.05
@@ -32,24 +32,16 @@ class Supervisor:
         triton: the server.
         gateway: the process that answers HTTP.
         ready_url: answers 200 when an inference passes.
-        shm_prefix: how the names of Triton's shared-memory regions begin.
         start_timeout_s: how long both may take to become ready.
         unready_restart_s: see above.
     """
 
     def __init__(
-        self,
-        triton: Child,
-        gateway: Child,
-        ready_url: str,
-        shm_prefix: str,
-        start_timeout_s: float,
-        unready_restart_s: float,
+        self, triton: Child, gateway: Child, *, ready_url: str, start_timeout_s: float, unready_restart_s: float
     ) -> None:
         self._triton = triton
         self._gateway = gateway
         self._ready_url = ready_url
-        self._shm_prefix = shm_prefix
         self._start_timeout_s = start_timeout_s
         self._unready_restart_s = unready_restart_s
         self._stopping = False
@@ -72,8 +64,8 @@ class Supervisor:
         except _StopError as stop:
             print(f"\n{stop}: stopping", file=sys.stderr, flush=True)
         finally:
-            self._gateway.stop(timeout_s=5)
-            self._stop_triton()
+            self._gateway.stop(_STOP_TIMEOUT_S)
+            self._triton.stop(_STOP_TIMEOUT_S)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self._start_timeout_s
@@ -110,17 +102,9 @@ class Supervisor:
     def _restart(self, child: Child, why: str) -> None:
         pause = self._restarts[child.name].next_pause()
         print(f"{child.name} {why}; starting it again in {pause:.0f} s", file=sys.stderr, flush=True)
-        if child is self._triton:
-            self._stop_triton()
-        else:
-            child.stop(timeout_s=5)
+        child.stop(_STOP_TIMEOUT_S)
         time.sleep(pause)
         child.start()
-
-    def _stop_triton(self) -> None:
-        self._triton.stop(timeout_s=10)
-        for region in Path("/dev/shm").glob(f"{self._shm_prefix}*"):
-            region.unlink(missing_ok=True)
 
     def _ready(self) -> bool:
         # The gateway bounds the check; this is for a gateway that does not answer at all.

@@ -1,6 +1,7 @@
 """The real `tritonserver` of the wheel nvidia-pytriton, set up to run from this virtual environment.
 
-The wheel's server looks for its parts where NVIDIA's container has them; here they are put together in a folder: the wheel's Python backend with the stub of the running Python, and our Python-based backends beside it.
+The wheel's server looks for its parts where NVIDIA's container has them. Here they are put together in a folder: the
+wheel's Python backend with the stub of the running Python, and our Python-based backends beside it.
 """
 
 import importlib.metadata
@@ -9,20 +10,22 @@ import re
 import shutil
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from server.child import Child
 from server.errors import ServerError
 
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 — Triton's regions, not temporary files of ours
 _OWN_BACKENDS = Path(__file__).parent / "backends"
 OWN_BACKENDS = ("onnxruntime", "openvino", "paddle")
 BACKENDS = ("python", *OWN_BACKENDS)
 
 # What this CUDA build says on a machine without a GPU, at each start.
-NO_GPU_NOISE = re.compile(
+_NO_GPU_NOISE = re.compile(
     rb"CUDA driver version is insufficient|CudaDriverHelper|pinned system memory|initialize NVML|DCGM unable"
 )
 
@@ -36,21 +39,11 @@ class TritonPorts:
     metrics: int
 
 
-def command(
-    binary: Path,
-    backends: Path,
-    repository: Path,
-    models: Sequence[str],
-    profile: str,
-    ports: TritonPorts,
-    shm_prefix: str,
-    verbose: bool,
-) -> list[str]:
-    """The command line of an embedded server.
+@dataclass(frozen=True, slots=True)
+class TritonOptions:
+    """What an embedded server serves, and where.
 
-    Args:
-        binary: `tritonserver`.
-        backends: folder made by `backend_directory`.
+    Attributes:
         repository: model repository.
         models: ensembles to load; their stages come with them.
         profile: `--model-config-name`.
@@ -58,23 +51,49 @@ def command(
         shm_prefix: how the names of its shared-memory regions begin, so that they can be told from others'.
         verbose: log what is loaded, too.
     """
+
+    repository: Path
+    models: tuple[str, ...]
+    profile: str
+    ports: TritonPorts
+    shm_prefix: str
+    verbose: bool = False
+
+
+class TritonServer(Child):
+    """The server as a child process; `backends` is a folder made by `backend_directory`."""
+
+    def __init__(self, options: TritonOptions, backends: Path) -> None:
+        noise = None if options.verbose else _NO_GPU_NOISE
+        super().__init__("Triton", command(options, backends), environment(), noise)
+        self._shm_prefix = options.shm_prefix
+
+    def stop(self, timeout_s: float) -> None:
+        """As `Child.stop`; what a server that was killed has left in shared memory is removed."""
+        super().stop(timeout_s)
+        for region in _SHARED_MEMORY.glob(f"{self._shm_prefix}*"):
+            region.unlink(missing_ok=True)
+
+
+def command(options: TritonOptions, backends: Path) -> list[str]:
+    """The command line of an embedded server."""
     line = [
-        str(binary),
-        f"--model-repository={repository}",
+        str(server_binary()),
+        f"--model-repository={options.repository}",
         f"--backend-directory={backends}",
-        f"--model-config-name={profile}",
+        f"--model-config-name={options.profile}",
         "--model-control-mode=explicit",
-        *(f"--load-model={model}" for model in models),
+        *(f"--load-model={model}" for model in options.models),
         # Every config.pbtxt is complete; completing would start each Python model twice.
         "--disable-auto-complete-config",
         "--exit-timeout-secs=5",
-        f"--log-info={str(verbose).lower()}",
+        f"--log-info={str(options.verbose).lower()}",
     ]
     for service in ("http", "grpc", "metrics"):
-        line += [f"--{service}-address=127.0.0.1", f"--{service}-port={getattr(ports, service)}"]
+        line += [f"--{service}-address=127.0.0.1", f"--{service}-port={getattr(options.ports, service)}"]
     for backend in BACKENDS:
         line += [
-            f"--backend-config={backend},shm-region-prefix-name={shm_prefix}",
+            f"--backend-config={backend},shm-region-prefix-name={options.shm_prefix}",
             f"--backend-config={backend},stub-timeout-seconds=120",
         ]
     return line
@@ -146,4 +165,6 @@ def _libpython_folder() -> str:
     for system in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/local/lib"):
         if (Path(system) / name).is_file():
             return ""
-    raise ServerError(f"{name} is not on this machine, and Triton's Python models need it: apt-get install libpython{version}")
+    raise ServerError(
+        f"{name} is not on this machine, and Triton's Python models need it: apt-get install libpython{version}"
+    )

@@ -8,6 +8,7 @@ import io
 import struct
 import warnings
 from dataclasses import dataclass
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -18,6 +19,9 @@ from sod.errors import ImageTooLargeError, InvalidImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 DEFAULT_MAX_PIXELS = 8192 * 8192
+
+# `catch_warnings` swaps a global; a header takes microseconds.
+_WARNINGS = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ def read_header(data: bytes) -> ImageHeader:
     if not data:
         raise InvalidImageError(f"the picture is empty (0 bytes): {wanted}")
     try:
-        with warnings.catch_warnings():
+        with _WARNINGS, warnings.catch_warnings():
             # Our own limit is checked by `check_image`; Pillow's warns at another size.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:

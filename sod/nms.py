@@ -6,6 +6,7 @@ is 0/0 counts as overlapping.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,7 @@ def multiclass_nms(
 
     kept = []
     ends = np.searchsorted(class_ids, np.arange(len(scores) + 1))
-    for start, end in zip(ends[:-1], ends[1:], strict=True):
+    for start, end in pairwise(ends.tolist()):
         if start < end:
             order = start + np.argsort(-candidate_scores[start:end], kind="stable")[: config.nms_top_k]
             # No class can place more than keep_top_k in the result, so the search may stop there.

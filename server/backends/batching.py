@@ -31,7 +31,10 @@ def run_batch(requests: Sequence[Request], input_name: str, run: Run) -> list[An
     ends = np.cumsum([len(array) for array in inputs])
     return [
         pb_utils.InferenceResponse(
-            [pb_utils.Tensor(name, np.ascontiguousarray(array[end - len(own) : end])) for name, array in outputs.items()]
+            [
+                pb_utils.Tensor(name, np.ascontiguousarray(array[end - len(own) : end]))
+                for name, array in outputs.items()
+            ]
         )
         for own, end in zip(inputs, ends, strict=True)
     ]

@@ -58,9 +58,7 @@ class TritonPythonModel:
         if np.isnan(thresholds).any():
             raise SodError(f"{SCORE_THRESHOLD} holds NaN; it wants numbers from 0 to 1")
         found = [
-            Detections.empty()
-            if error
-            else multiclass_nms(boxes, class_scores, threshold, factor, self._nms)
+            Detections.empty() if error else multiclass_nms(boxes, class_scores, threshold, factor, self._nms)
             for boxes, class_scores, threshold, factor, error in zip(
                 inputs[RAW_BOXES], scores, thresholds, inputs[SCALE_FACTOR], inputs[ERROR].ravel(), strict=True
             )

@@ -14,8 +14,8 @@ from sod.triton.requests import Arrays, ModelConfig, Request, RequestPool, as_by
 class TritonPythonModel:
     """`image` BYTES [N, 1] → `pixels` UINT8 [N, H, W, 3], `scale_factor` FP32 [N, 2], `error` BYTES [N, 1].
 
-    H and W are those of the output `pixels` in config.pbtxt. A picture that cannot be read leaves zeros and its `error`;
-    a request that has no other picture fails with INVALID_ARGUMENT.
+    H and W are those of the output `pixels` in config.pbtxt. A picture that cannot be read leaves zeros and its
+    `error`; a request that has no other picture fails with INVALID_ARGUMENT.
     """
 
     def initialize(self, args: dict[str, str]) -> None:

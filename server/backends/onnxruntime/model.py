@@ -9,8 +9,8 @@ from typing import Any
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from sod.triton.requests import ModelConfig, Request
 from server.backends.batching import run_batch
+from sod.triton.requests import ModelConfig, Request
 
 _LEVELS = {
     -1: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,

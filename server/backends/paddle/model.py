@@ -6,13 +6,14 @@ writes it). Parameter: `cpu_threads`, default all cores.
 
 import os
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sod.triton.requests import ModelConfig, Request
 from server.backends.batching import run_batch
+from sod.triton.requests import ModelConfig, Request
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of a missing compiler cache
@@ -25,8 +26,8 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Load the model."""
         config = ModelConfig(args)
-        graph = f"{config.version_dir}/{config.model_filename or 'inference.json'}"
-        options = inference.Config(graph, os.path.splitext(graph)[0] + ".pdiparams")
+        graph = Path(config.version_dir) / (config.model_filename or "inference.json")
+        options = inference.Config(str(graph), str(graph.with_suffix(".pdiparams")))
         options.disable_gpu()
         options.disable_glog_info()
         options.enable_new_ir(True)

@@ -1,0 +1,83 @@
+"""One real server for all end-to-end tests: real Triton from the wheel, real models, the real gateway."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from tritonclient.grpc import InferenceServerClient
+
+from export.paddle_model import find_model
+from export.pictures import synthetic_picture
+from export.pipeline import export_detector
+from tests.conftest import SHARED
+from tests.e2e.serving import REPOSITORY, Serving, serve
+from tests.export.tiny_model import make_tiny_paddle_model
+
+DEMO = "PP-YOLOE_plus_SOD-demo"
+FULL = "PP-YOLOE_plus_SOD-S"
+
+
+@pytest.fixture(scope="session")
+def paddle_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Paddle inference models behind the served ensembles; without ../shared a miniature stands for S."""
+    if SHARED.is_dir():
+        return {DEMO: SHARED / "data/models/demo", FULL: SHARED / "data/models" / FULL}
+    return {FULL: make_tiny_paddle_model(tmp_path_factory.mktemp("tiny"), name=FULL)}
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory, paddle_models: dict[str, Path]) -> Path:
+    """The bundled repository with S added by the export, in a folder of its own."""
+    # What a developer has exported into the checkout stays out.
+    ignored = shutil.ignore_patterns("inference.*", "*.plan")
+    folder = shutil.copytree(REPOSITORY, tmp_path_factory.mktemp("serve") / "models", ignore=ignored)
+    for name in ("S", "L", "largesize-L"):
+        (folder / f"PP-YOLOE_plus_SOD-{name}_detector/1/model.onnx").unlink(missing_ok=True)
+    export_detector(find_model(paddle_models[FULL], FULL), folder, [synthetic_picture()])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]
+) -> Iterator[Serving]:
+    """The default profile, shared by all tests; leave it running and whole."""
+    log = tmp_path_factory.mktemp("log") / "serve.log"
+    with serve(repository, log, free_ports(4)) as serving:
+        yield serving
+
+
+@pytest.fixture(scope="session")
+def triton(server: Serving) -> Iterator[InferenceServerClient]:
+    with InferenceServerClient(server.grpc) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def pictures() -> dict[str, bytes]:
+    """Encoded pictures of different sizes: real ones where ../shared is, else made ones."""
+    if SHARED.is_dir():
+        data = SHARED / "data"
+        folders = ["train_open/hit_uav_thermal", "train_open/jekhor_aerial_cars", "train_open/atl_v2_street"]
+        files = sorted((data / "real").glob("*.jpg"))[:1]
+        files += [sorted((data / folder).rglob("*.jpg"))[7] for folder in folders]
+        return {file.name: file.read_bytes() for file in files}
+    sizes = {"wide.jpg": (765, 1360), "thermal.png": (512, 640), "tall.webp": (900, 500), "tiny.bmp": (61, 47)}
+    return {
+        name: cv2.imencode(Path(name).suffix, synthetic_picture(*size, seed=seed))[1].tobytes()
+        for seed, (name, size) in enumerate(sizes.items())
+    }
+
+
+@pytest.fixture(scope="session")
+def picture(pictures: dict[str, bytes]) -> bytes:
+    """The drone photograph, or the first made one."""
+    return next(iter(pictures.values()))
+
+
+@pytest.fixture(scope="session")
+def noise() -> bytes:
+    return cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (50, 60, 3), np.uint8))[1].tobytes()

@@ -1,0 +1,127 @@
+"""The ensemble's own interface over gRPC (docs/ensemble.md)."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+from tritonclient.utils import InferenceServerException
+
+from sod import interface
+from tests.e2e.conftest import DEMO, FULL
+from tests.e2e.serving import infer, infer_arrays
+
+THRESHOLD = 0.05
+
+
+def assert_equal(one, other):
+    # Streams may sum in another order; nothing more.
+    np.testing.assert_array_equal(one.class_ids, other.class_ids)
+    np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
+    np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-2)
+
+
+@pytest.fixture(scope="module")
+def alone(triton, pictures):
+    """Every picture asked by itself."""
+    return {name: infer(triton, FULL, [data], THRESHOLD)[0] for name, data in pictures.items()}
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8])
+def test_a_batch_equals_its_pictures_alone(triton, pictures, alone, size):
+    names = (list(pictures) * size)[:size]
+    for name, found in zip(names, infer(triton, FULL, [pictures[n] for n in names], THRESHOLD), strict=True):
+        assert len(found) > 0
+        assert_equal(found, alone[name])
+
+
+def test_concurrent_requests_get_their_own_answers(triton, pictures, alone):
+    names = list(pictures) * 6
+    with ThreadPoolExecutor(8) as pool:
+        answers = pool.map(lambda name: infer(triton, FULL, [pictures[name]], THRESHOLD)[0], names)
+        for name, found in zip(names, answers, strict=True):
+            assert_equal(found, alone[name])
+
+
+@pytest.mark.parametrize("model", [DEMO, FULL])
+def test_outputs_are_as_documented(triton, picture, noise, model):
+    outputs = infer_arrays(triton, model, [picture, noise], np.full((2, 10), 0.02, np.float32))
+    widest = outputs[interface.NUM_DETECTIONS].max()
+    assert {name: (array.shape, array.dtype.name) for name, array in outputs.items()} == {
+        interface.BOXES: ((2, widest, 4), "float32"),
+        interface.SCORES: ((2, widest), "float32"),
+        interface.CLASS_IDS: ((2, widest), "int32"),
+        interface.NUM_DETECTIONS: ((2, 1), "int32"),
+        interface.ERROR: ((2, 1), "object"),
+    }
+    for row, count in enumerate(outputs[interface.NUM_DETECTIONS][:, 0]):
+        assert (outputs[interface.SCORES][row, :count] > 0.02).all()
+        assert (outputs[interface.SCORES][row, count:] == 0).all()
+        # By class, then by score.
+        keys = list(
+            zip(outputs[interface.CLASS_IDS][row, :count], -outputs[interface.SCORES][row, :count], strict=True)
+        )
+        assert keys == sorted(keys)
+
+
+def test_a_broken_picture_fails_alone(triton, picture, alone, pictures):
+    first = next(iter(pictures))
+    batch = [picture, b"not a picture", picture, b""]
+    outputs = infer_arrays(triton, FULL, batch, np.full((4, 10), THRESHOLD, np.float32))
+    errors = [error.decode() for error in outputs[interface.ERROR][:, 0]]
+    assert errors[0] == errors[2] == ""
+    assert "not a picture we can read" in errors[1]
+    assert "empty" in errors[3]
+    count = len(alone[first])
+    assert outputs[interface.NUM_DETECTIONS][:, 0].tolist() == [count, 0, count, 0]
+
+
+def test_broken_pictures_of_concurrent_requests_fail_alone(triton, picture, alone, pictures):
+    expected = alone[next(iter(pictures))]
+
+    def ask(data):
+        try:
+            return infer(triton, FULL, [data], THRESHOLD)[0]
+        except InferenceServerException as error:
+            return error
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, [picture, b"broken"] * 8))
+    for good, bad in zip(answers[::2], answers[1::2], strict=True):
+        assert_equal(good, expected)
+        assert isinstance(bad, InferenceServerException)
+        assert bad.status() == "StatusCode.INVALID_ARGUMENT"
+        assert "not a picture we can read" in str(bad)
+
+
+def test_thresholds_are_per_class(triton, picture):
+    everything = infer_arrays(triton, FULL, [picture], np.full((1, 10), 0.3, np.float32))
+    wanted = int(everything[interface.CLASS_IDS][0, 0])
+    thresholds = np.ones((1, 10), np.float32)
+    thresholds[0, wanted] = 0.3
+    only = infer_arrays(triton, FULL, [picture], thresholds)
+    of_class = everything[interface.CLASS_IDS][0] == wanted
+    np.testing.assert_allclose(only[interface.SCORES][0], everything[interface.SCORES][0, of_class], atol=1e-5)
+
+
+def test_thresholds_that_do_not_fit_are_refused(triton, picture):
+    with pytest.raises(InferenceServerException, match="score_threshold"):
+        infer_arrays(triton, FULL, [picture], np.full((1, 3), 0.5, np.float32))
+    with pytest.raises(InferenceServerException, match="score_threshold holds NaN"):
+        infer_arrays(triton, FULL, [picture], np.full((1, 10), np.nan, np.float32))
+
+
+def test_nothing_found_is_an_empty_answer(triton, noise):
+    outputs = infer_arrays(triton, DEMO, [noise], np.ones((1, 10), np.float32))
+    assert outputs[interface.BOXES].shape == (1, 0, 4)
+    assert outputs[interface.NUM_DETECTIONS].tolist() == [[0]]
+
+
+def test_one_pixel_is_a_picture(triton):
+    outputs = infer_arrays(
+        triton,
+        DEMO,
+        [cv2.imencode(".png", np.zeros((1, 1, 3), np.uint8))[1].tobytes()],
+        np.full((1, 10), 0.5, np.float32),
+    )
+    assert outputs[interface.ERROR].tolist() == [[b""]]

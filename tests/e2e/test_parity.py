@@ -1,0 +1,73 @@
+"""What is served equals what Paddle finds: the whole Paddle model, with its own NMS, on the same pictures."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tritonclient.grpc import InferenceServerClient
+
+from export.paddle_model import ReferenceDetector, find_model
+from sod.detections import Detections
+from sod.image import decode_image
+from tests.e2e.serving import infer, serve
+
+THRESHOLDS = [0.05, 0.3, 0.5]
+
+Reference = Callable[[str, str], Detections]
+
+
+@pytest.fixture(scope="session")
+def reference(paddle_models: dict[str, Path], pictures: dict[str, bytes]) -> Reference:
+    """Paddle's detections over 0.01, by model and picture."""
+    detectors = {name: ReferenceDetector(find_model(folder)) for name, folder in paddle_models.items()}
+
+    @cache
+    def detect(model: str, picture: str) -> Detections:
+        return detectors[model](decode_image(pictures[picture]))
+
+    return detect
+
+
+@pytest.fixture(scope="module", params=["cpu_high_performance", "cpu_regular"])
+def client(request, repository, tmp_path_factory, free_ports) -> Iterator[InferenceServerClient]:
+    """Triton under each CPU profile; the first is the shared server."""
+    if request.param == "cpu_high_performance":
+        yield request.getfixturevalue("triton")
+        return
+    log = tmp_path_factory.mktemp("log") / f"{request.param}.log"
+    with (
+        serve(repository, log, free_ports(4), "--profile", request.param) as serving,
+        InferenceServerClient(serving.grpc) as own,
+    ):
+        yield own
+
+
+def test_detections_equal_paddles(client, reference, paddle_models, pictures):
+    found = 0
+    assert len(pictures) >= 3
+    for model in paddle_models:
+        for name, data in pictures.items():
+            expected = reference(model, name)
+            for threshold in THRESHOLDS:
+                found += assert_same(infer(client, model, [data], threshold)[0], expected, threshold)
+    assert found > 100, "too few objects to say anything"
+
+
+def assert_same(served: Detections, expected: Detections, threshold: float) -> int:
+    """Box within 0.5 px, score within 1e-3, same count."""
+    over = expected.scores > np.float32(threshold)
+    assert len(served) == over.sum()
+    unmatched = set(range(len(served)))
+    for box, score, class_id in zip(expected.boxes[over], expected.scores[over], expected.class_ids[over], strict=True):
+        near = [
+            i
+            for i in unmatched
+            if served.class_ids[i] == class_id
+            and abs(served.scores[i] - score) <= 1e-3
+            and np.abs(served.boxes[i] - box).max() <= 0.5
+        ]
+        assert near, f"Paddle's {class_id} {score:.4f} at {box} is not served"
+        unmatched.remove(min(near, key=lambda i: float(np.abs(served.boxes[i] - box).max())))
+    return int(over.sum())
