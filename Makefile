@@ -30,6 +30,10 @@ $(VENV)/.%: requirements/%.lock pyproject.toml clients/python/pyproject.toml | $
 serve: $(SERVE_STAMP)  ## start Triton and the gateway; PORT=8080 PROFILE=cpu_regular|cpu_high_performance|gpu_regular|gpu_high_performance
 	@exec $(BIN)/python -m server --port $(PORT) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
+export: $(VENV)/.export  ## make a Paddle inference model servable; MODEL_DIR=<its folder> [ARGS='--image FILE …']
+	@test -n "$(MODEL_DIR)" || { echo "say which: make export MODEL_DIR=<folder of inference.json|pdmodel, .pdiparams, .yml>" >&2; exit 2; }
+	@$(BIN)/python -m export --model_dir $(MODEL_DIR) $(ARGS)
+
 test: $(VENV)/.dev  ## static checks and every test, the end-to-end ones against a started Triton
 	$(MAKE) check
 	$(BIN)/python -m pytest $(ARGS)

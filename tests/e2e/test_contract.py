@@ -1,0 +1,203 @@
+"""The REST contract through the whole stack: gateway, Triton, a real model."""
+
+import base64
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from uuid import UUID
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from sod.image import decode_image
+from tests.e2e.conftest import FULL
+from tests.e2e.serving import Serving, infer
+
+PATH = "/small-object-detection"
+
+
+@pytest.fixture(scope="module")
+def web(pictures: dict[str, bytes]) -> Iterator[str]:
+    """A web server with the pictures."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = pictures.get(self.path.strip("/"), b"")
+            self.send_response(200 if body else 404)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def assert_error(reply, status: int, *words: str) -> None:
+    body = reply.json()
+    assert reply.status_code == status, reply.text
+    assert set(body) == {"logId", "errorCode", "errorMsg"}
+    assert body["errorCode"] == status
+    for word in words:
+        assert word in body["errorMsg"]
+
+
+def test_a_picture_gives_objects_and_an_overlay_of_its_size(server: Serving, picture):
+    reply = server.post(picture)
+    assert reply.status_code == 200
+    body = reply.json()
+    assert list(body) == ["logId", "errorCode", "errorMsg", "result"]
+    UUID(body["logId"])
+    assert (body["errorCode"], body["errorMsg"]) == (0, "Success")
+    objects = body["result"]["detectedObjects"]
+    assert objects, "S finds objects over 0.5 here"
+    assert all(set(one) == {"bbox", "categoryId", "categoryName", "score"} for one in objects)
+    assert all(one["score"] > 0.5 for one in objects)
+    source = decode_image(picture)
+    overlay = base64.b64decode(body["result"]["image"])
+    assert overlay.startswith(b"\xff\xd8")
+    drawn = decode_image(overlay)
+    assert drawn.shape == source.shape
+    assert np.abs(drawn.astype(int) - source).max() > 100, "nothing is drawn"
+
+
+def test_objects_are_the_ensembles(server, triton, pictures):
+    for data in pictures.values():
+        found = infer(triton, FULL, [data], 0.3)[0]
+        objects = server.post(data, threshold=0.3, visualize=False).json()["result"]["detectedObjects"]
+        assert [one["categoryId"] for one in objects] == found.class_ids.tolist()
+        assert [one["score"] for one in objects] == pytest.approx(found.scores.tolist(), abs=1e-5)
+        height, width = decode_image(data).shape[:2]
+        boxes = np.clip(found.boxes, 0, [width, height, width, height])
+        np.testing.assert_allclose([one["bbox"] for one in objects], boxes, atol=0.01)
+
+
+def test_the_threshold_defaults_to_a_half_and_a_map_keeps_it_for_what_it_leaves_out(server, picture):
+    def scores(threshold):
+        objects = server.post(picture, threshold=threshold, visualize=False).json()["result"]["detectedObjects"]
+        return {class_id: [o["score"] for o in objects if o["categoryId"] == class_id] for class_id in range(10)}
+
+    default = scores(None)
+    assert default == pytest.approx(scores(0.5))
+    assert default == pytest.approx(scores({}))
+    low = scores(0.2)
+    most = max(low, key=lambda class_id: len(low[class_id]))
+    only = scores({str(most): 0.2})
+    assert only[most] == pytest.approx(low[most])
+    assert {c: s for c, s in only.items() if c != most} == pytest.approx(
+        {c: s for c, s in default.items() if c != most}
+    )
+
+
+def test_visualize_off_leaves_the_image_out(server, picture):
+    assert list(server.post(picture, visualize=False).json()["result"]) == ["detectedObjects"]
+
+
+def test_a_url_is_fetched(server, web, pictures):
+    name, data = next(iter(pictures.items()))
+    by_url = server.post(f"{web}/{name}", visualize=False).json()["result"]["detectedObjects"]
+    by_body = server.post(data, visualize=False).json()["result"]["detectedObjects"]
+    assert [one["score"] for one in by_url] == pytest.approx([one["score"] for one in by_body], abs=1e-5)
+
+
+def encoded(file_format: str, mode: str = "RGB", **options: object) -> bytes:
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (90, 120, 3), np.uint8)).convert(mode)
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+EXIF = Image.Exif()
+EXIF[0x0112] = 6
+KINDS = {
+    "baseline JPEG": (encoded("JPEG"), (90, 120)),
+    "progressive JPEG": (encoded("JPEG", progressive=True), (90, 120)),
+    "CMYK JPEG": (encoded("JPEG", "CMYK"), (90, 120)),
+    "turned JPEG": (encoded("JPEG", exif=EXIF), (120, 90)),
+    "grey JPEG": (encoded("JPEG", "L"), (90, 120)),
+    "PNG with alpha": (encoded("PNG", "RGBA"), (90, 120)),
+    "16-bit PNG": (cv2.imencode(".png", np.full((90, 120, 3), 40_000, np.uint16))[1].tobytes(), (90, 120)),
+    "palette PNG": (encoded("PNG", "P"), (90, 120)),
+    "WebP": (encoded("WEBP"), (90, 120)),
+    "BMP": (encoded("BMP"), (90, 120)),
+    "one pixel": (cv2.imencode(".png", np.zeros((1, 1, 3), np.uint8))[1].tobytes(), (1, 1)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_picture_is_answered(server, kind):
+    data, shape = KINDS[kind]
+    reply = server.post(data, threshold=0.05)
+    assert reply.status_code == 200, reply.text
+    assert decode_image(base64.b64decode(reply.json()["result"]["image"])).shape[:2] == shape
+
+
+@pytest.mark.parametrize("visualize", [True, False])
+@pytest.mark.parametrize(
+    ("image", "word"),
+    [
+        (base64.b64encode(b"not a picture").decode(), "not a picture"),
+        (base64.b64encode(encoded("PNG")[:300]).decode(), "cannot be decoded"),
+        ("####", "base64"),
+        ("", "empty"),
+        ("ftp://example.org/a.jpg", "ftp"),
+        ("file:///etc/passwd", "file"),
+        ("http://127.0.0.1:9/a.jpg", "cannot be connected"),
+    ],
+)
+def test_what_is_no_picture_is_422_with_a_sentence(server, image, word, visualize):
+    assert_error(server.post(image, visualize=visualize), 422, word)
+
+
+def test_a_missing_page_is_422(server, web):
+    assert_error(server.post(f"{web}/absent.jpg"), 422, "404")
+
+
+def test_other_errors_have_the_envelope(server):
+    assert_error(server.http.get("/absent"), 404, "Not Found")
+    assert_error(server.http.get(PATH), 405, "Method Not Allowed")
+    assert_error(server.http.post(PATH, content=b"{"), 422, "json_invalid")
+    assert_error(server.http.post(PATH, json={}), 422, "body.image")
+    assert_error(server.post(encoded("PNG"), threshold=7), 422, "threshold")
+    assert_error(server.post(encoded("PNG"), threshold={"99": 0.5}), 422, "0 to 9")
+
+
+def test_a_pixel_bomb_is_refused_by_its_header(server):
+    bomb = bytearray(encoded("PNG"))
+    bomb[16:24] = (60_000).to_bytes(4, "big") * 2
+    bomb[29:33] = __import__("zlib").crc32(bytes(bomb[12:29])).to_bytes(4, "big")
+    assert_error(server.post(bytes(bomb)), 422, "60000 x 60000", "limit")
+
+
+def test_a_body_over_the_limit_is_413_and_the_server_stays_small(server):
+    gateway = server.child("-m gateway")
+    before = gateway.memory_info().rss
+
+    def endless() -> Iterator[bytes]:
+        yield b'{"image": "'
+        for _ in range(300):
+            yield b"A" * 2**20
+        yield b'"}'
+
+    assert_error(server.http.post(PATH, content=endless()), 413, "larger than")
+    assert gateway.memory_info().rss - before < 200 * 2**20
+    reply = server.http.post(PATH, content=json.dumps({"image": "A" * 70 * 2**20}))
+    assert_error(reply, 413, "larger than")
+
+
+def test_health(server):
+    for path in ("/health", "/health/live", "/health/ready"):
+        body = server.http.get(path).json()
+        assert (body["errorCode"], body["errorMsg"]) == (0, "Healthy")
+        UUID(body["logId"])
