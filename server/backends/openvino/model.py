@@ -57,7 +57,7 @@ class TritonPythonModel:
         """Outputs of one picture, each [1, …]."""
         infer_request = self._idle.pop()
         try:
-            infer_request.infer([picture[None]], share_inputs=True)
+            infer_request.infer([picture[None]])
             return [infer_request.get_tensor(name).data.copy() for name in self._outputs]
         finally:
             self._idle.append(infer_request)
