@@ -80,22 +80,23 @@ class Supervisor:
             time.sleep(_POLL_S)
 
     def _watch(self) -> None:
-        last_ready = next_check = time.monotonic()
+        deadline: float | None = None  # by which an inference must pass, once one has not
+        next_check = 0.0
         while True:
             for child in (self._triton, self._gateway):
                 if (code := child.exit_code()) is not None:
                     self._restart(child, f"ended with {_reason(code)}")
-                    last_ready = time.monotonic()
-            if time.monotonic() >= next_check:
-                asked = time.monotonic()
-                ready = self._ready()
+                    deadline = time.monotonic() + self._start_timeout_s
+            if (asked := time.monotonic()) >= next_check:
                 pause = min(_READY_EVERY_S, self._unready_restart_s / 2)
-                if ready:
-                    last_ready = time.monotonic()
-                    pause = max(pause, (last_ready - asked) / _READY_SHARE)
-                elif asked - last_ready > self._unready_restart_s:
-                    self._restart(self._triton, f"has passed no inference for {self._unready_restart_s:.0f} s")
-                    last_ready = time.monotonic()
+                if self._ready():
+                    deadline = None
+                    pause = max(pause, (time.monotonic() - asked) / _READY_SHARE)
+                elif deadline is None:
+                    deadline = asked + self._unready_restart_s
+                elif asked > deadline:
+                    self._restart(self._triton, "has passed no inference for too long")
+                    deadline = time.monotonic() + self._start_timeout_s
                 next_check = time.monotonic() + pause
             time.sleep(_POLL_S)
 

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from server.child import Child
 from server.errors import ServerError
 
-_SHM_BYTES = 256 * 2**20  # a batch of 8 at 1920 has 88 MB of pixels; pages that are not used take no memory
+_SHM_BYTES = 32 * 2**20
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 — Triton's regions, not temporary files of ours
 _OWN_BACKENDS = Path(__file__).parent / "backends"
 OWN_BACKENDS = ("onnxruntime", "openvino", "paddle")
@@ -96,8 +96,8 @@ def command(options: TritonOptions, backends: Path) -> list[str]:
         line += [
             f"--backend-config={backend},shm-region-prefix-name={options.shm_prefix}",
             f"--backend-config={backend},stub-timeout-seconds=120",
-            # Room for the tensors of a full batch from the start, used or not: growing would map the region anew in
-            # both processes while others of its tensors are on their way.
+            # Room for the tensors of two full batches at 640 from the start: a region that grows is mapped anew in
+            # both processes while other tensors are on their way. At 1920 it still grows.
             f"--backend-config={backend},shm-default-byte-size={_SHM_BYTES}",
         ]
     return line

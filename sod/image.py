@@ -20,6 +20,8 @@ from sod.errors import ImageTooLargeError, InvalidImageError
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 DEFAULT_MAX_PIXELS = 8192 * 8192
 
+# Pillow's own limit is another than ours, which `check_image` holds.
+Image.MAX_IMAGE_PIXELS = None
 # `catch_warnings` swaps a global; a header takes microseconds.
 _WARNINGS = Lock()
 
@@ -44,16 +46,13 @@ def read_header(data: bytes) -> ImageHeader:
         raise InvalidImageError(f"the picture is empty (0 bytes): {wanted}")
     try:
         with _WARNINGS, warnings.catch_warnings():
-            # Our own limit is checked by `check_image`; Pillow's warns at another size.
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # of damaged metadata
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 width, height = image.size
                 # An MPO (a stereo or burst JPEG) is read as the JPEG it begins with.
                 name = "JPEG" if image.format == "MPO" else str(image.format)
     except UnidentifiedImageError:
         raise InvalidImageError(f"these {len(data)} bytes are not a picture we can read: {wanted}") from None
-    except Image.DecompressionBombError as error:
-        raise ImageTooLargeError(f"the picture is too large: {error}") from None
     except (OSError, ValueError, SyntaxError, struct.error, OverflowError, EOFError, TypeError, KeyError) as error:
         raise InvalidImageError(f"the picture's header is damaged ({error}): {wanted}") from None
     return ImageHeader(name, width, height)

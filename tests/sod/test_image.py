@@ -121,7 +121,7 @@ def png_bomb(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(("width", "height"), [(8193, 8192), (30_000, 30_000), (2**31 - 1, 2**31 - 1)])
 def test_a_bomb_is_refused_by_its_header(width, height, monkeypatch):
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
-    with pytest.raises(ImageTooLargeError, match=r"limit is|too large"):
+    with pytest.raises(ImageTooLargeError, match=f"{width} x {height} = .* pixels; the limit is 67,108,864"):
         decode_image(png_bomb(width, height))
 
 
