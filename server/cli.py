@@ -134,6 +134,7 @@ def _triton_ports(ports: triton.TritonPorts) -> list[tuple[int, str]]:
 
 def _gateway_environment(options: argparse.Namespace) -> dict[str, str]:
     return {
+        "SOD_LOG_LEVEL": "warning",  # unless the environment says otherwise
         **os.environ,
         "SOD_HOST": options.host,
         "SOD_PORT": str(options.port),
