@@ -5,6 +5,7 @@ Proxies and certificates are those of the environment (`HTTPS_PROXY`, `NO_PROXY`
 Source: RFC 9110, sections 13.1.5 (If-Range) and 14 (range requests).
 """
 
+import itertools
 import json
 import logging
 import os
@@ -186,18 +187,18 @@ class _Download:
         Raises:
             DownloadError: it will not come, or all attempts were in vain.
         """
-        reason = "nothing was tried"
-        for attempt in range(self.patience.attempts):
+        for attempt in itertools.count(1):
             try:
                 self._attempt()
             except _TemporaryError as error:
                 reason = str(error)
             else:
                 return
-            if attempt + 1 < self.patience.attempts:
-                LOG.info("%s; trying again", reason)
-                self._wait(self.patience.backoff_s * 2**attempt)
-        raise DownloadError(f"{reason}, in the last of {self.patience.attempts} attempts")
+            pause = self.patience.backoff_s * 2 ** (attempt - 1)
+            if attempt >= self.patience.attempts or time.monotonic() + pause > self.deadline:
+                raise DownloadError(f"{reason}, in attempt {attempt} of {self.patience.attempts}")
+            LOG.info("%s; trying again", reason)
+            time.sleep(pause)
 
     def _attempt(self) -> None:
         origin = self.part.origin(self.shown_url)
@@ -277,17 +278,10 @@ class _Download:
                 if offset > self.max_bytes:
                     self.part.discard()
                     raise DownloadError(f"it has more than the {self.max_bytes / MIB:.0f} MiB allowed")
-                self._require_time()
+                if time.monotonic() > self.deadline:
+                    raise DownloadError(f"{self._where()} took longer than {self.patience.total_s:g} s")
         if size is not None and offset != size:
             raise _TemporaryError(f"{self._where()} sent {offset} of {size} bytes")
-
-    def _wait(self, seconds: float) -> None:
-        self._require_time(seconds)
-        time.sleep(seconds)
-
-    def _require_time(self, seconds: float = 0) -> None:
-        if time.monotonic() + seconds > self.deadline:
-            raise DownloadError(f"{self._where()} took longer than {self.patience.total_s:g} s")
 
     def _where(self) -> str:
         return self.url.host

@@ -325,7 +325,7 @@ def test_an_always_shorter_file(server: FileServer, cache: Path) -> None:
     server.faults += [cut_off(len(GOOD) - 10)] * 3
     message = refused(server, cache)
     assert message.startswith(f"{NAME} cannot be downloaded: 127.0.0.1 broke the connection off (")
-    assert "in the last of 3 attempts" in message
+    assert "in attempt 3 of 3" in message
     assert len(server.requests) == 3
     assert NAME not in names(cache)
 
@@ -350,9 +350,16 @@ def test_a_stalled_line(server: FileServer, cache: Path, caplog: pytest.LogCaptu
     assert "nothing came from 127.0.0.1 for 0.5 s; trying again" in caplog.text
 
 
-def test_the_whole_takes_too_long(server: FileServer, cache: Path) -> None:
+def test_no_time_for_another_attempt(server: FileServer, cache: Path) -> None:
     server.faults.append(cut_off(100_000))
-    assert "took longer than 5 s" in refused(server, cache, Patience(total_s=5, backoff_s=60))
+    assert "in attempt 1 of 5; run again to go on" in refused(server, cache, Patience(total_s=60, backoff_s=600))
+
+
+def test_the_whole_takes_too_long(server: FileServer, cache: Path) -> None:
+    # The lock is free: only the download has no time.
+    assert "127.0.0.1 took longer than 0 s; run again to go on" in refused(server, cache, Patience(total_s=0))
+    assert_whole(fetch(server, cache))
+    assert server.ranges_asked[1] is not None
 
 
 @pytest.mark.parametrize("code", [429, 500, 503])
@@ -363,7 +370,7 @@ def test_a_temporary_status(server: FileServer, cache: Path, code: int) -> None:
 
 def test_a_status_that_stays(server: FileServer, cache: Path) -> None:
     server.faults += [status(502)] * 3
-    assert "127.0.0.1 answered with status 502, in the last of 3 attempts" in refused(server, cache)
+    assert "127.0.0.1 answered with status 502, in attempt 3 of 3" in refused(server, cache)
     assert names(cache) == []
 
 
@@ -495,12 +502,16 @@ def test_a_bad_archive_leaves_nothing(server: FileServer, cache: Path, content: 
     assert_whole(fetch(server, cache))
 
 
-@pytest.mark.parametrize("by", ["header", "body"])
-def test_too_large(server: FileServer, cache: Path, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [([], "it has 0 MiB, more than the 0 allowed"), ([chunked], "it has more than the 0 MiB allowed")],
+)
+def test_too_large(
+    server: FileServer, cache: Path, monkeypatch: pytest.MonkeyPatch, faults: list[Any], said: str
+) -> None:
     monkeypatch.setattr(download, "DEFAULT_ARCHIVE_LIMITS", ArchiveLimits(total_bytes=1000))
-    if by == "body":
-        server.faults.append(chunked)
-    assert "allowed" in refused(server, cache)
+    server.faults += faults
+    assert said in refused(server, cache)
     assert names(cache) == []
 
 
