@@ -7,3 +7,7 @@ class ExportError(Exception):
 
 class CheckFailedError(ExportError):
     """The exported detector differs from Paddle Inference by more than the limits; nothing was written."""
+
+
+class DownloadError(ExportError):
+    """A file cannot be had from its server; the text says why."""
