@@ -14,6 +14,8 @@ from export.check import Limits, check_detector, format_report, require
 from export.convert import convert
 from export.onnx_model import OPSET, to_detector
 from export.paddle_model import PaddleModel, cut_model
+from export.repository import plan_model, stale_files
+from export.templates import ModelSpec, Threshold
 
 LOG = logging.getLogger(__name__)
 DEFAULT_LIMITS = Limits()
@@ -26,8 +28,11 @@ def export_detector(
     *,
     with_paddle: bool = True,
     limits: Limits = DEFAULT_LIMITS,
+    max_batch_size: int | None = None,
+    default_threshold: Threshold | None = None,
+    overwrite: bool = False,
 ) -> list[Path]:
-    """Make `<output_dir>/<model name>_detector/1/model.onnx` and, beside it, the cut Paddle model.
+    """Make `<output_dir>/<model name>_detector/1/model.onnx`, the cut Paddle model beside it, and their configuration.
 
     Args:
         model: of `find_model`.
@@ -35,6 +40,9 @@ def export_detector(
         pictures: to check on, uint8 BGR [h, w, 3], at least one.
         with_paddle: also put `inference.json` and `inference.pdiparams` there, for the profile `cpu_regular`.
         limits: of the check.
+        max_batch_size: pictures a forward; None chooses by the input's size.
+        default_threshold: for requests that name none; None leaves it to the gateway.
+        overwrite: write the configuration of a model of this name anew, as other classes or another size need.
 
     Returns:
         The files written.
@@ -49,6 +57,10 @@ def export_detector(
         work_dir = Path(work)
         LOG.info("cutting the model before its NMS")
         cut = cut_model(model, work_dir)
+        spec = ModelSpec.of(
+            cut, paddle=with_paddle, max_batch_size=max_batch_size, default_threshold=default_threshold
+        )
+        plan = plan_model(spec, output_dir, overwrite=overwrite)
         LOG.info("converting to ONNX, opset %d", OPSET)
         converted, onnx_path = work_dir / "converted.onnx", work_dir / "model.onnx"
         convert(cut, converted, OPSET)
@@ -60,4 +72,7 @@ def export_detector(
         artefacts = {"model.onnx": onnx_path}
         if with_paddle:
             artefacts |= {"inference.json": cut.program, "inference.pdiparams": cut.params}
-        return put_in_place(artefacts, output_dir / f"{config.model_name}_detector" / "1")
+        written = put_in_place(artefacts, output_dir / spec.detector / "1")
+        for path in stale_files(spec, output_dir, written):
+            LOG.warning("%s was there before, and is not of this export: make it anew or remove it", path)
+        return written + plan.write()
