@@ -6,7 +6,7 @@ operands of that operator are made the outputs of a program of their own first: 
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ class CutModel:
     params: Path
     anchors: int
     classes: int
-    nms: NmsConfig = NmsConfig()
+    nms: NmsConfig = field(default_factory=NmsConfig)
 
 
 def find_model(model_dir: Path, name: str | None = None) -> PaddleModel:

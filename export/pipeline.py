@@ -15,22 +15,20 @@ from export.convert import convert
 from export.onnx_model import OPSET, to_detector
 from export.paddle_model import PaddleModel, cut_model
 from export.repository import plan_model, stale_files
-from export.templates import ModelSpec, Threshold
+from export.templates import DEFAULT_OPTIONS, ModelSpec, ServingOptions
 
 LOG = logging.getLogger(__name__)
 DEFAULT_LIMITS = Limits()
 
 
-def export_detector(
+def export_detector(  # noqa: PLR0913 - options, all by name
     model: PaddleModel,
     output_dir: Path,
     pictures: Sequence[NDArray[np.uint8]],
     *,
     with_paddle: bool = True,
     limits: Limits = DEFAULT_LIMITS,
-    max_batch_size: int | None = None,
-    default_threshold: Threshold | None = None,
-    overwrite: bool = False,
+    options: ServingOptions = DEFAULT_OPTIONS,
 ) -> list[Path]:
     """Make `<output_dir>/<model name>_detector/1/model.onnx`, the cut Paddle model beside it, and their configuration.
 
@@ -40,9 +38,7 @@ def export_detector(
         pictures: to check on, uint8 BGR [h, w, 3], at least one.
         with_paddle: also put `inference.json` and `inference.pdiparams` there, for the profile `cpu_regular`.
         limits: of the check.
-        max_batch_size: pictures a forward; None chooses by the input's size.
-        default_threshold: for requests that name none; None leaves it to the gateway.
-        overwrite: write the configuration of a model of this name anew, as other classes or another size need.
+        options: of the configuration.
 
     Returns:
         The files written.
@@ -57,10 +53,8 @@ def export_detector(
         work_dir = Path(work)
         LOG.info("cutting the model before its NMS")
         cut = cut_model(model, work_dir)
-        spec = ModelSpec.of(
-            cut, paddle=with_paddle, max_batch_size=max_batch_size, default_threshold=default_threshold
-        )
-        plan = plan_model(spec, output_dir, overwrite=overwrite)
+        spec = ModelSpec.of(cut, options, paddle=with_paddle)
+        plan = plan_model(spec, output_dir)
         LOG.info("converting to ONNX, opset %d", OPSET)
         converted, onnx_path = work_dir / "converted.onnx", work_dir / "model.onnx"
         convert(cut, converted, OPSET)

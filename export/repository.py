@@ -1,7 +1,7 @@
 """Puts a model's folders into a Triton model repository, and disturbs no other model there."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from export.errors import ExportError
 from export.templates import (
     MAX_BATCH_SIZE,
     ModelSpec,
-    Threshold,
     detector_files,
     ensemble_files,
     postprocess_files,
@@ -51,7 +50,7 @@ class Plan:
         return list(self.files)
 
 
-def plan_model(spec: ModelSpec, repository: Path, *, overwrite: bool = False) -> Plan:
+def plan_model(spec: ModelSpec, repository: Path) -> Plan:
     """Find out what is to be written for a model; nothing is written yet.
 
     Folders that models share are written only where they are absent. A model of the same name keeps its configuration,
@@ -60,7 +59,6 @@ def plan_model(spec: ModelSpec, repository: Path, *, overwrite: bool = False) ->
     Args:
         spec: the model.
         repository: the model repository; it need not exist.
-        overwrite: write the model's own configuration anew, whatever is there.
 
     Raises:
         ExportError: the name or a value cannot be, or a folder is already something else.
@@ -82,7 +80,7 @@ def plan_model(spec: ModelSpec, repository: Path, *, overwrite: bool = False) ->
             elif target.suffix == ".pbtxt":
                 if shared:
                     _check_shared(target, text, same)
-                elif _check_own(target, text, same, overwrite=overwrite):
+                elif _check_own(target, text, same, overwrite=spec.options.overwrite):
                     files[target] = text
     return Plan(files)
 
@@ -100,11 +98,11 @@ def _check_spec(spec: ModelSpec) -> None:
         try:
             label.encode("utf-8")
         except UnicodeEncodeError:
-            raise ExportError(f"the label {ascii(label)} is no text that UTF-8 can hold") from None
+            raise ExportError(f"the label {label!a} is no text that UTF-8 can hold") from None
     if not 1 <= spec.batch_size <= MAX_BATCH_SIZE:
         raise ExportError(f"a batch size of {spec.batch_size} is not supported: choose 1 to {MAX_BATCH_SIZE}")
-    threshold = spec.default_threshold
-    if isinstance(threshold, dict) and (unknown := [i for i in threshold if not 0 <= i < len(spec.labels)]):
+    threshold = spec.options.default_threshold
+    if isinstance(threshold, Mapping) and (unknown := [i for i in threshold if not 0 <= i < len(spec.labels)]):
         raise ExportError(
             f"there is a threshold for class {unknown[0]}; the model's class ids are 0 to {len(spec.labels) - 1}"
         )
@@ -115,7 +113,7 @@ Same = Callable[[ModelConfig, ModelConfig], str]  # what differs, in a word or t
 
 def _check_shared(path: Path, text: str, same: Same) -> None:
     """Raise ExportError unless a folder that other models use as well serves this one too."""
-    if difference := same(_read(path), _parse(text)):
+    if difference := same(read_config(path), _parse(text)):
         raise ExportError(
             f"{path} is not the stage that the export makes: it differs in its {difference}; other models may use it, "
             "so it is left alone: move it away, or choose another --output_dir"
@@ -128,7 +126,7 @@ def _check_own(path: Path, text: str, same: Same, *, overwrite: bool) -> bool:
     Raises:
         ExportError: it belongs to something else, or to a model that is not to be replaced.
     """
-    there, ours = _read(path), _parse(text)
+    there, ours = read_config(path), _parse(text)
     if (there.platform == "ensemble") != (ours.platform == "ensemble") or there.name not in ("", ours.name):
         raise ExportError(f"{path.parent.name} in the repository is another kind of model: choose another --name")
     if overwrite:
@@ -162,11 +160,16 @@ def _same_ensemble(one: ModelConfig, other: ModelConfig) -> str:
     return "batch size" if one.max_batch_size != other.max_batch_size else _same_tensors(one, other)
 
 
-def _read(path: Path) -> ModelConfig:
+def read_config(path: Path) -> ModelConfig:
+    """A config.pbtxt.
+
+    Raises:
+        ExportError: it is none.
+    """
     try:
         return _parse(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise ExportError(f"{path} is in the way and cannot be read as a Triton configuration: {error}") from None
+        raise ExportError(f"{path} cannot be read as a Triton configuration: {error}") from None
 
 
 def _parse(text: str) -> ModelConfig:

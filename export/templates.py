@@ -6,7 +6,7 @@ config a profile) and `postprocess` (shared by models with PP-YOLOE+ SOD's own N
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from export.paddle_model import CutModel
 from sod.image import DEFAULT_MAX_PIXELS
@@ -21,6 +21,24 @@ _BATCH_PIXELS = 4 * 1920 * 1920
 
 
 @dataclass(frozen=True, slots=True)
+class ServingOptions:
+    """What a user may choose of a model's configuration.
+
+    Attributes:
+        max_batch_size: pictures a forward; None chooses by the input's size.
+        default_threshold: for requests that name none: a number, or numbers by class id; None leaves it to the gateway.
+        overwrite: write the configuration of a model of this name anew, as other classes or another size need.
+    """
+
+    max_batch_size: int | None = None
+    default_threshold: Threshold | None = None
+    overwrite: bool = False
+
+
+DEFAULT_OPTIONS = ServingOptions()
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """All that the configuration of a model depends on.
 
@@ -32,8 +50,7 @@ class ModelSpec:
         anchors: boxes before NMS.
         nms: parameters of the NMS.
         paddle: whether the Paddle model lies beside the ONNX, for the profile `cpu_regular`.
-        max_batch_size: pictures a forward; None chooses by the input's size.
-        default_threshold: for requests that name none: a number, or numbers by class id; None leaves it to the gateway.
+        options: what was chosen.
     """
 
     name: str
@@ -41,21 +58,13 @@ class ModelSpec:
     height: int
     width: int
     anchors: int
-    nms: NmsConfig = NmsConfig()
+    nms: NmsConfig = field(default_factory=NmsConfig)
     paddle: bool = True
-    max_batch_size: int | None = None
-    default_threshold: Threshold | None = None
+    options: ServingOptions = DEFAULT_OPTIONS
 
     @classmethod
-    def of(
-        cls,
-        cut: CutModel,
-        *,
-        paddle: bool = True,
-        max_batch_size: int | None = None,
-        default_threshold: Threshold | None = None,
-    ) -> "ModelSpec":
-        """The specification of an exported model."""
+    def of(cls, cut: CutModel, options: ServingOptions, *, paddle: bool) -> "ModelSpec":
+        """The specification of a model that is being exported."""
         config = cut.source.config
         return cls(
             name=config.model_name,
@@ -65,8 +74,7 @@ class ModelSpec:
             anchors=cut.anchors,
             nms=cut.nms,
             paddle=paddle,
-            max_batch_size=max_batch_size,
-            default_threshold=default_threshold,
+            options=options,
         )
 
     @property
@@ -88,8 +96,8 @@ class ModelSpec:
     @property
     def batch_size(self) -> int:
         """`max_batch_size` of the ensemble and the detector."""
-        if self.max_batch_size is not None:
-            return self.max_batch_size
+        if self.options.max_batch_size is not None:
+            return self.options.max_batch_size
         picture = self.height * self.width
         return next((size for size in (8, 4, 2) if size * picture <= _BATCH_PIXELS), 1)
 
@@ -167,8 +175,8 @@ def ensemble_files(spec: ModelSpec) -> dict[str, str]:
         ("labels", json.dumps(spec.labels, ensure_ascii=False)),
         ("input_size", json.dumps([spec.height, spec.width])),
     ]
-    if spec.default_threshold is not None:
-        facts.append(("default_threshold", json.dumps(_plain(spec.default_threshold))))
+    if spec.options.default_threshold is not None:
+        facts.append(("default_threshold", json.dumps(_plain(spec.options.default_threshold))))
     text = _ENSEMBLE.format(
         name=quote(spec.name),
         batch=spec.batch_size,
