@@ -163,8 +163,24 @@ PROFILES = (
         backend="openvino",
         filename="model.onnx",
         parameters=(("PERFORMANCE_HINT", "THROUGHPUT"),),
-        note="Inference is FP32: detections equal Paddle's. HINT_BF16 = YES doubles the speed where the CPU has BF16, "
-        "and moves scores.",
+        note="Inference is FP32: detections equal Paddle's. Profile cpu_bf16 doubles the speed where the CPU has BF16.",
+    ),
+    Profile(
+        name="cpu_bf16",
+        comment="CPU with AVX512-BF16 or AMX: OpenVINO in BF16, on the FP32 file.",
+        backend="openvino",
+        filename="model.onnx",
+        parameters=(("HINT_BF16", "YES"), ("PERFORMANCE_HINT", "THROUGHPUT")),
+        note="Twice as fast, and scores move: docs/export.md has by how much. On a CPU without BF16 it is no faster.",
+    ),
+    Profile(
+        name="cpu_int8",
+        comment="CPU: OpenVINO on the INT8 model that "
+        "`make export TARGET=openvino PRECISION=int8 IMAGES=<folder>` makes.",
+        backend="openvino",
+        filename="model_int8.xml",
+        parameters=(("PERFORMANCE_HINT", "THROUGHPUT"),),
+        note="What is not quantised computes in FP32.",
     ),
 )
 
