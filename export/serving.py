@@ -18,6 +18,9 @@ DEFAULT_URL = "127.0.0.1:8001"
 _CHANNEL_ARGS = [
     # An http_proxy in the environment is not meant for the way to Triton.
     ("grpc.enable_http_proxy", 0),
+    # Why a model does not load can be a long story, and comes as metadata.
+    ("grpc.max_metadata_size", 1024 * 1024),
+    ("grpc.absolute_max_metadata_size", 1024 * 1024),
 ]
 _ADDRESS = re.compile(r"[^\s/]+:\d{1,5}")
 _PREFIX = re.compile(r"\s*\[StatusCode\.\w+\]\s*")
@@ -45,6 +48,8 @@ def load_model(url: str, ensemble: str, stages: Sequence[str], *, timeout_s: flo
     One call does it: Triton loads the stages with the ensemble, anew where their files have changed, puts them in
     place of the old ones together when all have loaded, and lets the old ones finish their requests. (Tried with
     24.10: no request fails meanwhile. Loading a stage by itself first would not do where the classes have changed.)
+    A changed stage that does not load it passes over in silence, and goes on with the old one, READY all the same: so
+    each stage is asked for by itself afterwards, which does nothing unless that has happened, and then says why.
 
     Args:
         url: Triton's gRPC address, host:port.
@@ -61,6 +66,9 @@ def load_model(url: str, ensemble: str, stages: Sequence[str], *, timeout_s: flo
         LOG.info("Triton at %s: loading %s", url, ensemble)
         with _as_export_error(url, f"did not load {ensemble}"):
             client.load_model(ensemble, client_timeout=timeout_s)
+        for stage in stages:
+            with _as_export_error(url, f"did not load {stage}"):
+                client.load_model(stage, client_timeout=timeout_s)
         with _as_export_error(url, "cannot be asked for its models"):
             states = {model.name: model for model in client.get_model_repository_index(client_timeout=60).models}
     for name in (*stages, ensemble):

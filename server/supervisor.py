@@ -32,7 +32,7 @@ class Supervisor:
         triton: the server.
         gateway: the process that answers HTTP.
         ready_url: answers 200 when an inference passes.
-        start_timeout_s: how long both may take to become ready.
+        start_timeout_s: how long both may take to become ready, at first and after a restart.
         unready_restart_s: see above.
     """
 
@@ -81,21 +81,25 @@ class Supervisor:
 
     def _watch(self) -> None:
         last_ready = next_check = time.monotonic()
+        # A Triton that was just started may take as long to load as at first, before it counts as unready.
+        patience = self._unready_restart_s
         while True:
             for child in (self._triton, self._gateway):
                 if (code := child.exit_code()) is not None:
                     self._restart(child, f"ended with {_reason(code)}")
-                    last_ready = time.monotonic()
+                    last_ready, patience = time.monotonic(), self._start_timeout_s
             if time.monotonic() >= next_check:
                 asked = time.monotonic()
                 ready = self._ready()
                 pause = min(_READY_EVERY_S, self._unready_restart_s / 2)
                 if ready:
                     last_ready = time.monotonic()
+                    patience = self._unready_restart_s
+                    self._triton.note_ready()
                     pause = max(pause, (last_ready - asked) / _READY_SHARE)
-                elif asked - last_ready > self._unready_restart_s:
-                    self._restart(self._triton, f"has passed no inference for {self._unready_restart_s:.0f} s")
-                    last_ready = time.monotonic()
+                elif asked - last_ready > patience:
+                    self._restart(self._triton, f"has passed no inference for {patience:.0f} s")
+                    last_ready, patience = time.monotonic(), self._start_timeout_s
                 next_check = time.monotonic() + pause
             time.sleep(_POLL_S)
 

@@ -25,11 +25,14 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.loaded: list[str] = []
         self.states = dict.fromkeys([*STAGES, "mine"], ("READY", ""))
         self.fails: tuple[grpc.StatusCode, str] | None = None
+        self.broken = ""
 
     def RepositoryModelLoad(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.loaded.append(request.model_name)
         if self.fails is not None:
             context.abort(*self.fails)
+        if request.model_name == self.broken:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "not an ONNX file")
         return service_pb2.RepositoryModelLoadResponse()
 
     def RepositoryIndex(self, _: Any, __: Any) -> Any:  # noqa: N802
@@ -50,11 +53,20 @@ def triton() -> Iterator[tuple[FakeTriton, str]]:
     server.stop(None).wait()
 
 
-def test_one_call_loads_the_ensemble(triton: tuple[FakeTriton, str], tmp_path: Path) -> None:
+def test_the_ensemble_is_loaded_and_then_each_stage_is_asked_for(
+    triton: tuple[FakeTriton, str], tmp_path: Path
+) -> None:
     fake, url = triton
     plan_model(ModelSpec("mine", ("a",), 96, 96, 189), tmp_path).write()
     load_exported(url, tmp_path, "mine")
-    assert fake.loaded == ["mine"]
+    assert fake.loaded == ["mine", *STAGES]
+
+
+def test_a_stage_that_was_passed_over_in_silence_is_told(triton: tuple[FakeTriton, str]) -> None:
+    fake, url = triton
+    fake.broken = "mine_detector"
+    with pytest.raises(ExportError, match="did not load mine_detector: not an ONNX file"):
+        load_model(url, "mine", STAGES)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +151,7 @@ def test_the_command_loads_and_says_so(
     arguments = ["--model_dir", str(small_model), "--output_dir", str(tmp_path), "--name", "mine", "--no-paddle"]
     monkeypatch.setenv("SOD_TRITON_URL", url)
     assert main([*arguments, "--load"]) == 0
-    assert fake.loaded == ["mine"]
+    assert fake.loaded[0] == "mine"
     assert capsys.readouterr().err.splitlines()[-1] == f"Triton at {url} serves mine"
     fake.states["mine"] = ("UNAVAILABLE", "it broke")
     assert main([*arguments, "--load", url]) == 3
@@ -148,4 +160,4 @@ def test_the_command_loads_and_says_so(
         f"exported, but not loaded: Triton at {url} took mine, but mine is UNAVAILABLE: it broke"
     )
     assert "mine_detector/1/model.onnx" in said.out
-    assert fake.loaded == ["mine", "mine"]
+    assert fake.loaded == ["mine", *STAGES] * 2
