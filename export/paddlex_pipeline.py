@@ -103,6 +103,11 @@ def _batch_size(settings: Mapping[str, Any]) -> int | None:
     given = settings.get("batch_size")
     if given is not None and (type(given) is not int or given < 1):
         raise ExportError(f"SubModules.{MODULE}.batch_size is {given!r}, not a number of pictures")
+    if given == 1:  # what PaddleX writes, and there it costs nothing
+        LOG.warning(
+            "batch_size is 1: the detector will take pictures one by one; without the line Triton batches those that "
+            "arrive together"
+        )
     return given
 
 

@@ -95,6 +95,14 @@ def test_what_paddlex_serves_with_is_ignored_with_a_warning(tmp_path: Path, capl
     assert "Serving, use_hpip" in caplog.text
 
 
+def test_paddlex_s_batch_size_is_remarked_upon(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    read_pipeline_file(write(tmp_path / "p.yaml", pipeline(batch_size=1)))
+    assert "one by one" in caplog.text
+    caplog.clear()
+    read_pipeline_file(write(tmp_path / "p.yaml", pipeline(batch_size=8)))
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe\x00"])
 def test_a_file_that_is_none(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "p.yaml"

@@ -93,10 +93,11 @@ def make_tiny_paddle_model(
 
 
 def inference_yml(
-    name: str, size: tuple[int, int], labels: list[str], normalise: dict[str, Any] | None = None
+    name: str, size: int | tuple[int, int], labels: list[str], normalise: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """What PaddleX writes beside a SOD model."""
-    steps: list[dict[str, Any]] = [{"interp": 2, "keep_ratio": False, "target_size": list(size), "type": "Resize"}]
+    target = [size, size] if isinstance(size, int) else list(size)
+    steps: list[dict[str, Any]] = [{"interp": 2, "keep_ratio": False, "target_size": target, "type": "Resize"}]
     if normalise is not None:
         steps.append({**normalise, "type": "NormalizeImage"})
     return {
