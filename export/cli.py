@@ -12,7 +12,6 @@ from export.paddle_model import find_model
 from export.paddlex_pipeline import PipelineFile, source_of
 from export.pictures import load_pictures, synthetic_picture
 from export.pipeline import DEFAULT_LIMITS, export_detector
-from export.serving import DEFAULT_URL, load_exported, triton_url
 from export.templates import ServingOptions
 
 LOG = logging.getLogger("export")
@@ -49,7 +48,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m export") -> i
     try:
         with _progress_on_stderr():
             if arguments.load is not None:
-                load_exported(arguments.load, arguments.output_dir, model.config.model_name)
+                from export.serving import load_exported, triton_url  # noqa: PLC0415  (a client that few exports need)
+
+                load_exported(arguments.load or triton_url(), arguments.output_dir, model.config.model_name)
     except ExportError as error:
         print(f"exported, but not loaded: {error}", file=sys.stderr)
         return 3
@@ -126,9 +127,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--load",
         nargs="?",
-        const=triton_url(),
+        const="",
         metavar="HOST:PORT",
         help="then have a running Triton load the model, without a restart; its gRPC address (default: the "
-        f"environment's SOD_TRITON_URL, or {DEFAULT_URL})",
+        "environment's SOD_TRITON_URL, or 127.0.0.1:8001)",
     )
     return parser

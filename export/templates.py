@@ -7,10 +7,13 @@ config a profile) and `postprocess` (shared by models with PP-YOLOE+ SOD's own N
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from export.paddle_model import CutModel
 from sod.image import DEFAULT_MAX_PIXELS
 from sod.nms import NmsConfig
+
+if TYPE_CHECKING:
+    from export.paddle_model import CutModel
 
 Threshold = float | Mapping[int, float]
 
@@ -63,7 +66,7 @@ class ModelSpec:
     options: ServingOptions = DEFAULT_OPTIONS
 
     @classmethod
-    def of(cls, cut: CutModel, options: ServingOptions, *, paddle: bool) -> "ModelSpec":
+    def of(cls, cut: "CutModel", options: ServingOptions, *, paddle: bool) -> "ModelSpec":
         """The specification of a model that is being exported."""
         config = cut.source.config
         return cls(
