@@ -4,9 +4,9 @@ PaddleX exports SOD models with the NMS as their last operator. Converted whole,
 operands of that operator are made the outputs of a program of their own first: the "cut" model.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from export.inference_config import InferenceConfig, read_inference_config
 from export.quiet import import_paddle
 from sod.detections import Detections
 from sod.image import scale_factor, to_pixels
+from sod.nms import NmsConfig
 
 NMS_OPERATOR = "pd_op.multiclass_nms3"
 FEEDS = ("image", "scale_factor")
@@ -52,6 +53,7 @@ class CutModel:
         params: `inference.pdiparams`.
         anchors: A.
         classes: C.
+        nms: parameters of the NMS that was cut off.
     """
 
     source: PaddleModel
@@ -59,6 +61,7 @@ class CutModel:
     params: Path
     anchors: int
     classes: int
+    nms: NmsConfig = field(default_factory=NmsConfig)
 
 
 def find_model(model_dir: Path, name: str | None = None) -> PaddleModel:
@@ -90,8 +93,8 @@ def cut_model(model: PaddleModel, work_dir: Path) -> CutModel:
     """Write `inference.json` and `inference.pdiparams` of the model without its NMS into `work_dir`.
 
     Raises:
-        ExportError: Paddle cannot load the model, it is not a detector with one `multiclass_nms3`, or its shapes are
-            not those that its configuration says.
+        ExportError: Paddle cannot load the model, it is not a detector with one `multiclass_nms3`, that NMS asks for
+            what ours does not do, or the shapes are not those that the configuration says.
     """
     config = model.config
     paddle = import_paddle()
@@ -113,13 +116,50 @@ def cut_model(model: PaddleModel, work_dir: Path) -> CutModel:
             raise ExportError(f"{model.program} has {len(ends)} operators multiclass_nms3; a SOD model has one")
         boxes, scores = ends[0].operands_source()[:2]
         _check_shapes(config, feeds["image"].shape, boxes.shape, scores.shape)
+        nms = read_nms(ends[0].attrs(), int(boxes.shape[1]), int(scores.shape[1]))
         if config.normalise is not None:
             _insert_normalise(paddle, program, feeds["image"], *config.normalise.factor_and_offset())
         paddle.static.save_inference_model(
             str(work_dir / "inference"), [feeds[name] for name in FEEDS], [boxes, scores], executor, program=program
         )
         anchors, classes = int(boxes.shape[1]), int(scores.shape[1])
-    return CutModel(model, work_dir / "inference.json", work_dir / "inference.pdiparams", anchors, classes)
+    return CutModel(model, work_dir / "inference.json", work_dir / "inference.pdiparams", anchors, classes, nms)
+
+
+def read_nms(attributes: Mapping[str, Any], anchors: int, classes: int) -> NmsConfig:
+    """Parameters of `multiclass_nms3` for `sod.nms`.
+
+    Args:
+        attributes: of the operator.
+        anchors: boxes a picture; what "all", -1, stands for in `nms_top_k`.
+        classes: times as many are "all" in `keep_top_k`.
+
+    Raises:
+        ExportError: an attribute is missing, or has a value that `sod.nms` does not do; the text names it.
+    """
+    for name, (value, why) in _NMS_FIXED.items():
+        if attributes.get(name, value) != value:
+            raise ExportError(f"the model's NMS has {name} {attributes[name]}: only {value} is supported, {why}")
+    try:
+        scores, iou = (float(str(np.float32(attributes[name]))) for name in ("score_threshold", "nms_threshold"))
+        nms_top_k, keep_top_k = (int(attributes[name]) for name in ("nms_top_k", "keep_top_k"))
+    except KeyError as error:
+        raise ExportError(f"the model's NMS has no attribute {error}") from None
+    return NmsConfig(
+        # What is below zero lets everything pass, as zero does: scores are none.
+        score_threshold=max(scores, 0.0),
+        nms_top_k=anchors if nms_top_k < 0 else nms_top_k,
+        keep_top_k=anchors * classes if keep_top_k < 0 else keep_top_k,
+        iou_threshold=iou,
+    )
+
+
+# Attribute → the value that `sod.nms` knows, and what another one would ask for.
+_NMS_FIXED: dict[str, tuple[float, str]] = {
+    "normalized": (True, "where a box's width is x2 - x1"),
+    "nms_eta": (1.0, "which keeps the IoU threshold as it is"),
+    "background_label": (-1, "where every class is one of objects"),
+}
 
 
 class PaddleRunner:

@@ -14,20 +14,23 @@ from export.check import Limits, check_detector, format_report, require
 from export.convert import convert
 from export.onnx_model import OPSET, to_detector
 from export.paddle_model import PaddleModel, cut_model
+from export.repository import plan_model, stale_files
+from export.templates import DEFAULT_OPTIONS, ModelSpec, ServingOptions
 
 LOG = logging.getLogger(__name__)
 DEFAULT_LIMITS = Limits()
 
 
-def export_detector(
+def export_detector(  # noqa: PLR0913 - options, all by name
     model: PaddleModel,
     output_dir: Path,
     pictures: Sequence[NDArray[np.uint8]],
     *,
     with_paddle: bool = True,
     limits: Limits = DEFAULT_LIMITS,
+    options: ServingOptions = DEFAULT_OPTIONS,
 ) -> list[Path]:
-    """Make `<output_dir>/<model name>_detector/1/model.onnx` and, beside it, the cut Paddle model.
+    """Make `<output_dir>/<model name>_detector/1/model.onnx`, the cut Paddle model beside it, and their configuration.
 
     Args:
         model: of `find_model`.
@@ -35,6 +38,7 @@ def export_detector(
         pictures: to check on, uint8 BGR [h, w, 3], at least one.
         with_paddle: also put `inference.json` and `inference.pdiparams` there, for the profile `cpu_regular`.
         limits: of the check.
+        options: of the configuration.
 
     Returns:
         The files written.
@@ -49,6 +53,8 @@ def export_detector(
         work_dir = Path(work)
         LOG.info("cutting the model before its NMS")
         cut = cut_model(model, work_dir)
+        spec = ModelSpec.of(cut, options, paddle=with_paddle)
+        plan = plan_model(spec, output_dir)
         LOG.info("converting to ONNX, opset %d", OPSET)
         converted, onnx_path = work_dir / "converted.onnx", work_dir / "model.onnx"
         convert(cut, converted, OPSET)
@@ -60,4 +66,7 @@ def export_detector(
         artefacts = {"model.onnx": onnx_path}
         if with_paddle:
             artefacts |= {"inference.json": cut.program, "inference.pdiparams": cut.params}
-        return put_in_place(artefacts, output_dir / f"{config.model_name}_detector" / "1")
+        written = put_in_place(artefacts, output_dir / spec.detector / "1")
+        for path in stale_files(spec, output_dir, written):
+            LOG.warning("%s was there before, and is not of this export: make it anew or remove it", path)
+        return written + plan.write()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.errors import InputError, InvalidRequestError
+from gateway.errors import DetectorUnavailableError, InputError, InvalidRequestError
 from gateway.frame import clip, shown_size
 from gateway.picture_input import PictureInput
 from gateway.single_flight import retrieve
@@ -54,16 +54,28 @@ class Detector:
         self._max_pixels = max_pixels
         self._jpeg_quality = jpeg_quality
 
-    async def detect(self, image: str, threshold: float | dict[int, float] | None, *, visualize: bool) -> Outcome:
+    async def models(self) -> tuple[list[ModelInfo], str | None]:
+        """The models that may be asked, and the name of the default one; None if there is none."""
+        models = await self._triton.models()
+        try:
+            default = (await self._triton.model_info()).name
+        except DetectorUnavailableError:
+            default = None
+        return models, default
+
+    async def detect(
+        self, image: str, threshold: float | dict[int, float] | None, *, visualize: bool, model_name: str | None = None
+    ) -> Outcome:
         """Detect objects in the picture that `image` holds (base64) or names (URL).
 
         Args:
             image: Base64 or URL.
             threshold: One for all classes, by class id, or None for the default.
             visualize: Whether to draw the overlay.
+            model_name: The model to ask; None for the default.
         """
         picture = await self._pictures.read(image)
-        model = await self._triton.model_info()
+        model = await self._triton.model_info(model_name)
         thresholds = threshold_vector(threshold, model, self._default_threshold)
         if not visualize:
             detections = await self._triton.infer(picture, thresholds, model)
@@ -99,11 +111,19 @@ def threshold_vector(
 ) -> NDArray[np.float32]:
     """The threshold of every class: float32 [classes].
 
+    Args:
+        threshold: The request's.
+        model: Its own thresholds take the place of the default.
+        default: The gateway's, for classes that neither the request nor the model says anything of.
+
     Raises:
         InvalidRequestError: a class id that the model has not.
     """
     classes = len(model.labels)
-    vector = np.full(classes, default if not isinstance(threshold, float) else threshold, np.float32)
+    if isinstance(threshold, float):
+        return np.full(classes, threshold, np.float32)
+    own = model.thresholds or (None,) * classes
+    vector = np.array([default if value is None else value for value in own], np.float32)
     if isinstance(threshold, dict):
         for class_id, value in threshold.items():
             if not 0 <= class_id < classes:

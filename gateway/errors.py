@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 # A 404 or 405 has not read its body; this much of one is read for the sake of its logId.
 _PEEK_BYTES = 1024 * 1024
-_SHOWN_LOG_ID = 100
+_SHOWN = 100
 
 
 class GatewayError(Exception):
@@ -49,6 +49,16 @@ class InvalidRequestError(InputError):
     def __init__(self, issues: Sequence[ValidationIssue]) -> None:
         super().__init__(json.dumps(list(issues)))
         self.issues = tuple(issues)
+
+
+class UnknownModelError(InvalidRequestError):
+    """The request asks for a model that is not loaded; the text names those that are."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        shown = name if len(name) <= _SHOWN else name[:_SHOWN] + "…"
+        loaded = f"loaded are {', '.join(known)}" if known else "none is loaded"
+        message = f"there is no model {shown!a}; {loaded}"
+        super().__init__([{"type": "model_unknown", "loc": "body.model", "msg": message}])
 
 
 class TooManyBytesError(GatewayError):
@@ -84,7 +94,7 @@ def usable_log_id(value: object) -> str | None:
 
 def shown_log_id(log_id: str) -> str:
     """A log id for a log line: bounded, and with its control characters escaped."""
-    return ascii(log_id[:_SHOWN_LOG_ID])[1:-1]
+    return ascii(log_id[:_SHOWN])[1:-1]
 
 
 def error_response(log_id: str | None, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -16,11 +16,15 @@ from gateway.schemas import (
     InferRequest,
     InferResponse,
     InferResult,
+    ModelDescription,
+    ModelsResponse,
+    ModelsResult,
     parse_document,
     parse_request,
 )
 
 INFER_PATH = "/small-object-detection"
+MODELS_PATH = "/models"
 
 _LOG_ID = "9a3a0dd4-5d4e-4a6c-9d61-5ac5e7a7c0c1"
 # Status → (what it means, an errorMsg).
@@ -96,8 +100,34 @@ async def infer(request: Request, services: Annotated[Services, Depends(_service
         request.state.log_id = log_id = usable_log_id(document.get("logId")) or log_id
     asked = parse_request(document)
     visualize = services.visualize if asked.visualize is None else asked.visualize
-    outcome = await services.detector.detect(asked.image, asked.threshold, visualize=visualize)
+    outcome = await services.detector.detect(asked.image, asked.threshold, visualize=visualize, model_name=asked.model)
     return _json(_infer_response(log_id, outcome))
+
+
+@router.get(
+    MODELS_PATH,
+    operation_id="listModels",
+    tags=["detection"],
+    summary="The models that a request may name",
+    response_model=ModelsResponse,
+    responses=_error_docs(503),
+)
+async def models(services: Annotated[Services, Depends(_services)]) -> Response:
+    """Every detector that is ready, with its class labels; one that Triton has just loaded within some seconds."""
+    infos, default = await services.detector.models()
+    described = [
+        ModelDescription(
+            name=info.name,
+            labels=list(info.labels),
+            inputSize=None if info.input_size is None else list(info.input_size),
+            default=info.name == default,
+        )
+        for info in infos
+    ]
+    described.sort(key=lambda model: not model.default)
+    result = ModelsResult(models=described)
+    document = ModelsResponse(logId=str(uuid4()), errorCode=0, errorMsg="Success", result=result)
+    return Response(document.model_dump_json(), HTTPStatus.OK, media_type="application/json")
 
 
 @router.get("/health", operation_id="checkHealth", tags=["health"], summary="Whether the gateway runs")

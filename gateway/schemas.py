@@ -20,6 +20,7 @@ class InferRequest(BaseModel):
                 {"image": "https://example.com/street.jpg"},
                 {"image": "/9j/4AAQSkZJRgABAQ…", "threshold": 0.4, "visualize": False},
                 {"image": "/9j/4AAQSkZJRgABAQ…", "threshold": {"0": 0.3, "3": 0.6}},
+                {"image": "https://example.com/street.jpg", "model": "PP-YOLOE_plus_SOD-S"},
             ]
         }
     )
@@ -30,10 +31,14 @@ class InferRequest(BaseModel):
     threshold: Threshold | None = Field(
         None,
         description="An object is kept if its score is greater. A number from 0 to 1 for all classes, or an object of "
-        "class id → number; classes it leaves out, and all if it is null or absent, use the server's default (0.5).",
+        "class id → number; classes it leaves out, and all if it is null or absent, use the model's default, or else "
+        "the server's (0.5).",
     )
     visualize: bool | None = Field(
         None, description="Return the picture with its boxes drawn; null or absent follows the server's setting."
+    )
+    model: str | None = Field(
+        None, description="One of the models of `GET /models`; null or absent is the default one. Not in PaddleX."
     )
     logId: str | None = Field(None, description="Comes back as the answer's `logId`.")  # noqa: N815 - the wire's word
 
@@ -84,6 +89,29 @@ class InferResponse(Envelope):
     """The answer to a picture."""
 
     result: InferResult
+
+
+class ModelDescription(BaseModel):
+    """A model that a request may name."""
+
+    name: str = Field(description="For the request's `model`.")
+    labels: list[str] = Field(description="Class labels, by class id.")
+    inputSize: list[int] | None = Field(  # noqa: N815 - the wire's word
+        description="Height and width that pictures are resized to; null if the model does not say."
+    )
+    default: bool = Field(description="Whether requests that name no model get this one.")
+
+
+class ModelsResult(BaseModel):
+    """What may be asked for."""
+
+    models: list[ModelDescription] = Field(description="The models that are ready, the default first.")
+
+
+class ModelsResponse(Envelope):
+    """The answer to the question for models."""
+
+    result: ModelsResult
 
 
 def parse_document(body: bytes) -> object:

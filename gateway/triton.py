@@ -1,5 +1,6 @@
 """The adapter to Triton over gRPC: pictures in, `sod.Detections` out. Only this module imports tritonclient."""
 
+import asyncio
 import json
 import re
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from gateway.errors import DetectorUnavailableError, InputError
+from gateway.errors import DetectorUnavailableError, InputError, UnknownModelError
 from gateway.single_flight import SingleFlight
 from sod import interface
 from sod.detections import Detections
@@ -54,14 +55,25 @@ _MISFIT = re.compile(
 )
 _STUB_DEAD = re.compile(r"stub process.*not healthy", re.IGNORECASE | re.DOTALL)
 _LONGEST = 500
+# A model that is asked for and not known may have been loaded just now: what is known is then this old at most.
+_FRESH_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """An ensemble and the labels of its classes, by class id."""
+    """An ensemble as its configuration describes it.
+
+    Attributes:
+        name: Triton's.
+        labels: of its classes, by class id.
+        input_size: (height, width) of the detector's input; None if the configuration does not say.
+        thresholds: score threshold by class id where the model brings its own; None for the gateway's.
+    """
 
     name: str
     labels: tuple[str, ...]
+    input_size: tuple[int, int] | None = None
+    thresholds: tuple[float | None, ...] | None = None
 
 
 class TritonDetector:
@@ -76,7 +88,7 @@ class TritonDetector:
         Args:
             url: Triton's gRPC address, host:port.
             model: The ensemble; None takes the first one that is ready, by preference.
-            info_ttl: Seconds that the model's name and labels are kept.
+            info_ttl: Seconds that what is known of the models is kept.
             timeout: Deadline of one call in seconds.
         """
         self._client = InferenceServerClient(url, channel_args=_CHANNEL_ARGS)
@@ -86,6 +98,9 @@ class TritonDetector:
         self._info: ModelInfo | None = None
         self._info_until = 0.0
         self._ask = SingleFlight(self._ask_model)
+        self._catalogue: dict[str, ModelInfo] | None = None
+        self._catalogue_at = 0.0
+        self._list = SingleFlight(self._list_models)
         self._succeeded_at: float | None = None
 
     async def __aenter__(self) -> Self:
@@ -95,6 +110,7 @@ class TritonDetector:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._ask.close()
+        await self._list.close()
         await self._client.close()
 
     @property
@@ -102,11 +118,24 @@ class TritonDetector:
         """Age of the last inference that succeeded; None if there was none, or Triton failed since."""
         return None if self._succeeded_at is None else monotonic() - self._succeeded_at
 
-    async def model_info(self) -> ModelInfo:
-        """The ensemble to use, asked anew when what is known has grown old or Triton has failed."""
+    async def model_info(self, name: str | None = None) -> ModelInfo:
+        """An ensemble, asked anew when what is known has grown old or Triton has failed.
+
+        Args:
+            name: of the ensemble; None is the default one.
+
+        Raises:
+            UnknownModelError: no ensemble of that name is ready.
+        """
+        if name is not None:
+            return await self._named(name)
         if self._info is not None and monotonic() < self._info_until:
             return self._info
         return await self._ask()
+
+    async def models(self) -> list[ModelInfo]:
+        """All ensembles with class labels that are ready, in the order in which one would be the default."""
+        return list((await self._known_models(min(_FRESH_S, self._info_ttl))).values())
 
     async def infer(self, picture: bytes, thresholds: NDArray[np.float32], model: ModelInfo) -> Detections:
         """Detect objects in one encoded picture.
@@ -129,10 +158,25 @@ class TritonDetector:
             sentence = clean_sentence(str(error.message() or ""))
             if error.status() == "StatusCode.INVALID_ARGUMENT" and not _MISFIT.search(sentence):
                 raise InputError(sentence) from error
-            raise self._unavailable(error) from error
+            raise self._unavailable(error, model.name) from error
         detections = self._read(result)
-        self._succeeded_at = monotonic()
+        # Readiness is the default model's; that another one works says nothing of it.
+        if self._info is not None and self._info.name == model.name:
+            self._succeeded_at = monotonic()
         return detections
+
+    async def _named(self, name: str) -> ModelInfo:
+        # The name is looked up, never sent: it is the client's.
+        for age in (self._info_ttl, min(_FRESH_S, self._info_ttl)):
+            known = await self._known_models(age)
+            if name in known:
+                return known[name]
+        raise UnknownModelError(name, list(known))
+
+    async def _known_models(self, age: float) -> dict[str, ModelInfo]:
+        if self._catalogue is not None and monotonic() - self._catalogue_at < age:
+            return self._catalogue
+        return await self._list()
 
     def _read(self, result: Any) -> Detections:
         wanted = (interface.BOXES, interface.SCORES, interface.CLASS_IDS, interface.NUM_DETECTIONS)
@@ -150,38 +194,50 @@ class TritonDetector:
         try:
             info = await self._find_model()
         except InferenceServerException as error:
-            raise self._unavailable(error) from error
+            raise self._unavailable(error, self._model) from error
         self._info, self._info_until = info, monotonic() + self._info_ttl
         return info
 
     async def _find_model(self) -> ModelInfo:
         if self._model is not None:
-            info = await self._ask_labels(self._model)
+            info = await self._ask_config(self._model)
             if info is None:
                 raise DetectorUnavailableError(f"The model {self._model} is not an ensemble with class labels")
             return info
-        index = await self._client.get_model_repository_index(client_timeout=self._timeout)
-        ready = sorted({model.name for model in index.models if model.state == "READY"}, key=_preference)
-        for name in ready:
-            info = await self._ask_labels(name)
+        for name in await self._ready_names():
+            info = await self._ask_config(name)
             if info is not None:
                 return info
         raise DetectorUnavailableError("The inference server has no detector that is ready")
 
-    async def _ask_labels(self, name: str) -> ModelInfo | None:
-        """The labels that an ensemble's config carries; None for a model that is no such ensemble."""
-        config = (await self._client.get_model_config(name, client_timeout=self._timeout)).config
-        if config.platform != "ensemble" or "labels" not in config.parameters:
-            return None
+    async def _list_models(self) -> dict[str, ModelInfo]:
         try:
-            labels = json.loads(config.parameters["labels"].string_value)
-        except ValueError:
-            return None
-        if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
-            return None
-        return ModelInfo(name, tuple(labels))
+            names = await self._ready_names()
+            infos = await asyncio.gather(*map(self._ask_config_if_there, names))
+        except InferenceServerException as error:
+            raise self._unavailable(error, None) from error
+        self._catalogue = {info.name: info for info in infos if info is not None}
+        self._catalogue_at = monotonic()
+        return self._catalogue
 
-    def _unavailable(self, error: Any) -> DetectorUnavailableError:
+    async def _ready_names(self) -> list[str]:
+        index = await self._client.get_model_repository_index(client_timeout=self._timeout)
+        return sorted({model.name for model in index.models if model.state == "READY"}, key=_preference)
+
+    async def _ask_config_if_there(self, name: str) -> ModelInfo | None:
+        try:
+            return await self._ask_config(name)
+        except InferenceServerException as error:
+            if _is_not_loaded(error):  # unloaded since the index was made
+                return None
+            raise
+
+    async def _ask_config(self, name: str) -> ModelInfo | None:
+        """What an ensemble's configuration says; None for a model that is no such ensemble."""
+        config = (await self._client.get_model_config(name, client_timeout=self._timeout)).config
+        return read_info(config) if config.platform == "ensemble" else None
+
+    def _unavailable(self, error: Any, model: str | None) -> DetectorUnavailableError:
         """The sentence for the client; Triton's own, which names insides, goes to the log as the cause."""
         self._forget()
         status, text = str(error.status()), str(error.message() or "")
@@ -189,8 +245,8 @@ class TritonDetector:
             sentence = "A stage of the model has died in the inference server"
         elif status == "StatusCode.DEADLINE_EXCEEDED":
             sentence = f"The inference server did not answer within {self._timeout:g} s"
-        elif status == "StatusCode.NOT_FOUND" or "is not found" in text or "has no available versions" in text:
-            name = "The model" if self._model is None else f"The model {self._model}"
+        elif _is_not_loaded(error):
+            name = "The model" if model is None else f"The model {model}"
             sentence = f"{name} is not loaded in the inference server"
         elif status == "StatusCode.UNAVAILABLE":
             sentence = "The inference server cannot be reached or is not ready"
@@ -201,7 +257,7 @@ class TritonDetector:
         return DetectorUnavailableError(f"{sentence}; try again")
 
     def _forget(self) -> None:
-        self._info = None
+        self._info = self._catalogue = None
         self._succeeded_at = None
 
 
@@ -212,6 +268,47 @@ def clean_sentence(text: str) -> str:
         end = match.end()
     sentence = text[end:].strip().split("\n", 1)[0].strip()
     return sentence[:_LONGEST] or "The model cannot read this picture"
+
+
+def read_info(config: Any) -> ModelInfo | None:
+    """What an ensemble's configuration says in its parameters; None if it names no class labels."""
+    labels = _json_parameter(config, "labels")
+    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+        return None
+    size = _json_parameter(config, "input_size")
+    sized = isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
+    return ModelInfo(
+        name=config.name,
+        labels=tuple(labels),
+        input_size=(size[0], size[1]) if sized else None,
+        thresholds=_own_thresholds(_json_parameter(config, "default_threshold"), len(labels)),
+    )
+
+
+def _json_parameter(config: Any, key: str) -> Any:
+    if key not in config.parameters:
+        return None
+    try:
+        return json.loads(config.parameters[key].string_value)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _own_thresholds(given: object, classes: int) -> tuple[float | None, ...] | None:
+    """The parameter `default_threshold`: a number, or an object of class id → number; None if it is neither."""
+    if isinstance(given, dict):
+        by_class = {str(class_id): value for class_id, value in given.items()}
+        return tuple(by_class[str(i)] if _is_score(by_class.get(str(i))) else None for i in range(classes))
+    return (float(given),) * classes if isinstance(given, int | float) and _is_score(given) else None
+
+
+def _is_score(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1  # type: ignore[operator]
+
+
+def _is_not_loaded(error: Any) -> bool:
+    text = str(error.message() or "")
+    return error.status() == "StatusCode.NOT_FOUND" or "is not found" in text or "has no available versions" in text
 
 
 def _preference(name: str) -> tuple[int, str]:

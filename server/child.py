@@ -48,6 +48,9 @@ class Child:
         if self._noise:
             Thread(target=self._show, args=[self._process.stdout, self._noise], daemon=True).start()
 
+    def note_ready(self) -> None:
+        """Told after each check that passed; a subclass may remember what it was then."""
+
     @property
     def pid(self) -> int:
         """Process id of the last start."""

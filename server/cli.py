@@ -16,13 +16,13 @@ from server.supervisor import Supervisor
 _REPOSITORY = Path(__file__).parent.parent / "model_repository"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until Ctrl-C.
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m server") -> int:
+    """Serve until Ctrl-C; `prog` is the command as the user knows it.
 
     Returns:
         0 after Ctrl-C or SIGTERM, 1 if it cannot start.
     """
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     try:
         _serve(options)
     except ServerError as error:
@@ -31,9 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m server",
+        prog=prog,
         description="Start the embedded Triton and the gateway; Ctrl-C stops both.",
         epilog="The gateway's settings come from the environment (SOD_…): python -m gateway --help.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

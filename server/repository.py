@@ -68,6 +68,6 @@ def _missing(model: Path, ensemble: str, profile: str, backends: set[str]) -> st
 
 def _read(path: Path) -> ModelConfig:
     try:
-        return text_format.Parse(path.read_text(), ModelConfig())
+        return text_format.Parse(path.read_text(encoding="utf-8"), ModelConfig())
     except text_format.ParseError as error:
         raise ServerError(f"{path} is not a Triton model configuration: {error}") from None

@@ -32,7 +32,7 @@ class Supervisor:
         triton: the server.
         gateway: the process that answers HTTP.
         ready_url: answers 200 when an inference passes.
-        start_timeout_s: how long both may take to become ready.
+        start_timeout_s: how long both may take to become ready, at first and after a restart.
         unready_restart_s: see above.
     """
 
@@ -91,6 +91,7 @@ class Supervisor:
                 pause = min(_READY_EVERY_S, self._unready_restart_s / 2)
                 if self._ready():
                     deadline = None
+                    self._triton.note_ready()
                     pause = max(pause, (time.monotonic() - asked) / _READY_SHARE)
                 elif deadline is None:
                     deadline = asked + self._unready_restart_s

@@ -5,14 +5,16 @@ wheel's Python backend with the stub of the running Python, and our Python-based
 """
 
 import importlib.metadata
+import json
 import os
 import re
 import shutil
 import sys
 import sysconfig
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,6 +23,7 @@ from server.errors import ServerError
 
 _SHM_BYTES = 32 * 2**20
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 — Triton's regions, not temporary files of ours
+_INDEX_TIMEOUT_S = 5.0
 _OWN_BACKENDS = Path(__file__).parent / "backends"
 OWN_BACKENDS = ("onnxruntime", "openvino", "paddle")
 BACKENDS = ("python", *OWN_BACKENDS)
@@ -62,17 +65,40 @@ class TritonOptions:
 
 
 class TritonServer(Child):
-    """The server as a child process; `backends` is a folder made by `backend_directory`."""
+    """The server as a child process; `backends` is a folder made by `backend_directory`.
+
+    Started again, it loads what was loaded when it last worked, with the models that came in while it ran and without
+    those that were unloaded. Should it not work with these, it is started with its first ones the next time.
+    """
 
     def __init__(self, options: TritonOptions, backends: Path) -> None:
         noise = None if options.verbose else _NO_GPU_NOISE
         super().__init__("Triton", command(options, backends), environment(), noise)
-        self._shm_prefix = options.shm_prefix
+        self._options = options
+        self._backends = backends
+        self._loaded: tuple[str, ...] = ()
+
+    def start(self) -> None:
+        """As `Child.start`."""
+        models, self._loaded = self._loaded or self._options.models, ()
+        self._command = command(replace(self._options, models=models), self._backends)
+        super().start()
+
+    def note_ready(self) -> None:
+        """Remember what is loaded."""
+        url = f"http://127.0.0.1:{self._options.ports.http}/v2/repository/index"
+        request = urllib.request.Request(url, b'{"ready": true}', {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=_INDEX_TIMEOUT_S) as answer:  # noqa: S310 — our own address
+                index = json.load(answer)
+            self._loaded = tuple(sorted({str(model["name"]) for model in index if model["state"] == "READY"}))
+        except (OSError, ValueError, LookupError, TypeError):
+            pass  # it is asked again after the next check
 
     def stop(self, timeout_s: float) -> None:
         """As `Child.stop`; what a server that was killed has left in shared memory is removed."""
         super().stop(timeout_s)
-        for region in _SHARED_MEMORY.glob(f"{self._shm_prefix}*"):
+        for region in _SHARED_MEMORY.glob(f"{self._options.shm_prefix}*"):
             region.unlink(missing_ok=True)
 
 

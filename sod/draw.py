@@ -4,7 +4,6 @@ A box is drawn on the pixels just outside the object. Labels go to free places a
 first; one that finds none is left out, and then a legend in a corner says which colour is which class.
 """
 
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from typing import NamedTuple, TypeVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from sod.detections import Detections
+from sod.fonts import WIDE_MIN_SIZE, can_draw, is_wide, text_mask
 from sod.palette import Colour, class_colour, text_colour
 
 Pixels = NDArray[np.uint8]
@@ -48,7 +47,7 @@ def draw_detections(image: Pixels, detections: Detections, labels: Sequence[str]
         image: uint8 [H, W, 3], BGR; left as it is.
         detections: M objects with boxes in the picture's pixels. Parts outside the picture are cut off; boxes wholly
             outside, or with a coordinate that is not finite, are not drawn.
-        labels: class names by class id. Where one is missing or has no glyphs in the font, the id stands in.
+        labels: class names by class id. Where one is missing or has characters that no font here has, the id stands in.
 
     Returns:
         uint8 [H, W, 3], BGR, a new array.
@@ -70,6 +69,8 @@ def draw_detections(image: Pixels, detections: Detections, labels: Sequence[str]
     scores: list[float] = detections.scores[shown].tolist()
 
     names = {class_id: _name(class_id, labels) for class_id in set(class_ids)}
+    if any(map(is_wide, names.values())):
+        style = style._replace(font=max(style.font, WIDE_MIN_SIZE), wide=True)
     tags = [
         _tag(f"{names[class_id]} {score:.2f}".lstrip(), style, class_colour(class_id))
         for class_id, score in zip(class_ids, scores, strict=True)
@@ -120,6 +121,7 @@ class _Style(NamedTuple):
     line: int
     font: int
     cell: int  # labels are placed on a grid of such cells, to bound the work on large pictures
+    wide: bool = False  # whether lines have room for the wide font's characters
 
     @classmethod
     def of(cls, width: int, height: int) -> "_Style":
@@ -155,57 +157,20 @@ def _draw_boxes(canvas: Pixels, rings: Ints, class_ids: list[int], line: int) ->
 
 # Text --------------------------------------------------------------------------------------------------------------
 
-_font_lock = threading.Lock()  # FreeType faces are not safe to share between threads
-
-
-@lru_cache(maxsize=64)
-def _load_font(size: int) -> ImageFont.FreeTypeFont:
-    """The font of all labels, `size` pixels high."""
-    font = ImageFont.load_default(size)
-    if not isinstance(font, ImageFont.FreeTypeFont):
-        raise RuntimeError("this Pillow was built without FreeType")
-    # Whole-pixel steps: evenly spaced at 10 px, where Raqm's kerning tears words apart.
-    return font.font_variant(layout_engine=ImageFont.Layout.BASIC)
-
-
-@lru_cache(maxsize=4096)
-def _has_glyph(character: str) -> bool:
-    def shape(text: str) -> tuple[tuple[int, int], bytes]:
-        mask = _load_font(16).getmask(text)
-        return mask.size, bytes(mask)
-
-    try:
-        with _font_lock:
-            return character.isspace() or shape(character) != shape("\U0010ffff")
-    except (UnicodeError, ValueError):  # a lone surrogate
-        return False
-
 
 def _name(class_id: int, labels: Sequence[str]) -> str:
     """The class's name as it can be drawn, in one short line."""
     name = labels[class_id] if 0 <= class_id < len(labels) else str(class_id)
     name = " ".join(name.split())
-    if not all(map(_has_glyph, name)):
+    if not can_draw(name):
         return str(class_id)
     return name if len(name) <= _MAX_LABEL else name[: _MAX_LABEL - 1] + "…"
 
 
 @lru_cache(maxsize=4096)
-def _text_mask(text: str, size: int) -> Pixels:
-    """The text's coverage, uint8 [h, w]; h is the same for every text of one size."""
-    with _font_lock:
-        font = _load_font(size)
-        _, top, _, bottom = font.getbbox("bdlp0")
-        left, _, right, _ = font.getbbox(text)
-        mask = Image.new("L", (max(1, int(right - left)), int(bottom - top)))
-        ImageDraw.Draw(mask).text((-left, -top), text, fill=255, font=font)
-    return _frozen(np.array(mask))
-
-
-@lru_cache(maxsize=4096)
 def _tag(text: str, style: _Style, colour: Colour) -> Pixels:
     """The text on a background of the class's colour, uint8 [h, w, 3] BGR; h and w are whole cells."""
-    mask = _text_mask(text, style.font)
+    mask = text_mask(text, style.font, wide=style.wide)
     pad_x, pad_y = 1 + style.font // 8, 1 + style.font // 16
     height, width = mask.shape[0] + 2 * pad_y, mask.shape[1] + 2 * pad_x
     tag = np.empty((height + -height % style.cell, width + -width % style.cell, 3), np.uint8)
@@ -375,7 +340,7 @@ def _draw_legend(
     is drawn if it would fill too much of the picture.
     """
     height, width = canvas.shape[:2]
-    masks = [_text_mask(text, style.font) for _, text in entries]
+    masks = [text_mask(text, style.font, wide=style.wide) for _, text in entries]
     swatch = masks[0].shape[0]
     margin = 2 + swatch // 3
     pitch_x, pitch_y = swatch + max(mask.shape[1] for mask in masks) + 3 * margin, swatch + 2 + swatch // 4

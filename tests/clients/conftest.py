@@ -12,7 +12,8 @@ Reply = tuple[int, bytes]
 
 
 class FakeServer:
-    """Records each request's path and JSON body, and answers with what `reply` makes of the body; status 0 hangs up."""
+    """Records each request's path and JSON body, None without a body, and answers with what `reply` makes
+    of it; status 0 hangs up."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, Any]] = []
@@ -22,8 +23,11 @@ class FakeServer:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "null")
                 fake.requests.append((self.path, body))
                 status, content = fake.reply(body)
                 if status == 0:

@@ -31,11 +31,13 @@ NMS = {
 
 def make_tiny_paddle_model(
     directory: Path,
-    size: int = 640,
+    size: int | tuple[int, int] = 640,
     classes: int = 10,
     seed: int = 0,
     *,
     name: str = "PP-YOLOE_plus_SOD-tiny",
+    labels: list[str] | None = None,
+    nms: dict[str, Any] | None = None,
     normalise: dict[str, Any] | None = None,
     pdmodel: bool = False,
 ) -> Path:
@@ -46,10 +48,12 @@ def make_tiny_paddle_model(
 
     Args:
         directory: made if absent.
-        size: height and width of the input in pixels, a multiple of 32.
-        classes: number of classes; the first are named as VisDrone's.
+        size: height and width of the input in pixels, multiples of 32; one number for both.
+        classes: number of classes, where `labels` does not say; the first are named as VisDrone's.
         seed: of the weights.
         name: PaddleX's model name.
+        labels: names of the classes.
+        nms: attributes that differ from the real models' NMS.
         normalise: arguments of a NormalizeImage in `inference.yml`; without it the graph itself divides by 255.
         pdmodel: write Paddle 2's `.pdmodel`; only where FLAGS_enable_pir_api=0 was set before Paddle was imported.
 
@@ -57,6 +61,8 @@ def make_tiny_paddle_model(
         `directory`.
     """
     paddle = import_paddle()
+    height, width = (size, size) if isinstance(size, int) else size
+    labels = labels or (LABELS + [f"class {i}" for i in range(10, classes)])[:classes]
     directory.mkdir(parents=True, exist_ok=True)
     was_dynamic = paddle.in_dynamic_mode()
     paddle.enable_static()
@@ -68,11 +74,11 @@ def make_tiny_paddle_model(
             paddle.static.program_guard(main, startup),
             paddle.utils.unique_name.guard(),
         ):
-            image = paddle.static.data("image", [-1, 3, size, size])
+            image = paddle.static.data("image", [-1, 3, height, width])
             scale_factor = paddle.static.data("scale_factor", [-1, 2])
             unit = image if normalise else image / 255.0
-            boxes, scores = _Network(paddle, size, classes, seed)(unit, scale_factor)
-            fetches = _multiclass_nms3(paddle, boxes, scores, pdmodel=pdmodel)
+            boxes, scores = _Network(paddle, (height, width), len(labels), seed)(unit, scale_factor)
+            fetches = _multiclass_nms3(paddle, boxes, scores, NMS | (nms or {}), pdmodel=pdmodel)
             executor.run(startup)
             paddle.static.save_inference_model(
                 str(directory / "inference"), [image, scale_factor], fetches, executor, program=main
@@ -80,14 +86,18 @@ def make_tiny_paddle_model(
     finally:
         if was_dynamic:
             paddle.disable_static()
-    config = inference_yml(name, size, (LABELS + [f"class {i}" for i in range(10, classes)])[:classes], normalise)
-    (directory / "inference.yml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    config = inference_yml(name, (height, width), labels, normalise)
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    (directory / "inference.yml").write_text(text, encoding="utf-8")
     return directory
 
 
-def inference_yml(name: str, size: int, labels: list[str], normalise: dict[str, Any] | None = None) -> dict[str, Any]:
+def inference_yml(
+    name: str, size: int | tuple[int, int], labels: list[str], normalise: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """What PaddleX writes beside a SOD model."""
-    steps: list[dict[str, Any]] = [{"interp": 2, "keep_ratio": False, "target_size": [size, size], "type": "Resize"}]
+    target = [size, size] if isinstance(size, int) else list(size)
+    steps: list[dict[str, Any]] = [{"interp": 2, "keep_ratio": False, "target_size": target, "type": "Resize"}]
     if normalise is not None:
         steps.append({**normalise, "type": "NormalizeImage"})
     return {
@@ -106,7 +116,7 @@ def inference_yml(name: str, size: int, labels: list[str], normalise: dict[str, 
 class _Network:
     """Five strided convolutions; a head on each of the last three; LayerNorm on the last, as the real neck has."""
 
-    def __init__(self, paddle: Any, size: int, classes: int, seed: int) -> None:
+    def __init__(self, paddle: Any, size: tuple[int, int], classes: int, seed: int) -> None:
         self.paddle, self.size, self.classes = paddle, size, classes
         self.random = np.random.default_rng(seed)
 
@@ -141,8 +151,8 @@ class _Network:
         """Centres [A, 2] (x, y) and strides [A, 1] in pixels, both parameters of the graph."""
         centres, strides = [], []
         for stride in STRIDES:
-            steps = (np.arange(self.size // stride) + 0.5) * stride
-            x, y = np.meshgrid(steps, steps)
+            rows, columns = ((np.arange(side // stride) + 0.5) * stride for side in self.size)
+            x, y = np.meshgrid(columns, rows)
             centres.append(np.stack([x.ravel(), y.ravel()], axis=1))
             strides.append(np.full((x.size, 1), stride))
         return self._parameter(np.concatenate(centres)), self._parameter(np.concatenate(strides))
@@ -175,17 +185,17 @@ class _Network:
         )
 
 
-def _multiclass_nms3(paddle: Any, boxes: Any, scores: Any, *, pdmodel: bool) -> list[Any]:
+def _multiclass_nms3(paddle: Any, boxes: Any, scores: Any, nms: dict[str, Any], *, pdmodel: bool) -> list[Any]:
     """The fetches: rows [M, 6] and how many of them belong to each picture [N]."""
     if not pdmodel:
-        rows, _, counts = paddle._C_ops.multiclass_nms3(boxes, scores, None, *NMS.values())
+        rows, _, counts = paddle._C_ops.multiclass_nms3(boxes, scores, None, *nms.values())
         return [rows, counts]
     helper = paddle.base.layer_helper.LayerHelper("multiclass_nms3")
     rows, index, counts = (helper.create_variable_for_type_inference(t) for t in ("float32", "int32", "int32"))
     helper.append_op(
         type="multiclass_nms3",
         inputs={"BBoxes": boxes, "Scores": scores},
-        attrs=NMS,
+        attrs=nms,
         outputs={"Out": rows, "Index": index, "NmsRoisNum": counts},
     )
     return [rows, counts]

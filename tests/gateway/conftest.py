@@ -46,13 +46,18 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.hold: asyncio.Event | None = None
         self.pictures: list[bytes] = []
         self.thresholds: list[list[float]] = []
+        self.names: list[str] = []
+        self.vanished: set[str] = set()  # in the index, and no longer there
         self.asked = 0
         self.arrived = asyncio.Event()  # a request is held
         self.port = 0
         self._server: Any = None
 
-    def add(self, name: str, *, state: str = "READY", platform: str = "ensemble", labels: Any = LABELS) -> None:
-        self.models[name] = {"state": state, "platform": platform, "labels": labels}
+    def add(
+        self, name: str, *, state: str = "READY", platform: str = "ensemble", labels: Any = LABELS, **parameters: Any
+    ) -> None:
+        """Parameters are written as JSON, strings as they are."""
+        self.models[name] = {"state": state, "platform": platform, "labels": labels, "parameters": parameters}
 
     async def start(self) -> None:
         self._server = grpc.aio.server(
@@ -80,16 +85,15 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         model = self.models.get(request.name)
-        if model is None:
+        if model is None or request.name in self.vanished:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{request.name}' is not found")
             raise AssertionError
         answer = service_pb2.ModelConfigResponse()
         answer.config.name = request.name
         answer.config.platform = model["platform"]
-        labels = model["labels"]
-        if labels is not None:
-            text = labels if isinstance(labels, str) else json.dumps(labels)
-            answer.config.parameters["labels"].string_value = text
+        for key, value in {"labels": model["labels"], **model["parameters"]}.items():
+            if value is not None:
+                answer.config.parameters[key].string_value = value if isinstance(value, str) else json.dumps(value)
         return answer
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -103,6 +107,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         assert [list(i.shape) for i in request.inputs] == [[1, 1], [1, len(contents["score_threshold"]) // 4]]
         thresholds = np.frombuffer(contents["score_threshold"], np.float32)
         self.pictures.append(picture)
+        self.names.append(request.model_name)
         self.thresholds.append(thresholds.tolist())
         if self.fails is not None:
             await context.abort(*self.fails)
@@ -112,7 +117,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
                 f"[request id: <id_unknown>] unexpected shape for input 'score_threshold' for model "
                 f"'{request.model_name}', expected [-1,9], got [1,10]",
             )
-        found = [one for one in self.objects if np.float32(one[1]) > thresholds[one[0]]]
+        found = [one for one in self.objects if one[0] < len(thresholds) and np.float32(one[1]) > thresholds[one[0]]]
         width = len(found) + self.padding
         boxes, scores = np.zeros((1, width, 4), np.float32), np.zeros((1, width), np.float32)
         class_ids = np.zeros((1, width), np.int32)

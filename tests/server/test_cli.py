@@ -89,3 +89,59 @@ def test_backends_are_put_together_and_gone_after():
         # Triton refuses links that lead out of the folder.
         assert not [path for path in root.rglob("*") if path.is_symlink()]
     assert not root.exists()
+
+
+@pytest.fixture
+def index(monkeypatch):
+    """A Triton server object whose process is not started, and what its repository index answers."""
+    import json
+    import threading
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    class Handler(BaseHTTPRequestHandler):
+        answer = b""
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(Handler.answer)
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setattr("server.child.Child.start", lambda _: None)
+    http = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+    thread.start()
+    ports = triton.TritonPorts(http.server_port, 2, 3)
+    child = triton.TritonServer(triton.TritonOptions(Path("r"), ("demo",), "cpu_regular", ports, "sod-1-"), Path("b"))
+
+    def answers(content):
+        Handler.answer = json.dumps(content).encode() if not isinstance(content, bytes) else content
+
+    def loads():
+        child.start()
+        return [word.partition("=")[2] for word in child._command if word.startswith("--load-model=")]
+
+    yield child, answers, loads
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+def test_a_restart_loads_what_was_loaded_and_falls_back(index):
+    child, answers, loads = index
+    assert loads() == ["demo"]
+    answers([{"name": name, "version": "1", "state": "READY"} for name in ("mine", "demo", "postprocess")])
+    child.note_ready()
+    assert loads() == ["demo", "mine", "postprocess"]
+    assert loads() == ["demo"], "it did not become ready with them"
+
+
+@pytest.mark.parametrize("answer", [b"not JSON", b"", {"error": "x"}, [{"state": "READY"}], [3], None, []])
+def test_an_index_that_tells_nothing_changes_nothing(index, answer):
+    child, answers, loads = index
+    answers(answer)
+    child.note_ready()
+    assert loads() == ["demo"]

@@ -18,13 +18,14 @@ from sod_client.errors import (
     SodError,
 )
 from sod_client.pipeline import Pipeline, create_pipeline
-from sod_client.result import Box, Result
+from sod_client.result import Box, Model, Result
 
 __all__ = [
     "BadReplyError",
     "Box",
     "ConnectionFailedError",
     "InvalidInputError",
+    "Model",
     "NoImageError",
     "Picture",
     "Pipeline",

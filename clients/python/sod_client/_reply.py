@@ -2,12 +2,15 @@
 
 import base64
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import httpx
 
 from sod_client.errors import BadReplyError, ServerError
-from sod_client.result import Box, Result
+from sod_client.result import Box, Model, Result
+
+_Parsed = TypeVar("_Parsed")
 
 
 def parse_reply(response: httpx.Response, input_path: str | None) -> Result:
@@ -17,22 +20,34 @@ def parse_reply(response: httpx.Response, input_path: str | None) -> Result:
         ServerError: the reply reports an error.
         BadReplyError: the reply is not what the contract says.
     """
+
+    def parsed(result: dict[str, Any], log_id: str | None) -> Result:
+        boxes = [_box(found) for found in result["detectedObjects"]]
+        image = result.get("image")
+        overlay = None if image is None else base64.b64decode(image, validate=True)
+        return Result(input_path, boxes, image=overlay, log_id=log_id)
+
+    return _parse(response, parsed)
+
+
+def parse_models(response: httpx.Response) -> list[Model]:
+    """The models in a 200 reply; raises as `parse_reply`."""
+    return _parse(response, lambda result, _: [_model(model) for model in result["models"]])
+
+
+def _parse(response: httpx.Response, parsed: Callable[[dict[str, Any], str | None], _Parsed]) -> _Parsed:
     try:
         reply = response.json()
         log_id = _log_id(reply)
         if response.status_code != httpx.codes.OK or reply["errorCode"] != 0:
             raise ServerError(response.status_code, int(reply["errorCode"]), str(reply["errorMsg"]), log_id)
-        result = reply["result"]
-        boxes = [_box(found) for found in result["detectedObjects"]]
-        image = result.get("image")
-        overlay = None if image is None else base64.b64decode(image, validate=True)
+        return parsed(reply["result"], log_id)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         if response.status_code >= httpx.codes.BAD_REQUEST:
             raise ServerError(response.status_code, response.status_code, _excerpt(response)) from error
         raise BadReplyError(
             f"{response.url} answered {response.status_code}, and not as triton-sod does: {_excerpt(response)}"
         ) from error
-    return Result(input_path, boxes, image=overlay, log_id=log_id)
 
 
 def _log_id(reply: dict[str, Any]) -> str | None:
@@ -47,6 +62,17 @@ def _box(found: dict[str, Any]) -> Box:
         raise ValueError("numbers must be finite")
     return Box(
         cls_id=int(found["categoryId"]), label=str(found["categoryName"]), score=score, coordinate=[x1, y1, x2, y2]
+    )
+
+
+def _model(found: dict[str, Any]) -> Model:
+    size = found["inputSize"]
+    height, width = (None, None) if size is None else (int(side) for side in size)
+    return Model(
+        name=str(found["name"]),
+        labels=tuple(str(label) for label in found["labels"]),
+        input_size=None if height is None or width is None else (height, width),
+        default=bool(found["default"]),
     )
 
 

@@ -1,20 +1,25 @@
 """The `sod` command."""
 
 import argparse
+import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
+from sod_client import _commands
 from sod_client._inputs import Threshold, threshold_field
 from sod_client.errors import ConnectionFailedError, InvalidInputError, SodError
 from sod_client.pipeline import DEFAULT_URL, Pipeline, create_pipeline
-from sod_client.result import Result
+from sod_client.result import Model, Result
 
 OK = 0
 FAILED = 1
 USAGE = 2  # argparse's own
 UNREACHABLE = 3
 INTERRUPTED = 130
+_OWN = ("predict", "models")
+_URL_HELP = f"the server (default: the environment's SOD_URL, or {DEFAULT_URL})"
 
 _EXIT_CODES = """\
 exit codes:
@@ -28,9 +33,13 @@ exit codes:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments, or with the process's own; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else list(argv)
     try:
-        return _predict(arguments)
+        if given and given[0] not in _OWN and (code := _commands.run(given[0], given[1:])) is not None:
+            return code
+        arguments = _parser().parse_args(given)
+        command: Callable[[argparse.Namespace], int] = arguments.command
+        return command(arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # as in `sod predict ... | head -1`
@@ -48,13 +57,16 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    predict.set_defaults(command=_predict)
     predict.add_argument("images", metavar="IMAGE", nargs="+", help="a file, or an http(s) URL for the server to fetch")
-    predict.add_argument("--url", help=f"the server (default: the environment's SOD_URL, or {DEFAULT_URL})")
+    predict.add_argument("--url", help=_URL_HELP)
+    predict.add_argument("--model", metavar="NAME", help="one of `sod models` (default: the server's default)")
     predict.add_argument(
         "--threshold",
         type=_threshold,
         metavar="T",
-        help="the score to exceed: 0.5, or by class id 0:0.5,3:0.3 (the other classes: 0.5)",
+        help="the score to exceed: 0.5, or by class id 0:0.5,3:0.3 (the other classes, and without this all: the "
+        "model's default, else 0.5)",
     )
     predict.add_argument(
         "--save_path",
@@ -64,6 +76,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--no-image", action="store_true", help="with --save_path: the JSON only")
     predict.add_argument("--json", action="store_true", help="print JSON in place of Python's notation")
+    models = commands.add_parser(
+        "models",
+        help="list the server's models",
+        description="List the models that the server has ready: * is its default, SIZE the height and width that "
+        "pictures are resized to.",
+    )
+    models.set_defaults(command=_models)
+    models.add_argument("--url", help=_URL_HELP)
+    models.add_argument("--json", action="store_true", help="print JSON, one object a model")
+    for name, line in _commands.installed().items():
+        # For the help only: `main` hands these on before anything is parsed.
+        if name not in _OWN:
+            commands.add_parser(name, help=line, add_help=False)
     return parser
 
 
@@ -80,9 +105,48 @@ def _threshold(text: str) -> Threshold:
     return threshold
 
 
+def _models(arguments: argparse.Namespace) -> int:
+    try:
+        with create_pipeline(url=arguments.url) as pipeline:
+            models = pipeline.models()
+    except InvalidInputError as error:
+        _complain(str(error))
+        return USAGE
+    except ConnectionFailedError as error:
+        _complain(str(error))
+        return UNREACHABLE
+    except SodError as error:
+        _complain(str(error))
+        return FAILED
+    lines = [json.dumps(asdict(model), ensure_ascii=False) for model in models] if arguments.json else _table(models)
+    for line in lines:
+        print(line)
+    sys.stdout.flush()
+    return OK
+
+
+def _table(models: Sequence[Model]) -> list[str]:
+    rows = [("", "NAME", "SIZE", "CLASSES", "LABELS")]
+    rows += [
+        (
+            "*" if model.default else "",
+            model.name,
+            "x".join(map(str, model.input_size)) if model.input_size else "?",
+            str(len(model.labels)),
+            ", ".join(model.labels),
+        )
+        for model in models
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        f"{star:<1} {name:<{widths[1]}}  {size:>{widths[2]}}  {classes:>{widths[3]}}  {labels}"
+        for star, name, size, classes, labels in rows
+    ]
+
+
 def _predict(arguments: argparse.Namespace) -> int:
     try:
-        pipeline = create_pipeline(url=arguments.url)
+        pipeline = create_pipeline(url=arguments.url, model=arguments.model)
     except InvalidInputError as error:
         _complain(str(error))
         return USAGE

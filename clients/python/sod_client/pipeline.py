@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 
 from sod_client._inputs import Picture, Threshold, image_field, is_url, pictures, threshold_field
-from sod_client._reply import parse_reply
+from sod_client._reply import parse_models, parse_reply
 from sod_client.errors import BadReplyError, ConnectionFailedError, InvalidInputError
-from sod_client.result import Result
+from sod_client.result import Model, Result
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _CONNECT_SECONDS = 5.0
@@ -25,10 +25,12 @@ class Pipeline:
 
     Attributes:
         url: the server's address, without a slash at its end.
+        model: what pictures are sent to; None is the server's default.
     """
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, timeout: float, model: str | None = None) -> None:
         self.url = _checked(url)
+        self.model = model
         self._client = httpx.Client(
             timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
             # A proxy of the environment cannot reach this machine's own addresses.
@@ -42,6 +44,7 @@ class Pipeline:
         threshold: Threshold | None = None,
         *,
         visualize: bool | None = None,
+        model: str | None = None,
     ) -> Iterator[Result]:
         """Detect objects in one picture or many, one request a picture, sent when its result is asked for.
 
@@ -49,8 +52,9 @@ class Pipeline:
             input: a path, an http(s) URL (which the server fetches), the bytes of an encoded picture, or an iterable
                 of these.
             threshold: the score an object must exceed: one for all classes, or by class id, where the classes left
-                out keep 0.5. None is the server's 0.5.
+                out keep the model's default, which None is for all: 0.5 if the server and the model say nothing else.
             visualize: whether the server also draws the picture for `Result.save_to_img`; None is its own default.
+            model: the name of one of `models()`; None is the pipeline's, or else the server's default.
 
         Returns:
             An iterator of results in the order of the input.
@@ -61,7 +65,20 @@ class Pipeline:
             ServerError: the server refused the request or failed at it.
             BadReplyError: the reply is not this server's.
         """
-        return self._results(pictures(input), threshold_field(threshold), visualize)
+        fields: dict[str, Any] = {"threshold": threshold_field(threshold), "visualize": visualize}
+        if (asked := model or self.model) is not None:
+            fields["model"] = asked
+        return self._results(pictures(input), fields)
+
+    def models(self) -> list[Model]:
+        """The models that the server has ready, its default first.
+
+        Raises:
+            ConnectionFailedError: the server gave no answer.
+            ServerError: it cannot tell now.
+            BadReplyError: the reply is not this server's.
+        """
+        return parse_models(self._request("GET", "/models"))
 
     def close(self) -> None:
         """Close the connections; `predict` cannot be used after it."""
@@ -75,17 +92,14 @@ class Pipeline:
     ) -> None:
         self.close()
 
-    def _results(
-        self, given: Iterator[Picture], threshold: float | dict[str, float] | None, visualize: bool | None
-    ) -> Iterator[Result]:
+    def _results(self, given: Iterator[Picture], fields: dict[str, Any]) -> Iterator[Result]:
         for picture in given:
             image, input_path = image_field(picture)
-            body = {"image": image, "threshold": threshold, "visualize": visualize}
-            yield parse_reply(self._post("/small-object-detection", body), input_path)
+            yield parse_reply(self._request("POST", "/small-object-detection", {"image": image, **fields}), input_path)
 
-    def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
+    def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         try:
-            return self._client.post(self.url + path, json=body)
+            return self._client.request(method, self.url + path, json=body)
         except httpx.TimeoutException as error:
             raise ConnectionFailedError(f"{self.url} gave no answer in time ({type(error).__name__})") from error
         except httpx.TransportError as error:
@@ -95,7 +109,11 @@ class Pipeline:
 
 
 def create_pipeline(
-    pipeline: str = "small_object_detection", *, url: str | None = None, timeout: float = 300.0
+    pipeline: str = "small_object_detection",
+    *,
+    url: str | None = None,
+    timeout: float = 300.0,
+    model: str | None = None,
 ) -> Pipeline:
     """Make the client of a server; nothing is sent yet.
 
@@ -104,13 +122,14 @@ def create_pipeline(
         url: where the server listens, as "http://host:port"; None takes the environment's SOD_URL, or else
             http://127.0.0.1:8080.
         timeout: seconds to wait for a reply (and 5 at most for the connection). Large models on a CPU take many.
+        model: the name of one of the server's models; None is its default.
 
     Raises:
         InvalidInputError: an unknown pipeline, or a URL that is none.
     """
     if pipeline != "small_object_detection":
         raise InvalidInputError(f"this server's pipeline is 'small_object_detection', not {pipeline!r}")
-    return Pipeline(url or os.environ.get("SOD_URL") or DEFAULT_URL, timeout)
+    return Pipeline(url or os.environ.get("SOD_URL") or DEFAULT_URL, timeout, model)
 
 
 def _checked(url: str) -> str:

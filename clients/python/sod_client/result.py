@@ -1,10 +1,11 @@
-"""What one picture gave, with PaddleX's names."""
+"""What one picture gave, with PaddleX's names, and what gives it."""
 
 import builtins
 import json
 import mimetypes
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict
 from urllib.parse import unquote, urlsplit
@@ -21,6 +22,23 @@ class Box(TypedDict):
     score: float
     coordinate: list[float]
     """x1, y1, x2, y2 in pixels of the picture."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that the server can be asked for.
+
+    Attributes:
+        name: for `model=`.
+        labels: of its classes, by class id.
+        input_size: height and width that pictures are resized to; None if the server does not say.
+        default: whether calls that name no model get this one.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    input_size: tuple[int, int] | None
+    default: bool
 
 
 class Result(dict[str, Any]):
