@@ -3,36 +3,132 @@
 import argparse
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from export.errors import ExportError
-from export.paddle_model import find_model
-from export.pictures import load_pictures, synthetic_picture
-from export.pipeline import DEFAULT_LIMITS, export_detector
+from export.installed import check_installed, export_plan
+from export.outcome import Outcome, Request
+from export.precision import PRECISIONS, Precision, Target
+from export.tensorrt_check import TURING
+from export.tensorrt_plan import import_tensorrt
 
 LOG = logging.getLogger("export")
+OFFICIAL = ("PP-YOLOE_plus_SOD-S", "PP-YOLOE_plus_SOD-L", "PP-YOLOE_plus_SOD-largesize-L")
+ALL = "all"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the export; progress and errors go to stderr, the paths of the written files to stdout.
+    """Run the export; progress, results and errors go to stderr, the paths of the written files to stdout.
 
     Returns:
-        0, or 2 if nothing was written.
+        0, or 2 if anything that was asked for was not made.
     """
     arguments = _parser().parse_args(argv)
-    try:
-        with _progress_on_stderr():
-            model = find_model(arguments.model_dir, arguments.name)
-            pictures = load_pictures(arguments.image) or [synthetic_picture()]
-            written = export_detector(model, arguments.output_dir, pictures, with_paddle=arguments.paddle)
-    except ExportError as error:
-        print(f"export failed: {error}", file=sys.stderr)
-        return 2
-    for path in written:
-        print(path)
-    return 0
+    outcomes: list[Outcome] = []
+    failed = False
+    with _progress_on_stderr():
+        try:
+            for job in _jobs(arguments):
+                outcome = job()
+                outcomes.append(outcome)
+                LOG.info("%s", outcome)
+                for path in outcome.written:
+                    print(path)
+                for sentence in outcome.failures:
+                    failed = True
+                    print(f"export failed: {outcome.name}: {sentence}", file=sys.stderr)
+            if arguments.report:
+                _report(arguments.report, outcomes)
+        except ExportError as error:
+            failed = True
+            print(f"export failed: {error}", file=sys.stderr)
+        except OSError as error:
+            failed = True
+            print(f"export failed: {error.filename or 'the work folder'}: {error.strerror}", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def _fetch(name: str, cache_dir: Path) -> Path:
+    """The official Paddle model of that name, downloaded once."""
+    raise ExportError(f"{name} cannot be downloaded by this version: give MODEL_DIR, in {cache_dir} or elsewhere")
+
+
+def _jobs(arguments: argparse.Namespace) -> Iterator[Callable[[], Outcome]]:
+    """What is to be done, model by model; each is prepared when the ones before are done."""
+    request = _request(arguments)
+    for name, model_dir in _models(arguments):
+        if model_dir:
+            targets = [target for target in request.targets if target is not Target.TENSORRT]
+            if targets:
+                yield _from_paddle(model_dir, arguments, request)
+        elif Target.TENSORRT_CHECK in request.targets:
+            yield lambda name=name: check_installed(name, request)  # type: ignore[misc]
+        if Target.TENSORRT in request.targets:
+            if not name and model_dir:
+                from export.paddle_model import find_model  # noqa: PLC0415  (not in the Triton image)
+
+                name = find_model(model_dir).config.model_name  # noqa: PLW2901
+            yield lambda name=name: export_plan(name, request)  # type: ignore[misc]
+
+
+def _models(arguments: argparse.Namespace) -> Iterator[tuple[str, Path | None]]:
+    """Names (empty: the model's own) and folders of Paddle models (None: what is installed)."""
+    if arguments.model_dir:
+        yield arguments.name or "", arguments.model_dir
+    elif arguments.model:
+        for name in OFFICIAL if arguments.model == ALL else [arguments.model]:
+            yield name, _fetch(name, arguments.cache_dir)
+    else:
+        yield arguments.name, None
+
+
+def _from_paddle(model_dir: Path, arguments: argparse.Namespace, request: Request) -> Callable[[], Outcome]:
+    # Only here: Paddle, ONNX and ONNX Runtime are not in the Triton image.
+    from export.paddle_model import find_model  # noqa: PLC0415
+    from export.pictures import find_pictures  # noqa: PLC0415
+    from export.pipeline import export_model  # noqa: PLC0415
+
+    model = find_model(model_dir, arguments.name)
+    images = find_pictures(arguments.images)
+    return lambda: export_model(model, request, images)
+
+
+def _request(arguments: argparse.Namespace) -> Request:
+    if not (arguments.model_dir or arguments.model or arguments.name):
+        raise ExportError("nothing to export: give --model_dir, --model, or the --name of an installed detector")
+    if arguments.target == ALL:
+        targets = [Target.ONNX, Target.OPENVINO, Target.TENSORRT_CHECK]
+        try:
+            import_tensorrt()
+            targets.append(Target.TENSORRT)
+        except ExportError as error:
+            LOG.info("left out: target tensorrt: %s", error)
+    else:
+        targets = [Target(arguments.target)]
+    precisions = [] if arguments.precision == ALL else [Precision(arguments.precision)]
+    if precisions and not any(precisions[0] in PRECISIONS[target] for target in targets):
+        has = ", ".join(PRECISIONS[targets[0]])
+        raise ExportError(f"target {arguments.target} has no precision {precisions[0]}: it has {has}")
+    made_from_paddle = {Target.ONNX, Target.OPENVINO} & set(targets)
+    if made_from_paddle and not (arguments.model_dir or arguments.model):
+        raise ExportError(f"target {arguments.target} is made from a Paddle model: give --model_dir or --model")
+    return Request(
+        arguments.output_dir,
+        targets,
+        precisions,
+        with_paddle=arguments.paddle,
+        capabilities=arguments.capability,
+        cache_dir=arguments.cache_dir,
+    )
+
+
+def _report(path: Path, outcomes: Sequence[Outcome]) -> None:
+    from export.report import write_report  # noqa: PLC0415  (matplotlib)
+
+    for written in write_report(path, outcomes):
+        print(written)
 
 
 @contextmanager
@@ -50,16 +146,38 @@ def _progress_on_stderr() -> Iterator[None]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m export",
-        description="Make a detector that Triton serves from a Paddle inference model: ONNX, uint8 pixels in, boxes "
-        "and scores out, checked against Paddle Inference at batch 1, 2 and 4. Nothing is written unless the check "
-        f"passes (boxes within {DEFAULT_LIMITS.box} px, scores within {DEFAULT_LIMITS.score}).",
+        description="Take a Paddle inference model to what Triton loads. Every artefact is compared with Paddle "
+        "Inference on pictures; one that differs by more than its precision's limits is deleted, and the model "
+        "repository stays as it was.",
+        epilog="targets and precisions: "
+        + "; ".join(f"{target}: {', '.join(precisions)}" for target, precisions in PRECISIONS.items())
+        + ". docs/export.md has the limits.",
     )
-    parser.add_argument(
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
         "--model_dir",
         type=Path,
-        required=True,
         metavar="DIR",
         help="the Paddle inference model: inference.json (or .pdmodel), inference.pdiparams, inference.yml",
+    )
+    source.add_argument(
+        "--model", choices=[*OFFICIAL, ALL], metavar="NAME", help=f"official: {', '.join(OFFICIAL)}, all"
+    )
+    parser.add_argument(
+        "--name",
+        help="the model's name (default: Global.model_name of inference.yml); alone, with "
+        "--target tensorrt or tensorrt-check: a detector of the model repository",
+    )
+    parser.add_argument("--target", choices=[*Target, ALL], default=Target.ONNX, help="default: %(default)s")
+    parser.add_argument("--precision", choices=[*Precision, ALL], default=ALL, help="default: all of the target's")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PATH",
+        help="pictures, or folders of them, to compare on and to calibrate INT8 on (default: a synthetic one)",
     )
     parser.add_argument(
         "--output_dir",
@@ -69,15 +187,22 @@ def _parser() -> argparse.ArgumentParser:
         help="the model repository; files go to <DIR>/<model name>_detector/1/ (default: %(default)s)",
     )
     parser.add_argument(
-        "--image",
+        "--cache_dir",
         type=Path,
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FILE",
-        help="pictures to check on (default: a synthetic one)",
+        default=Path(".cache/export"),
+        metavar="DIR",
+        help="keeps downloads, timing caches, and the references that plans are compared with (default: %(default)s)",
     )
-    parser.add_argument("--name", help="the model's name (default: Global.model_name of inference.yml)")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.md", help="write results as Markdown, with a plot beside it"
+    )
+    parser.add_argument(
+        "--capability",
+        nargs="+",
+        default=[TURING],
+        metavar="SM",
+        help="GPUs that --target tensorrt-check compiles for: SM75 (T4, default), SM80, SM86, SM89, SM120",
+    )
     parser.add_argument(
         "--no-paddle",
         dest="paddle",

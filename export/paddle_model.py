@@ -123,19 +123,23 @@ def cut_model(model: PaddleModel, work_dir: Path) -> CutModel:
 
 
 class PaddleRunner:
-    """Runs a program of either form with Paddle Inference on the CPU, FP32, oneDNN off: the reference.
+    """Runs a program of either form with Paddle Inference on the CPU, FP32: the reference.
 
-    oneDNN is some four times faster, and a source of differences of its own (SOD-S: 0.0017 px, 0.00003 of score).
+    With oneDNN it is some four times faster; oneDNN is also a source of differences of its own (SOD-S: 0.0017 px,
+    0.00003 of score).
 
     Raises:
         ExportError: Paddle Inference cannot load the program.
     """
 
-    def __init__(self, program: Path, params: Path) -> None:
+    def __init__(self, program: Path, params: Path, *, onednn: bool = False) -> None:
         inference = import_paddle().inference
         config = inference.Config(str(program), str(params))
         config.disable_gpu()
-        config.disable_mkldnn()
+        if onednn:
+            config.enable_mkldnn()
+        else:
+            config.disable_mkldnn()
         config.disable_glog_info()
         try:
             self._predictor = inference.create_predictor(config)
@@ -163,9 +167,9 @@ class ReferenceDetector:
         ExportError: not a model that Paddle Inference loads.
     """
 
-    def __init__(self, model: PaddleModel) -> None:
+    def __init__(self, model: PaddleModel, *, onednn: bool = False) -> None:
         self.config = model.config
-        self._run = PaddleRunner(model.program, model.params)
+        self._run = PaddleRunner(model.program, model.params, onednn=onednn)
 
     def __call__(self, picture: NDArray[np.uint8]) -> Detections:
         """Detect on a picture, uint8 BGR [h, w, 3]: up to 500 objects over 0.01, boxes in its pixels."""
