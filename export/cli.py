@@ -86,13 +86,15 @@ def _models(arguments: argparse.Namespace) -> Iterator[tuple[str, Path | None]]:
 
 def _from_paddle(model_dir: Path, arguments: argparse.Namespace, request: Request) -> Callable[[], Outcome]:
     # Only here: Paddle, ONNX and ONNX Runtime are not in the Triton image.
+    from export.check import picture_count  # noqa: PLC0415
     from export.paddle_model import find_model  # noqa: PLC0415
-    from export.pictures import find_pictures  # noqa: PLC0415
+    from export.pictures import find_pictures, load_pictures, split, synthetic_picture  # noqa: PLC0415
     from export.pipeline import export_model  # noqa: PLC0415
 
     model = find_model(model_dir, arguments.name)
-    images = find_pictures(arguments.images)
-    return lambda: export_model(model, request, images)
+    compared, calibration = split(find_pictures(arguments.images), picture_count(model.config))
+    pictures = load_pictures(compared) or [synthetic_picture()]
+    return lambda: export_model(model, request, pictures, calibration)
 
 
 def _request(arguments: argparse.Namespace) -> Request:

@@ -28,7 +28,6 @@ from export.precision import Limits, Precision
 from export.reference import Reference
 
 LOG = logging.getLogger(__name__)
-MIN_PICTURES = 10  # fewer say nothing of the activations' ranges
 MAX_PICTURES, MAX_LARGE_PICTURES = 200, 32
 _ATTENTION = {"MatMul", "Softmax", "LayerNormalization", "Erf"}
 
@@ -48,7 +47,7 @@ def quantise(
 
     Args:
         onnx_path: the FP32 detector.
-        pixels: to calibrate on, at least `MIN_PICTURES`; read anew for each rung.
+        pixels: to calibrate on, at least `pictures.MIN_CALIBRATION`; read anew for each rung.
         reference: what rungs are measured against; its pictures should not be among `pixels`.
         limits: what passes.
         output: model_int8.xml.

@@ -14,6 +14,8 @@ from sod.image import decode_image, to_pixels
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 
+MIN_CALIBRATION = 10  # pictures; fewer say nothing of the ranges that activations take
+
 
 @dataclass(frozen=True, slots=True)
 class CalibrationPixels:
@@ -70,6 +72,13 @@ def spread(paths: Sequence[Path], most: int) -> list[Path]:
     """At most so many, from the whole of the sequence."""
     count = min(most, len(paths))
     return [paths[index * len(paths) // count] for index in range(count)]
+
+
+def split(paths: Sequence[Path], compared: int) -> tuple[list[Path], list[Path]]:
+    """Pictures to compare on, at most so many, and those to calibrate on: others, if there are enough, else all."""
+    chosen = spread(paths, compared)
+    others = [path for path in paths if path not in set(chosen)]
+    return chosen, others if len(others) >= MIN_CALIBRATION else list(paths)
 
 
 def synthetic_picture(height: int = 720, width: int = 1280, seed: int = 0) -> NDArray[np.uint8]:

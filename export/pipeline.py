@@ -18,24 +18,30 @@ from export.fp16 import to_fp16
 from export.installed import compile_for
 from export.meter import Meter
 from export.onnx_model import OPSET, to_detector
-from export.openvino_int8 import MAX_LARGE_PICTURES, MAX_PICTURES, MIN_PICTURES, quantise
+from export.openvino_int8 import MAX_LARGE_PICTURES, MAX_PICTURES, quantise
 from export.outcome import Outcome, Request
 from export.paddle_model import CutModel, PaddleModel, cut_model
-from export.pictures import CalibrationPixels, load_pictures, spread, synthetic_picture
-from export.precision import Precision, Target
+from export.pictures import MIN_CALIBRATION, CalibrationPixels, spread
+from export.precision import LIMITS, Limits, Precision, Target
 from export.reference import Reference, in_batches
 from export.tensorrt_plan import read_max_batch
 
 LOG = logging.getLogger(__name__)
 
 
-def export_model(model: PaddleModel, request: Request, images: Sequence[Path] = ()) -> Outcome:
+def export_model(
+    model: PaddleModel,
+    request: Request,
+    pictures: Sequence[NDArray[np.uint8]],
+    calibration: Sequence[Path] = (),
+) -> Outcome:
     """Make what is asked for, and install in `<output_dir>/<model name>_detector/1/` what passes.
 
     Args:
         model: of `find_model`.
         request: what to make and where.
-        images: pictures to compare on and, for INT8, to calibrate on; without any, a synthetic one is compared on.
+        pictures: to compare on, uint8 BGR [h, w, 3], at least one.
+        calibration: picture files for INT8.
 
     Returns:
         What was written, measured, left out, and what failed its limits: an artefact that did was not installed.
@@ -46,15 +52,11 @@ def export_model(model: PaddleModel, request: Request, images: Sequence[Path] = 
     """
     config = model.config
     LOG.info("%s: %d x %d, %d classes", config.model_name, config.width, config.height, len(config.labels))
-    compared = spread(images, check.picture_count(config))
-    rest = [path for path in images if path not in set(compared)]
-    # Few pictures must serve for both.
-    calibration = rest if len(rest) >= MIN_PICTURES else list(images)
-    if request.wants(Target.OPENVINO, Precision.INT8) and request.precisions and len(calibration) < MIN_PICTURES:
+    if request.precisions and request.wants(Target.OPENVINO, Precision.INT8) and len(calibration) < MIN_CALIBRATION:
         raise ExportError(_too_few(len(calibration)))
     with tempfile.TemporaryDirectory(prefix="triton-sod-export-") as work:
         run = _Export(model, request, Path(work))
-        run.convert(load_pictures(compared) or [synthetic_picture()])
+        run.convert(pictures)
         run.fp16()
         run.openvino()
         run.int8(calibration)
@@ -63,10 +65,36 @@ def export_model(model: PaddleModel, request: Request, images: Sequence[Path] = 
         return run.outcome
 
 
+def export_detector(
+    model: PaddleModel,
+    output_dir: Path,
+    pictures: Sequence[NDArray[np.uint8]],
+    *,
+    with_paddle: bool = True,
+    limits: Limits = LIMITS[Precision.FP32],
+) -> list[Path]:
+    """Make and install the FP32 detector alone: `export_model` with TARGET=onnx, PRECISION=fp32.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ExportError: see its text; nothing was written.
+        CheckFailedError: the detector does not do what Paddle Inference does; nothing was written.
+    """
+    request = Request(
+        output_dir,
+        precisions=[Precision.FP32],
+        with_paddle=with_paddle,
+        limits={**LIMITS, Precision.FP32: limits},
+    )
+    return export_model(model, request, pictures).written
+
+
 def _too_few(count: int) -> str:
     return (
-        f"INT8 is calibrated on pictures, and {count} are too few: give --images a folder of at least {MIN_PICTURES}, "
-        "better 100, of what the cameras see"
+        f"INT8 is calibrated on pictures, and {count} are too few: give --images a folder of at least "
+        f"{MIN_CALIBRATION}, better 100, of what the cameras see"
     )
 
 
@@ -108,6 +136,7 @@ class _Export:
         files = {"model.onnx": self.onnx}
         if self.request.with_paddle:
             files |= {"inference.json": self.cut.program, "inference.pdiparams": self.cut.params}
+        gate.require([measured])
         wanted = self.request.wants(Target.ONNX, Precision.FP32)
         self._judge(measured, files if wanted else {})
 
@@ -149,7 +178,7 @@ class _Export:
         """FP32 ONNX → INT8 for OpenVINO: the profile cpu_int8."""
         if not self.request.wants(Target.OPENVINO, Precision.INT8):
             return
-        if len(images) < MIN_PICTURES:
+        if len(images) < MIN_CALIBRATION:
             self._skip(f"openvino int8: {_too_few(len(images))}")
             return
         config = self.model.config
@@ -183,10 +212,7 @@ class _Export:
             gate.require([measured])
         except CheckFailedError as error:
             self.outcome.failures.append(str(error))
-            for name, path in files.items():
-                if name not in self.passed:
-                    path.unlink(missing_ok=True)
-            return
+            return  # the file goes with the work folder
         self.passed |= files
 
     def _skip(self, why: str) -> None:

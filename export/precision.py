@@ -39,8 +39,8 @@ class Limits:
     Attributes:
         box: largest difference of a box's side, in pixels of the input.
         score: largest difference of a score, of 0..1.
-        matched: smallest share of the objects over 0.5, on either side, that the other side has too (the same class,
-            IoU at least 0.5, a score over 0.5 less `score`).
+        matched: smallest share of the objects over 0.5 (see `gate.MATCH_SCORES`), on either side, that the other side
+            has too: the same class, IoU at least 0.5, a score over 0.5 less `score` and over 0.25.
         floor: `box` and `score` look at the anchors whose best reference score exceeds this; below zero, at all.
     """
 
@@ -51,7 +51,7 @@ class Limits:
 
 
 LIMITS = {
-    Precision.FP32: Limits(),
+    Precision.FP32: Limits(matched=0.99),
     Precision.FP16: Limits(box=2.0, score=0.05, matched=0.97, floor=0.05),
     Precision.BF16: Limits(box=4.0, score=0.10, matched=0.90, floor=0.30),
     Precision.INT8: Limits(box=8.0, score=0.25, matched=0.85, floor=0.30),

@@ -40,7 +40,7 @@ def _section(outcome: Outcome) -> str:
                     "limit",
                     "score",
                     "limit",
-                    "matched at 0.5",
+                    "matched",
                     "limit",
                     "objects",
                     "anchors",
@@ -55,7 +55,7 @@ def _section(outcome: Outcome) -> str:
                         f"{line.limits.score:g}",
                         f"{line.matched:.1%}",
                         f"{line.limits.matched:.0%}",
-                        str(line.objects),
+                        f"{line.objects} over {line.threshold:g}",
                         str(line.anchors),
                         "passed" if line.passed else "**refused**",
                     ]
