@@ -78,7 +78,7 @@ def format_table(results: Sequence[Measured]) -> str:
     return "\n".join([_LINE.format(*heads), *(_LINE.format(*_cells(line)).rstrip() for line in results)])
 
 
-_LINE = "{:<44}{:>10}{:>9}{:>10}{:>9}{:>9}{:>9}{:>15}"
+_LINE = "{:<44}{:>10}{:>9}{:>10}{:>9}{:>9}{:>9}  {:<}"
 
 
 def _cells(line: Measured) -> list[str]:

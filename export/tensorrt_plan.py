@@ -63,8 +63,9 @@ def build_plan(trt: Any, onnx_path: Path, plan_path: Path, max_batch: int, cache
     config.add_optimization_profile(profile)
     timing_path = cache_dir / f"tensorrt-{trt.__version__}.timing"
     timings = config.create_timing_cache(timing_path.read_bytes() if timing_path.is_file() else b"")
-    # False: timings of another kind of GPU are not taken.
-    config.set_timing_cache(timings, ignore_mismatch=False)
+    # What was timed on another kind of GPU is refused, and begun anew.
+    if not config.set_timing_cache(timings, ignore_mismatch=False):
+        config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
     LOG.info("building for batches %s; minutes", ", ".join(str(shape[0]) for shape in shapes))
     plan = parsed.builder.build_serialized_network(parsed.network, config)
     _say(parsed)
