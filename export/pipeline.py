@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from export import check, gate
 from export.artefacts import put_in_place
 from export.convert import convert
+from export.cutting import cut
 from export.detectors import has_bf16, onnx_detector, openvino_detector
 from export.errors import CheckFailedError, ExportError
 from export.fp16 import to_fp16
@@ -20,7 +21,7 @@ from export.meter import Meter
 from export.onnx_model import OPSET, to_detector
 from export.openvino_int8 import MAX_LARGE_PICTURES, MAX_PICTURES, quantise
 from export.outcome import Outcome, Request
-from export.paddle_model import CutModel, PaddleModel, cut_model
+from export.paddle_model import CutModel, PaddleModel
 from export.pictures import MIN_CALIBRATION, CalibrationPixels, spread
 from export.precision import LIMITS, Limits, Precision, Target
 from export.reference import Reference, in_batches
@@ -116,7 +117,7 @@ class _Export:
         """Paddle → FP32 ONNX, and the whole check of it."""
         limits = self.request.limits[Precision.FP32]
         with self.meter.step("cutting the model before its NMS"):
-            self.cut = cut_model(self.model, self.work)
+            self.cut = cut(self.model, self.work)
         with self.meter.step(f"converting to ONNX, opset {OPSET}"):
             converted = self.work / "converted.onnx"
             convert(self.cut, converted, OPSET)
