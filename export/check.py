@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from export.detectors import cut_detector
 from export.errors import CheckFailedError
 from export.inference_config import InferenceConfig
-from export.paddle_model import CutModel, ReferenceDetector
+from export.paddle_model import CutModel, PaddleModel, ReferenceDetector
 from export.precision import Limits
 from export.reference import Detector, Raw, Reference, in_batches
 from sod.detections import Detections
@@ -21,6 +21,7 @@ BATCH_SIZES = (1, 2, 4)
 LARGE_BATCH_SIZES = (1, 2)
 LARGE = 1_000_000  # pixels of the input
 MAX_PICTURES, MAX_LARGE_PICTURES = 8, 2
+HEAVY = 200_000_000  # bytes of weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,13 @@ class Difference:
 
 
 def is_large(config: InferenceConfig) -> bool:
-    """Whether pictures of the model's size are run sparingly, and its reference with oneDNN."""
+    """Whether pictures of the model's size are run sparingly."""
     return config.height * config.width > LARGE
+
+
+def is_heavy(model: PaddleModel) -> bool:
+    """Whether the reference is run with oneDNN: without it L takes 4 s a picture, largesize-L 50."""
+    return is_large(model.config) or model.params.stat().st_size > HEAVY
 
 
 def picture_count(config: InferenceConfig) -> int:
@@ -54,7 +60,7 @@ def batch_sizes(cut: CutModel) -> tuple[int, ...]:
 def paddle_reference(cut: CutModel, pictures: Sequence[NDArray[np.uint8]]) -> Reference:
     """Run the cut model in Paddle Inference, picture by picture.
 
-    oneDNN is off, but for large inputs, where it would take a minute a picture; see `PaddleRunner`.
+    oneDNN is off, but for heavy models: see `is_heavy` and `PaddleRunner`.
 
     Args:
         cut: the model.
@@ -62,7 +68,7 @@ def paddle_reference(cut: CutModel, pictures: Sequence[NDArray[np.uint8]]) -> Re
     """
     size = cut.source.config.height, cut.source.config.width
     pixels = fill_up([to_pixels(picture, size) for picture in pictures], max(batch_sizes(cut)))
-    onednn = is_large(cut.source.config)
+    onednn = is_heavy(cut.source)
     boxes, scores = in_batches(cut_detector(cut, onednn=onednn), pixels, 1)
     return Reference(pixels, boxes, scores, f"Paddle Inference, CPU, FP32, oneDNN {'on' if onednn else 'off'}")
 
@@ -85,7 +91,7 @@ def check_detector(
     Raises:
         ExportError: a detector cannot be run at all.
     """
-    sizes, onednn = batch_sizes(cut), is_large(cut.source.config)
+    sizes, onednn = batch_sizes(cut), is_heavy(cut.source)
     largest = sizes[-1]
     # Batches of some pictures find what batches of all would.
     pixels, expected = reference.pixels[:largest], (reference.boxes[:largest], reference.scores[:largest])

@@ -7,3 +7,15 @@ class ExportError(Exception):
 
 class CheckFailedError(ExportError):
     """The exported detector differs from Paddle Inference by more than the limits; nothing was written."""
+
+
+class ChildCrashedError(ExportError):
+    """A process that was to do part of the work died.
+
+    Attributes:
+        how: by what signal or exit status.
+    """
+
+    def __init__(self, how: str, said: str = "") -> None:
+        super().__init__(f"a step of the export died with {how}{': ' if said else ''}{said}")
+        self.how = how

@@ -5,6 +5,7 @@ input stays uint8 and both outputs FP32.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -45,6 +46,16 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"the FP16 detector is not valid ONNX: {error}") from error
     return result
+
+
+def make_fp16(onnx_path: Path, half_path: Path) -> None:
+    """`to_fp16` from file to file.
+
+    Raises:
+        ExportError: see `to_fp16`.
+        OSError: a file cannot be read or written.
+    """
+    onnx.save(to_fp16(onnx.load(onnx_path)), half_path)
 
 
 def kept_in_fp32(graph: onnx.GraphProto, opset: int) -> set[int]:

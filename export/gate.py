@@ -27,8 +27,8 @@ class Measured:
 
     Attributes:
         name: the file and what ran it.
-        box: largest difference, pixels, over `anchors`.
-        score: largest difference, over `anchors`.
+        box: difference in pixels, the `Limits.quantile` of `anchors`.
+        score: likewise.
         matched: share of the objects over `threshold` that both sides have; 1 where there is none.
         objects: how many of them the reference has.
         threshold: one of `MATCH_SCORES`.
@@ -68,8 +68,11 @@ def compare_raw(name: str, expected: Raw, actual: Raw, limits: Limits) -> Measur
     box = np.abs(expected[0].astype(np.float64) - actual[0])[looked_at]
     score = np.abs(expected[1].astype(np.float64) - actual[1]).max(axis=1)[looked_at]
     share, objects, threshold = _matched(expected, actual, limits)
-    largest_box, largest_score = (float(values.max(initial=0.0)) for values in (box, score))
-    return Measured(name, largest_box, largest_score, share, objects, threshold, int(looked_at.sum()), limits)
+    # "higher": a value that was measured, and of few the largest.
+    held_box, held_score = (
+        float(np.quantile(values, limits.quantile, method="higher")) if values.size else 0.0 for values in (box, score)
+    )
+    return Measured(name, held_box, held_score, share, objects, threshold, int(looked_at.sum()), limits)
 
 
 def format_table(results: Sequence[Measured]) -> str:

@@ -65,7 +65,9 @@ def check_installed(name: str, request: Request) -> Outcome:
                 raise ExportError(f"{detector_dir / '1'} has neither {HALF} nor model.onnx: export the model first")
             with meter.step("converting model.onnx to FP16"):
                 half = Path(work) / HALF
-                _convert(whole, half)
+                from export.fp16 import make_fp16  # noqa: PLC0415  (ONNX is not in the Triton image)
+
+                make_fp16(whole, half)
         compile_for(half, request, read_max_batch(detector_dir), meter, outcome)
     return outcome
 
@@ -78,11 +80,3 @@ def compile_for(path: Path, request: Request, max_batch: int, meter: Meter, outc
                 outcome.compiled.append(check_compiles(path, capability, max_batch))
             except CheckFailedError as error:
                 outcome.failures.append(str(error))
-
-
-def _convert(whole: Path, half: Path) -> None:
-    import onnx  # noqa: PLC0415  (not in the Triton image)
-
-    from export.fp16 import to_fp16  # noqa: PLC0415
-
-    onnx.save(to_fp16(onnx.load(whole)), half)

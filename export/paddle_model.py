@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from export.errors import ExportError
 from export.inference_config import InferenceConfig, read_inference_config
-from export.quiet import import_paddle
+from export.quiet import import_paddle, silenced
 from sod.detections import Detections
 from sod.image import scale_factor, to_pixels
 
@@ -142,7 +142,8 @@ class PaddleRunner:
             config.disable_mkldnn()
         config.disable_glog_info()
         try:
-            self._predictor = inference.create_predictor(config)
+            with silenced():
+                self._predictor = inference.create_predictor(config)
         except Exception as error:
             raise ExportError(f"Paddle Inference cannot load {program}: {_first_line(error)}") from error
 

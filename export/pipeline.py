@@ -6,22 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from export import check, gate
+from export import check, child, gate
 from export.artefacts import put_in_place
 from export.convert import convert
-from export.cutting import cut
 from export.detectors import has_bf16, onnx_detector, openvino_detector
-from export.errors import CheckFailedError, ExportError
-from export.fp16 import to_fp16
+from export.errors import CheckFailedError, ChildCrashedError, ExportError
+from export.fp16 import make_fp16
 from export.installed import compile_for
 from export.meter import Meter
-from export.onnx_model import OPSET, to_detector
+from export.onnx_model import OPSET, make_detector
 from export.openvino_int8 import MAX_LARGE_PICTURES, MAX_PICTURES, quantise
 from export.outcome import Outcome, Request
-from export.paddle_model import CutModel, PaddleModel
+from export.paddle_model import CutModel, PaddleModel, cut_model
 from export.pictures import MIN_CALIBRATION, CalibrationPixels, spread
 from export.precision import LIMITS, Limits, Precision, Target
 from export.reference import Reference, in_batches
@@ -117,11 +115,11 @@ class _Export:
         """Paddle → FP32 ONNX, and the whole check of it."""
         limits = self.request.limits[Precision.FP32]
         with self.meter.step("cutting the model before its NMS"):
-            self.cut = cut(self.model, self.work)
+            self.cut = self._cut()
         with self.meter.step(f"converting to ONNX, opset {OPSET}"):
             converted = self.work / "converted.onnx"
             convert(self.cut, converted, OPSET)
-            onnx.save(to_detector(onnx.load(converted), self.cut), self.onnx)
+            child.call(make_detector, converted, self.cut, self.onnx)
             converted.unlink()
         with self.meter.step("running the reference, Paddle Inference (CPU, FP32)"):
             self.reference = check.paddle_reference(self.cut, pictures)
@@ -141,12 +139,21 @@ class _Export:
         wanted = self.request.wants(Target.ONNX, Precision.FP32)
         self._judge(measured, files if wanted else {})
 
+    def _cut(self) -> CutModel:
+        try:
+            return child.call(cut_model, self.model, self.work)
+        except ChildCrashedError as error:
+            raise ExportError(
+                f"Paddle cannot load {self.model.program}: it died with {error.how}, as it does where a file is "
+                "damaged or holds an operator that it does not know"
+            ) from error
+
     def fp16(self) -> None:
         """FP32 ONNX → FP16 ONNX, run with every result rounded."""
         if not any(self.request.wants(target, Precision.FP16) for target in (Target.ONNX, Target.TENSORRT_CHECK)):
             return
         with self.meter.step("converting to FP16"):
-            onnx.save(to_fp16(onnx.load(self.onnx)), self.half)
+            child.call(make_fp16, self.onnx, self.half)
         with self.meter.step("comparing the FP16 detector in ONNX Runtime"):
             measured = gate.measure(
                 "model_fp16.onnx in ONNX Runtime",

@@ -96,7 +96,7 @@ def _plot(path: Path, outcomes: Sequence[Outcome]) -> None:
     left.axvline(1, color="black", linewidth=1)
     left.set(
         xlim=(0, 2),
-        xlabel="largest difference over its limit",
+        xlabel="difference over its limit",
         yticks=range(len(measured)),
         yticklabels=[_label(outcomes, name, line.name) for name, line in measured],
     )

@@ -18,9 +18,10 @@ from export.check import compare_detections
 from export.cli import main
 from export.errors import CheckFailedError, ExportError
 from export.onnx_model import read_metadata
-from export.paddle_model import CutModel, PaddleRunner, ReferenceDetector, find_model, to_image
+from export.paddle_model import PaddleRunner, ReferenceDetector, find_model, to_image
 from export.pictures import load_pictures, synthetic_picture
 from export.precision import Limits
+from export.reference import Detector
 from sod.image import to_pixels
 from tests.export.conftest import DEMO, ROOT
 from tests.export.tiny_model import LABELS, make_tiny_paddle_model
@@ -144,15 +145,16 @@ def test_a_failed_check_leaves_nothing(small_model: Path, tmp_path: Path) -> Non
 def test_a_corrupted_conversion_fails_the_check(
     small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    to_detector = pipeline.to_detector
+    onnx_detector = pipeline.onnx_detector
 
-    def corrupted(model: onnx.ModelProto, cut: CutModel) -> onnx.ModelProto:
-        detector = to_detector(model, cut)
+    def corrupted(path: Path) -> Detector:
+        detector = onnx.load(path)
         kernel = next(tensor for tensor in detector.graph.initializer if len(tensor.dims) == 4)
         kernel.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(kernel)[::-1].copy(), kernel.name))
-        return detector
+        onnx.save(detector, path)
+        return onnx_detector(path)
 
-    monkeypatch.setattr(pipeline, "to_detector", corrupted)
+    monkeypatch.setattr(pipeline, "onnx_detector", corrupted)
     assert main(["--model_dir", str(small_model), "--output_dir", str(tmp_path / "r")]) == 2
     said = capfd.readouterr()
     assert "TOO LARGE" in said.err

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,9 +13,10 @@ import onnx
 import openvino as ov
 import pytest
 
-from export import pipeline
+from export import child, pipeline
 from export.cli import main
-from export.errors import CheckFailedError
+from export.errors import CheckFailedError, ChildCrashedError, ExportError
+from export.fp16 import make_fp16
 from export.outcome import Outcome, Request
 from export.paddle_model import find_model
 from export.pictures import MIN_CALIBRATION, find_pictures, split, synthetic_picture
@@ -197,12 +199,12 @@ def test_a_full_disk_is_one_sentence_and_changes_nothing(
 def test_a_full_disk_under_the_work_folder_is_one_sentence(
     base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def full(_model: onnx.ModelProto, path: Path) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+    def full(_function: object, *args: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(args[-1]))
 
-    monkeypatch.setattr(pipeline.onnx, "save", full)
+    monkeypatch.setattr(pipeline.child, "call", full)
     assert main(base) == 2
-    assert capfd.readouterr().err.splitlines()[-1].endswith("model.onnx: No space left on device")
+    assert capfd.readouterr().err.splitlines()[-1].endswith(": No space left on device")
     assert installed(tmp_path) == []
 
 
@@ -300,6 +302,18 @@ def test_the_demo_s_configs_name_the_files() -> None:
     detector = ROOT / "model_repository" / "PP-YOLOE_plus_SOD-demo_detector"
     assert 'default_model_filename: "model_int8.xml"' in (detector / "configs" / "cpu_int8.pbtxt").read_text()
     assert 'default_model_filename: "model.plan"' in (detector / "config.pbtxt").read_text()
+
+
+def test_a_child_s_errors_and_death_come_back() -> None:
+    assert child.call(max, 3, 4) == 4
+    with pytest.raises(ExportError, match="nowhere is not a directory"):
+        child.call(find_model, Path("nowhere"))
+    with pytest.raises(OSError, match="No such file"):
+        child.call(make_fp16, Path("absent"), Path("out"))
+    with pytest.raises(ChildCrashedError, match="died with signal 6"):
+        child.call(os.abort)
+    with pytest.raises(ChildCrashedError, match="died with exit status 1: ZeroDivisionError"):
+        child.call(divmod, 1, 0)
 
 
 def test_metadata_say_the_precision(small_model: Path, tmp_path: Path) -> None:
