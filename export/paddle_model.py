@@ -151,7 +151,8 @@ class PaddleRunner:
         """Feed `image` [N, 3, H, W] and `scale_factor` [N, 2]; return the fetches in the program's order."""
         for name, value in zip(FEEDS, (image, scale), strict=True):
             self._predictor.get_input_handle(name).copy_from_cpu(np.ascontiguousarray(value, np.float32))
-        self._predictor.run()
+        with silenced():
+            self._predictor.run()
         names = self._predictor.get_output_names()
         return [self._predictor.get_output_handle(name).copy_to_cpu() for name in names]
 

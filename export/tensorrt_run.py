@@ -63,13 +63,15 @@ def plan_detector(trt: Any, plan_path: Path, cuda: Cuda | None = None) -> Detect
     """
     cuda = cuda or Cuda()
     messages = Messages()
-    runtime = trt.Runtime(make_logger(trt, messages))
+    logger = make_logger(trt, messages)
+    runtime = trt.Runtime(logger)
     engine = runtime.deserialize_cuda_engine(plan_path.read_bytes())
     if engine is None:
         raise ExportError(f"TensorRT {trt.__version__} cannot load {plan_path.name}: {'; '.join(messages.errors)}")
     context = engine.create_execution_context()
+    alive = logger, runtime, engine  # as long as the context
 
-    def run(pixels: NDArray[np.uint8]) -> Raw:
+    def run(pixels: NDArray[np.uint8], _alive: object = alive) -> Raw:
         context.set_input_shape(PIXELS, tuple(pixels.shape))
         arrays: dict[str, NDArray[Any]] = {PIXELS: np.ascontiguousarray(pixels)}
         for name in (BOXES, SCORES):

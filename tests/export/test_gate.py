@@ -80,6 +80,17 @@ def test_boxes_without_area_are_no_objects() -> None:
     assert (result.matched, result.objects) == (1, 19)
 
 
+def test_a_quantile_overlooks_single_anchors_but_not_all() -> None:
+    expected = raw(anchors=400)
+    boxes = expected[0].copy()
+    boxes[0, 2] += 5
+    limits = Limits(1, 1, 0.5, floor=0.05, quantile=0.99)
+    assert compare_raw("x", expected, (boxes, expected[1]), limits).box == 0
+    assert compare_raw("x", expected, (boxes + 2, expected[1]), limits).box == 2
+    few = raw(anchors=10)
+    assert compare_raw("x", few, (np.concatenate([few[0][:, :1] + 5, few[0][:, 1:]], axis=1), few[1]), limits).box == 5
+
+
 @pytest.mark.parametrize("where", [0, 1])
 def test_nan_never_passes(where: int) -> None:
     expected = raw()
