@@ -27,12 +27,14 @@ $(VENV)/.%: requirements/%.lock pyproject.toml clients/python/pyproject.toml | $
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e clients/python
 	@touch $@
 
-serve: $(SERVE_STAMP)  ## start Triton and the gateway; PORT=8080 PROFILE=cpu_regular|cpu_high_performance|gpu_regular|gpu_high_performance
+serve: $(SERVE_STAMP)  ## start Triton and the gateway; PORT=8080 PROFILE=cpu_regular|cpu_high_performance|cpu_bf16|cpu_int8|gpu_regular|gpu_high_performance
 	@exec $(BIN)/python -m server --port $(PORT) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
-export: $(VENV)/.export  ## make a Paddle inference model servable; MODEL_DIR=<its folder> [ARGS='--image FILE …']
-	@test -n "$(MODEL_DIR)" || { echo "say which: make export MODEL_DIR=<folder of inference.json|pdmodel, .pdiparams, .yml>" >&2; exit 2; }
-	@$(BIN)/python -m export --model_dir $(MODEL_DIR) $(ARGS)
+# IMAGES are files or folders, space-separated. Without MODEL, MODEL_DIR and NAME the exporter says what it needs.
+export: $(VENV)/.export  ## Paddle model to what Triton loads: MODEL=name|all or MODEL_DIR=, TARGET=onnx|openvino|tensorrt|tensorrt-check|all PRECISION= IMAGES= NAME= REPORT=
+	@$(BIN)/python -m export $(if $(MODEL),--model $(MODEL)) $(if $(MODEL_DIR),--model_dir "$(MODEL_DIR)") \
+		$(if $(NAME),--name $(NAME)) $(if $(TARGET),--target $(TARGET)) $(if $(PRECISION),--precision $(PRECISION)) \
+		$(if $(IMAGES),--images $(IMAGES)) $(if $(REPORT),--report "$(REPORT)") $(ARGS)
 
 test: $(VENV)/.dev  ## static checks and every test, the end-to-end ones against a started Triton
 	$(MAKE) check

@@ -1,39 +1,27 @@
-"""Holds an ONNX detector against Paddle Inference, on real pictures, at batch 1, 2 and 4."""
+"""Holds the FP32 ONNX detector against Paddle Inference: every anchor, every batch size, and the whole model's NMS."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from export.errors import CheckFailedError, ExportError
-from export.paddle_model import CutModel, PaddleRunner, ReferenceDetector, to_image
+from export.detectors import cut_detector
+from export.errors import CheckFailedError
+from export.inference_config import InferenceConfig
+from export.paddle_model import CutModel, PaddleModel, ReferenceDetector
+from export.precision import Limits
+from export.reference import Detector, Raw, Reference, in_batches
 from sod.detections import Detections
 from sod.image import to_pixels
-from sod.interface import BOXES, PIXELS, SCORES
 
 BATCH_SIZES = (1, 2, 4)
-
-Raw = tuple[NDArray[np.float32], NDArray[np.float32]]  # boxes [N, A, 4], scores [N, C, A]
-Detector = Callable[[NDArray[np.uint8]], Raw]  # from pixels uint8 [N, H, W, 3]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The largest differences that pass, over all anchors and classes.
-
-    Several times what the SOD models were seen to differ (0.008 px, 0.00014), and far below what a detection shows.
-
-    Attributes:
-        box: pixels of the input.
-        score: of 0..1.
-    """
-
-    box: float = 0.05
-    score: float = 0.001
+# At 1920 x 1920 a batch of four takes gigabytes, and a picture seconds: there two must do.
+LARGE_BATCH_SIZES = (1, 2)
+LARGE = 1_000_000  # pixels of the input
+MAX_PICTURES, MAX_LARGE_PICTURES = 8, 2
+HEAVY = 200_000_000  # bytes of weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,36 +37,73 @@ class Difference:
         return self.box <= limits.box and self.score <= limits.score
 
 
+def is_large(config: InferenceConfig) -> bool:
+    """Whether pictures of the model's size are run sparingly."""
+    return config.height * config.width > LARGE
+
+
+def is_heavy(model: PaddleModel) -> bool:
+    """Whether the reference is run with oneDNN: without it L takes 4 s a picture, largesize-L 50."""
+    return is_large(model.config) or model.params.stat().st_size > HEAVY
+
+
+def picture_count(config: InferenceConfig) -> int:
+    """How many pictures are compared at most."""
+    return MAX_LARGE_PICTURES if is_large(config) else MAX_PICTURES
+
+
+def batch_sizes(cut: CutModel) -> tuple[int, ...]:
+    """The batch sizes that are compared."""
+    return LARGE_BATCH_SIZES if is_large(cut.source.config) else BATCH_SIZES
+
+
+def paddle_reference(cut: CutModel, pictures: Sequence[NDArray[np.uint8]]) -> Reference:
+    """Run the cut model in Paddle Inference, picture by picture.
+
+    oneDNN is off, but for heavy models: see `is_heavy` and `PaddleRunner`.
+
+    Args:
+        cut: the model.
+        pictures: uint8 BGR [h, w, 3], at least one; a few are filled up with mirrored ones.
+    """
+    size = cut.source.config.height, cut.source.config.width
+    pixels = fill_up([to_pixels(picture, size) for picture in pictures], max(batch_sizes(cut)))
+    onednn = is_heavy(cut.source)
+    boxes, scores = in_batches(cut_detector(cut, onednn=onednn), pixels, 1)
+    return Reference(pixels, boxes, scores, f"Paddle Inference, CPU, FP32, oneDNN {'on' if onednn else 'off'}")
+
+
 def check_detector(
-    onnx_path: Path,
-    cut: CutModel,
-    pictures: Sequence[NDArray[np.uint8]],
-    limits: Limits,
+    detector: Detector, alone: Raw, cut: CutModel, reference: Reference, limits: Limits
 ) -> list[Difference]:
-    """Compare the ONNX detector, and the cut model in batches, with what Paddle Inference says picture by picture.
+    """Compare the ONNX detector, and the cut model in batches, with the reference.
 
     The whole model with its own NMS has the last word: each of its detections must be a box and score of the detector,
     which finds out a wrong cut or a wrong normalisation.
 
     Args:
-        onnx_path: the detector.
-        cut: the reference for boxes and scores; its source, the whole model, that for detections.
-        pictures: uint8 BGR [h, w, 3], at least one; filled up to four with mirrored ones.
+        detector: of `onnx_detector`.
+        alone: what it says of the reference's pictures, one by one.
+        cut: what the reference ran; its source, the whole model, is run for detections.
+        reference: of `paddle_reference`.
         limits: what passes.
 
     Raises:
         ExportError: a detector cannot be run at all.
     """
-    size = cut.source.config.height, cut.source.config.width
-    pixels = fill_up([to_pixels(picture, size) for picture in pictures], max(BATCH_SIZES))
-    detector, paddle = onnx_detector(onnx_path), cut_detector(cut)
-    expected = in_batches(paddle, pixels, 1)
-    report = [
-        compare(f"ONNX Runtime, batch {batch}", expected, in_batches(detector, pixels, batch)) for batch in BATCH_SIZES
+    sizes, onednn = batch_sizes(cut), is_heavy(cut.source)
+    largest = sizes[-1]
+    # Batches of some pictures find what batches of all would.
+    pixels, expected = reference.pixels[:largest], (reference.boxes[:largest], reference.scores[:largest])
+    report = [compare("ONNX Runtime, batch 1", reference.raw, alone)]
+    report += [
+        compare(f"ONNX Runtime, batch {batch}", expected, in_batches(detector, pixels, batch)) for batch in sizes[1:]
     ]
-    report.append(compare(f"cut Paddle model, batch {BATCH_SIZES[-1]}", expected, in_batches(paddle, pixels, 4)))
-    rows = ReferenceDetector(cut.source).detect_pixels(pixels[0], np.ones(2, np.float32))
-    report.append(compare_detections("whole Paddle model with NMS", rows, in_batches(detector, pixels[:1], 1), limits))
+    paddle = cut_detector(cut, onednn=onednn)
+    report.append(compare(f"cut Paddle model, batch {largest}", expected, in_batches(paddle, pixels, largest)))
+    del paddle
+    rows = ReferenceDetector(cut.source, onednn=onednn).detect_pixels(pixels[0], np.ones(2, np.float32))
+    report.append(compare_detections("whole Paddle model with NMS", rows, (alone[0][:1], alone[1][:1]), limits))
     return report
 
 
@@ -144,44 +169,3 @@ def fill_up(pixels: Sequence[NDArray[np.uint8]], count: int) -> NDArray[np.uint8
         for picture in pixels
     )
     return np.stack(list(itertools.islice(mirrored, max(count, len(pixels)))))
-
-
-def in_batches(detector: Detector, pixels: NDArray[np.uint8], batch: int) -> Raw:
-    """Run a detector on [M, H, W, 3] in batches (the last may be smaller) and join what it gives."""
-    parts = [detector(pixels[start : start + batch]) for start in range(0, len(pixels), batch)]
-    return np.concatenate([boxes for boxes, _ in parts]), np.concatenate([scores for _, scores in parts])
-
-
-def onnx_detector(path: Path) -> Detector:
-    """The detector in ONNX Runtime on the CPU.
-
-    Raises:
-        ExportError: it cannot be loaded, or later, run.
-    """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    # ONNX Runtime's exceptions have no public base class.
-    except Exception as error:
-        raise ExportError(f"ONNX Runtime cannot load the detector: {error}") from error
-
-    def run(pixels: NDArray[np.uint8]) -> Raw:
-        try:
-            boxes, scores = session.run([BOXES, SCORES], {PIXELS: pixels})
-        except Exception as error:
-            raise ExportError(f"ONNX Runtime cannot run the detector on a batch of {len(pixels)}: {error}") from error
-        return boxes, scores
-
-    return run
-
-
-def cut_detector(cut: CutModel) -> Detector:
-    """The cut model in Paddle Inference, boxes in pixels of the input."""
-    runner = PaddleRunner(cut.program, cut.params)
-
-    def run(pixels: NDArray[np.uint8]) -> Raw:
-        boxes, scores = runner(to_image(pixels), np.ones((len(pixels), 2), np.float32))
-        return boxes, scores
-
-    return run

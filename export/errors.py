@@ -11,3 +11,15 @@ class CheckFailedError(ExportError):
 
 class DownloadError(ExportError):
     """A file cannot be had from its server; the text says why."""
+
+
+class ChildCrashedError(ExportError):
+    """A process that was to do part of the work died.
+
+    Attributes:
+        how: by what signal or exit status.
+    """
+
+    def __init__(self, how: str, said: str = "") -> None:
+        super().__init__(f"a step of the export died with {how}{': ' if said else ''}{said}")
+        self.how = how

@@ -7,6 +7,7 @@ float32 [N, C, A]. No NMS. N is free.
 import hashlib
 import json
 from importlib import metadata
+from pathlib import Path
 
 import onnx
 import onnxslim
@@ -39,6 +40,16 @@ def to_detector(model: onnx.ModelProto, cut: CutModel) -> onnx.ModelProto:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"the detector is not valid ONNX: {error}") from error
     return slim
+
+
+def make_detector(converted: Path, cut: CutModel, onnx_path: Path) -> None:
+    """`to_detector` from file to file.
+
+    Raises:
+        ExportError: see `to_detector`.
+        OSError: a file cannot be read or written.
+    """
+    onnx.save(to_detector(onnx.load(converted), cut), onnx_path)
 
 
 def read_metadata(model: onnx.ModelProto) -> dict[str, str]:

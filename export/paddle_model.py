@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from export.errors import ExportError
 from export.inference_config import InferenceConfig, read_inference_config
-from export.quiet import import_paddle
+from export.quiet import import_paddle, silenced
 from sod.detections import Detections
 from sod.image import scale_factor, to_pixels
 from sod.nms import NmsConfig
@@ -163,22 +163,27 @@ _NMS_FIXED: dict[str, tuple[float, str]] = {
 
 
 class PaddleRunner:
-    """Runs a program of either form with Paddle Inference on the CPU, FP32, oneDNN off: the reference.
+    """Runs a program of either form with Paddle Inference on the CPU, FP32: the reference.
 
-    oneDNN is some four times faster, and a source of differences of its own (SOD-S: 0.0017 px, 0.00003 of score).
+    With oneDNN it is some four times faster; oneDNN is also a source of differences of its own (SOD-S: 0.0017 px,
+    0.00003 of score).
 
     Raises:
         ExportError: Paddle Inference cannot load the program.
     """
 
-    def __init__(self, program: Path, params: Path) -> None:
+    def __init__(self, program: Path, params: Path, *, onednn: bool = False) -> None:
         inference = import_paddle().inference
         config = inference.Config(str(program), str(params))
         config.disable_gpu()
-        config.disable_mkldnn()
+        if onednn:
+            config.enable_mkldnn()
+        else:
+            config.disable_mkldnn()
         config.disable_glog_info()
         try:
-            self._predictor = inference.create_predictor(config)
+            with silenced():
+                self._predictor = inference.create_predictor(config)
         except Exception as error:
             raise ExportError(f"Paddle Inference cannot load {program}: {_first_line(error)}") from error
 
@@ -186,7 +191,8 @@ class PaddleRunner:
         """Feed `image` [N, 3, H, W] and `scale_factor` [N, 2]; return the fetches in the program's order."""
         for name, value in zip(FEEDS, (image, scale), strict=True):
             self._predictor.get_input_handle(name).copy_from_cpu(np.ascontiguousarray(value, np.float32))
-        self._predictor.run()
+        with silenced():
+            self._predictor.run()
         names = self._predictor.get_output_names()
         return [self._predictor.get_output_handle(name).copy_to_cpu() for name in names]
 
@@ -203,9 +209,9 @@ class ReferenceDetector:
         ExportError: not a model that Paddle Inference loads.
     """
 
-    def __init__(self, model: PaddleModel) -> None:
+    def __init__(self, model: PaddleModel, *, onednn: bool = False) -> None:
         self.config = model.config
-        self._run = PaddleRunner(model.program, model.params)
+        self._run = PaddleRunner(model.program, model.params, onednn=onednn)
 
     def __call__(self, picture: NDArray[np.uint8]) -> Detections:
         """Detect on a picture, uint8 BGR [h, w, 3]: up to 500 objects over 0.01, boxes in its pixels."""

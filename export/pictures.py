@@ -1,6 +1,7 @@
-"""The pictures that a detector is checked on."""
+"""The pictures that a detector is checked on, and those that INT8 is calibrated on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,45 @@ from numpy.typing import NDArray
 
 from export.errors import ExportError
 from sod.errors import SodError
-from sod.image import decode_image
+from sod.image import decode_image, to_pixels
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+
+MIN_CALIBRATION = 10  # pictures; fewer say nothing of the ranges that activations take
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationPixels:
+    """Pictures read and resized one at a time, each time they are asked for: a hundred at 1920 are a gigabyte."""
+
+    paths: Sequence[Path]
+    size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        return (to_pixels(load_pictures([path])[0], self.size) for path in self.paths)
+
+
+def find_pictures(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are, and the pictures in folders and below, by name.
+
+    Raises:
+        ExportError: a path does not exist, or a folder holds no picture.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            if not inside:
+                raise ExportError(f"{path} holds no picture: wanted are {', '.join(sorted(SUFFIXES))}")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise ExportError(f"the picture {path} cannot be read: No such file or directory")
+    return found
 
 
 def load_pictures(paths: Sequence[Path]) -> list[NDArray[np.uint8]]:
@@ -27,6 +66,19 @@ def load_pictures(paths: Sequence[Path]) -> list[NDArray[np.uint8]]:
         except SodError as error:
             raise ExportError(f"{path}: {error}") from None
     return pictures
+
+
+def spread(paths: Sequence[Path], most: int) -> list[Path]:
+    """At most so many, from the whole of the sequence."""
+    count = min(most, len(paths))
+    return [paths[index * len(paths) // count] for index in range(count)]
+
+
+def split(paths: Sequence[Path], compared: int) -> tuple[list[Path], list[Path]]:
+    """Pictures to compare on, at most so many, and those to calibrate on: others, if there are enough, else all."""
+    chosen = spread(paths, compared)
+    others = [path for path in paths if path not in set(chosen)]
+    return chosen, others if len(others) >= MIN_CALIBRATION else list(paths)
 
 
 def synthetic_picture(height: int = 720, width: int = 1280, seed: int = 0) -> NDArray[np.uint8]:

@@ -1,24 +1,68 @@
-"""The export, step by step."""
+"""The export, step by step: every artefact is made in a work folder, held to its limits, and only then installed."""
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
+from export import check, child, gate
 from export.artefacts import put_in_place
-from export.check import Limits, check_detector, format_report, require
 from export.convert import convert
-from export.onnx_model import OPSET, to_detector
-from export.paddle_model import PaddleModel, cut_model
-from export.repository import plan_model, stale_files
+from export.detectors import has_bf16, onnx_detector, openvino_detector
+from export.errors import CheckFailedError, ChildCrashedError, ExportError
+from export.fp16 import make_fp16
+from export.installed import compile_for
+from export.meter import Meter
+from export.onnx_model import OPSET, make_detector
+from export.openvino_int8 import MAX_LARGE_PICTURES, MAX_PICTURES, quantise
+from export.outcome import Outcome, Request
+from export.paddle_model import CutModel, PaddleModel, cut_model
+from export.pictures import MIN_CALIBRATION, CalibrationPixels, spread
+from export.precision import LIMITS, Limits, Precision, Target
+from export.reference import Reference, in_batches
+from export.repository import Plan, plan_model, stale_files
 from export.templates import DEFAULT_OPTIONS, ModelSpec, ServingOptions
 
 LOG = logging.getLogger(__name__)
-DEFAULT_LIMITS = Limits()
+
+
+def export_model(
+    model: PaddleModel,
+    request: Request,
+    pictures: Sequence[NDArray[np.uint8]],
+    calibration: Sequence[Path] = (),
+) -> Outcome:
+    """Make what is asked for, and install in `<output_dir>/<model name>_detector/1/` what passes.
+
+    Args:
+        model: of `find_model`.
+        request: what to make and where.
+        pictures: to compare on, uint8 BGR [h, w, 3], at least one.
+        calibration: picture files for INT8.
+
+    Returns:
+        What was written, measured, left out, and what failed its limits: an artefact that did was not installed.
+
+    Raises:
+        ExportError: see its text; nothing was written.
+        CheckFailedError: the FP32 detector, from which all is made, fails; nothing was written.
+    """
+    config = model.config
+    LOG.info("%s: %d x %d, %d classes", config.model_name, config.width, config.height, len(config.labels))
+    if request.precisions and request.wants(Target.OPENVINO, Precision.INT8) and len(calibration) < MIN_CALIBRATION:
+        raise ExportError(_too_few(len(calibration)))
+    with tempfile.TemporaryDirectory(prefix="triton-sod-export-") as work:
+        run = _Export(model, request, Path(work))
+        run.convert(pictures)
+        run.fp16()
+        run.openvino()
+        run.int8(calibration)
+        run.compile_check()
+        run.install()
+        return run.outcome
 
 
 def export_detector(  # noqa: PLR0913 - options, all by name
@@ -27,18 +71,10 @@ def export_detector(  # noqa: PLR0913 - options, all by name
     pictures: Sequence[NDArray[np.uint8]],
     *,
     with_paddle: bool = True,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: Limits = LIMITS[Precision.FP32],
     options: ServingOptions = DEFAULT_OPTIONS,
 ) -> list[Path]:
-    """Make `<output_dir>/<model name>_detector/1/model.onnx`, the cut Paddle model beside it, and their configuration.
-
-    Args:
-        model: of `find_model`.
-        output_dir: a Triton model repository.
-        pictures: to check on, uint8 BGR [h, w, 3], at least one.
-        with_paddle: also put `inference.json` and `inference.pdiparams` there, for the profile `cpu_regular`.
-        limits: of the check.
-        options: of the configuration.
+    """Make and install the FP32 detector alone: `export_model` with TARGET=onnx, PRECISION=fp32.
 
     Returns:
         The files written.
@@ -47,26 +83,155 @@ def export_detector(  # noqa: PLR0913 - options, all by name
         ExportError: see its text; nothing was written.
         CheckFailedError: the detector does not do what Paddle Inference does; nothing was written.
     """
-    config = model.config
-    LOG.info("%s: %d x %d, %d classes", config.model_name, config.width, config.height, len(config.labels))
-    with tempfile.TemporaryDirectory(prefix="triton-sod-export-") as work:
-        work_dir = Path(work)
-        LOG.info("cutting the model before its NMS")
-        cut = cut_model(model, work_dir)
-        spec = ModelSpec.of(cut, options, paddle=with_paddle)
-        plan = plan_model(spec, output_dir)
-        LOG.info("converting to ONNX, opset %d", OPSET)
-        converted, onnx_path = work_dir / "converted.onnx", work_dir / "model.onnx"
-        convert(cut, converted, OPSET)
-        onnx.save(to_detector(onnx.load(converted), cut), onnx_path)
-        LOG.info("checking against Paddle Inference (CPU, FP32; minutes for a large model)")
-        report = check_detector(onnx_path, cut, pictures, limits)
-        LOG.info("%s", format_report(report, limits))
-        require(report, limits)
-        artefacts = {"model.onnx": onnx_path}
-        if with_paddle:
-            artefacts |= {"inference.json": cut.program, "inference.pdiparams": cut.params}
-        written = put_in_place(artefacts, output_dir / spec.detector / "1")
-        for path in stale_files(spec, output_dir, written):
-            LOG.warning("%s was there before, and is not of this export: make it anew or remove it", path)
-        return written + plan.write()
+    request = Request(
+        output_dir,
+        precisions=[Precision.FP32],
+        with_paddle=with_paddle,
+        limits={**LIMITS, Precision.FP32: limits},
+        options=options,
+    )
+    return export_model(model, request, pictures).written
+
+
+def _too_few(count: int) -> str:
+    return (
+        f"INT8 is calibrated on pictures, and {count} are too few: give --images a folder of at least "
+        f"{MIN_CALIBRATION}, better 100, of what the cameras see"
+    )
+
+
+class _Export:
+    """One run: the work folder, what was made in it and passed, what is said of it."""
+
+    def __init__(self, model: PaddleModel, request: Request, work: Path) -> None:
+        self.model, self.request, self.work = model, request, work
+        self.meter = Meter()
+        self.outcome = Outcome(model.config.model_name, steps=self.meter.steps)
+        self.onnx, self.half, self.int8_path = (
+            work / name for name in ("model.onnx", "model_fp16.onnx", "model_int8.xml")
+        )
+        self.passed: dict[str, Path] = {}
+        self.reference: Reference
+        self.cut: CutModel
+        self.spec: ModelSpec
+        self.configuration: Plan
+
+    def convert(self, pictures: Sequence[NDArray[np.uint8]]) -> None:
+        """Paddle → FP32 ONNX, and the whole check of it."""
+        limits = self.request.limits[Precision.FP32]
+        with self.meter.step("cutting the model before its NMS"):
+            self.cut = self._cut()
+        self.spec = ModelSpec.of(self.cut, self.request.options, paddle=self.request.with_paddle)
+        # Now, for a name or a configuration that cannot be is better known before the work than after.
+        self.configuration = plan_model(self.spec, self.request.output_dir)
+        with self.meter.step(f"converting to ONNX, opset {OPSET}"):
+            converted = self.work / "converted.onnx"
+            convert(self.cut, converted, OPSET)
+            child.call(make_detector, converted, self.cut, self.onnx)
+            converted.unlink()
+        with self.meter.step("running the reference, Paddle Inference (CPU, FP32)"):
+            self.reference = check.paddle_reference(self.cut, pictures)
+        with self.meter.step("comparing the FP32 detector in ONNX Runtime, in batches, with NMS"):
+            detector = onnx_detector(self.onnx)
+            answers = in_batches(detector, self.reference.pixels, 1)
+            report = check.check_detector(detector, answers, self.cut, self.reference, limits)
+        LOG.info("%s", check.format_report(report, limits))
+        check.require(report, limits)
+        measured = gate.compare_raw("model.onnx in ONNX Runtime", self.reference.raw, answers, limits)
+        files = {"model.onnx": self.onnx}
+        if self.request.with_paddle:
+            files |= {"inference.json": self.cut.program, "inference.pdiparams": self.cut.params}
+        gate.require([measured])
+        wanted = self.request.wants(Target.ONNX, Precision.FP32)
+        self._judge(measured, files if wanted else {})
+
+    def _cut(self) -> CutModel:
+        try:
+            return child.call(cut_model, self.model, self.work)
+        except ChildCrashedError as error:
+            raise ExportError(
+                f"Paddle cannot load {self.model.program}: it died with {error.how}, as it does where a file is "
+                "damaged or holds an operator that it does not know"
+            ) from error
+
+    def fp16(self) -> None:
+        """FP32 ONNX → FP16 ONNX, run with every result rounded."""
+        if not any(self.request.wants(target, Precision.FP16) for target in (Target.ONNX, Target.TENSORRT_CHECK)):
+            return
+        with self.meter.step("converting to FP16"):
+            child.call(make_fp16, self.onnx, self.half)
+        with self.meter.step("comparing the FP16 detector in ONNX Runtime"):
+            measured = gate.measure(
+                "model_fp16.onnx in ONNX Runtime",
+                onnx_detector(self.half),
+                self.reference,
+                self.request.limits[Precision.FP16],
+            )
+        wanted = self.request.wants(Target.ONNX, Precision.FP16)
+        self._judge(measured, {self.half.name: self.half} if wanted else {})
+
+    def openvino(self) -> None:
+        """The FP32 file as OpenVINO computes it: the profiles cpu_high_performance and cpu_bf16."""
+        for precision in (Precision.FP32, Precision.BF16):
+            if not self.request.wants(Target.OPENVINO, precision):
+                continue
+            if precision is Precision.BF16 and not has_bf16():
+                self._skip("openvino bf16: this CPU has neither AVX512-BF16 nor AMX, so OpenVINO would take FP32")
+                continue
+            with self.meter.step(f"comparing model.onnx in OpenVINO, {precision}"):
+                measured = gate.measure(
+                    f"model.onnx in OpenVINO, {precision}",
+                    openvino_detector(self.onnx, precision),
+                    self.reference,
+                    self.request.limits[precision],
+                )
+            # BF16 is a way to run the FP32 file: it does not stand or fall with it.
+            self._judge(measured, {"model.onnx": self.onnx} if precision is Precision.FP32 else {})
+
+    def int8(self, images: Sequence[Path]) -> None:
+        """FP32 ONNX → INT8 for OpenVINO: the profile cpu_int8."""
+        if not self.request.wants(Target.OPENVINO, Precision.INT8):
+            return
+        if len(images) < MIN_CALIBRATION:
+            self._skip(f"openvino int8: {_too_few(len(images))}")
+            return
+        config = self.model.config
+        chosen = spread(images, MAX_LARGE_PICTURES if check.is_large(config) else MAX_PICTURES)
+        with self.meter.step(f"quantising to INT8 on {len(chosen)} pictures"):
+            pixels = CalibrationPixels(chosen, (config.height, config.width))
+            limits = self.request.limits[Precision.INT8]
+            measured = quantise(self.onnx, pixels, self.reference, limits, self.int8_path)
+        weights = self.int8_path.with_suffix(".bin")
+        self._judge(measured, {self.int8_path.name: self.int8_path, weights.name: weights})
+
+    def compile_check(self) -> None:
+        """The FP16 detector in TensorRT's compiler."""
+        if not self.request.wants(Target.TENSORRT_CHECK, Precision.FP16):
+            return
+        compile_for(self.half, self.request, self.spec.batch_size, self.meter, self.outcome)
+
+    def install(self) -> None:
+        """Put what passed in place, all of it or nothing, and keep the reference for the plan."""
+        if self.half.name in self.passed:
+            # First, for what cannot be written here must not fail an export that was installed.
+            self.reference.save(self.request.reference_path(self.outcome.name), {self.half.name: self.half})
+        if self.passed:
+            output_dir = self.request.output_dir
+            self.outcome.written.extend(put_in_place(self.passed, output_dir / self.spec.detector / "1"))
+            if self.onnx.name in self.passed:
+                for path in stale_files(self.spec, output_dir, self.outcome.written):
+                    LOG.warning("%s was there before, and is not of this export: make it anew or remove it", path)
+            self.outcome.written.extend(self.configuration.write())
+
+    def _judge(self, measured: gate.Measured, files: Mapping[str, Path]) -> None:
+        self.outcome.measured.append(measured)
+        try:
+            gate.require([measured])
+        except CheckFailedError as error:
+            self.outcome.failures.append(str(error))
+            return  # the file goes with the work folder
+        self.passed |= files
+
+    def _skip(self, why: str) -> None:
+        LOG.info("left out: %s", why)
+        self.outcome.skipped.append(why)

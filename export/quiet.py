@@ -2,10 +2,31 @@
 
 import logging
 import os
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from export.errors import ExportError
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """What C++ prints, oneDNN's passes above all, goes nowhere; stdout is for the paths of what was written."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        for stream, target in zip(kept, (1, 2), strict=True):
+            os.dup2(stream, target)
+            os.close(stream)
+        os.close(nowhere)
 
 
 def import_paddle() -> ModuleType:

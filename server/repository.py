@@ -10,9 +10,11 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from server.errors import ServerError
 
 # `--model-config-name`: Triton takes <model>/configs/<profile>.pbtxt, else <model>/config.pbtxt.
-PROFILES = ("cpu_high_performance", "cpu_regular", "gpu_high_performance", "gpu_regular")
+PROFILES = ("cpu_bf16", "cpu_high_performance", "cpu_int8", "cpu_regular", "gpu_high_performance", "gpu_regular")
 
 _DEFAULT_FILENAMES = {"python": "model.py", "onnxruntime": "model.onnx", "openvino": "model.xml"}
+# What `make export` must be told to make these; the others it makes by itself.
+_EXPORT_OPTIONS = {"model_int8.xml": " TARGET=openvino PRECISION=int8 IMAGES=<folder of pictures>"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ def _missing(model: Path, ensemble: str, profile: str, backends: set[str]) -> st
         return f"profile {profile} runs it on the backend {config.backend}, which the embedded server has not"
     filename = config.default_model_filename or _DEFAULT_FILENAMES.get(config.backend, "")
     if not list(model.glob(f"[0-9]*/{filename}")):
-        return f"{model.name}/1/{filename} is absent: make export MODEL_DIR=<the Paddle inference model of {ensemble}>"
+        options = f"MODEL_DIR=<the Paddle inference model of {ensemble}>{_EXPORT_OPTIONS.get(filename, '')}"
+        return f"{model.name}/1/{filename} is absent: make export {options}"
     return ""
 
 

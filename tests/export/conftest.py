@@ -5,11 +5,14 @@ from pathlib import Path
 import cv2
 import pytest
 
+from export.cli import main
 from export.inference_config import InferenceConfig
 from export.pictures import synthetic_picture
 from tests.export.tiny_model import make_tiny_paddle_model
 
-SHARED = Path(__file__).parents[2].parent / "shared"
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "model_repository" / "PP-YOLOE_plus_SOD-demo_detector" / "1" / "model.onnx"
+SHARED = ROOT.parent / "shared"
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +39,16 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the shared test data lies outside the repository, in ../shared, and is not here")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def exported_full(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The version folder of the full-size S, FP32 and FP16, made by the command line on the real picture."""
+    made = tmp_path_factory.mktemp("full")
+    arguments = ["--model_dir", str(shared / "data" / "models" / "PP-YOLOE_plus_SOD-S"), "--no-paddle"]
+    images = ["--images", str(shared / "data" / "real")]
+    assert main([*arguments, *images, "--output_dir", str(made / "r"), "--cache_dir", str(made / "c")]) == 0
+    return made / "r" / "PP-YOLOE_plus_SOD-S_detector" / "1"
 
 
 @pytest.fixture

@@ -3,20 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.check import (
-    Detector,
-    Difference,
-    Limits,
-    Raw,
-    compare,
-    compare_detections,
-    fill_up,
-    format_report,
-    in_batches,
-    onnx_detector,
-    require,
-)
+from export.check import Difference, compare, compare_detections, fill_up, format_report, require
+from export.detectors import onnx_detector
 from export.errors import CheckFailedError, ExportError
+from export.precision import Limits
+from export.reference import Detector, Raw, in_batches
 from sod.detections import Detections
 
 LIMITS = Limits(box=0.05, score=0.001)

@@ -14,18 +14,18 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from export import pipeline
-from export.check import Limits, compare_detections
+from export.check import compare_detections
 from export.cli import main
 from export.errors import CheckFailedError, ExportError
 from export.onnx_model import read_metadata
-from export.paddle_model import CutModel, PaddleRunner, ReferenceDetector, find_model, to_image
+from export.paddle_model import PaddleRunner, ReferenceDetector, find_model, to_image
 from export.pictures import load_pictures, synthetic_picture
-from export.templates import PROFILES
+from export.precision import Limits
+from export.reference import Detector
 from sod.image import to_pixels
+from tests.export.conftest import DEMO, ROOT
 from tests.export.tiny_model import LABELS, make_tiny_paddle_model
 
-ROOT = Path(__file__).parents[2]
-DEMO = ROOT / "model_repository" / "PP-YOLOE_plus_SOD-demo_detector" / "1" / "model.onnx"
 Shape = list[str | int]
 
 
@@ -52,30 +52,20 @@ def assert_interface(model: onnx.ModelProto, size: int = 640, anchors: int = 840
 def exported(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The version directory of the tiny model, made by the command line."""
     repository = tmp_path_factory.mktemp("repository")
-    assert main(["--model_dir", str(tiny_model), "--output_dir", str(repository)]) == 0
+    arguments = ["--model_dir", str(tiny_model), "--output_dir", str(repository)]
+    assert main([*arguments, "--cache_dir", str(tmp_path_factory.mktemp("cache"))]) == 0
     return repository / "PP-YOLOE_plus_SOD-tiny_detector" / "1"
 
 
 def test_the_files_in_the_repository(exported: Path) -> None:
-    name = "PP-YOLOE_plus_SOD-tiny"
-    repository = exported.parents[1]
-    assert {str(path.relative_to(repository)) for path in repository.rglob("*") if path.is_file()} == {
-        f"{name}/1/.gitkeep",
-        f"{name}/config.pbtxt",
-        f"{name}_detector/1/inference.json",
-        f"{name}_detector/1/inference.pdiparams",
-        f"{name}_detector/1/model.onnx",
-        f"{name}_detector/config.pbtxt",
-        *(f"{name}_detector/{profile.path}" for profile in PROFILES),
-        "preprocess_640/1/model.py",
-        "preprocess_640/config.pbtxt",
-        "postprocess/1/model.py",
-        "postprocess/config.pbtxt",
-    }
+    assert sorted(path.name for path in exported.iterdir()) == [
+        *("inference.json", "inference.pdiparams", "model.onnx", "model_fp16.onnx")
+    ]
 
 
 def test_interface(exported: Path) -> None:
     assert_interface(onnx.load(exported / "model.onnx"))
+    assert_interface(onnx.load(exported / "model_fp16.onnx"))
 
 
 def test_metadata(exported: Path, tiny_model: Path) -> None:
@@ -118,12 +108,11 @@ def test_the_cut_paddle_model_divides_by_scale_factor(exported: Path) -> None:
 
 
 def test_without_paddle_and_under_another_name(small_model: Path, tmp_path: Path, picture_file: Path) -> None:
-    arguments = ["--model_dir", str(small_model), "--output_dir", str(tmp_path / "r"), "--image", str(picture_file)]
-    assert main([*arguments, "--name", "mine", "--no-paddle"]) == 0
-    detector = tmp_path / "r" / "mine_detector"
-    assert [path.name for path in (detector / "1").iterdir()] == ["model.onnx"]
-    assert 'backend: "onnxruntime"' in (detector / "configs" / "cpu_regular.pbtxt").read_text()
-    model = onnx.load(detector / "1" / "model.onnx")
+    arguments = ["--model_dir", str(small_model), "--output_dir", str(tmp_path / "r"), "--images", str(picture_file)]
+    assert main([*arguments, "--name", "mine", "--no-paddle", "--precision", "fp32"]) == 0
+    written = [path.relative_to(tmp_path / "r") for path in (tmp_path / "r").rglob("*") if path.is_file()]
+    assert written == [Path("mine_detector/1/model.onnx")]
+    model = onnx.load(tmp_path / "r" / written[0])
     assert_interface(model, size=96, anchors=9 + 36 + 144, classes=3)
     assert read_metadata(model)["model_name"] == "mine"
 
@@ -156,15 +145,16 @@ def test_a_failed_check_leaves_nothing(small_model: Path, tmp_path: Path) -> Non
 def test_a_corrupted_conversion_fails_the_check(
     small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    to_detector = pipeline.to_detector
+    onnx_detector = pipeline.onnx_detector
 
-    def corrupted(model: onnx.ModelProto, cut: CutModel) -> onnx.ModelProto:
-        detector = to_detector(model, cut)
+    def corrupted(path: Path) -> Detector:
+        detector = onnx.load(path)
         kernel = next(tensor for tensor in detector.graph.initializer if len(tensor.dims) == 4)
         kernel.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(kernel)[::-1].copy(), kernel.name))
-        return detector
+        onnx.save(detector, path)
+        return onnx_detector(path)
 
-    monkeypatch.setattr(pipeline, "to_detector", corrupted)
+    monkeypatch.setattr(pipeline, "onnx_detector", corrupted)
     assert main(["--model_dir", str(small_model), "--output_dir", str(tmp_path / "r")]) == 2
     said = capfd.readouterr()
     assert "TOO LARGE" in said.err
@@ -193,14 +183,12 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_in_a_process_of_its_own(small_model: Path, tmp_path: Path, picture_file: Path) -> None:
-    done = run("--model_dir", str(small_model), "--output_dir", str(tmp_path / "r"), "--image", str(picture_file))
+    arguments = ["--model_dir", str(small_model), "--output_dir", str(tmp_path / "r"), "--images", str(picture_file)]
+    done = run(*arguments, "--cache_dir", str(tmp_path / "c"))
     assert done.returncode == 0, done.stderr
     directory = tmp_path / "r" / "PP-YOLOE_plus_SOD-tiny_detector" / "1"
-    assert done.stdout.split()[:3] == [
-        str(directory / name) for name in ("model.onnx", "inference.json", "inference.pdiparams")
-    ]
-    assert done.stdout.split()[-2:] == [
-        str(tmp_path / "r" / "PP-YOLOE_plus_SOD-tiny" / name) for name in ("config.pbtxt", "1/.gitkeep")
+    assert done.stdout.split() == [
+        str(directory / name) for name in ("model.onnx", "inference.json", "inference.pdiparams", "model_fp16.onnx")
     ]
     lines = done.stderr.splitlines()
     assert lines[0] == "PP-YOLOE_plus_SOD-tiny: 96 x 96, 3 classes"
@@ -208,7 +196,9 @@ def test_the_command_in_a_process_of_its_own(small_model: Path, tmp_path: Path, 
     assert [line.split()[:4] for line in lines if line.startswith("  ONNX Runtime")] == [
         ["ONNX", "Runtime,", "batch", batch] for batch in "124"
     ]
-    assert len(lines) == 11, f"Paddle's noise among our lines: {done.stderr}"
+    assert [line.split()[0] for line in lines if " in ONNX Runtime  " in line] == ["model.onnx", "model_fp16.onnx"]
+    assert lines[-1].split()[:2] == ["in", "all"]
+    assert len(lines) == 26, f"Paddle's noise among our lines: {done.stderr}"
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import yaml
 
-from export.check import Limits, compare, compare_detections, cut_detector
+from export.check import compare, compare_detections
+from export.detectors import cut_detector
 from export.errors import ExportError
 from export.paddle_model import ReferenceDetector, cut_model, find_model
 from export.pictures import synthetic_picture
+from export.precision import Limits
 from export.quiet import import_paddle
 from sod.detections import Detections
 from sod.image import to_pixels

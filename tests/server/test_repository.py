@@ -59,11 +59,23 @@ def test_profiles_differ_in_the_engine_only(name):
     anchors = sum((size // stride) ** 2 for stride in (8, 16, 32))
     assert list(plan.input[0].dims) == [size, size, 3]
     assert [list(tensor.dims) for tensor in plan.output] == [[anchors, 4], [10, anchors]]
-    for profile in ("cpu_high_performance", "cpu_regular", "gpu_regular"):
+    for profile in set(PROFILES) - {"gpu_high_performance"}:  # that is config.pbtxt itself
         config = read(folder / "configs" / f"{profile}.pbtxt")
         assert config.input == plan.input
         assert config.output == plan.output
         assert config.max_batch_size == plan.max_batch_size
+
+
+@pytest.mark.parametrize("name", [*OFFICIAL, DEMO])
+def test_only_cpu_bf16_asks_for_bf16(name):
+    for path in (ROOT / f"{name}_detector" / "configs").glob("*.pbtxt"):
+        assert ("HINT_BF16" in read(path).parameters) == (path.stem == "cpu_bf16")
+
+
+def test_an_absent_int8_model_is_named_with_the_options_that_make_it(repository):
+    for ensemble in find_ensembles(repository, "cpu_int8", BACKENDS):
+        assert f"{ensemble.name}_detector/1/model_int8.xml is absent: make export" in ensemble.missing
+        assert ensemble.missing.endswith("TARGET=openvino PRECISION=int8 IMAGES=<folder of pictures>")
 
 
 def test_models_hold_imports_only():
@@ -81,7 +93,13 @@ def test_absent_weights_are_named_with_the_way_to_get_them(repository):
 
 
 @pytest.mark.parametrize(
-    ("profile", "filename"), [("cpu_regular", "inference.json"), ("cpu_high_performance", "model.onnx")]
+    ("profile", "filename"),
+    [
+        ("cpu_regular", "inference.json"),
+        ("cpu_high_performance", "model.onnx"),
+        ("cpu_bf16", "model.onnx"),
+        ("cpu_int8", "model_int8.xml"),
+    ],
 )
 def test_a_model_is_served_once_its_file_is_there(repository, profile, filename):
     (repository / "PP-YOLOE_plus_SOD-S_detector" / "1" / filename).touch()

@@ -1,0 +1,324 @@
+"""`python -m export` for every target: what is installed, refused, left out and reported."""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import onnx
+import openvino as ov
+import pytest
+
+from export import child, pipeline
+from export.cli import main
+from export.errors import CheckFailedError, ChildCrashedError, ExportError
+from export.fp16 import make_fp16
+from export.outcome import Outcome, Request
+from export.paddle_model import find_model
+from export.pictures import MIN_CALIBRATION, find_pictures, split, synthetic_picture
+from export.precision import LIMITS, Limits, Precision, Target, limits_table
+from export.reference import load_reference
+from tests.export.conftest import ROOT
+
+NAME = "PP-YOLOE_plus_SOD-tiny"
+NEVER = Limits(0.0, 0.0, 1.0, -1.0)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with enough pictures to calibrate on, in two folders, and something that is none."""
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "more").mkdir()
+    (folder / "labels.txt").write_text("1 2 3")
+    for seed in range(20):
+        name = f"{seed:02}.jpg" if seed % 2 else f"more/{seed:02}.PNG"
+        cv2.imwrite(str(folder / name), synthetic_picture(120, 160, seed))
+    return folder
+
+
+@pytest.fixture
+def base(small_model: Path, tmp_path: Path) -> list[str]:
+    """The small model, into a repository and a cache of the test's own."""
+    repository, cache = str(tmp_path / "r"), str(tmp_path / "c")
+    return ["--model_dir", str(small_model), "--output_dir", repository, "--cache_dir", cache]
+
+
+def installed(tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in (tmp_path / "r").rglob("*") if path.is_file())
+
+
+def test_all_targets_with_a_report(
+    base: list[str], tmp_path: Path, pictures: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    report = tmp_path / "reports" / "tiny.md"
+    assert main([*base, "--target", "all", "--images", str(pictures), "--report", str(report)]) == 0
+    said = capfd.readouterr()
+    made = [
+        "inference.json",
+        "inference.pdiparams",
+        "model.onnx",
+        "model_fp16.onnx",
+        "model_int8.bin",
+        "model_int8.xml",
+    ]
+    assert installed(tmp_path) == made
+    assert sorted(Path(line).name for line in said.out.split()) == sorted([*made, "tiny.md", "tiny.png"])
+    assert "left out: target tensorrt: the Python package tensorrt is not installed" in said.err
+
+    text = report.read_text()
+    for expected in (
+        "## PP-YOLOE_plus_SOD-tiny",
+        "| model.onnx in ONNX Runtime |",
+        "| model_fp16.onnx in ONNX Runtime |",
+        "| model.onnx in OpenVINO, fp32 |",
+        "| model_int8.xml in OpenVINO (all but decoding) |",
+        "compiled it for SM75",
+        "| quantising to INT8 on 12 pictures |",
+        "| in all |",
+        "- installed: model_int8.xml",
+        "![differences and times](tiny.png)",
+    ):
+        assert expected in text
+    for precision in (Precision.FP32, Precision.FP16, Precision.INT8):
+        assert f"| {LIMITS[precision].box:g} |" in text
+    assert report.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+    half = tmp_path / "r" / f"{NAME}_detector" / "1" / "model_fp16.onnx"
+    reference = load_reference(tmp_path / "c" / NAME / "reference.npz", half)
+    assert reference.pixels.shape == (8, 96, 96, 3)
+    assert reference.made_by == "Paddle Inference, CPU, FP32, oneDNN off"
+
+
+def test_the_int8_model_has_the_interface_and_integers(base: list[str], tmp_path: Path, pictures: Path) -> None:
+    assert main([*base, "--target", "openvino", "--precision", "int8", "--images", str(pictures)]) == 0
+    assert installed(tmp_path) == ["model_int8.bin", "model_int8.xml"]
+    model = ov.Core().read_model(tmp_path / "r" / f"{NAME}_detector" / "1" / "model_int8.xml")
+    assert [(p.any_name, p.element_type) for p in model.inputs] == [("pixels", ov.Type.u8)]
+    assert [(p.any_name, p.element_type) for p in model.outputs] == [("boxes", ov.Type.f32), ("scores", ov.Type.f32)]
+    assert any(operator.get_type_name() == "FakeQuantize" for operator in model.get_ops())
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_int8_wants_pictures(
+    base: list[str], tmp_path: Path, pictures: Path, count: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    images = [str(path) for path in find_pictures([pictures])[:count]]
+    arguments = [*base, "--target", "openvino", "--precision", "int8", *(["--images", *images] if images else [])]
+    assert main(arguments) == 2
+    assert f"INT8 is calibrated on pictures, and {count} are too few: give --images" in capfd.readouterr().err
+    assert installed(tmp_path) == []
+
+
+def test_without_pictures_int8_is_left_out_where_it_was_not_named(
+    base: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*base, "--target", "openvino", "--no-paddle"]) == 0
+    assert "left out: openvino int8: INT8 is calibrated on pictures" in capfd.readouterr().err
+    assert installed(tmp_path) == ["model.onnx"]
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_bf16_is_measured_where_the_cpu_has_it(
+    base: list[str],
+    tmp_path: Path,
+    able: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    # With the hint alone, as OpenVINO takes it on any CPU.
+    monkeypatch.setattr(pipeline, "has_bf16", lambda: able)
+    assert main([*base, "--target", "openvino", "--precision", "bf16"]) == 0
+    said = capfd.readouterr().err
+    assert ("model.onnx in OpenVINO, bf16  " in said) is able
+    assert ("left out: openvino bf16: this CPU has neither" in said) is not able
+    assert installed(tmp_path) == [], "BF16 has no file of its own"
+
+
+def export(model_dir: Path, directory: Path, **options: object) -> Outcome:
+    request = Request(directory / "r", cache_dir=directory / "c", with_paddle=False, **options)  # type: ignore[arg-type]
+    return pipeline.export_model(find_model(model_dir), request, [synthetic_picture()])
+
+
+def test_a_breach_installs_the_others_and_leaves_what_was(small_model: Path, tmp_path: Path) -> None:
+    version = tmp_path / "r" / f"{NAME}_detector" / "1"
+    version.mkdir(parents=True)
+    (version / "model_fp16.onnx").write_bytes(b"old")
+    outcome = export(small_model, tmp_path, limits={**LIMITS, Precision.FP16: NEVER})
+    assert [path.name for path in outcome.written] == ["model.onnx"]
+    assert (version / "model_fp16.onnx").read_bytes() == b"old"
+    assert len(outcome.failures) == 1
+    assert outcome.failures[0].startswith("differs too much from Paddle Inference, and was deleted: model_fp16.onnx")
+    assert not (tmp_path / "c").exists(), "no reference of a detector that was refused"
+
+
+def test_a_breach_of_fp32_installs_nothing(small_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckFailedError):
+        export(small_model, tmp_path, limits={**LIMITS, Precision.FP32: NEVER}, targets=[Target.ONNX, Target.OPENVINO])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_breach_is_exit_code_2(
+    base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(LIMITS, Precision.FP16, NEVER)
+    assert main([*base, "--precision", "fp16"]) == 2
+    said = capfd.readouterr()
+    assert "TOO LARGE" in said.err
+    assert said.err.splitlines()[-1].startswith(f"export failed: {NAME}: differs too much")
+    assert said.out == ""
+    assert installed(tmp_path) == []
+
+
+def test_a_full_disk_is_one_sentence_and_changes_nothing(
+    base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    version = tmp_path / "r" / f"{NAME}_detector" / "1"
+    version.mkdir(parents=True)
+    (version / "model.onnx").write_bytes(b"old")
+    copyfile = shutil.copyfile
+
+    def full(source: Path, target: Path) -> None:
+        if "fp16" in str(target):
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        copyfile(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    assert main([*base, "--precision", "all", "--no-paddle"]) == 2
+    said = capfd.readouterr()
+    assert said.err.splitlines()[-1] == f"export failed: {version} cannot be written to: No space left on device"
+    assert said.out == ""
+    assert [path.name for path in version.iterdir()] == ["model.onnx"]
+    assert (version / "model.onnx").read_bytes() == b"old"
+
+
+def test_a_full_disk_under_the_work_folder_is_one_sentence(
+    base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def full(_function: object, *args: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(args[-1]))
+
+    monkeypatch.setattr(pipeline.child, "call", full)
+    assert main(base) == 2
+    assert capfd.readouterr().err.splitlines()[-1].endswith(": No space left on device")
+    assert installed(tmp_path) == []
+
+
+def broken(small_model: Path, directory: Path, how: str) -> Path:
+    shutil.copytree(small_model, directory)
+    params, program, config = (directory / f"inference.{suffix}" for suffix in ("pdiparams", "json", "yml"))
+    if how == "truncated":
+        params.write_bytes(params.read_bytes()[:-2000])
+    elif how == "cut short":
+        params.write_bytes(params.read_bytes()[:10])
+    elif how == "unknown operator":
+        program.write_text(program.read_text().replace("layer_norm", "layer_charm"))
+    elif how == "half a program":
+        program.write_text(program.read_text()[:2000])
+    elif how == "no labels":
+        lines = config.read_text().split("label_list:")
+        config.write_text(lines[0])
+    elif how == "no program":
+        program.unlink()
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("truncated", "cannot load"),
+        ("cut short", "cannot load"),
+        ("unknown operator", "cannot load"),
+        ("half a program", "cannot load"),
+        ("no labels", "label_list"),
+        ("no program", "neither inference.json nor inference.pdmodel"),
+    ],
+)
+def test_bad_input_is_one_sentence(small_model: Path, tmp_path: Path, how: str, said: str) -> None:
+    model_dir = broken(small_model, tmp_path / "model", how)
+    # A process of its own: Paddle may abort the one it runs in.
+    command = [sys.executable, "-m", "export", "--model_dir", str(model_dir), "--output_dir", str(tmp_path / "r")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 2, done.stderr
+    assert last.startswith("export failed: "), done.stderr
+    assert said in last
+    assert sum("Error" in line or "Traceback" in line for line in done.stderr.splitlines()[:-1]) == 0, done.stderr
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "nothing to export: give --model_dir, --model, or the --name of an installed detector"),
+        (["--name", "x"], "target onnx is made from a Paddle model: give --model_dir or --model"),
+        (["--name", "x", "--target", "tensorrt-check"], "has neither model_fp16.onnx nor model.onnx"),
+        (["--model_dir", "x", "--target", "tensorrt", "--precision", "int8"], "has no precision int8: it has fp16"),
+        (["--model_dir", "x", "--precision", "bf16"], "target onnx has no precision bf16: it has fp32, fp16"),
+    ],
+)
+def test_what_cannot_be_asked_for(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main([*arguments, "--output_dir", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert said in err
+
+
+def test_an_image_that_is_not_there(base: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    for path, said in ((tmp_path / "absent", "cannot be read"), (tmp_path / "empty", "holds no picture")):
+        assert main([*base, "--images", str(path)]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_pictures_are_split(pictures: Path) -> None:
+    paths = find_pictures([pictures])
+    assert len(paths) == 20
+    compared, calibration = split(paths, 8)
+    assert len(compared) == 8
+    assert not set(compared) & set(calibration)
+    compared, calibration = split(paths[: MIN_CALIBRATION + 1], 8)
+    assert calibration == paths[: MIN_CALIBRATION + 1], "too few to tell apart: all are calibrated on"
+
+
+def test_the_plan_s_way_loads_nothing_that_the_triton_image_lacks() -> None:
+    absent = ("onnx", "paddle", "onnxruntime", "openvino", "nncf", "cv2", "matplotlib", "yaml")
+    code = f"import sys, export.cli; print(sorted(set({absent}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_documented_limits_are_those_of_the_code() -> None:
+    assert limits_table() in (ROOT / "docs" / "export.md").read_text()
+
+
+def test_the_demo_s_configs_name_the_files() -> None:
+    detector = ROOT / "model_repository" / "PP-YOLOE_plus_SOD-demo_detector"
+    assert 'default_model_filename: "model_int8.xml"' in (detector / "configs" / "cpu_int8.pbtxt").read_text()
+    assert 'default_model_filename: "model.plan"' in (detector / "config.pbtxt").read_text()
+
+
+def test_a_child_s_errors_and_death_come_back() -> None:
+    assert child.call(max, 3, 4) == 4
+    with pytest.raises(ExportError, match="nowhere is not a directory"):
+        child.call(find_model, Path("nowhere"))
+    with pytest.raises(OSError, match="No such file"):
+        child.call(make_fp16, Path("absent"), Path("out"))
+    with pytest.raises(ChildCrashedError, match="died with signal 6"):
+        child.call(os.abort)
+    with pytest.raises(ChildCrashedError, match="died with exit status 1: ZeroDivisionError"):
+        child.call(divmod, 1, 0)
+
+
+def test_metadata_say_the_precision(small_model: Path, tmp_path: Path) -> None:
+    outcome = export(small_model, tmp_path)
+    entries = [{e.key: e.value for e in onnx.load(path).metadata_props} for path in outcome.written]
+    assert [entry.get("precision") for entry in entries] == [None, "fp16"]
+    assert json.loads(entries[0]["labels"]) == json.loads(entries[1]["labels"])
+    assert all(step.seconds > 0 and step.peak_mib > 50 for step in outcome.steps)
