@@ -27,14 +27,27 @@ $(VENV)/.%: requirements/%.lock pyproject.toml clients/python/pyproject.toml | $
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e clients/python
 	@touch $@
 
-serve: $(SERVE_STAMP)  ## start Triton and the gateway; PORT=8080 PROFILE=cpu_regular|cpu_high_performance|cpu_bf16|cpu_int8|gpu_regular|gpu_high_performance
-	@exec $(BIN)/python -m server --port $(PORT) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
+# With docker and an NVIDIA GPU, Triton runs in its image (deploy/triton.Dockerfile), else embedded. EMBEDDED=1 insists.
+IN_IMAGE := $(if $(EMBEDDED),,$(shell deploy/in-image --possible && echo deploy/in-image))
+RUN_TRITON := $(if $(IN_IMAGE),$(IN_IMAGE) python,$(BIN)/python)
 
-# IMAGES are files or folders, space-separated. Without MODEL, MODEL_DIR and NAME the exporter says what it needs.
+serve: $(if $(IN_IMAGE),,$(SERVE_STAMP))  ## start Triton and the gateway; PORT=8080 PROFILE=cpu_high_performance|cpu_regular|cpu_bf16|cpu_int8|gpu_regular|gpu_high_performance
+	@exec $(RUN_TRITON) -m server --port $(PORT) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
+
+# IMAGES are files or folders, space-separated. A plan is built in the image, from the FP16 ONNX that is made here.
+EXPORT = $(BIN)/python -m export $(if $(MODEL),--model $(MODEL)) $(if $(MODEL_DIR),--model_dir "$(MODEL_DIR)") \
+	$(if $(NAME),--name $(NAME)) $(if $(PRECISION),--precision $(PRECISION)) $(if $(IMAGES),--images $(IMAGES)) \
+	$(if $(REPORT),--report "$(REPORT)") $(ARGS)
+PLANS = $(if $(NAME),$(NAME),$(if $(filter all,$(MODEL)),$(addprefix PP-YOLOE_plus_SOD-,S L largesize-L),$(MODEL)))
+
 export: $(VENV)/.export  ## Paddle model to what Triton loads: MODEL=name|all or MODEL_DIR=, TARGET=onnx|openvino|tensorrt|tensorrt-check|all PRECISION= IMAGES= NAME= REPORT=
-	@$(BIN)/python -m export $(if $(MODEL),--model $(MODEL)) $(if $(MODEL_DIR),--model_dir "$(MODEL_DIR)") \
-		$(if $(NAME),--name $(NAME)) $(if $(TARGET),--target $(TARGET)) $(if $(PRECISION),--precision $(PRECISION)) \
-		$(if $(IMAGES),--images $(IMAGES)) $(if $(REPORT),--report "$(REPORT)") $(ARGS)
+ifeq ($(if $(IN_IMAGE),$(TARGET)),tensorrt)
+	@test -n "$(PLANS)" || { echo "name the model of MODEL_DIR: make export TARGET=tensorrt NAME=…" >&2; exit 2; }
+	@$(if $(MODEL)$(MODEL_DIR),$(EXPORT) --target onnx)
+	@for name in $(PLANS); do $(RUN_TRITON) -m export --target tensorrt --name $$name || exit; done
+else
+	@$(EXPORT) $(if $(TARGET),--target $(TARGET))
+endif
 
 test: $(VENV)/.dev  ## static checks and every test, the end-to-end ones against a started Triton
 	$(MAKE) check
@@ -53,6 +66,7 @@ format: $(VENV)/.dev  ## mend what the linter can
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 LOCK := uv pip compile -q pyproject.toml clients/python/pyproject.toml
 lock:  ## compile requirements/*.lock anew (needs uv)
+	$(LOCK) --extra image $(LOCK_OPTIONS) -o requirements/image.lock
 	$(LOCK) --extra serve $(LOCK_OPTIONS) -o requirements/serve.lock
 	$(LOCK) --extra serve --extra paddle $(LOCK_OPTIONS) -o requirements/paddle.lock
 	$(LOCK) --extra serve --extra paddle --extra export $(LOCK_OPTIONS) -o requirements/export.lock

@@ -10,9 +10,11 @@ from pathlib import Path
 from server import triton
 from server.child import Child
 from server.errors import ServerError
+from server.installation import Installation, find_installation
 from server.repository import PROFILES, Ensemble, find_ensembles
 from server.supervisor import Supervisor
 
+_GPU = Path("/dev/nvidiactl")
 _REPOSITORY = Path(__file__).parent.parent / "model_repository"
 
 
@@ -34,13 +36,17 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m server")
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Start the embedded Triton and the gateway; Ctrl-C stops both.",
+        description="Start Triton and the gateway; Ctrl-C stops both.",
         epilog="The gateway's settings come from the environment (SOD_…): python -m gateway --help.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address of the gateway; Triton stays on loopback")
     parser.add_argument("--port", type=_port, default=8080, help="port of the gateway")
-    parser.add_argument("--profile", choices=PROFILES, default="cpu_high_performance", help="how the detectors run")
+    parser.add_argument(
+        "--profile",
+        choices=PROFILES,
+        help="how the detectors run; default: gpu_high_performance in an image on a GPU, else cpu_high_performance",
+    )
     parser.add_argument("--model-repository", type=Path, default=_REPOSITORY, help="folder of model folders")
     parser.add_argument("--model", action="append", help="load only this ensemble; may be repeated (default: all)")
     parser.add_argument("--http-port", type=_port, default=8000, help="Triton's HTTP port")
@@ -62,27 +68,31 @@ def _port(text: str) -> int:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    if options.profile.startswith("gpu") and not Path("/dev/nvidiactl").exists():
-        raise ServerError(
-            f"profile {options.profile} needs an NVIDIA GPU, and there is none: PROFILE=cpu_high_performance"
-        )
-    ensembles = find_ensembles(options.model_repository.absolute(), options.profile, triton.BACKENDS)
+    installation = find_installation()
+    profile = options.profile or _default_profile(installation)
+    if profile.startswith("gpu") and not _GPU.exists():
+        raise ServerError(f"profile {profile} needs an NVIDIA GPU, and there is none: PROFILE=cpu_high_performance")
+    repository = options.model_repository.absolute()
+    ensembles = find_ensembles(repository, profile, installation.backends)
     served = _choose(ensembles, options.model)
     ports = triton.TritonPorts(options.http_port, options.grpc_port, options.metrics_port)
     _check_ports(options.host, options.port, ports)
     url = _local_url(options.host, options.port)
-    serving = triton.TritonOptions(
-        options.model_repository.absolute(), served, options.profile, ports, f"sod-{os.getpid()}-", options.verbose
-    )
-    print(f"starting Triton and the gateway, profile {options.profile} …", file=sys.stderr, flush=True)
-    with triton.backend_directory() as backends:
+    serving = triton.TritonOptions(repository, served, profile, ports, f"sod-{os.getpid()}-", options.verbose)
+    print(f"starting {installation.name} and the gateway, profile {profile} …", file=sys.stderr, flush=True)
+    with installation.backend_directory() as backends:
         Supervisor(
-            triton.TritonServer(serving, backends),
+            triton.TritonServer(serving, installation, backends),
             Child("the gateway", [sys.executable, "-m", "gateway"], _gateway_environment(options)),
             ready_url=f"{url}/health/ready",
             start_timeout_s=options.start_timeout,
             unready_restart_s=options.unready_restart,
-        ).run(on_ready=lambda: print(_banner(url, options.profile, ensembles, served), flush=True))
+        ).run(on_ready=lambda: print(_banner(url, profile, ensembles, served), flush=True))
+
+
+def _default_profile(installation: Installation) -> str:
+    """The fastest that this machine and this Triton have."""
+    return "gpu_high_performance" if _GPU.exists() and "tensorrt" in installation.backends else "cpu_high_performance"
 
 
 def _local_url(host: str, port: int) -> str:

@@ -61,7 +61,7 @@ def _missing(model: Path, ensemble: str, profile: str, backends: set[str]) -> st
         return f"its stage {model.name} is not in the repository"
     config = _read(path)
     if config.backend not in backends:
-        return f"profile {profile} runs it on the backend {config.backend}, which the embedded server has not"
+        return f"profile {profile} runs it on the backend {config.backend}, which this Triton has not"
     filename = config.default_model_filename or _DEFAULT_FILENAMES.get(config.backend, "")
     if not list(model.glob(f"[0-9]*/{filename}")):
         options = f"MODEL_DIR=<the Paddle inference model of {ensemble}>{_EXPORT_OPTIONS.get(filename, '')}"

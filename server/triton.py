@@ -1,32 +1,17 @@
-"""The real `tritonserver` of the wheel nvidia-pytriton, set up to run from this virtual environment.
+"""The `tritonserver` process: its command line, and what it remembers over a restart."""
 
-The wheel's server looks for its parts where NVIDIA's container has them. Here they are put together in a folder: the
-wheel's Python backend with the stub of the running Python, and our Python-based backends beside it.
-"""
-
-import importlib.metadata
 import json
-import os
 import re
-import shutil
-import sys
-import sysconfig
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from server.child import Child
-from server.errors import ServerError
+from server.installation import OWN_BACKENDS, Installation
 
 _SHM_BYTES = 32 * 2**20
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 — Triton's regions, not temporary files of ours
 _INDEX_TIMEOUT_S = 5.0
-_OWN_BACKENDS = Path(__file__).parent / "backends"
-OWN_BACKENDS = ("onnxruntime", "openvino", "paddle")
-BACKENDS = ("python", *OWN_BACKENDS)
 
 # What this CUDA build says on a machine without a GPU, at each start.
 _NO_GPU_NOISE = re.compile(
@@ -45,13 +30,13 @@ class TritonPorts:
 
 @dataclass(frozen=True, slots=True)
 class TritonOptions:
-    """What an embedded server serves, and where.
+    """What a server serves, and where.
 
     Attributes:
         repository: model repository.
         models: ensembles to load; their stages come with them.
         profile: `--model-config-name`.
-        ports: all bound to loopback: this release is from before the fixes of CVE-2025-23319.
+        ports: all bound to loopback: the wheel's release is from before the fixes of CVE-2025-23319.
         shm_prefix: how the names of its shared-memory regions begin, so that they can be told from others'.
         verbose: log what is loaded, too.
     """
@@ -65,23 +50,24 @@ class TritonOptions:
 
 
 class TritonServer(Child):
-    """The server as a child process; `backends` is a folder made by `backend_directory`.
+    """The server as a child process; `backends` is the folder that the installation made.
 
     Started again, it loads what was loaded when it last worked, with the models that came in while it ran and without
     those that were unloaded. Should it not work with these, it is started with its first ones the next time.
     """
 
-    def __init__(self, options: TritonOptions, backends: Path) -> None:
+    def __init__(self, options: TritonOptions, installation: Installation, backends: Path) -> None:
         noise = None if options.verbose else _NO_GPU_NOISE
-        super().__init__("Triton", command(options, backends), environment(), noise)
+        super().__init__("Triton", command(options, installation.binary, backends), installation.environ, noise)
         self._options = options
+        self._binary = installation.binary
         self._backends = backends
         self._loaded: tuple[str, ...] = ()
 
     def start(self) -> None:
         """As `Child.start`."""
         models, self._loaded = self._loaded or self._options.models, ()
-        self._command = command(replace(self._options, models=models), self._backends)
+        self._command = command(replace(self._options, models=models), self._binary, self._backends)
         super().start()
 
     def note_ready(self) -> None:
@@ -102,10 +88,10 @@ class TritonServer(Child):
             region.unlink(missing_ok=True)
 
 
-def command(options: TritonOptions, backends: Path) -> list[str]:
-    """The command line of an embedded server."""
+def command(options: TritonOptions, binary: Path, backends: Path) -> list[str]:
+    """The command line of the server."""
     line = [
-        str(server_binary()),
+        str(binary),
         f"--model-repository={options.repository}",
         f"--backend-directory={backends}",
         f"--model-config-name={options.profile}",
@@ -118,7 +104,7 @@ def command(options: TritonOptions, backends: Path) -> list[str]:
     ]
     for service in ("http", "grpc", "metrics"):
         line += [f"--{service}-address=127.0.0.1", f"--{service}-port={getattr(options.ports, service)}"]
-    for backend in BACKENDS:
+    for backend in ("python", *OWN_BACKENDS):
         line += [
             f"--backend-config={backend},shm-region-prefix-name={options.shm_prefix}",
             f"--backend-config={backend},stub-timeout-seconds=120",
@@ -127,74 +113,3 @@ def command(options: TritonOptions, backends: Path) -> list[str]:
             f"--backend-config={backend},shm-default-byte-size={_SHM_BYTES}",
         ]
     return line
-
-
-def environment() -> dict[str, str]:
-    """Environment of the server and its stubs: the wheel's libraries, this Python, our limits.
-
-    Raises:
-        ServerError: the stub's libpython is not on this machine.
-    """
-    libraries = [str(_wheel_folder("nvidia_pytriton.libs"))]
-    if own := _libpython_folder():
-        libraries.append(own)
-    environ = dict(os.environ)
-    environ["LD_LIBRARY_PATH"] = ":".join([*libraries, *filter(None, [environ.get("LD_LIBRARY_PATH")])])
-    # The stub takes its packages from the first python on the path.
-    environ["PATH"] = f"{Path(sys.executable).parent}:{environ.get('PATH', '')}"
-    return environ
-
-
-def server_binary() -> Path:
-    """Path of `tritonserver`.
-
-    Raises:
-        ServerError: the wheel is not installed.
-    """
-    return _wheel_folder("pytriton") / "tritonserver" / "bin" / "tritonserver"
-
-
-@contextmanager
-def backend_directory() -> Iterator[Path]:
-    """A folder for `--backend-directory`, gone after use.
-
-    Raises:
-        ServerError: the wheel has no stub for this Python.
-    """
-    wheel = _wheel_folder("pytriton") / "tritonserver"
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    stub = wheel / "python_backend_stubs" / version / "triton_python_backend_stub"
-    if not stub.is_file():
-        raise ServerError(f"nvidia-pytriton has no Python backend for Python {version}: use 3.11 or 3.12")
-    with TemporaryDirectory(prefix="sod-backends-") as folder:
-        root = Path(folder)
-        # Copies: Triton refuses a link that leads out of the folder.
-        compiled = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(wheel / "backends" / "python", root / "python", ignore=compiled)
-        shutil.copy2(stub, root / "python")
-        for name in OWN_BACKENDS:
-            shutil.copytree(_OWN_BACKENDS / name, root / name, ignore=compiled)
-        yield root
-
-
-def _wheel_folder(name: str) -> Path:
-    try:
-        distribution = importlib.metadata.distribution("nvidia-pytriton")
-    except importlib.metadata.PackageNotFoundError:
-        raise ServerError("nvidia-pytriton is not installed: make serve, or pip install 'triton-sod[serve]'") from None
-    return Path(str(distribution.locate_file(name)))
-
-
-def _libpython_folder() -> str:
-    """Folder of this Python's libpython if the loader would not find it by itself."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    name = f"libpython{version}.so.1.0"
-    folder = sysconfig.get_config_var("LIBDIR") or ""
-    if (Path(folder) / name).is_file():
-        return str(folder)
-    for system in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/local/lib"):
-        if (Path(system) / name).is_file():
-            return ""
-    raise ServerError(
-        f"{name} is not on this machine, and Triton's Python models need it: apt-get install libpython{version}"
-    )

@@ -2,14 +2,16 @@
 
 import shutil
 import socket
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from server import cli, triton
-from server.errors import ServerError
+from server.installation import Installation
 
 ROOT = Path(__file__).parents[2] / "model_repository"
+INSTALLATION = Installation("a Triton", Path("t"), ("python",), {}, lambda: nullcontext(Path("b")))
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +23,9 @@ def test_help_lists_the_profiles(capsys):
     with pytest.raises(SystemExit) as exit_info:
         cli.main(["--help"])
     assert exit_info.value.code == 0
-    assert "cpu_bf16,cpu_high_performance,cpu_int8,cpu_regular,gpu_high_performance,gpu_regular" in capsys.readouterr().out
+    assert (
+        "cpu_bf16,cpu_high_performance,cpu_int8,cpu_regular,gpu_high_performance,gpu_regular" in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("arguments", [["--profile", "tpu"], ["--port", "0"], ["--port", "70000"], ["--port", "x"]])
@@ -68,27 +72,9 @@ def test_nothing_to_serve_lists_what_is_absent(tmp_path, capsys):
 
 def test_triton_is_bound_to_loopback():
     options = triton.TritonOptions(Path("r"), ("m",), "cpu_regular", triton.TritonPorts(1, 2, 3), "sod-1-")
-    line = triton.command(options, Path("b"))
+    line = triton.command(options, Path("t"), Path("b"))
     for service in ("http", "grpc", "metrics"):
         assert f"--{service}-address=127.0.0.1" in line
-
-
-def test_an_absent_libpython_is_named_with_the_package(monkeypatch):
-    monkeypatch.setattr("sysconfig.get_config_var", lambda _: "/nowhere")
-    monkeypatch.setattr(Path, "is_file", lambda _: False)
-    with pytest.raises(ServerError, match=r"apt-get install libpython3\.1[12]"):
-        triton.environment()
-
-
-def test_backends_are_put_together_and_gone_after():
-    with triton.backend_directory() as root:
-        assert (root / "python" / "triton_python_backend_stub").is_file()
-        assert (root / "python" / "libtriton_python.so").is_file()
-        for name in triton.OWN_BACKENDS:
-            assert (root / name / "model.py").is_file()
-        # Triton refuses links that lead out of the folder.
-        assert not [path for path in root.rglob("*") if path.is_symlink()]
-    assert not root.exists()
 
 
 @pytest.fixture
@@ -115,7 +101,9 @@ def index(monkeypatch):
     thread = threading.Thread(target=http.serve_forever, args=(0.01,))
     thread.start()
     ports = triton.TritonPorts(http.server_port, 2, 3)
-    child = triton.TritonServer(triton.TritonOptions(Path("r"), ("demo",), "cpu_regular", ports, "sod-1-"), Path("b"))
+    child = triton.TritonServer(
+        triton.TritonOptions(Path("r"), ("demo",), "cpu_regular", ports, "sod-1-"), INSTALLATION, Path("b")
+    )
 
     def answers(content):
         Handler.answer = json.dumps(content).encode() if not isinstance(content, bytes) else content

@@ -9,10 +9,11 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from server.errors import ServerError
+from server.installation import OWN_BACKENDS
 from server.repository import PROFILES, find_ensembles
-from server.triton import BACKENDS
 from sod import interface
 
+BACKENDS = ("python", *OWN_BACKENDS)
 ROOT = Path(__file__).parents[2] / "model_repository"
 OFFICIAL = ["PP-YOLOE_plus_SOD-L", "PP-YOLOE_plus_SOD-S", "PP-YOLOE_plus_SOD-largesize-L"]
 DEMO = "PP-YOLOE_plus_SOD-demo"

@@ -1,0 +1,120 @@
+"""Where `tritonserver` and its backends come from: NVIDIA's image, or the wheel nvidia-pytriton.
+
+The image has everything in its place. The wheel carries the real server and its Python backend; here they are put
+together in a folder, with the stub of the running Python, and our Python-based backends beside it.
+"""
+
+import importlib.metadata
+import os
+import shutil
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from server.errors import ServerError
+
+IMAGE_ROOT = Path("/opt/tritonserver")
+_OWN_BACKENDS = Path(__file__).parent / "backends"
+OWN_BACKENDS = ("onnxruntime", "openvino", "paddle")
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A Triton that can be started.
+
+    Attributes:
+        name: for messages.
+        binary: `tritonserver`.
+        backends: names of what it can load models with.
+        environ: of the server and its stubs.
+        backend_directory: makes the folder for `--backend-directory`, gone after use.
+    """
+
+    name: str
+    binary: Path
+    backends: tuple[str, ...]
+    environ: dict[str, str]
+    backend_directory: Callable[[], AbstractContextManager[Path]]
+
+
+def find_installation(image_root: Path = IMAGE_ROOT) -> Installation:
+    """The image's Triton inside NVIDIA's image, else the wheel's.
+
+    Raises:
+        ServerError: neither is there, or the wheel does not fit this Python.
+    """
+    binary = image_root / "bin" / "tritonserver"
+    if binary.is_file():
+        return _of_image(binary, image_root / "backends")
+    return _of_wheel()
+
+
+def _of_image(binary: Path, backends: Path) -> Installation:
+    names = tuple(sorted(path.name for path in backends.iterdir() if path.is_dir()))
+    return Installation("Triton's image", binary, names, _environ([]), lambda: nullcontext(backends))
+
+
+def _of_wheel() -> Installation:
+    libraries = [str(_wheel_folder("nvidia_pytriton.libs")), *_libpython_folder()]
+    return Installation(
+        "the embedded server",
+        _wheel_folder("pytriton") / "tritonserver" / "bin" / "tritonserver",
+        ("python", *OWN_BACKENDS),
+        _environ(libraries),
+        _wheel_backends,
+    )
+
+
+def _environ(libraries: list[str]) -> dict[str, str]:
+    """Ours, with libraries to be found first, and this Python, from whose packages the stub takes its own."""
+    environ = dict(os.environ)
+    found = [*libraries, *filter(None, [environ.get("LD_LIBRARY_PATH")])]
+    if found:
+        environ["LD_LIBRARY_PATH"] = ":".join(found)
+    environ["PATH"] = f"{Path(sys.executable).parent}:{environ.get('PATH', '')}"
+    return environ
+
+
+@contextmanager
+def _wheel_backends() -> Iterator[Path]:
+    wheel = _wheel_folder("pytriton") / "tritonserver"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = wheel / "python_backend_stubs" / version / "triton_python_backend_stub"
+    if not stub.is_file():
+        raise ServerError(f"nvidia-pytriton has no Python backend for Python {version}: use 3.11 or 3.12")
+    with TemporaryDirectory(prefix="sod-backends-") as folder:
+        root = Path(folder)
+        # Copies: Triton refuses a link that leads out of the folder.
+        compiled = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(wheel / "backends" / "python", root / "python", ignore=compiled)
+        shutil.copy2(stub, root / "python")
+        for name in OWN_BACKENDS:
+            shutil.copytree(_OWN_BACKENDS / name, root / name, ignore=compiled)
+        yield root
+
+
+def _wheel_folder(name: str) -> Path:
+    try:
+        distribution = importlib.metadata.distribution("nvidia-pytriton")
+    except importlib.metadata.PackageNotFoundError:
+        raise ServerError("nvidia-pytriton is not installed: make serve, or pip install 'triton-sod[serve]'") from None
+    return Path(str(distribution.locate_file(name)))
+
+
+def _libpython_folder() -> list[str]:
+    """Folder of this Python's libpython, if the loader would not find it by itself."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    name = f"libpython{version}.so.1.0"
+    folder = sysconfig.get_config_var("LIBDIR") or ""
+    if (Path(folder) / name).is_file():
+        return [str(folder)]
+    for system in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/local/lib"):
+        if (Path(system) / name).is_file():
+            return []
+    raise ServerError(
+        f"{name} is not on this machine, and Triton's Python models need it: apt-get install libpython{version}"
+    )

@@ -1,0 +1,79 @@
+"""deploy/in-image and the Makefile's choice of it, with a docker and a GPU that only write down what they are told."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch) -> Path:
+    """A file with a line for each call of docker; `nvidia-smi` says that there is a GPU."""
+    calls = tmp_path / "calls"
+    bin_dir = tmp_path / "bin"
+    bin_dir.mkdir()
+    for name, body in {"docker": f'printf "%s\\n" "$*" >> {calls}', "nvidia-smi": "echo GPU 0"}.items():
+        (bin_dir / name).write_text(f"#!/bin/sh\n{body}\n")
+        (bin_dir / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin_dir}:{os.environ['PATH']}")
+    return calls
+
+
+def run(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, **environ}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_command_runs_in_the_image_with_the_gpus_as_the_caller(told):
+    done = run("deploy/in-image", "python", "-m", "server", "--port", "9000", SOD_MODEL="mine")
+    assert done.returncode == 0, done.stderr
+    build, start = told.read_text().splitlines()
+    assert build.startswith("build --quiet -f deploy/triton.Dockerfile -t triton-sod")
+    assert start.endswith("triton-sod python -m server --port 9000")
+    assert f"--gpus all --network host --shm-size 2g --user {os.getuid()}:{os.getgid()}" in start
+    assert "--env SOD_MODEL" in start
+    assert f"{ROOT}/model_repository:/app/model_repository" in start
+
+
+def test_without_a_command_it_says_how(told):
+    done = run("deploy/in-image")
+    assert done.returncode == 2
+    assert "usage:" in done.stderr
+    assert not told.exists()
+
+
+@pytest.mark.usefixtures("told")
+def test_make_serve_takes_the_image_where_it_can():
+    serve = run("make", "--dry-run", "serve", "PROFILE=gpu_regular").stdout
+    assert "deploy/in-image python -m server --port 8080 --profile gpu_regular" in serve
+    assert "pip install" not in serve
+
+
+@pytest.mark.usefixtures("told")
+def test_make_serve_embedded_insists():
+    assert ".venv/bin/python -m server --port 8080" in run("make", "--dry-run", "serve", "EMBEDDED=1").stdout
+
+
+@pytest.mark.usefixtures("told")
+def test_make_export_builds_the_plan_in_the_image():
+    export = run("make", "--dry-run", "export", "TARGET=tensorrt", "MODEL=PP-YOLOE_plus_SOD-S").stdout
+    assert ".venv/bin/python -m export --model PP-YOLOE_plus_SOD-S" in export
+    assert "--target onnx" in export
+    assert "for name in PP-YOLOE_plus_SOD-S; do deploy/in-image python -m export --target tensorrt" in export
+
+
+@pytest.mark.skipif(run("deploy/in-image", "--possible").returncode == 0, reason="docker and a GPU are here")
+def test_make_serve_without_docker_or_gpu_is_embedded():
+    assert ".venv/bin/python -m server --port 8080" in run("make", "--dry-run", "serve").stdout
+
+
+def test_the_image_copies_what_the_server_runs():
+    dockerfile = (ROOT / "deploy/triton.Dockerfile").read_text()
+    allowed = (ROOT / ".dockerignore").read_text()
+    for name in ("sod", "gateway", "server", "export", "benchmarks"):
+        assert f"COPY {name} {name}" in dockerfile
+        assert f"!{name}" in allowed
+    assert "USER triton-server" in dockerfile

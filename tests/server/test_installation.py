@@ -1,0 +1,42 @@
+"""Which Triton is started, and how it is put together."""
+
+from pathlib import Path
+
+import pytest
+
+from server.errors import ServerError
+from server.installation import OWN_BACKENDS, find_installation
+
+
+def test_the_wheel_is_put_together_and_gone_after():
+    installation = find_installation()
+    assert installation.binary.is_file()
+    assert installation.backends == ("python", *OWN_BACKENDS)
+    with installation.backend_directory() as root:
+        assert (root / "python" / "triton_python_backend_stub").is_file()
+        assert (root / "python" / "libtriton_python.so").is_file()
+        for name in OWN_BACKENDS:
+            assert (root / name / "model.py").is_file()
+        # Triton refuses links that lead out of the folder.
+        assert not [path for path in root.rglob("*") if path.is_symlink()]
+    assert not root.exists()
+
+
+def test_in_tritons_image_the_images_own_is_taken(tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "tritonserver").touch()
+    for name in ("python", "tensorrt", "openvino", "onnxruntime", "paddle"):
+        (tmp_path / "backends" / name).mkdir(parents=True)
+    installation = find_installation(tmp_path)
+    assert installation.binary == tmp_path / "bin" / "tritonserver"
+    assert installation.backends == ("onnxruntime", "openvino", "paddle", "python", "tensorrt")
+    with installation.backend_directory() as root:
+        assert root == tmp_path / "backends"
+    assert root.is_dir()
+
+
+def test_an_absent_libpython_is_named_with_the_package(monkeypatch):
+    monkeypatch.setattr("sysconfig.get_config_var", lambda _: "/nowhere")
+    monkeypatch.setattr(Path, "is_file", lambda _: False)
+    with pytest.raises(ServerError, match=r"apt-get install libpython3\.1[12]"):
+        find_installation()
