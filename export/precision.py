@@ -61,7 +61,7 @@ LIMITS = {
     Precision.FP32: Limits(matched=0.99),
     Precision.FP16: Limits(box=8.0, score=0.15, matched=0.97, floor=0.05),
     Precision.BF16: Limits(box=24.0, score=0.60, matched=0.90, floor=0.30, quantile=0.99),
-    Precision.INT8: Limits(box=24.0, score=0.60, matched=0.85, floor=0.30, quantile=0.99),
+    Precision.INT8: Limits(box=32.0, score=0.60, matched=0.85, floor=0.30, quantile=0.99),
 }
 
 

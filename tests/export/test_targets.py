@@ -1,7 +1,6 @@
 """`python -m export` for every target: what is installed, refused, left out and reported."""
 
 import errno
-import json
 import os
 import shutil
 import subprocess
@@ -9,7 +8,6 @@ import sys
 from pathlib import Path
 
 import cv2
-import onnx
 import openvino as ov
 import pytest
 
@@ -152,6 +150,7 @@ def test_a_breach_installs_the_others_and_leaves_what_was(small_model: Path, tmp
     assert [path.name for path in outcome.written] == ["model.onnx"]
     assert (version / "model_fp16.onnx").read_bytes() == b"old"
     assert len(outcome.failures) == 1
+    assert all(step.seconds > 0 and step.peak_mib > 50 for step in outcome.steps)
     assert outcome.failures[0].startswith("differs too much from Paddle Inference, and was deleted: model_fp16.onnx")
     assert not (tmp_path / "c").exists(), "no reference of a detector that was refused"
 
@@ -314,11 +313,3 @@ def test_a_child_s_errors_and_death_come_back() -> None:
         child.call(os.abort)
     with pytest.raises(ChildCrashedError, match="died with exit status 1: ZeroDivisionError"):
         child.call(divmod, 1, 0)
-
-
-def test_metadata_say_the_precision(small_model: Path, tmp_path: Path) -> None:
-    outcome = export(small_model, tmp_path)
-    entries = [{e.key: e.value for e in onnx.load(path).metadata_props} for path in outcome.written]
-    assert [entry.get("precision") for entry in entries] == [None, "fp16"]
-    assert json.loads(entries[0]["labels"]) == json.loads(entries[1]["labels"])
-    assert all(step.seconds > 0 and step.peak_mib > 50 for step in outcome.steps)
