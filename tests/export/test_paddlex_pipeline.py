@@ -125,14 +125,21 @@ def test_the_command_exports_what_the_file_says(small_model: Path, tmp_path: Pat
     assert (tmp_path / "r" / "street_detector" / "1" / "model.onnx").is_file()
 
 
-def test_an_official_model_wants_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_official_model_without_a_folder_is_downloaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SOD_MODEL_MIRROR", "http://127.0.0.1:9/")  # where nobody listens
     path = write(tmp_path / "p.yaml", pipeline(model_name="PP-YOLOE_plus_SOD-S", model_dir=None))
     assert main(["--model_dir", str(path), "--output_dir", str(tmp_path / "r")]) == 2
-    assert "model_dir is null: put the path of PP-YOLOE_plus_SOD-S's" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "http://127.0.0.1:9/PP-YOLOE_plus_SOD-S_infer.tar" in error
+    assert "MODEL_DIR=" in error
 
 
-@pytest.mark.parametrize("arguments", [[], ["--model_dir", "x", "--pipeline", "y"]])
-def test_one_source_is_wanted(arguments: list[str]) -> None:
+def test_one_source_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "nothing to export: give --model_dir, --model" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stop:
-        main(arguments)
+        main(["--model_dir", "x", "--pipeline", "y"])
     assert stop.value.code == 2
