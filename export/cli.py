@@ -34,29 +34,38 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m export") -> i
     """
     arguments = _parser(prog).parse_args(argv)
     outcomes: list[Outcome] = []
-    failed = False
+    failures = 0
     with _progress_on_stderr():
         try:
             for job in _jobs(arguments):
-                outcome = job()
+                try:
+                    outcome = job()
+                except (ExportError, OSError) as error:  # the other models are exported all the same
+                    failures += _say(_sentence(error))
+                    continue
                 outcomes.append(outcome)
                 LOG.info("%s", outcome)
                 for path in outcome.written:
                     print(path)
-                for sentence in outcome.failures:
-                    failed = True
-                    print(f"export failed: {outcome.name}: {sentence}", file=sys.stderr)
-            if arguments.report:
+                failures += sum(_say(f"{outcome.name}: {sentence}") for sentence in outcome.failures)
+            if arguments.report and outcomes:
                 _report(arguments.report, outcomes)
-        except ExportError as error:
-            failed = True
-            print(f"export failed: {error}", file=sys.stderr)
-        except OSError as error:
-            failed = True
-            print(f"export failed: {error.filename or 'the work folder'}: {error.strerror}", file=sys.stderr)
-        if failed:
+        except (ExportError, OSError) as error:
+            failures += _say(_sentence(error))
+        if failures:
             return 2
         return _load(arguments, [outcome.name for outcome in outcomes if outcome.written])
+
+
+def _say(sentence: str) -> int:
+    print(f"export failed: {sentence}", file=sys.stderr)
+    return 1
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the work folder'}: {error.strerror or error}"
+    return str(error)
 
 
 def _load(arguments: argparse.Namespace, names: Sequence[str]) -> int:
