@@ -112,7 +112,8 @@ def import_nncf() -> Any:
             import nncf  # noqa: PLC0415  (seconds to import)
     except ImportError as error:
         raise ExportError(f"NNCF cannot be imported ({error}): install requirements/export.lock") from error
-    nncf.set_log_level(logging.ERROR)
+    # Its own set_log_level turns down the handlers of others, too.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf
 
 

@@ -16,6 +16,9 @@ _DEFAULT_FILENAMES = {"python": "model.py", "onnxruntime": "model.onnx", "openvi
 # What `make export` must be told to make these; the others it makes by itself.
 _EXPORT_OPTIONS = {"model_int8.xml": " TARGET=openvino PRECISION=int8 IMAGES=<folder of pictures>"}
 
+# What the export can download.
+_OFFICIAL = ("PP-YOLOE_plus_SOD-S", "PP-YOLOE_plus_SOD-L", "PP-YOLOE_plus_SOD-largesize-L")
+
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
@@ -64,7 +67,8 @@ def _missing(model: Path, ensemble: str, profile: str, backends: set[str]) -> st
         return f"profile {profile} runs it on the backend {config.backend}, which this Triton has not"
     filename = config.default_model_filename or _DEFAULT_FILENAMES.get(config.backend, "")
     if not list(model.glob(f"[0-9]*/{filename}")):
-        options = f"MODEL_DIR=<the Paddle inference model of {ensemble}>{_EXPORT_OPTIONS.get(filename, '')}"
+        source = f"MODEL={ensemble}" if ensemble in _OFFICIAL else "MODEL_DIR=<its Paddle inference model>"
+        options = f"{source}{_EXPORT_OPTIONS.get(filename, '')}"
         return f"{model.name}/1/{filename} is absent: make export {options}"
     return ""
 
