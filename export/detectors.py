@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from export.errors import ExportError
 from export.paddle_model import CutModel, PaddleRunner, to_image
 from export.precision import Precision
+from export.quiet import import_openvino
 from export.reference import Detector, Raw
 from sod.interface import BOXES, PIXELS, SCORES
 
@@ -47,7 +48,7 @@ def openvino_detector(path: Path, precision: Precision) -> Detector:
     Raises:
         ExportError: OpenVINO cannot compile it.
     """
-    import openvino as ov  # noqa: PLC0415  (slow to import)
+    ov = import_openvino()
 
     # INT8 says nothing of the operators that stay floating-point.
     hint = ov.Type.bf16 if precision is Precision.BF16 else ov.Type.f32
@@ -80,8 +81,7 @@ def cut_detector(cut: CutModel, *, onednn: bool = False) -> Detector:
 
 def has_bf16() -> bool:
     """Whether this CPU computes in BF16 itself (AVX512-BF16 or AMX); elsewhere OpenVINO would take FP32."""
-    import openvino as ov  # noqa: PLC0415
-
+    ov = import_openvino()
     return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 

@@ -25,6 +25,7 @@ from export.fp16 import decoding_nodes
 from export.gate import Measured, measure
 from export.pictures import CalibrationPixels
 from export.precision import Limits, Precision
+from export.quiet import import_openvino
 from export.reference import Reference
 
 LOG = logging.getLogger(__name__)
@@ -104,6 +105,7 @@ def import_nncf() -> Any:
     Raises:
         ExportError: it is not installed.
     """
+    import_openvino()
     # Read when NNCF is imported: without it every call is reported to its makers.
     os.environ.setdefault("NNCF_CI", "1")
     try:
@@ -118,7 +120,7 @@ def import_nncf() -> Any:
 
 
 def _quantise(nncf: Any, onnx_path: Path, pixels: CalibrationPixels, rung: Rung, output: Path) -> None:
-    import openvino as ov  # noqa: PLC0415
+    ov = import_openvino()
 
     model = ov.Core().read_model(onnx_path)
     # Names that OpenVINO's reader gave up, of operators it folded or fused, are no operators of the model any more.

@@ -29,6 +29,18 @@ def silenced() -> Iterator[None]:
         os.close(nowhere)
 
 
+def import_openvino() -> ModuleType:
+    """Import OpenVINO without its telemetry: `import openvino` alone reports to its makers over the network.
+
+    It and NNCF do without where `openvino_telemetry` cannot be imported.
+    """
+    if "openvino_telemetry" not in sys.modules:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # Python's own way to forbid an import
+    import openvino  # noqa: PLC0415  (slow to import)
+
+    return openvino  # type: ignore[no-any-return]
+
+
 def import_paddle() -> ModuleType:
     """Import PaddlePaddle, a package of 720 MB, only when it is needed.
 
