@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from export.errors import ExportError
+from export.yaml_file import read_yaml
 
 # OpenCV's codes, as written in `interp`; `sod.image.to_pixels` does the one that SOD models were trained with.
 CV2_INTERPOLATIONS = {0: "nearest", 1: "linear", 2: "cubic", 3: "area", 4: "lanczos4"}
@@ -83,16 +83,7 @@ def read_inference_config(path: Path, model_name: str | None = None) -> Inferenc
     Raises:
         ExportError: unreadable, or it asks for something that the data path does not do.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExportError(f"{path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ExportError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    try:
-        return _parse(document, model_name)
-    except ExportError as error:
-        raise ExportError(f"{path}: {error}") from None
+    return read_yaml(path, lambda document: _parse(document, model_name))
 
 
 def _parse(document: object, model_name: str | None) -> InferenceConfig:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from export.errors import ExportError
 from export.templates import Threshold
+from export.yaml_file import read_yaml
 
 LOG = logging.getLogger(__name__)
 PIPELINE = "small_object_detection"
@@ -55,16 +54,7 @@ def read_pipeline_file(path: Path) -> PipelineFile:
     Raises:
         ExportError: unreadable, of another pipeline, or with a setting that the export does not know.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExportError(f"{path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ExportError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    try:
-        return _parse(document)
-    except ExportError as error:
-        raise ExportError(f"{path}: {error}") from None
+    return read_yaml(path, _parse)
 
 
 def _parse(document: object) -> PipelineFile:

@@ -12,7 +12,6 @@ from tests.export.tiny_model import make_tiny_paddle_model
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "model_repository" / "PP-YOLOE_plus_SOD-demo_detector" / "1" / "model.onnx"
-SHARED = ROOT.parent / "shared"
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +31,6 @@ def picture_file(tmp_path: Path) -> Path:
     path = tmp_path / "picture.png"
     cv2.imwrite(str(path), synthetic_picture(300, 400, seed=7))
     return path
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    if not SHARED.is_dir():
-        pytest.skip("the shared test data lies outside the repository, in ../shared, and is not here")
-    return SHARED
 
 
 @pytest.fixture(scope="session")

@@ -4,15 +4,19 @@ Parameters: `PERFORMANCE_HINT` (LATENCY, THROUGHPUT), `NUM_STREAMS` (a number, A
 `TARGET_DEVICE`, `HINT_BF16` (YES). Without the last, inference is FP32 even where OpenVINO would choose BF16.
 """
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
-from openvino import properties
 
 from sod.triton.requests import Arrays, ModelConfig, Request, RequestPool
+
+# Importing OpenVINO reports to its makers over the network; it does without where this cannot be imported.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+import openvino as ov  # noqa: E402
+from openvino import properties  # noqa: E402
 
 _STREAMS = {"AUTO": properties.streams.Num.AUTO, "NUMA": properties.streams.Num.NUMA}
 
