@@ -131,7 +131,7 @@ class _Export:
             converted.unlink()
         with self.meter.step("running the reference, Paddle Inference (CPU, FP32)"):
             self.reference = check.paddle_reference(self.cut, pictures)
-        with self.meter.step("comparing the FP32 detector in ONNX Runtime, in batches, with NMS"):
+        with self.meter.step("comparing the FP32 detector in ONNX Runtime, batched"):
             detector = onnx_detector(self.onnx)
             answers = in_batches(detector, self.reference.pixels, 1)
             report = check.check_detector(detector, answers, self.cut, self.reference, limits)

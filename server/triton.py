@@ -13,9 +13,9 @@ _SHM_BYTES = 32 * 2**20
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 — Triton's regions, not temporary files of ours
 _INDEX_TIMEOUT_S = 5.0
 
-# What this CUDA build says on a machine without a GPU, at each start.
-_NO_GPU_NOISE = re.compile(
-    rb"CUDA driver version is insufficient|CudaDriverHelper|pinned system memory|initialize NVML|DCGM unable"
+# What this CUDA build says on a machine without a GPU, and Paddle with oneDNN, at each start.
+_NOISE = re.compile(
+    rb"CUDA driver version is insufficient|CudaDriverHelper|pinned system memory|initialize NVML|DCGM unable|CheckIfOneDNNSupport"
 )
 
 
@@ -57,7 +57,7 @@ class TritonServer(Child):
     """
 
     def __init__(self, options: TritonOptions, installation: Installation, backends: Path) -> None:
-        noise = None if options.verbose else _NO_GPU_NOISE
+        noise = None if options.verbose else _NOISE
         super().__init__("Triton", command(options, installation.binary, backends), installation.environ, noise)
         self._options = options
         self._binary = installation.binary
