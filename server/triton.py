@@ -15,7 +15,8 @@ _INDEX_TIMEOUT_S = 5.0
 
 # What this CUDA build says on a machine without a GPU, and Paddle with oneDNN, at each start.
 _NOISE = re.compile(
-    rb"CUDA driver version is insufficient|CudaDriverHelper|pinned system memory|initialize NVML|DCGM unable|CheckIfOneDNNSupport"
+    rb"CUDA driver version is insufficient|CudaDriverHelper|pinned system memory|initialize NVML|DCGM unable"
+    rb"|CheckIfOneDNNSupport"
 )
 
 
