@@ -165,7 +165,7 @@ PROFILES = (
         comment="CPU, high-performance: OpenVINO.",
         backend="openvino",
         filename="model.onnx",
-        parameters=(("PERFORMANCE_HINT", "THROUGHPUT"),),
+        parameters=(("PERFORMANCE_HINT", "LATENCY"),),
         note="Inference is FP32: detections equal Paddle's. Profile cpu_bf16 doubles the speed where the CPU has BF16.",
     ),
     Profile(
@@ -173,7 +173,7 @@ PROFILES = (
         comment="CPU with AVX512-BF16 or AMX: OpenVINO in BF16, on the FP32 file.",
         backend="openvino",
         filename="model.onnx",
-        parameters=(("HINT_BF16", "YES"), ("PERFORMANCE_HINT", "THROUGHPUT")),
+        parameters=(("HINT_BF16", "YES"), ("PERFORMANCE_HINT", "LATENCY")),
         note="Twice as fast, and scores move: docs/export.md has by how much. On a CPU without BF16 it is no faster.",
     ),
     Profile(
@@ -182,7 +182,7 @@ PROFILES = (
         "`make export TARGET=openvino PRECISION=int8 IMAGES=<folder>` makes.",
         backend="openvino",
         filename="model_int8.xml",
-        parameters=(("PERFORMANCE_HINT", "THROUGHPUT"),),
+        parameters=(("PERFORMANCE_HINT", "LATENCY"),),
         note="What is not quantised computes in FP32.",
     ),
 )
