@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 PYTHON ?= python3
-VENV   := .venv
+VENV   := $(or $(SOD_VENV),.venv)
 BIN    := $(VENV)/bin
 
 PORT    ?= 8080
@@ -28,7 +28,8 @@ $(VENV)/.%: requirements/%.lock pyproject.toml clients/python/pyproject.toml | $
 	@touch $@
 
 # With docker and an NVIDIA GPU, Triton runs in its image (deploy/triton.Dockerfile), else embedded. EMBEDDED=1 insists.
-IN_IMAGE := $(if $(EMBEDDED),,$(shell deploy/in-image --possible && echo deploy/in-image))
+# Inside the image (SOD_VENV) there is nothing to choose or to install.
+IN_IMAGE := $(if $(EMBEDDED)$(SOD_VENV),,$(shell deploy/in-image --possible && echo deploy/in-image))
 RUN_TRITON := $(if $(IN_IMAGE),$(IN_IMAGE) python,$(BIN)/python)
 
 serve: $(if $(IN_IMAGE),,$(SERVE_STAMP))  ## start Triton and the gateway; PORT=8080 PROFILE=cpu_high_performance|cpu_regular|cpu_bf16|cpu_int8|gpu_regular|gpu_high_performance

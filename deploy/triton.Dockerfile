@@ -6,11 +6,11 @@ FROM nvcr.io/nvidia/tritonserver:${TRITON_RELEASE}-py3
 
 USER root
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3-venv \
+    && apt-get install -y --no-install-recommends make python3-venv \
     && rm -rf /var/lib/apt/lists/*
 
 # The stub of the Python backend takes its packages from the first python on the path: this one.
-ENV VIRTUAL_ENV=/opt/sod PATH=/opt/sod/bin:$PATH PYTHONDONTWRITEBYTECODE=1
+ENV SOD_VENV=/opt/sod VIRTUAL_ENV=/opt/sod PATH=/opt/sod/bin:$PATH PYTHONDONTWRITEBYTECODE=1
 COPY requirements/image.lock /tmp/image.lock
 RUN python3 -m venv /opt/sod \
     && pip install --no-cache-dir --no-deps --require-hashes -r /tmp/image.lock \
@@ -20,13 +20,14 @@ RUN python3 -m venv /opt/sod \
     && rm /tmp/image.lock
 
 WORKDIR /app
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md Makefile ./
 COPY sod sod
 COPY gateway gateway
 COPY server server
 COPY export export
 COPY benchmarks benchmarks
-RUN pip install --no-cache-dir --no-deps --no-build-isolation -e .
+RUN pip install --no-cache-dir --no-deps --no-build-isolation -e . \
+    && touch /opt/sod/.serve /opt/sod/.export  # what make would install is here
 
 # The repository and the cache are mounted: weights are not in the image.
 RUN mkdir -p model_repository .cache && chown triton-server model_repository .cache

@@ -1,6 +1,7 @@
 """deploy/in-image and the Makefile's choice of it, with a docker and a GPU that only write down what they are told."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -77,3 +78,20 @@ def test_the_image_copies_what_the_server_runs():
         assert f"COPY {name} {name}" in dockerfile
         assert f"!{name}" in allowed
     assert "USER triton-server" in dockerfile
+
+
+def test_make_works_inside_the_image_without_docker(tmp_path):
+    """As the Dockerfile leaves it: the Makefile, no locks, and stamps that say all is installed."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in (".serve", ".export"):
+        (tmp_path / name).touch()
+    dry_run = ["make", "--dry-run", "-C", str(tmp_path)]
+    serve = run(*dry_run, "serve", "PORT=9000", SOD_VENV=str(tmp_path))
+    assert serve.returncode == 0, serve.stderr
+    assert f"{tmp_path}/bin/python -m server --port 9000" in serve.stdout
+    plan = run(*dry_run, "export", "TARGET=tensorrt", "NAME=mine", SOD_VENV=str(tmp_path))
+    assert plan.returncode == 0, plan.stderr
+    assert f"{tmp_path}/bin/python -m export" in plan.stdout
+    assert "--name mine" in plan.stdout
+    assert "--target tensorrt" in plan.stdout
+    assert "pip install" not in serve.stdout + plan.stdout
