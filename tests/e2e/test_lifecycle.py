@@ -125,6 +125,7 @@ def test_a_stopped_gateway_drains_and_exits_cleanly(own_server, picture):
     gateway.terminate()
     thread.join(30)
     assert replies == [200]
+    gateway.wait(30)  # until then the old one may answer
     own_server.wait_for(own_server.is_ready, "readiness")
     assert own_server.child("-m gateway").pid != gateway.pid
 
