@@ -6,7 +6,7 @@ from pathlib import Path
 
 from export.gate import Measured, format_table
 from export.meter import Step, format_steps
-from export.precision import LIMITS, PRECISIONS, Limits, Precision, Target
+from export.precision import LIMITS, Limits, Precision, Target, applicable
 from export.templates import DEFAULT_OPTIONS, ServingOptions
 from export.tensorrt_check import TURING, CompileReport
 
@@ -37,11 +37,7 @@ class Request:
 
     def wants(self, target: Target, precision: Precision) -> bool:
         """Whether this combination exists and was asked for."""
-        return (
-            target in self.targets
-            and precision in PRECISIONS[target]
-            and (not self.precisions or precision in self.precisions)
-        )
+        return target in self.targets and precision in applicable(target, self.precisions)
 
     def reference_path(self, name: str) -> Path:
         """Where the reference of a model's FP16 detector is kept for its plan."""
