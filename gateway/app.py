@@ -13,6 +13,7 @@ from gateway.errors import CatchAll, install_handlers
 from gateway.fetch import PictureFetcher, create_client
 from gateway.health import Readiness
 from gateway.picture_input import PictureInput
+from gateway.request_scope import RequestScopes
 from gateway.routes import Services, router
 from gateway.settings import Settings
 from gateway.triton import TritonDetector
@@ -38,7 +39,11 @@ def create_app(settings: Settings) -> FastAPI:
         version=_version(),
         description=_DESCRIPTION,
         lifespan=lifespan,
-        middleware=[Middleware(CatchAll), Middleware(BodyLimit, max_bytes=settings.max_body_bytes)],
+        middleware=[
+            Middleware(RequestScopes),
+            Middleware(CatchAll),
+            Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+        ],
     )
     install_handlers(app)
     app.include_router(router)

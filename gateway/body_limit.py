@@ -28,7 +28,7 @@ class BodyLimit:
         )
         announced = dict(scope["headers"]).get(b"content-length", b"")
         if announced.isdigit() and (len(announced) > _DIGITS or int(announced) > self._max_bytes):
-            await error_response(None, error.status, str(error))(scope, receive, send)
+            await error_response(error.status, str(error))(scope, receive, send)
             return
         received = 0
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from gateway.errors import DetectorUnavailableError, InputError, InvalidRequestError
 from gateway.frame import clip, shown_size
 from gateway.picture_input import PictureInput
+from gateway.request_scope import stage
 from gateway.single_flight import retrieve
 from gateway.triton import ModelInfo, TritonDetector
 from gateway.workers import Workers
@@ -78,13 +79,15 @@ class Detector:
         model = await self._triton.model_info(model_name)
         thresholds = threshold_vector(threshold, model, self._default_threshold)
         if not visualize:
-            detections = await self._triton.infer(picture, thresholds, model)
+            with stage("infer"):
+                detections = await self._triton.infer(picture, thresholds, model)
             width, height = await self._workers.run(shown_size, picture)
             return Outcome(clip(detections, width, height), model.labels, None)
         # The gateway decodes for the overlay while Triton decodes and infers.
         decoding = self._workers.run(decode_image, picture, self._max_pixels)
         try:
-            detections = await self._triton.infer(picture, thresholds, model)
+            with stage("infer"):
+                detections = await self._triton.infer(picture, thresholds, model)
         except BaseException:
             decoding.cancel()
             decoding.add_done_callback(retrieve)
@@ -92,7 +95,8 @@ class Detector:
         pixels = await decoding
         height, width = pixels.shape[:2]
         detections = clip(detections, width, height)
-        overlay = await self._workers.run(self._draw, pixels, detections, model.labels)
+        with stage("draw"):
+            overlay = await self._workers.run(self._draw, pixels, detections, model.labels)
         return Outcome(detections, model.labels, overlay)
 
     def _draw(self, pixels: Pixels, detections: Detections, labels: tuple[str, ...]) -> str:

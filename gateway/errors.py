@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.request_scope import current_request
 from sod.errors import SodError
 
 _log = logging.getLogger(__name__)
@@ -97,10 +98,16 @@ def shown_log_id(log_id: str) -> str:
     return ascii(log_id[:_SHOWN])[1:-1]
 
 
-def error_response(log_id: str | None, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    """The envelope of an error; without a log id it gets a fresh one."""
-    body = {"logId": log_id or str(uuid4()), "errorCode": int(status), "errorMsg": message}
+def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """The envelope of an error, with the log id of the current request."""
+    body = {"logId": current_log_id(), "errorCode": int(status), "errorMsg": message}
     return Response(json.dumps(body), status, dict(headers or {}), "application/json")
+
+
+def current_log_id() -> str:
+    """The current request's log id."""
+    scope = current_request()
+    return str(uuid4()) if scope is None else scope.log_id
 
 
 def install_handlers(app: FastAPI) -> None:
@@ -132,53 +139,54 @@ class CatchAll:
         try:
             await self._app(scope, receive, watched)
         except Exception:
-            log_id = scope.get("state", {}).get("log_id") or str(uuid4())
             _log.exception(
                 "unhandled exception in %s %s (logId %s)",
                 scope["method"],
                 ascii(scope["path"])[1:-1],
-                shown_log_id(log_id),
+                shown_log_id(current_log_id()),
             )
             if started:
                 raise
-            response = error_response(log_id, HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error")
+            response = error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error")
             await response(scope, receive, send)
 
 
-async def _on_gateway_error(request: Request, error: Exception) -> Response:
+async def _on_gateway_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101 - it is registered for no other
-    log_id = _known_log_id(request) or str(uuid4())
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, NotReadyError):
         # The cause carries Triton's own words, which the client does not get.
-        _log.warning("%d: %s (logId %s; %s)", error.status, error, shown_log_id(log_id), error.__cause__)
-    return error_response(log_id, error.status, str(error), error.headers)
+        _log.warning("%d: %s (logId %s; %s)", error.status, error, shown_log_id(current_log_id()), error.__cause__)
+    return error_response(error.status, str(error), error.headers)
 
 
-async def _on_sod_error(request: Request, error: Exception) -> Response:
-    return error_response(_known_log_id(request), HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+async def _on_sod_error(_: Request, error: Exception) -> Response:
+    return error_response(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for no other
-    log_id = _known_log_id(request) or await _peek_log_id(request)
-    return error_response(log_id, error.status_code, error.detail, error.headers)
+    await _peek_log_id(request)
+    return error_response(error.status_code, error.detail, error.headers)
 
 
-async def _on_disconnect(request: Request, _: Exception) -> Response:
+async def _on_disconnect(_: Request, __: Exception) -> Response:
     # Nobody reads this; without it the client's leaving would be logged as our failure.
-    return error_response(_known_log_id(request), HTTPStatus.BAD_REQUEST, "The client left before its body was read")
+    return error_response(HTTPStatus.BAD_REQUEST, "The client left before its body was read")
 
 
-def _known_log_id(request: Request) -> str | None:
-    return usable_log_id(getattr(request.state, "log_id", None))
-
-
-async def _peek_log_id(request: Request) -> str | None:
+async def _peek_log_id(request: Request) -> None:
     length = request.headers.get("content-length", "")
     if not length.isdecimal() or len(length) > len(str(_PEEK_BYTES)) or int(length) > _PEEK_BYTES:
-        return None
+        return
     try:
         document = from_json(await request.body())
     except (ValueError, ClientDisconnect, GatewayError):
-        return None
-    return usable_log_id(document.get("logId")) if isinstance(document, dict) else None
+        return
+    note_log_id(document)
+
+
+def note_log_id(document: object) -> None:
+    """Take the log id that the client sent in its body, so that every later answer and log line carries it."""
+    scope = current_request()
+    if scope is not None and isinstance(document, dict):
+        scope.log_id = usable_log_id(document.get("logId")) or scope.log_id

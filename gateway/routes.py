@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
-from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from gateway.detector import Detector, Outcome
-from gateway.errors import NotReadyError, UnsupportedEncodingError, usable_log_id
+from gateway.errors import NotReadyError, UnsupportedEncodingError, current_log_id, note_log_id
 from gateway.health import Readiness
+from gateway.request_scope import stage
 from gateway.schemas import (
     DetectedObject,
     Envelope,
@@ -90,18 +90,19 @@ router = APIRouter()
 )
 async def infer(request: Request, services: Annotated[Services, Depends(_services)]) -> Response:
     """The objects of one picture, by class id, then by score, and the picture with their boxes drawn."""
-    request.state.log_id = log_id = str(uuid4())
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedEncodingError(f"The body is sent with Content-Encoding {encoding[:20]!r}: send plain JSON")
-    document = parse_document(await request.body())
-    if isinstance(document, dict):
+    with stage("body"):
+        body = await request.body()
+    with stage("parse"):
+        document = parse_document(body)
         # Known before the document is validated, so that every later error carries it.
-        request.state.log_id = log_id = usable_log_id(document.get("logId")) or log_id
-    asked = parse_request(document)
+        note_log_id(document)
+        asked = parse_request(document)
     visualize = services.visualize if asked.visualize is None else asked.visualize
     outcome = await services.detector.detect(asked.image, asked.threshold, visualize=visualize, model_name=asked.model)
-    return _json(_infer_response(log_id, outcome))
+    return _json(_infer_response(outcome))
 
 
 @router.get(
@@ -126,7 +127,7 @@ async def models(services: Annotated[Services, Depends(_services)]) -> Response:
     ]
     described.sort(key=lambda model: not model.default)
     result = ModelsResult(models=described)
-    document = ModelsResponse(logId=str(uuid4()), errorCode=0, errorMsg="Success", result=result)
+    document = ModelsResponse(logId=current_log_id(), errorCode=0, errorMsg="Success", result=result)
     return Response(document.model_dump_json(), HTTPStatus.OK, media_type="application/json")
 
 
@@ -159,10 +160,10 @@ async def ready(services: Annotated[Services, Depends(_services)]) -> Response:
 
 
 def _healthy() -> Envelope:
-    return Envelope(logId=str(uuid4()), errorCode=0, errorMsg="Healthy")
+    return Envelope(logId=current_log_id(), errorCode=0, errorMsg="Healthy")
 
 
-def _infer_response(log_id: str, outcome: Outcome) -> InferResponse:
+def _infer_response(outcome: Outcome) -> InferResponse:
     found, labels = outcome.detections, outcome.labels
     rows = zip(found.boxes.tolist(), found.class_ids.tolist(), found.scores.tolist(), strict=True)
     objects = [
@@ -175,7 +176,7 @@ def _infer_response(log_id: str, outcome: Outcome) -> InferResponse:
         for box, class_id, score in rows
     ]
     result = InferResult(detectedObjects=objects, image=outcome.overlay)
-    return InferResponse(logId=log_id, errorCode=0, errorMsg="Success", result=result)
+    return InferResponse(logId=current_log_id(), errorCode=0, errorMsg="Success", result=result)
 
 
 def _json(document: Envelope) -> Response:
