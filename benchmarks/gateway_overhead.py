@@ -1,0 +1,138 @@
+"""What the gateway adds to the ensemble's own time: `python -m benchmarks.gateway_overhead PICTURE`.
+
+One client, one request at a time, in turns: the ensemble over gRPC, the gateway without overlay, the gateway with it.
+The overhead of a turn is the gateway's time minus the ensemble's in the same turn; its median is reported, so that
+what else the machine does falls on both sides alike.
+"""
+
+import argparse
+import base64
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import httpx
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from tqdm import tqdm
+from tritonclient.grpc import InferenceServerClient, InferInput
+
+from sod import interface
+
+_PATH = "/small-object-detection"
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """Milliseconds by turn, float64 [turns] each."""
+
+    ensemble: NDArray[np.float64]
+    plain: NDArray[np.float64]
+    overlay: NDArray[np.float64]
+
+    def markdown(self) -> str:
+        """The report's table."""
+        lines = ["| what | p50 ms | p95 ms | overhead p50 ms |", "| --- | ---: | ---: | ---: |"]
+        for name, times in (
+            ("ensemble over gRPC", self.ensemble),
+            ("gateway, no overlay", self.plain),
+            ("gateway, with overlay", self.overlay),
+        ):
+            p50, p95 = np.percentile(times, (50, 95))
+            overhead = "" if times is self.ensemble else f"{np.median(times - self.ensemble):.1f}"
+            lines.append(f"| {name} | {p50:.1f} | {p95:.1f} | {overhead} |")
+        return "\n".join(lines) + "\n"
+
+
+def measure(ways: Sequence[Callable[[], None]], turns: int, warm_up: int) -> NDArray[np.float64]:
+    """Call all ways in turns; milliseconds, float64 [ways, turns]."""
+    times = np.empty((len(ways), turns))
+    for turn in tqdm(range(-warm_up, turns), unit="turn", file=sys.stderr):
+        # Each way follows each other one equally often.
+        for way in np.roll(np.arange(len(ways)), turn):
+            started = perf_counter()
+            ways[way]()
+            if turn >= 0:
+                times[way, turn] = (perf_counter() - started) * 1e3
+    return times
+
+
+def run(options: argparse.Namespace) -> Overhead:
+    """Measure against a running server."""
+    picture = options.picture.read_bytes()
+    with httpx.Client(base_url=options.url, timeout=60) as http, InferenceServerClient(options.grpc) as triton:
+        model, classes = _model(http, options.model)
+        request = _grpc_request(picture, classes, options.threshold)
+
+        def ask_ensemble() -> None:
+            triton.infer(model, request)
+
+        def ask_gateway(visualize: bool) -> Callable[[], None]:
+            body = orjson.dumps(
+                {
+                    "image": base64.b64encode(picture).decode(),
+                    "threshold": options.threshold,
+                    "visualize": visualize,
+                    "model": model,
+                }
+            )
+
+            def ask() -> None:
+                answer = http.post(_PATH, content=body, headers={"content-type": "application/json"})
+                answer.raise_for_status()
+
+            return ask
+
+        times = measure([ask_ensemble, ask_gateway(False), ask_gateway(True)], options.turns, options.warm_up)
+    return Overhead(*times)
+
+
+def _model(http: httpx.Client, name: str | None) -> tuple[str, int]:
+    """Name and number of classes of a model; None is the server's default."""
+    models = http.get("/models").raise_for_status().json()["result"]["models"]
+    for model in models:
+        if name in (None, model["name"]):
+            return model["name"], len(model["labels"])
+    sys.exit(f"there is no model {name}; loaded are {', '.join(model['name'] for model in models)}")
+
+
+def _grpc_request(picture: bytes, classes: int, threshold: float) -> list[InferInput]:
+    image = InferInput(interface.IMAGE, [1, 1], "BYTES")
+    image.set_data_from_numpy(np.array([[picture]], np.object_))
+    thresholds = InferInput(interface.SCORE_THRESHOLD, [1, classes], "FP32")
+    thresholds.set_data_from_numpy(np.full((1, classes), threshold, np.float32))
+    return [image, thresholds]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gateway_overhead",
+        description=__doc__.split("\n\n")[1],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("picture", type=Path, help="JPEG, PNG, WebP, BMP or TIFF")
+    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the gateway")
+    parser.add_argument("--grpc", default="127.0.0.1:8001", help="Triton's gRPC address")
+    parser.add_argument("--model", help="ensemble (default: the server's)")
+    parser.add_argument("--threshold", type=float, default=0.3, help="score threshold of every class")
+    parser.add_argument("--turns", type=int, default=200, help="measured turns")
+    parser.add_argument("--warm-up", type=int, default=20, help="turns before that")
+    options = parser.parse_args(arguments)
+    try:
+        overhead = run(options)
+    except OSError as error:
+        sys.stderr.write(f"cannot read the picture: {error}\n")
+        return 2
+    except httpx.HTTPError as error:
+        sys.stderr.write(f"the server at {options.url} does not answer ({error}): start it with make serve\n")
+        return 1
+    sys.stdout.write(overhead.markdown())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
