@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +10,12 @@ from server import triton
 from server.child import Child
 from server.errors import ServerError
 from server.installation import Installation, find_installation
+from server.ports import port_problem
 from server.repository import PROFILES, Ensemble, find_ensembles
 from server.supervisor import Supervisor
 
 _GPU = Path("/dev/nvidiactl")
-_REPOSITORY = Path(__file__).parent.parent / "model_repository"
+REPOSITORY = Path(__file__).parent.parent / "model_repository"
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m server") -> int:
@@ -47,7 +47,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         choices=PROFILES,
         help="how the detectors run; default: gpu_high_performance in an image on a GPU, else cpu_high_performance",
     )
-    parser.add_argument("--model-repository", type=Path, default=_REPOSITORY, help="folder of model folders")
+    parser.add_argument("--model-repository", type=Path, default=REPOSITORY, help="folder of model folders")
     parser.add_argument("--model", action="append", help="load only this ensemble; may be repeated (default: all)")
     parser.add_argument("--http-port", type=_port, default=8000, help="Triton's HTTP port")
     parser.add_argument("--grpc-port", type=_port, default=8001, help="Triton's gRPC port")
@@ -69,7 +69,7 @@ def _port(text: str) -> int:
 
 def _serve(options: argparse.Namespace) -> None:
     installation = find_installation()
-    profile = options.profile or _default_profile(installation)
+    profile = options.profile or default_profile(installation)
     if profile.startswith("gpu") and not _GPU.exists():
         raise ServerError(f"profile {profile} needs an NVIDIA GPU, and there is none: PROFILE=cpu_high_performance")
     repository = options.model_repository.absolute()
@@ -90,7 +90,7 @@ def _serve(options: argparse.Namespace) -> None:
         ).run(on_ready=lambda: print(_banner(url, profile, ensembles, served), flush=True))
 
 
-def _default_profile(installation: Installation) -> str:
+def default_profile(installation: Installation) -> str:
     """The fastest that this machine and this Triton have."""
     return "gpu_high_performance" if _GPU.exists() and "tensorrt" in installation.backends else "cpu_high_performance"
 
@@ -127,15 +127,8 @@ def _check_ports(host: str, port: int, ports: triton.TritonPorts) -> None:
     """A taken port is a sentence now, not a log to be read later."""
     wanted = [(host, port, "PORT=…"), *((("127.0.0.1"), p, o) for p, o in _triton_ports(ports))]
     for address, number, option in wanted:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((address, number))
-            except OSError as error:
-                raise ServerError(
-                    f"cannot listen on {address}:{number} ({error.strerror}): choose another, {option}"
-                ) from None
+        if problem := port_problem(address, number):
+            raise ServerError(f"cannot listen on {address}:{number} ({problem}): choose another, {option}")
 
 
 def _triton_ports(ports: triton.TritonPorts) -> list[tuple[int, str]]:

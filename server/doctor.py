@@ -1,0 +1,219 @@
+"""`sod doctor`: what this machine has and lacks to serve, and what to do about it. Changes and starts nothing."""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from server.cli import REPOSITORY, default_profile
+from server.errors import ServerError
+from server.installation import Installation, find_installation
+from server.ports import port_problem
+from server.repository import PROFILES, find_ensembles
+
+Level = Literal["ok", "note", "problem"]
+_MARKS: dict[Level, str] = {"ok": "ok", "note": "--", "problem": "!!"}
+_GIB = 1024**3
+_MIB = 1024**2
+# Triton's Python stages take a region each, really allocated; see server/triton.py.
+_SHM_BYTES = 512 * _MIB
+_MEMORY_BYTES = 2 * _GIB
+_DISK_BYTES = 2 * _GIB
+_PYTHONS = ((3, 11), (3, 12))
+
+# Distribution → what it is for, and the extra that installs it; only the first two are needed by the default profile.
+_DISTRIBUTIONS = {
+    "tritonclient": ("the gateway", "serve"),
+    "openvino": ("cpu_high_performance, cpu_bf16, cpu_int8", "serve"),
+    "onnxruntime": ("the demo in cpu_regular", "serve"),
+    "paddlepaddle": ("official models in cpu_regular, and export", "paddle"),
+    "onnxruntime-gpu": ("gpu_regular", "gpu"),
+    "paddle2onnx": ("sod export", "export"),
+}
+_NEEDED = ("tritonclient", "openvino")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        level: `problem` keeps the server from starting; `note` limits what it can do.
+        subject: what was looked at.
+        detail: what is there.
+        remedy: what to do; empty if there is nothing to do.
+    """
+
+    level: Level
+    subject: str
+    detail: str
+    remedy: str = ""
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m server.doctor") -> int:
+    """Print the report; 0 if the server can start, 1 if something keeps it from that."""
+    options = _parser(prog).parse_args(arguments)
+    findings = list(examine(options.model_repository.absolute(), options.profile, options.ports))
+    if options.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        _print(findings)
+    return int(any(finding.level == "problem" for finding in findings))
+
+
+def examine(repository: Path, profile: str | None, ports: Sequence[int]) -> Iterator[Finding]:
+    """Look at everything that serving needs.
+
+    Args:
+        repository: folder of model folders.
+        profile: one of `PROFILES`; None is the one that `sod serve` would take.
+        ports: that must be free on loopback.
+    """
+    yield _python()
+    installation, finding = _triton()
+    yield finding
+    yield from _machine()
+    yield _gpu()
+    yield from _distributions()
+    yield from (_port(port) for port in ports)
+    if installation is not None:
+        chosen = profile or default_profile(installation)
+        yield Finding("ok", "profile", chosen + ("" if profile else " (the default here)"))
+        yield from _models(repository, chosen, installation)
+
+
+def _python() -> Finding:
+    version = sys.version_info
+    shown = f"{version.major}.{version.minor}.{version.micro}"
+    if version[:2] in _PYTHONS:
+        return Finding("ok", "Python", shown)
+    return Finding("problem", "Python", shown, "use 3.11 or 3.12: make serve PYTHON=python3.11")
+
+
+def _triton() -> tuple[Installation | None, Finding]:
+    try:
+        installation = find_installation()
+    except ServerError as error:
+        return None, Finding("problem", "Triton", "cannot be started", str(error))
+    return installation, Finding("ok", "Triton", f"{installation.name}; backends {', '.join(installation.backends)}")
+
+
+def _machine() -> Iterator[Finding]:
+    flags = _cpu_flags()
+    wanted = ("avx2", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16")
+    having = ", ".join(flag for flag in wanted if flag in flags) or "none of avx2, vnni, bf16"
+    detail = f"{len(os.sched_getaffinity(0))} cores; {having}"
+    if "avx2" in flags:
+        yield Finding("ok", "CPU", detail)
+    else:
+        yield Finding("note", "CPU", detail, "without AVX2 a picture takes several times as long")
+    if not {"avx512_bf16", "amx_bf16"} & flags:
+        yield Finding("note", "BF16", "this CPU has no BF16 instructions", "the profile cpu_bf16 gains nothing here")
+    shared_memory = shutil.disk_usage("/dev/shm").free  # noqa: S108 — where Triton has its regions
+    yield _room("memory", _available_memory(), _MEMORY_BYTES, "stop something, or serve fewer models: --model NAME")
+    yield _room(
+        "/dev/shm",
+        shared_memory,
+        _SHM_BYTES,  # noqa: S108 "enlarge it (docker run --shm-size=1g, or mount)"
+    )
+    yield _room("disk", shutil.disk_usage(Path.cwd()).free, _DISK_BYTES, "free some: the wheels take 1.2 GB")
+
+
+def _room(subject: str, free: int, wanted: int, remedy: str) -> Finding:
+    detail = f"{free / _GIB:.1f} GiB free"
+    if free >= wanted:
+        return Finding("ok", subject, detail)
+    return Finding("note", subject, f"{detail}; {wanted / _GIB:.1f} GiB is comfortable", remedy)
+
+
+def _cpu_flags() -> set[str]:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("flags"):
+            return set(line.partition(":")[2].split())
+    return set()
+
+
+def _available_memory() -> int:
+    for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _gpu() -> Finding:
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return Finding("note", "GPU", "none that nvidia-smi knows of", "the profiles cpu_* run; gpu_* need one")
+    return Finding("ok", "GPU", "; ".join(answer.stdout.split("\n")).strip("; "))
+
+
+def _distributions() -> Iterator[Finding]:
+    for name, (use, extra) in _DISTRIBUTIONS.items():
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            level: Level = "problem" if name in _NEEDED else "note"
+            yield Finding(level, name, f"not installed; for {use}", f"pip install 'triton-sod[{extra}]'")
+        else:
+            yield Finding("ok", name, f"{version}; for {use}")
+
+
+def _port(port: int) -> Finding:
+    if problem := port_problem("127.0.0.1", port):
+        return Finding("problem", f"port {port}", problem, "stop what listens there, or choose another: --port")
+    return Finding("ok", f"port {port}", "free")
+
+
+def _models(repository: Path, profile: str, installation: Installation) -> Iterator[Finding]:
+    try:
+        ensembles = find_ensembles(repository, profile, installation.backends)
+    except ServerError as error:
+        yield Finding("problem", "model repository", str(repository), str(error))
+        return
+    for ensemble in ensembles:
+        if ensemble.missing:
+            yield Finding("note", ensemble.name, "cannot be served", ensemble.missing)
+        else:
+            yield Finding("ok", ensemble.name, "can be served")
+    if all(ensemble.missing for ensemble in ensembles):
+        yield Finding("problem", "models", f"none can be served in {profile}", "see above")
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    width = max(len(finding.subject) for finding in findings)
+    for finding in findings:
+        print(f"{_MARKS[finding.level]}  {finding.subject:<{width}}  {finding.detail}")
+        if finding.remedy:
+            print(f"    {'':<{width}}  → {finding.remedy}")
+    problems = sum(finding.level == "problem" for finding in findings)
+    print()
+    print(f"{problems} problem{'s' if problems > 1 else ''} to mend first" if problems else "the server can start")
+
+
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Check this machine, its wheels, ports, GPU and model files, and say what to do. "
+        "Exit code 0 if the server can start, 1 if not.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--profile", choices=PROFILES, help="check the models for this one (default: the machine's)")
+    parser.add_argument("--model-repository", type=Path, default=REPOSITORY, help="folder of model folders")
+    parser.add_argument(
+        "--ports", type=int, nargs="+", default=[8080, 8000, 8001, 8002], help="that must be free on loopback"
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON list of findings")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
