@@ -119,9 +119,10 @@ def _machine() -> Iterator[Finding]:
     shared_memory = shutil.disk_usage("/dev/shm").free  # noqa: S108 — where Triton has its regions
     yield _room("memory", _available_memory(), _MEMORY_BYTES, "stop something, or serve fewer models: --model NAME")
     yield _room(
-        "/dev/shm",
+        "/dev/shm",  # noqa: S108
         shared_memory,
-        _SHM_BYTES,  # noqa: S108 "enlarge it (docker run --shm-size=1g, or mount)"
+        _SHM_BYTES,
+        "enlarge it (docker run --shm-size=1g, or mount)",
     )
     yield _room("disk", shutil.disk_usage(Path.cwd()).free, _DISK_BYTES, "free some: the wheels take 1.2 GB")
 
