@@ -58,7 +58,8 @@ class Limits:
 # detections, in BF16 and INT8 above all; box and score find what is simply wrong. FP32 is held to what no detection
 # shows, over all anchors, background too; its `matched` leaves room for objects that NMS keeps or drops by a rounding.
 LIMITS = {
-    Precision.FP32: Limits(matched=0.97),
+    # Kernels round differently by CPU: on one the worst of SOD-S was 0.00003, on another 0.0011 (a synthetic picture).
+    Precision.FP32: Limits(score=0.003, matched=0.97),
     Precision.FP16: Limits(box=8.0, score=0.15, matched=0.97, floor=0.05),
     Precision.BF16: Limits(box=24.0, score=0.60, matched=0.90, floor=0.30, quantile=0.99),
     Precision.INT8: Limits(box=32.0, score=0.60, matched=0.85, floor=0.30, quantile=0.99),

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.errors import DetectorUnavailableError, InputError, InvalidRequestError
-from gateway.frame import clip, shown_size
 from gateway.picture_input import PictureInput
 from gateway.request_scope import stage
 from gateway.single_flight import retrieve
@@ -15,6 +14,7 @@ from gateway.triton import ModelInfo, TritonDetector
 from gateway.workers import Workers
 from sod.detections import Detections
 from sod.draw import draw_detections, encode_jpeg
+from sod.frame import clip, shown_size
 from sod.image import decode_image
 
 Pixels = NDArray[np.uint8]

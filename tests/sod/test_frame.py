@@ -1,19 +1,14 @@
 """The size by header must be the size that decoding gives, or boxes would be cut off at the wrong edge."""
 
-import base64
 import io
-from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
-from gateway.frame import clip, shown_size
 from sod.detections import Detections
+from sod.frame import clip, shown_size
 from sod.image import decode_image
-
-PATH = "/small-object-detection"
 
 
 def encode(format_: str, orientation: int | None = None, mode: str = "RGB", exif: bytes | None = None) -> bytes:
@@ -51,14 +46,3 @@ def test_clip(count: int) -> None:
     assert clipped.boxes.dtype == np.float32
     assert clipped.boxes.tolist() == [[0, 2, 64, 24]] * count
     assert len(clipped) == count
-
-
-@pytest.mark.parametrize("visualize", [True, False])
-@pytest.mark.parametrize(("orientation", "edges"), [(1, [0, 0, 64, 24]), (6, [0, 0, 24, 64])])
-async def test_boxes_end_at_the_edges(
-    gateway: httpx.AsyncClient, triton: Any, visualize: bool, orientation: int, edges: list[int]
-) -> None:
-    triton.objects = [(0, 0.9, (-3.0, -2.5, 200.0, 100.0))]
-    image = base64.b64encode(encode("JPEG", orientation)).decode()
-    answer = await gateway.post(PATH, json={"image": image, "visualize": visualize})
-    assert answer.json()["result"]["detectedObjects"][0]["bbox"] == edges

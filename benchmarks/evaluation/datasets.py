@@ -1,0 +1,202 @@
+"""Labelled pictures: COCO json, VisDrone txt and YOLO txt to one form.
+
+Sources: COCO's "data format" (bbox is x, y, w, h); VisDrone2019-DET's toolkit readme (x, y, w, h, score, category,
+truncation, occlusion; category 0 is an ignored region, 11 "others", score 0 not to be counted); Ultralytics' YOLO txt
+(class, centre x, centre y, w, h as shares of the picture).
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.evaluation.errors import EvaluationError
+from sod.errors import InvalidImageError
+from sod.frame import shown_size
+
+Format = Literal["coco", "visdrone", "yolo"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+_VISDRONE_IGNORED = (0, 11)
+
+Boxes = NDArray[np.float32]
+_Read = Callable[[Path, int, int], "Labels"]
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What is in one picture.
+
+    Attributes:
+        boxes: float32 [n, 4], x1, y1, x2, y2 in pixels of the picture as shown.
+        class_ids: int32 [n].
+        ignored: float32 [k, 4]; detections that lie in these regions count neither way.
+    """
+
+    boxes: Boxes
+    class_ids: NDArray[np.int32]
+    ignored: Boxes = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A picture's file, its size in pixels, and what is in it."""
+
+    picture: Path
+    width: int
+    height: int
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Labelled pictures, and the class names where the labels bring them."""
+
+    samples: tuple[Sample, ...]
+    class_names: tuple[str, ...] | None = None
+
+
+def read_dataset(path: Path, kind: Format | None = None, pictures: Path | None = None) -> Dataset:
+    """Read labelled pictures.
+
+    Args:
+        path: a COCO json file, or a folder with `images/` and `labels/` (YOLO) or `annotations/` (VisDrone); pictures
+            and txt files may lie in one folder as well.
+        kind: of the labels; None looks at them.
+        pictures: their folder, where it is not beside the labels.
+
+    Raises:
+        EvaluationError: the labels cannot be read, or a picture is missing; the text names the file and the line.
+    """
+    if not path.exists():
+        raise EvaluationError(f"there is no {path}: give a COCO json file or a folder of pictures and txt labels")
+    if path.is_file():
+        if kind not in (None, "coco"):
+            raise EvaluationError(f"{path} is a file, and {kind} labels are a folder of txt files")
+        return _read_coco(path, pictures or _beside(path))
+    if kind == "coco":
+        raise EvaluationError(f"{path} is a folder: name the COCO json file in it")
+    return _read_texts(path, kind, pictures)
+
+
+def _beside(path: Path) -> Path:
+    """Where a COCO file's pictures are by custom: images/ beside it, or beside its folder, else its own folder."""
+    return next((f for f in (path.parent / "images", path.parent.parent / "images") if f.is_dir()), path.parent)
+
+
+def _read_coco(path: Path, folder: Path) -> Dataset:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        categories = sorted(document["categories"], key=lambda category: category["id"])
+        by_picture: dict[int, list[dict[str, object]]] = {int(image["id"]): [] for image in document["images"]}
+        for annotation in document["annotations"]:
+            by_picture[annotation["image_id"]].append(annotation)
+        class_of = {category["id"]: index for index, category in enumerate(categories)}
+        samples = [
+            _sample(folder / image["file_name"], partial(_coco_labels, by_picture[image["id"]], class_of))
+            for image in document["images"]
+        ]
+        names = tuple(str(category["name"]) for category in categories)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise EvaluationError(f"{path} is no COCO json of boxes ({type(error).__name__}: {error})") from None
+    return _dataset(samples, path, names)
+
+
+def _coco_labels(annotations: Sequence[dict[str, object]], class_of: dict[int, int], _: int, __: int) -> Labels:
+    counted = [a for a in annotations if not (a.get("iscrowd") or a.get("ignore"))]
+    ignored = [a for a in annotations if a.get("iscrowd") or a.get("ignore")]
+    return Labels(
+        _corners([a["bbox"] for a in counted]),
+        np.array([class_of[a["category_id"]] for a in counted], np.int32),  # type: ignore[index]
+        _corners([a["bbox"] for a in ignored]),
+    )
+
+
+def _corners(boxes: Sequence[object]) -> Boxes:
+    """x, y, w, h → x1, y1, x2, y2."""
+    array = np.array(boxes, np.float32).reshape(-1, 4)
+    array[:, 2:] += array[:, :2]
+    return array
+
+
+def _read_texts(folder: Path, kind: Format | None, pictures: Path | None) -> Dataset:
+    images = pictures or (folder / "images" if (folder / "images").is_dir() else folder)
+    texts = next((f for f in (folder / "labels", folder / "annotations") if f.is_dir()), folder)
+    files = sorted(file for file in images.iterdir() if file.suffix.lower() in _SUFFIXES)
+    if not files:
+        raise EvaluationError(f"{images} holds no picture ({', '.join(sorted(_SUFFIXES))})")
+    labelled = [(file, texts / f"{file.stem}.txt") for file in files]
+    if not any(text.is_file() for _, text in labelled):
+        raise EvaluationError(f"{texts} holds no <picture>.txt for the pictures of {images}")
+    read: _Read = _visdrone if (kind or _guess([text for _, text in labelled])) == "visdrone" else _yolo
+    # A picture without a file of labels is one without objects, in both forms.
+    samples = [_sample(file, partial(read, text) if text.is_file() else _nothing) for file, text in labelled]
+    return _dataset(samples, folder, None)
+
+
+def _guess(texts: Sequence[Path]) -> Format:
+    for text in texts:
+        if text.is_file() and (lines := text.read_text(encoding="utf-8").split("\n", 1))[0].strip():
+            return "visdrone" if "," in lines[0] else "yolo"
+    return "yolo"
+
+
+def _nothing(_: int = 0, __: int = 0) -> Labels:
+    return Labels(np.zeros((0, 4), np.float32), np.zeros(0, np.int32))
+
+
+def _visdrone(text: Path, _: int, __: int) -> Labels:
+    rows = _numbers(text, ",", 8)
+    if not rows:
+        return _nothing()
+    table = np.array(rows, np.float32)
+    boxes, score, category = _corners(table[:, :4].tolist()), table[:, 4], table[:, 5].astype(np.int32)
+    ignored = np.isin(category, _VISDRONE_IGNORED) | (score == 0)
+    return Labels(boxes[~ignored], category[~ignored] - 1, boxes[ignored])
+
+
+def _yolo(text: Path, width: int, height: int) -> Labels:
+    rows = _numbers(text, None, 5)
+    if not rows:
+        return _nothing()
+    table = np.array(rows, np.float32)
+    centre, half = table[:, 1:3], table[:, 3:5] / 2
+    boxes = np.concatenate([centre - half, centre + half], 1) * np.array([width, height] * 2, np.float32)
+    return Labels(boxes.astype(np.float32), table[:, 0].astype(np.int32))
+
+
+def _numbers(text: Path, separator: str | None, count: int) -> list[list[float]]:
+    rows = []
+    for number, line in enumerate(text.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        fields = line.strip().rstrip(",").split(separator)
+        try:
+            row = [float(value) for value in fields[:count]]
+        except ValueError:
+            row = []
+        if len(row) < count:
+            raise EvaluationError(f"{text}:{number} is {line.strip()[:60]!r}, and {count} numbers are wanted")
+        rows.append(row)
+    return rows
+
+
+def _sample(picture: Path, read: Callable[[int, int], Labels]) -> Sample:
+    try:
+        width, height = shown_size(picture.read_bytes())
+    except OSError as error:
+        raise EvaluationError(f"{picture} is labelled and cannot be read ({error.strerror})") from None
+    except InvalidImageError as error:
+        raise EvaluationError(f"{picture}: {error}") from None
+    return Sample(picture, width, height, read(width, height))
+
+
+def _dataset(samples: Sequence[Sample], source: Path, names: tuple[str, ...] | None) -> Dataset:
+    if not any(len(sample.labels.boxes) for sample in samples):
+        raise EvaluationError(f"{source} labels no object: there is nothing to measure against")
+    return Dataset(tuple(samples), names)

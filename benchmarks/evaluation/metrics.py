@@ -1,0 +1,163 @@
+"""COCO's figures of detections against labels, by pycocotools.
+
+Source: COCO detection evaluation (cocoeval.py); ignored regions as in VisDrone2019-DET's toolkit: a detection more
+than half of which lies in them counts neither way.
+"""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from benchmarks.evaluation.datasets import Boxes, Dataset
+from sod.detections import Detections
+
+_MATCH = 0.5  # share of a detection's area in ignored regions from which on it is left out
+_IOU_50 = 0
+_AREA_ALL = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFigures:
+    """Figures of one class; NaN where nothing of it is labelled."""
+
+    name: str
+    labelled: int
+    ap: float
+    ap50: float
+    precision50: NDArray[np.float64]  # [101], at recall 0, 0.01, … 1 and IoU 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """COCO's summary; shares, 0..1, NaN where nothing of that size is labelled."""
+
+    ap: float
+    ap50: float
+    ap75: float
+    ap_small: float
+    ap_medium: float
+    ap_large: float
+    ar: float
+    classes: tuple[ClassFigures, ...]
+
+
+def evaluate(
+    dataset: Dataset, detections: Sequence[Detections], class_names: Sequence[str], max_detections: int = 100
+) -> Figures:
+    """Hold detections against labels.
+
+    Args:
+        dataset: pictures and labels.
+        detections: one for each of its samples, in their order.
+        class_names: by class id.
+        max_detections: highest scores of a picture and class that count; COCO's is 100, VisDrone's 500.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints progress
+        truth, rows = COCO(), _rows(dataset, detections)
+        truth.dataset = _truth(dataset, class_names)
+        truth.createIndex()
+        run = COCOeval(truth, truth.loadRes(rows) if len(rows) else _no_results(truth), "bbox")
+        run.params.maxDets = [1, 10, max_detections]
+        run.evaluate()
+        run.accumulate()
+    precision = np.where(run.eval["precision"] < 0, np.nan, run.eval["precision"])  # [IoU, recall, class, area, max]
+    recall = np.where(run.eval["recall"] < 0, np.nan, run.eval["recall"])
+    counts = np.bincount(np.concatenate([sample.labels.class_ids for sample in dataset.samples]))
+    return Figures(
+        ap=_mean(precision[:, :, :, _AREA_ALL, -1]),
+        ap50=_mean(precision[_IOU_50, :, :, _AREA_ALL, -1]),
+        ap75=_mean(precision[5, :, :, _AREA_ALL, -1]),
+        ap_small=_mean(precision[:, :, :, 1, -1]),
+        ap_medium=_mean(precision[:, :, :, 2, -1]),
+        ap_large=_mean(precision[:, :, :, 3, -1]),
+        ar=_mean(recall[:, :, _AREA_ALL, -1]),
+        classes=tuple(
+            ClassFigures(
+                name=name,
+                labelled=int(counts[index]) if index < len(counts) else 0,
+                ap=_mean(precision[:, :, index, _AREA_ALL, -1]),
+                ap50=_mean(precision[_IOU_50, :, index, _AREA_ALL, -1]),
+                precision50=precision[_IOU_50, :, index, _AREA_ALL, -1],
+            )
+            for index, name in enumerate(class_names)
+        ),
+    )
+
+
+def outside(boxes: Boxes, ignored: Boxes) -> NDArray[np.bool_]:
+    """Which boxes do not lie mostly in ignored regions.
+
+    Args:
+        boxes: float32 [n, 4] xyxy.
+        ignored: float32 [k, 4] xyxy; where regions overlap the largest share of any one decides.
+
+    Returns:
+        bool [n].
+    """
+    if not len(ignored) or not len(boxes):
+        return np.ones(len(boxes), np.bool_)
+    low = np.maximum(boxes[:, None, :2], ignored[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], ignored[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(2)
+    area = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(1)
+    return np.asarray(shared.max(1) <= _MATCH * area)
+
+
+def _truth(dataset: Dataset, class_names: Sequence[str]) -> dict[str, object]:
+    annotations: list[dict[str, object]] = []
+    for image_id, sample in enumerate(dataset.samples, 1):
+        for box, class_id in zip(_sized(sample.labels.boxes).tolist(), sample.labels.class_ids.tolist(), strict=True):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": class_id,
+                    "bbox": box,
+                    "area": box[2] * box[3],
+                    "iscrowd": 0,
+                }
+            )
+    return {
+        "info": {},
+        "images": [
+            {"id": image_id, "width": sample.width, "height": sample.height}
+            for image_id, sample in enumerate(dataset.samples, 1)
+        ],
+        "annotations": annotations,
+        "categories": [{"id": index, "name": name} for index, name in enumerate(class_names)],
+    }
+
+
+def _rows(dataset: Dataset, detections: Sequence[Detections]) -> NDArray[np.float64]:
+    """Pycocotools' array of results: image id, x, y, w, h, score, class id; [n, 7]."""
+    rows = [np.zeros((0, 7))]
+    for image_id, (sample, found) in enumerate(zip(dataset.samples, detections, strict=True), 1):
+        keep = outside(found.boxes, sample.labels.ignored)
+        boxes = _sized(found.boxes[keep])
+        rows.append(np.column_stack([np.full(len(boxes), image_id), boxes, found.scores[keep], found.class_ids[keep]]))
+    return np.concatenate(rows)
+
+
+def _sized(boxes: Boxes) -> Boxes:
+    """x1, y1, x2, y2 → x, y, w, h."""
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
+
+
+def _no_results(truth: COCO) -> COCO:
+    """Pycocotools refuses an empty list of results."""
+    nothing = COCO()
+    nothing.dataset = {**truth.dataset, "annotations": []}
+    nothing.createIndex()
+    return nothing
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """Mean without NaN; NaN of nothing."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")

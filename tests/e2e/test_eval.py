@@ -1,0 +1,73 @@
+"""`sod eval` against the shared server: what it prints is what COCO says of the server's own answers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.evaluation.cli import main
+from tests.e2e.conftest import FULL
+from tests.e2e.serving import Serving
+
+
+@pytest.fixture
+def labelled(server: Serving, pictures: dict[str, bytes], tmp_path: Path) -> Path:
+    """Pictures labelled with what the server finds in them over 0.5, so that the right figures are known."""
+    document = {"images": [], "annotations": [], "categories": []}
+    labels = next(m for m in server.http.get("/models").json()["result"]["models"] if m["name"] == FULL)["labels"]
+    document["categories"] = [{"id": i, "name": label} for i, label in enumerate(labels)]
+    (tmp_path / "images").mkdir()
+    for image_id, (name, picture) in enumerate(pictures.items()):
+        (tmp_path / "images" / name).write_bytes(picture)
+        document["images"].append({"id": image_id, "file_name": name})
+        answer = server.post(picture, threshold=0.5, visualize=False, model=FULL).json()
+        for found in answer["result"]["detectedObjects"]:
+            x1, y1, x2, y2 = found["bbox"]
+            if min(x2 - x1, y2 - y1) < 1:  # random weights make slivers, which nothing overlaps by half
+                continue
+            document["annotations"].append(
+                {
+                    "id": len(document["annotations"]) + 1,
+                    "image_id": image_id,
+                    "category_id": found["categoryId"],
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                }
+            )
+    assert document["annotations"]
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+@pytest.mark.parametrize("way", [[], ["--http"]], ids=["grpc", "http"])
+def test_its_own_answers_are_all_right(server: Serving, labelled: Path, tmp_path: Path, way: list[str], capsys):
+    out = tmp_path / "figures.json"
+    options = ["--url", server.url, "--grpc", server.grpc, "--model", FULL, "--json", str(out)]
+    assert main([str(labelled), *options, *way]) == 0
+    run = json.loads(out.read_text())["runs"][FULL]
+    assert run["ap50"] > 0.99
+    assert run["ap"] > 0.98
+    printed = capsys.readouterr()
+    assert f"{FULL}, " in printed.out
+    assert "pictures of" in printed.out
+    assert "100%" in printed.err  # the progress bar's end
+
+
+def test_two_models_are_told_apart(server: Serving, labelled: Path, tmp_path: Path, capsys):
+    demo = next(m["name"] for m in server.http.get("/models").json()["result"]["models"] if m["name"] != FULL)
+    plot = tmp_path / "curves.png"
+    options = ["--url", server.url, "--grpc", server.grpc, "--model", FULL, "--against", demo, "--plot", str(plot)]
+    assert main([str(labelled), *options]) == 0
+    head = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("|"))
+    assert head == f"|  | {FULL} | {demo} | difference |"
+    assert plot.stat().st_size > 1000
+
+
+def test_an_absent_server_is_one_sentence(labelled: Path, free_ports, capsys):
+    assert main([str(labelled), "--url", f"http://127.0.0.1:{free_ports(1)[0]}"]) == 1
+    assert "sod eval: no server answers at http://127.0.0.1:" in capsys.readouterr().err
+
+
+def test_an_unknown_model_is_one_sentence(server: Serving, labelled: Path, capsys):
+    assert main([str(labelled), "--url", server.url, "--model", "yolo"]) == 1
+    assert "there is no model yolo; loaded are" in capsys.readouterr().err
