@@ -53,8 +53,6 @@ def _serve(settings: Settings) -> None:
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     logging.captureWarnings(True)
-    # One line for every fetch, with the URL and what secrets it holds.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     # uvicorn finishes what is under way, then raises the signal again for what was there before: a clean exit.
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)

@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from gateway.body_limit import BodyLimit
 from gateway.detector import Detector
 from gateway.errors import CatchAll, install_handlers
-from gateway.fetch import PictureFetcher, create_client
+from gateway.fetch import PictureFetcher
 from gateway.health import Readiness
 from gateway.picture_input import PictureInput
 from gateway.request_scope import RequestScopes
@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
 async def _start(settings: Settings, stack: AsyncExitStack) -> Services:
     workers = Workers(settings.worker_threads)
     stack.callback(workers.close)
-    client = await stack.enter_async_context(create_client(settings))
+    fetcher = await stack.enter_async_context(PictureFetcher(settings))
     triton = await stack.enter_async_context(
         TritonDetector(
             settings.triton_url,
@@ -65,7 +65,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Services:
     readiness = Readiness(triton, ttl=settings.ready_ttl, timeout=settings.ready_timeout)
     stack.push_async_callback(readiness.close)
     pictures = PictureInput(
-        PictureFetcher(client, settings),
+        fetcher,
         workers,
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,

@@ -26,7 +26,8 @@ class InferRequest(BaseModel):
     )
 
     image: str = Field(
-        description="Base64 of a JPEG, PNG, WebP, BMP or TIFF (a `data:` URL of one too), or its http(s) URL."
+        description="Base64 of a JPEG, PNG, WebP, BMP or TIFF (a `data:` URL of one too), or its http(s) URL on a "
+        "public host."
     )
     threshold: Threshold | None = Field(
         None,

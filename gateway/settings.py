@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.addresses import AllowList
 from sod.draw import JPEG_QUALITY
 from sod.image import DEFAULT_MAX_PIXELS
 
@@ -58,7 +59,15 @@ class Settings(BaseSettings):
         DEFAULT_MAX_PIXELS, gt=0, description="Most pixels of a picture, by its header; more are answered 422."
     )
 
-    fetch_connect_timeout: float = Field(3.0, gt=0, description="Seconds to connect to an image URL's host.")
+    fetch_enabled: bool = Field(True, description="Fetch pictures that requests name by URL.")
+    fetch_allow: str = Field(
+        "",
+        description="Hosts fetched from although their addresses are not public, separated by commas: names, "
+        "`*.suffix`, addresses, CIDR networks.",
+    )
+    fetch_connect_timeout: float = Field(
+        3.0, gt=0, description="Seconds to look an image URL's host up and connect to it."
+    )
     fetch_read_timeout: float = Field(5.0, gt=0, description="Seconds an image URL's host may stay silent.")
     fetch_total_timeout: float = Field(15.0, gt=0, description="Seconds for the whole fetch, redirects included.")
     fetch_max_redirects: int = Field(3, ge=0, description="Redirects followed when an image URL is fetched.")
@@ -72,6 +81,12 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds the readiness check's inference may take; largesize-L on a small CPU takes ten.",
     )
+
+    @field_validator("fetch_allow")
+    @classmethod
+    def _fetch_allow_is_a_list(cls, value: str) -> str:
+        AllowList.parse(value)
+        return value
 
 
 def setting_rows() -> Iterator[tuple[str, str, str]]:

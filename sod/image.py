@@ -19,6 +19,8 @@ from sod.errors import ImageTooLargeError, InvalidImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 DEFAULT_MAX_PIXELS = 8192 * 8192
+# How the files of `FORMATS` begin.
+_BEGINNINGS = (b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"II", b"MM")
 
 # Pillow's own limit is another than ours, which `check_image` holds.
 Image.MAX_IMAGE_PIXELS = None
@@ -33,6 +35,11 @@ class ImageHeader:
     format: str
     width: int
     height: int
+
+
+def may_be_image(head: bytes | bytearray) -> bool:
+    """Whether the first bytes of a file, at least eight, are how a picture of one of `FORMATS` begins."""
+    return head.startswith(_BEGINNINGS)
 
 
 def read_header(data: bytes) -> ImageHeader:

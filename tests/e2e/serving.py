@@ -81,8 +81,11 @@ def serve(repository: Path, log: Path, ports: Sequence[int], *options: str) -> I
     port, http, grpc, metrics = ports
     command = [sys.executable, "-m", "server", "--model-repository", str(repository), "--port", str(port)]
     command += ["--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics), *options]
+    environment = process_environment(SOD_FETCH_ALLOW="127.0.0.1")  # where the tests' own web servers are
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
+        )
     serving = Serving(process, f"http://127.0.0.1:{port}", f"127.0.0.1:{grpc}", log)
     try:
         serving.wait_for(lambda: "Ctrl-C stops it" in log.read_text(), "the banner", START_TIMEOUT_S)

@@ -152,6 +152,7 @@ def test_every_kind_of_picture_is_answered(server, kind):
         ("ftp://example.org/a.jpg", "ftp"),
         ("file:///etc/passwd", "file"),
         ("http://127.0.0.1:9/a.jpg", "cannot be connected"),
+        ("http://127.0.0.2:9/a.jpg", "not public"),
     ],
 )
 def test_what_is_no_picture_is_422_with_a_sentence(server, image, word, visualize):

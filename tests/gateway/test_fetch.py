@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpcore
 import httpx
 import pytest
 from hypothesis import given
@@ -19,8 +21,15 @@ PATH = "/small-object-detection"
 
 
 @pytest.fixture
+async def gateway(make_gateway: Any) -> AsyncIterator[httpx.AsyncClient]:
+    async with make_gateway(fetch_allow="127.0.0.1") as client:
+        yield client
+
+
+@pytest.fixture
 async def impatient(make_gateway: Any, picture: bytes) -> AsyncIterator[httpx.AsyncClient]:
     async with make_gateway(
+        fetch_allow="127.0.0.1",
         max_image_bytes=len(picture) + 50,
         fetch_connect_timeout=1,
         fetch_read_timeout=0.2,
@@ -88,15 +97,46 @@ async def test_announced_too_long(impatient: httpx.AsyncClient, web: Any) -> Non
     assert "larger than" in await refused(impatient, url, 413)
 
 
-async def test_endless_body(impatient: httpx.AsyncClient, web: Any) -> None:
+@pytest.mark.parametrize(
+    ("beginning", "status", "words"),
+    [(b"\xff\xd8\xff", 413, "larger than"), (b"\x1f\x8b\x08", 422, "not a picture: it begins as none of")],
+)
+async def test_endless_body(impatient: httpx.AsyncClient, web: Any, beginning: bytes, status: int, words: str) -> None:
     async def endless(writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + beginning)
         while True:
             writer.write(b"x" * 10_000)
             await writer.drain()
             await asyncio.sleep(0)
 
-    assert "larger than" in await refused(impatient, web.handle("/endless", endless), 413)
+    assert words in await refused(impatient, web.handle("/endless", endless), status)
+
+
+async def test_slow_headers(impatient: httpx.AsyncClient, web: Any) -> None:
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            writer.write(b"X-Slow: 1\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    assert "within 0.6 s" in await refused(impatient, web.handle("/drip", drip))
+
+
+async def test_endless_headers(impatient: httpx.AsyncClient, web: Any) -> None:
+    url = web.answer("/heads", "HTTP/1.1 200 OK" + "\nX-More: " + "x" * 1_000_000)
+    assert "not HTTP" in await refused(impatient, url)
+
+
+@pytest.mark.parametrize("length", ["-1", "many", "12, 13", "9" * 5000])
+async def test_content_length_that_is_none(impatient: httpx.AsyncClient, web: Any, length: str) -> None:
+    url = web.answer("/a.jpg", f"HTTP/1.1 200 OK\nContent-Length: {length}", b"x" * 20)
+    assert "not HTTP" in await refused(impatient, url)
+
+
+async def test_a_page_is_not_read(impatient: httpx.AsyncClient, web: Any) -> None:
+    url = web.answer("/", "HTTP/1.1 200 OK\nContent-Type: Text/HTML; charset=utf-8\nContent-Length: 99999999999")
+    assert "a page (HTML), not to a picture" in await refused(impatient, url)
 
 
 async def test_silent_host(impatient: httpx.AsyncClient, web: Any) -> None:
@@ -108,7 +148,7 @@ async def test_silent_host(impatient: httpx.AsyncClient, web: Any) -> None:
 
 async def test_dripping_body(impatient: httpx.AsyncClient, web: Any) -> None:
     async def drip(writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n\xff\xd8\xff")
         while True:  # never silent for as long as the read timeout
             writer.write(b"x")
             await writer.drain()
@@ -134,7 +174,7 @@ async def test_not_a_picture(impatient: httpx.AsyncClient, triton: Any, web: Any
 
 
 async def test_too_many_pixels(make_gateway: Any, web: Any, picture: bytes) -> None:
-    async with make_gateway(max_image_pixels=7999) as gateway:
+    async with make_gateway(fetch_allow="127.0.0.1", max_image_pixels=7999) as gateway:
         assert "7,999" in await refused(gateway, web.picture("/a.jpg", picture))
 
 
@@ -170,17 +210,52 @@ async def test_no_cookie_passes_from_one_fetch_to_the_next(
     assert not any(b"cookie" in request.lower() for request in web.requests)
 
 
-@given(st.sampled_from(["http:", "http://", "https://", "http://a@", "http://127.0.0.1"]), st.text())
+async def test_fetching_can_be_switched_off(make_gateway: Any, web: Any, picture: bytes, picture64: str) -> None:
+    url = web.picture("/a.jpg", picture)
+    async with make_gateway(fetch_enabled=False, fetch_allow="127.0.0.1") as gateway:
+        assert "fetches no pictures from URLs" in await refused(gateway, url)
+        assert (await gateway.post(PATH, json={"image": picture64})).status_code == 200
+    assert web.requests == []
+
+
+async def test_no_more_fetches_at_once_than_set(make_gateway: Any, web: Any, picture: bytes) -> None:
+    under_way, most, two, go = 0, 0, asyncio.Event(), asyncio.Event()
+
+    async def slow(writer: asyncio.StreamWriter) -> None:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        if most >= 2:
+            two.set()
+        await go.wait()
+        under_way -= 1
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(picture) + picture)
+
+    url = web.handle("/slow", slow)
+    async with make_gateway(fetch_allow="127.0.0.1", fetch_max_connections=2, fetch_read_timeout=60) as gateway:
+        asked = [asyncio.create_task(gateway.post(PATH, json={"image": url})) for _ in range(5)]
+        await two.wait()
+        go.set()
+        assert [(await task).status_code for task in asked] == [200] * 5
+    assert most == 2
+
+
+TRUST = ssl.create_default_context()  # loading it anew for every example would take the test's time
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"
+
+
+async def any_address(_: str) -> list[str]:
+    return ["8.8.8.8"]
+
+
+@given(st.sampled_from(["http:", "http://", "https://", "http://a@", "http://127.0.0.1", "http://8.8.8.8"]), st.text())
 def test_any_url_is_fetched_or_refused(head: str, rest: str) -> None:
     """Whatever stands behind the scheme, nothing but an `InputError` comes out."""
 
     async def run() -> None:
-        async def body() -> AsyncIterator[bytes]:
-            yield b"x"
-
-        transport = httpx.MockTransport(lambda _: httpx.Response(200, content=body()))
-        async with httpx.AsyncClient(transport=transport) as client:
-            await PictureFetcher(client, Settings()).fetch(head + rest)
+        network = httpcore.AsyncMockBackend([ANSWER])
+        async with PictureFetcher(Settings(), resolve=any_address, network=network, ssl_context=TRUST) as fetcher:
+            await fetcher.fetch(head + rest)
 
     with contextlib.suppress(InputError):
         asyncio.run(run())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sod.errors import ImageTooLargeError, InvalidImageError
-from sod.image import ImageHeader, check_image, decode_image, read_header, scale_factor, to_pixels
+from sod.image import ImageHeader, check_image, decode_image, may_be_image, read_header, scale_factor, to_pixels
 
 # A gradient with red on the left and green growing downwards: shows swapped channels, flips and turns.
 HEIGHT, WIDTH = 48, 80
@@ -174,3 +174,16 @@ def test_scale_factor_is_y_then_x():
     factor = scale_factor(np.zeros((320, 1280, 3), np.uint8), (640, 640))
     assert factor.dtype == np.float32
     assert factor.tolist() == [2.0, 0.5]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "big-endian TIFF"])
+def test_every_format_begins_as_a_picture(kind: str) -> None:
+    data = b"MM\0*\0\0\0\x08" if kind == "big-endian TIFF" else encode(PICTURE, kind)
+    assert may_be_image(data[:8])
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"<!doctype html>", b"%PDF-1.7", b"GIF89a\1\0", b"PK\3\4    ", b"\x1f\x8b\x08     "]
+)
+def test_what_begins_otherwise_is_no_picture(head: bytes) -> None:
+    assert not may_be_image(head)
