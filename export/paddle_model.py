@@ -98,7 +98,7 @@ def cut_model(model: PaddleModel, work_dir: Path) -> CutModel:
     """
     config = model.config
     paddle = import_paddle()
-    with _static_mode(paddle), paddle.static.scope_guard(paddle.static.Scope()):
+    with static_mode(paddle), paddle.static.scope_guard(paddle.static.Scope()):
         executor = paddle.static.Executor(paddle.CPUPlace())
         try:
             program = _load_program(paddle, model.program, executor)
@@ -230,7 +230,8 @@ class ReferenceDetector:
 
 
 @contextmanager
-def _static_mode(paddle: Any) -> Iterator[None]:
+def static_mode(paddle: Any) -> Iterator[None]:
+    """Paddle's static mode, in which programs are loaded and saved, and then what it was before."""
     was_dynamic = paddle.in_dynamic_mode()
     paddle.enable_static()
     try:

@@ -12,6 +12,8 @@ from tritonclient.grpc import InferenceServerClient
 from export.paddle_model import find_model
 from export.pictures import synthetic_picture
 from export.pipeline import export_detector
+from finetune.onnx_weights import read
+from finetune.paddle_program import rewrite
 from tests.conftest import SHARED
 from tests.e2e.serving import REPOSITORY, Serving, serve
 from tests.export.tiny_model import make_tiny_paddle_model
@@ -22,9 +24,14 @@ FULL = "PP-YOLOE_plus_SOD-S"
 
 @pytest.fixture(scope="session")
 def paddle_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Paddle inference models behind the served ensembles; without ../shared a miniature stands for S."""
+    """Paddle inference models behind the served ensembles; without ../shared a miniature stands for S.
+
+    The demo's is the one beside the checkout, an older training of the same architecture, with the bundled weights.
+    """
     if SHARED.is_dir():
-        return {DEMO: SHARED / "data/models/demo", FULL: SHARED / "data/models" / FULL}
+        demo = tmp_path_factory.mktemp("demo")
+        rewrite(SHARED / "data/models/demo", read(REPOSITORY / f"{DEMO}_detector/1/model.onnx"), demo)
+        return {DEMO: demo, FULL: SHARED / "data/models" / FULL}
     return {FULL: make_tiny_paddle_model(tmp_path_factory.mktemp("tiny"), name=FULL)}
 
 

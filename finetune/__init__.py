@@ -1,0 +1,1 @@
+"""The way to the demo model: its data, the pictures drawn for it, and its training."""

@@ -1,0 +1,156 @@
+"""Pictures as they are trained on: crops at the scale at which they are served, turned, recoloured, blurred.
+
+A picture is served stretched to 640 by 640. So a crop of S px shows S/640 of each side, at scales around that.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.evaluation.datasets import Sample
+
+SERVED = 640
+_STORED = 1024  # px of each side that are kept of larger pictures
+_SEEN = 0.3  # share of an object that must be in the crop for it to be labelled
+_INTERPOLATIONS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)
+
+Pixels = NDArray[np.uint8]
+Boxes = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A picture in memory.
+
+    Attributes:
+        pixels: uint8 [H, W] grey or [H, W, 3] RGB, any aspect.
+        boxes: float32 [n, 4], x1, y1, x2, y2 as shares of the sides, 0..1.
+        class_ids: int64 [n].
+    """
+
+    pixels: Pixels
+    boxes: Boxes
+    class_ids: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What may be done to pictures of a source: turned upside down and transposed, recoloured, made negative."""
+
+    turn: bool
+    negative: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """Pixels uint8 [S, S, 3] RGB; boxes float32 [n, 4] in its pixels; class ids int64 [n]."""
+
+    pixels: Pixels
+    boxes: Boxes
+    class_ids: NDArray[np.int64]
+
+
+def store(sample: Sample) -> Stored:
+    """Read a picture into memory; raises OSError where that fails."""
+    pixels = cv2.imdecode(np.frombuffer(Path(sample.picture).read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        msg = f"{sample.picture} is not a picture"
+        raise OSError(msg)
+    if max(pixels.shape[:2]) > _STORED:
+        size = (min(_STORED, pixels.shape[1]), min(_STORED, pixels.shape[0]))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    grey = bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())
+    pixels = pixels[..., 0] if grey else pixels[..., ::-1]
+    scale = np.array([sample.width, sample.height] * 2, np.float32)
+    boxes = np.clip(sample.labels.boxes / scale, 0, 1)
+    return Stored(np.ascontiguousarray(pixels), boxes, sample.labels.class_ids.astype(np.int64))
+
+
+def whole(stored: Stored, size: int = SERVED) -> Crop:
+    """The picture as it is served: stretched to a square by cubic interpolation."""
+    pixels = cv2.resize(stored.pixels, (size, size), interpolation=cv2.INTER_CUBIC)
+    return Crop(_three(pixels), stored.boxes * size, stored.class_ids)
+
+
+def crop(stored: Stored, size: int, habits: Habits, rng: np.random.Generator) -> Crop:
+    """A crop of `size` px, differently each time."""
+    zoom = float(np.exp(rng.uniform(np.log(0.75), np.log(1.45))))
+    stretch = float(np.exp(rng.uniform(-0.15, 0.15)))
+    share = np.array([size / SERVED / zoom * stretch, size / SERVED / zoom / stretch])  # of width, height
+    low = _corner(stored.boxes, share, rng)
+    pixels = _cut(stored.pixels, low, share, size, rng)
+    boxes = (stored.boxes - np.tile(low, 2)) / np.tile(share, 2) * size
+    boxes, kept = _visible(boxes.astype(np.float32), size)
+    pixels, boxes = _turned(pixels, boxes, habits, rng)
+    return Crop(_recoloured(pixels, habits, rng), boxes, stored.class_ids[kept])
+
+
+def _corner(boxes: Boxes, share: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Where the crop begins, as shares of the sides: mostly around some object."""
+    room = 1 - share
+    if len(boxes) and rng.random() < 0.75:
+        box = boxes[rng.integers(len(boxes))]
+        low = (box[:2] + box[2:]) / 2 - share * rng.uniform(0.1, 0.9, 2)
+    else:
+        low = room * rng.uniform(0, 1, 2)
+    return np.where(room > 0, np.clip(low, 0, np.maximum(room, 0)), room * rng.uniform(0, 1, 2))
+
+
+def _cut(
+    pixels: Pixels, low: NDArray[np.float64], share: NDArray[np.float64], size: int, rng: np.random.Generator
+) -> Pixels:
+    height, width = pixels.shape[:2]
+    x1, y1 = np.floor(low * (width, height)).astype(int)
+    x2, y2 = np.ceil((low + share) * (width, height)).astype(int)
+    part = pixels[max(y1, 0) : y2, max(x1, 0) : x2]
+    pads = (max(-y1, 0), max(y2 - height, 0), max(-x1, 0), max(x2 - width, 0))
+    if any(pads):
+        part = cv2.copyMakeBorder(part, *pads, cv2.BORDER_CONSTANT, value=(114, 114, 114))
+    return cv2.resize(part, (size, size), interpolation=int(rng.choice(_INTERPOLATIONS)))
+
+
+def _visible(boxes: Boxes, size: int) -> tuple[Boxes, NDArray[np.bool_]]:
+    cut = np.clip(boxes, 0, size)
+    whole_area = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(1), 1e-6)
+    sides = cut[:, 2:] - cut[:, :2]
+    kept = (sides.prod(1) / whole_area >= _SEEN) & (sides.min(1) >= 2)
+    return cut[kept], kept
+
+
+def _turned(pixels: Pixels, boxes: Boxes, habits: Habits, rng: np.random.Generator) -> tuple[Pixels, Boxes]:
+    size = pixels.shape[0]
+    if rng.random() < 0.5:
+        pixels, boxes = pixels[:, ::-1], np.stack([size - boxes[:, 2], boxes[:, 1], size - boxes[:, 0], boxes[:, 3]], 1)
+    if habits.turn and rng.random() < 0.5:
+        pixels, boxes = pixels[::-1], np.stack([boxes[:, 0], size - boxes[:, 3], boxes[:, 2], size - boxes[:, 1]], 1)
+    if habits.turn and rng.random() < 0.3:
+        pixels, boxes = np.swapaxes(pixels, 0, 1), boxes[:, [1, 0, 3, 2]]
+    return pixels, boxes
+
+
+def _recoloured(pixels: Pixels, habits: Habits, rng: np.random.Generator) -> Pixels:
+    values = np.ascontiguousarray(_three(pixels))
+    if rng.random() < 0.12:
+        values = _three(cv2.cvtColor(values, cv2.COLOR_RGB2GRAY))
+    table = np.arange(256) / 255.0
+    table = table ** np.exp(rng.uniform(-0.3, 0.3))
+    table = (table - 0.5) * rng.uniform(0.7, 1.3) + 0.5 + rng.uniform(-0.12, 0.12)
+    if rng.random() < habits.negative:
+        table = 1 - table
+    tints = rng.uniform(0.92, 1.08, 3) if pixels.ndim == 3 else np.ones(3)
+    tables = np.clip(table[:, None] * tints * 255, 0, 255).astype(np.uint8)
+    values = cv2.LUT(np.ascontiguousarray(values), np.ascontiguousarray(tables[None].reshape(1, 256, 3)))
+    kind = rng.random()
+    if kind < 0.12:
+        values = cv2.GaussianBlur(values, (3, 3), float(rng.uniform(0.4, 1.0)))
+    elif kind < 0.25:
+        noise = rng.normal(0, rng.uniform(2, 8), values.shape[:2])[..., None]
+        values = np.clip(values + noise, 0, 255).astype(np.uint8)
+    return values
+
+
+def _three(pixels: Pixels) -> Pixels:
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, 2)

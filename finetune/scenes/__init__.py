@@ -1,0 +1,1 @@
+"""Streets drawn from a seed, with all ten classes and exact labels."""

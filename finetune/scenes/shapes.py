@@ -1,0 +1,63 @@
+"""Solids of flat faces: what everything in a scene is made of."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Colour = tuple[float, float, float]  # RGB, 0..255
+
+FACES = np.array(
+    [[4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]]
+)  # top, right, front, left, back
+
+
+@dataclass(frozen=True, slots=True)
+class Solid:
+    """Eight corners float64 [8, 3] (bottom, then top, counter-clockwise from the right back), and a colour a face."""
+
+    corners: Floats
+    colours: tuple[Colour, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """Something that stands in the scene: its solids, and its class if it has one."""
+
+    solids: tuple[Solid, ...]
+    class_name: str | None
+
+
+def block(  # noqa: PLR0913
+    size: tuple[float, float, float],
+    at: tuple[float, float, float],
+    colour: Colour,
+    top: tuple[float, float] = (1.0, 1.0),
+    shift: float = 0.0,
+    sides: Colour | None = None,
+    front: Colour | None = None,
+) -> Solid:
+    """A box, or a frustum.
+
+    Args:
+        size: width (x), length (y), height, m.
+        at: middle of its bottom.
+        colour: of the top, and of the rest unless told.
+        top: width and length of the top as shares of the bottom's.
+        shift: of the top towards the front, m.
+        sides: colour of all faces but the top.
+        front: colour of the front face.
+    """
+    w, length, h = size[0] / 2, size[1] / 2, size[2]
+    ring = np.array([[w, -length, 0], [w, length, 0], [-w, length, 0], [-w, -length, 0]])
+    upper = ring * (top[0], top[1], 0) + (0, shift, h)
+    around = sides or colour
+    return Solid(np.vstack([ring, upper]) + at, (colour, around, front or around, around, around))
+
+
+def placed(solids: list[Solid], x: float, y: float, heading: float) -> tuple[Solid, ...]:
+    """The solids turned so that their front looks along the heading (radians, 0 is north), and moved."""
+    s, c = np.sin(heading), np.cos(heading)
+    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    return tuple(Solid(solid.corners @ turn + (x, y, 0), solid.colours) for solid in solids)

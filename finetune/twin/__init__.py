@@ -1,0 +1,1 @@
+"""The detector in PyTorch, to train where Paddle is slow or absent."""
