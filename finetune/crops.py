@@ -4,13 +4,13 @@ A picture is served stretched to 640 by 640. So a crop of S px shows S/640 of ea
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluation.datasets import Sample
+from sod.image import decode_image
 
 SERVED = 640
 _STORED = 1024  # px of each side that are kept of larger pictures
@@ -54,16 +54,13 @@ class Crop:
 
 
 def store(sample: Sample) -> Stored:
-    """Read a picture into memory; raises OSError where that fails."""
-    pixels = cv2.imdecode(np.frombuffer(Path(sample.picture).read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    if pixels is None:
-        msg = f"{sample.picture} is not a picture"
-        raise OSError(msg)
+    """Read a picture into memory; OSError or InvalidImageError where that fails."""
+    pixels = decode_image(sample.picture.read_bytes())
     if max(pixels.shape[:2]) > _STORED:
         size = (min(_STORED, pixels.shape[1]), min(_STORED, pixels.shape[0]))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        pixels = _bytes(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
     grey = bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())
-    pixels = pixels[..., 0] if grey else pixels[..., ::-1]
+    pixels = pixels[..., 0] if grey else pixels[..., ::-1]  # RGB
     scale = np.array([sample.width, sample.height] * 2, np.float32)
     boxes = np.clip(sample.labels.boxes / scale, 0, 1)
     return Stored(np.ascontiguousarray(pixels), boxes, sample.labels.class_ids.astype(np.int64))
@@ -72,7 +69,7 @@ def store(sample: Sample) -> Stored:
 def whole(stored: Stored, size: int = SERVED) -> Crop:
     """The picture as it is served: stretched to a square by cubic interpolation."""
     pixels = cv2.resize(stored.pixels, (size, size), interpolation=cv2.INTER_CUBIC)
-    return Crop(_three(pixels), stored.boxes * size, stored.class_ids)
+    return Crop(_three(_bytes(pixels)), stored.boxes * size, stored.class_ids)
 
 
 def crop(stored: Stored, size: int, habits: Habits, rng: np.random.Generator) -> Crop:
@@ -108,8 +105,8 @@ def _cut(
     part = pixels[max(y1, 0) : y2, max(x1, 0) : x2]
     pads = (max(-y1, 0), max(y2 - height, 0), max(-x1, 0), max(x2 - width, 0))
     if any(pads):
-        part = cv2.copyMakeBorder(part, *pads, cv2.BORDER_CONSTANT, value=(114, 114, 114))
-    return cv2.resize(part, (size, size), interpolation=int(rng.choice(_INTERPOLATIONS)))
+        part = _bytes(cv2.copyMakeBorder(part, *pads, cv2.BORDER_CONSTANT, value=(114, 114, 114)))
+    return _bytes(cv2.resize(part, (size, size), interpolation=int(rng.choice(_INTERPOLATIONS))))
 
 
 def _visible(boxes: Boxes, size: int) -> tuple[Boxes, NDArray[np.bool_]]:
@@ -134,7 +131,7 @@ def _turned(pixels: Pixels, boxes: Boxes, habits: Habits, rng: np.random.Generat
 def _recoloured(pixels: Pixels, habits: Habits, rng: np.random.Generator) -> Pixels:
     values = np.ascontiguousarray(_three(pixels))
     if rng.random() < 0.12:
-        values = _three(cv2.cvtColor(values, cv2.COLOR_RGB2GRAY))
+        values = _three(_bytes(cv2.cvtColor(values, cv2.COLOR_RGB2GRAY)))
     table = np.arange(256) / 255.0
     table = table ** np.exp(rng.uniform(-0.3, 0.3))
     table = (table - 0.5) * rng.uniform(0.7, 1.3) + 0.5 + rng.uniform(-0.12, 0.12)
@@ -142,14 +139,18 @@ def _recoloured(pixels: Pixels, habits: Habits, rng: np.random.Generator) -> Pix
         table = 1 - table
     tints = rng.uniform(0.92, 1.08, 3) if pixels.ndim == 3 else np.ones(3)
     tables = np.clip(table[:, None] * tints * 255, 0, 255).astype(np.uint8)
-    values = cv2.LUT(np.ascontiguousarray(values), np.ascontiguousarray(tables[None].reshape(1, 256, 3)))
+    values = _bytes(cv2.LUT(np.ascontiguousarray(values), tables.reshape(1, 256, 3)))
     kind = rng.random()
     if kind < 0.12:
-        values = cv2.GaussianBlur(values, (3, 3), float(rng.uniform(0.4, 1.0)))
+        values = _bytes(cv2.GaussianBlur(values, (3, 3), float(rng.uniform(0.4, 1.0))))
     elif kind < 0.25:
         noise = rng.normal(0, rng.uniform(2, 8), values.shape[:2])[..., None]
         values = np.clip(values + noise, 0, 255).astype(np.uint8)
     return values
+
+
+def _bytes(pixels: cv2.typing.MatLike) -> Pixels:
+    return np.asarray(pixels, np.uint8)
 
 
 def _three(pixels: Pixels) -> Pixels:

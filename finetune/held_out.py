@@ -16,7 +16,7 @@ from finetune.sources import CLASSES, SOURCES, Source
 
 
 def coco(source: Source, data: Path) -> dict[str, object]:
-    """The held-out part of a source. Categories are the classes that it labels, so that the others count neither way."""
+    """The held-out part of a source; its categories are the classes it labels, the others count neither way."""
     samples = source.samples(data, "held out")
     labelled = source.labelled()
     present = {int(i) for s in samples for i in s.labels.class_ids}

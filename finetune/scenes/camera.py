@@ -53,9 +53,9 @@ class Camera:
         rows = np.stack([right, down, forward])
         flat = np.column_stack([rows[:, 0], rows[:, 1], -rows @ self.position])
         lens = np.array([[self.focal, 0, self.width / 2], [0, self.focal, self.height_px / 2], [0, 0, 1]])
-        return lens @ flat
+        return np.asarray(lens @ flat)
 
     def on_ground(self, pixels: Floats) -> Floats:
         """Points (x, y) of the ground under pixels float64 [n, 2] that lie below the horizon; float64 [n, 2]."""
         found = np.column_stack([pixels, np.ones(len(pixels))]) @ np.linalg.inv(self.ground()).T
-        return found[:, :2] / found[:, 2:]
+        return np.asarray(found[:, :2] / found[:, 2:])

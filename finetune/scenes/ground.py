@@ -67,10 +67,10 @@ def shade(canvas: Canvas, layout: Layout, sun: Floats, strength: float) -> None:
         for solid in thing.solids:
             cast = solid.corners[:, :2] - solid.corners[:, 2:] * sun[:2] / sun[2]
             hull = cv2.convexHull(canvas.to_pixels(cast).round().astype(np.int32))
-            cv2.fillConvexPoly(mask, hull, 255)
+            cv2.fillConvexPoly(mask, hull, (255,))
     for x, y, radius in layout.trees:
         at = canvas.to_pixels(np.array([[x, y]]) - radius * 1.8 * sun[:2] / sun[2])[0]
-        cv2.circle(mask, (int(at[0]), int(at[1])), int(radius * canvas.scale), 255, -1)
+        cv2.circle(mask, (int(at[0]), int(at[1])), int(radius * canvas.scale), (255,), -1)
     soft = cv2.GaussianBlur(mask, (0, 0), max(0.12 * canvas.scale, 0.6)).astype(np.float32) / 255
     canvas.pixels[:] *= 1 - strength * soft[..., None]
 
@@ -98,7 +98,7 @@ def _patches(canvas: Canvas, rng: Rng) -> None:
         )
 
 
-def _strip(
+def _strip(  # noqa: PLR0913, PLR0917
     canvas: Canvas,
     road: Road,
     left: float,

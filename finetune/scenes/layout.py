@@ -81,12 +81,16 @@ def lay_out(reach: float, rng: Rng) -> Layout:
     return layout
 
 
-def _add(layout: Layout, name: str, x: float, y: float, heading: float, rng: Rng) -> None:
+def _add(  # noqa: PLR0913, PLR0917 - what, where, how
+    layout: Layout, name: str, x: float, y: float, heading: float, rng: Rng
+) -> None:
     layout.things.append(Thing(placed(MAKERS[name](rng), x, y, heading), name))
     layout.taken.append((x, y, _RADII[name]))
 
 
-def _ridden(layout: Layout, name: str, x: float, y: float, heading: float, rng: Rng) -> None:
+def _ridden(  # noqa: PLR0913, PLR0917 - what, where, how
+    layout: Layout, name: str, x: float, y: float, heading: float, rng: Rng
+) -> None:
     """A vehicle, and who rides it: on two or three wheels that is labelled `people`."""
     _add(layout, name, x, y, heading, rng)
     seats = {"motorcycle": (0.75, (-0.1, -0.55)), "bicycle": (0.85, (-0.2,)), "tricycle": (0.75, (0.25,))}

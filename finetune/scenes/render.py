@@ -167,8 +167,8 @@ class Stage:
                 continue
             outline = points[face].round().astype(np.int32)
             cv2.fillConvexPoly(self._pixels, outline, self._lit(colour, normal, warm))
-            cv2.fillConvexPoly(self._owner, outline, number)
-            cv2.fillConvexPoly(own, outline - low, 1)
+            cv2.fillConvexPoly(self._owner, outline, (number,))
+            cv2.fillConvexPoly(own, outline - low, (1,))
 
     def _lit(self, colour: Colour, normal: Floats, warm: float | None) -> Colour:
         if warm is not None:
@@ -190,17 +190,18 @@ class Stage:
         if self._camera.project(trunk.corners)[1].min() > 1:
             self._solid(trunk, number, own, np.zeros(2, int), None)
         green = np.array((62, 88, 44), np.float64) * self._rng.uniform(0.6, 1.3) * self._rng.uniform(0.85, 1.15, 3)
-        leaves = self._rng.normal(0, radius * 0.42, (int(40 + radius * 30), 3)) + (x, y, radius * 1.8)
+        middle = np.array([x, y, radius * 1.8])
+        leaves = middle + self._rng.normal(0, radius * 0.42, (int(40 + radius * 30), 3))
         points, depth = self._camera.project(leaves)
         if depth.min() < 1:
             return
         for i in np.argsort(leaves[:, 2] - depth * 0.3):
             light = 0.55 + 0.28 * (leaves[i, 2] / (radius * 1.8)) * self._rng.uniform(0.6, 1.4)
-            tone = (70.0,) * 3 if self._heat else tuple(green * light)
+            tone = (70.0, 70.0, 70.0) if self._heat else tuple((green * light).tolist())
             size = max(1, round(float(self._rng.uniform(0.12, 0.3)) * radius / depth[i] * self._camera.focal))
             at = (round(points[i, 0]), round(points[i, 1]))
             cv2.circle(self._pixels, at, size, tone, -1)
-            cv2.circle(self._owner, at, size, number, -1)
+            cv2.circle(self._owner, at, size, (number,), -1)
 
     def labels(self) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:
         """Boxes, classes and visible shares of what is seen well enough."""
@@ -226,7 +227,7 @@ class Stage:
 
 def _photographed(pixels: NDArray[np.float32], heat: bool, rng: Rng) -> Pixels:
     """What a camera makes of it: light, tint, blur, noise, JPEG."""
-    values = np.clip(pixels, 0, 255) / 255
+    values: NDArray[np.float64] = np.clip(pixels, 0, 255).astype(np.float64) / 255
     values = values ** rng.uniform(0.8, 1.25) * rng.uniform(0.75, 1.2)
     if heat:
         values = 1 - values if rng.random() < 0.5 else values
@@ -234,9 +235,9 @@ def _photographed(pixels: NDArray[np.float32], heat: bool, rng: Rng) -> Pixels:
         grey = values.mean(2, keepdims=True)
         values = grey + (values - grey) * rng.uniform(0.6, 1.25)
         values = values * rng.uniform(0.93, 1.07, 3) + rng.uniform(0, 0.08)
-    values = cv2.GaussianBlur(values, (0, 0), float(rng.uniform(0.35, 1.0)))
+    values = np.asarray(cv2.GaussianBlur(values, (0, 0), float(rng.uniform(0.35, 1.0))), values.dtype)
     shot = rng.normal(0, rng.uniform(0.004, 0.03), values.shape[:2])[..., None]
-    values = values + shot + (0 if heat else rng.normal(0, 0.006, values.shape))
+    values = values + shot + rng.normal(0, 0 if heat else 0.006, values.shape)
     done = np.clip(values * 255, 0, 255).astype(np.uint8)
     _, code = cv2.imencode(".jpg", done[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 96))])
     return np.ascontiguousarray(cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1])

@@ -29,7 +29,7 @@ class Thing:
     class_name: str | None
 
 
-def block(  # noqa: PLR0913
+def block(  # noqa: PLR0913, PLR0917
     size: tuple[float, float, float],
     at: tuple[float, float, float],
     colour: Colour,

@@ -1,8 +1,8 @@
 """What PP-YOLOE+ SOD is trained on: task-aligned assignment, varifocal, GIoU and distribution focal loss.
 
-Sources: TOOD (Feng et al. 2021, arXiv:2108.07755), VarifocalNet (Zhang et al. 2021, arXiv:2008.13367), GIoU (Rezatofighi
-et al. 2019, arXiv:1902.09630), GFL (Li et al. 2020, arXiv:2006.04388); weights and constants as in PaddleDetection's
-`configs/smalldet`. Objects that hold no anchor's centre take anchors within one stride of their own.
+Sources: TOOD (Feng et al. 2021, arXiv:2108.07755), VarifocalNet (Zhang et al. 2021, arXiv:2008.13367), GIoU
+(Rezatofighi et al. 2019, arXiv:1902.09630), GFL (Li et al. 2020, arXiv:2006.04388); weights and constants as in
+PaddleDetection's `configs/smalldet`. Objects that hold no anchor's centre take anchors within one stride of their own.
 """
 
 from dataclasses import dataclass
@@ -110,7 +110,9 @@ def bin_loss(bins: Tensor, distances: Tensor) -> Tensor:
     return loss.view(-1, 4).mean(-1)
 
 
-def assign(scores: Tensor, boxes: Tensor, points: Tensor, strides: Tensor, goal: Tensor, class_ids: Tensor) -> Assigned:
+def assign(  # noqa: PLR0913, PLR0917 - one tensor each
+    scores: Tensor, boxes: Tensor, points: Tensor, strides: Tensor, goal: Tensor, class_ids: Tensor
+) -> Assigned:
     """Give each object the anchors that score and fit it best.
 
     Args:

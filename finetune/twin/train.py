@@ -10,109 +10,34 @@ import copy
 import datetime
 import json
 import math
-import queue
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
 
-import numpy as np
 import torch
 from torch import distributed, multiprocessing, nn
 
-from benchmarks.evaluation.datasets import Sample
-from finetune.crops import Crop, Habits, Stored, crop, store
-from finetune.scenes.source import SCENES
-from finetune.sources import AERIAL, STREET, THERMAL, Source
+from finetune.crops import Crop
+from finetune.sources import Source
 from finetune.twin.loss import Target, detection_loss
 from finetune.twin.model import Detector
-from finetune.twin.predict import figures, tensor
+from finetune.twin.pictures import HeldOut, Pictures
+from finetune.twin.predict import tensor
 from finetune.twin.weights import load_onnx
 
 _EMA = 0.996
 _CLIP = 10.0
 _WARM = 100  # steps
 
-
-@dataclass(frozen=True, slots=True)
-class Diet:
-    """A source, its share of the pictures, and what may be done to them."""
-
-    source: Source
-    share: float
-    habits: Habits
-
-
-DIET = (
-    Diet(THERMAL, 0.45, Habits(turn=True, negative=0.15)),
-    Diet(AERIAL, 0.2, Habits(turn=True)),
-    Diet(STREET, 0.07, Habits(turn=False)),
-    Diet(SCENES, 0.28, Habits(turn=False, negative=0.05)),
-)
-
-
-class Pictures:
-    """Crops of all sources, drawn by their shares, made in a thread of their own."""
-
-    def __init__(self, data: Path, scenes: Path, size: int, batch: int, seed: tuple[int, int]) -> None:
-        self._size = size
-        self._batch = batch
-        self._seed = seed
-        self._sets: list[tuple[Diet, list[Stored]]] = []
-        for diet in DIET:
-            folder = scenes.parent if diet.source is SCENES else data
-            if (folder / diet.source.folder).is_dir():
-                self._sets.append((diet, [store(s) for s in diet.source.samples(folder, "train")]))
-        self._queue: queue.Queue[list[tuple[Crop, Source]]] = queue.Queue(4)
-
-    def batches(self, first: int) -> Iterator[list[tuple[Crop, Source]]]:
-        """Batches from number `first` on; the same number gives the same batch."""
-        threading.Thread(target=self._fill, args=(first,), daemon=True).start()
-        while True:
-            yield self._queue.get()
-
-    def _fill(self, number: int) -> None:
-        shares = np.array([diet.share for diet, _ in self._sets])
-        while True:
-            rng = np.random.default_rng((*self._seed, number))
-            batch = []
-            for kind in rng.choice(len(self._sets), self._batch, p=shares / shares.sum()):
-                diet, pictures = self._sets[kind]
-                picture = pictures[rng.integers(len(pictures))]
-                batch.append((crop(picture, self._size, diet.habits, rng), diet.source))
-            self._queue.put(batch)
-            number += 1
-
-
-class HeldOut:
-    """Some held-out pictures of each source."""
-
-    def __init__(self, data: Path, scenes: Path, count: int) -> None:
-        self._sets: dict[str, tuple[list[Stored], list[Sample]]] = {}
-        for source in (THERMAL, AERIAL, SCENES):
-            folder = scenes.parent if source is SCENES else data
-            if (folder / source.folder).is_dir():
-                samples = source.samples(folder, "held out")
-                samples = samples[:: max(1, len(samples) // count)][:count]
-                self._sets[source.folder] = ([store(s) for s in samples], samples)
-
-    def report(self, model: Detector) -> tuple[float, dict[str, dict[str, float]]]:
-        """Mean AP50 over what is looked at, and AP50 by source and class."""
-        found: dict[str, dict[str, float]] = {}
-        for name, (pictures, samples) in self._sets.items():
-            classes = figures(model, pictures, samples).classes
-            found[name] = {c.name: round(c.ap50, 3) for c in classes if c.labelled}
-        return float(np.mean([np.mean(list(v.values())) for v in found.values()])), found
+Batch = list[tuple[Crop, Source]]
 
 
 class Training:
     """The state that is kept: weights, their moving average, the optimiser, the step."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.work: Path = options.work
+        self._options = options
         self.model = Detector()
         self.averaged = copy.deepcopy(self.model)
         self.optimiser = torch.optim.AdamW(_groups(self.model), lr=options.rate, betas=(0.9, 0.99))
@@ -121,7 +46,7 @@ class Training:
 
     def restore(self) -> bool:
         """Go on from the last checkpoint, if there is one."""
-        path = self.work / "last.pt"
+        path = self._options.work / "last.pt"
         if not path.exists():
             return False
         state = torch.load(path, weights_only=True)
@@ -131,9 +56,13 @@ class Training:
         self.step, self.best = state["step"], state["best"]
         return True
 
+    def begin(self, batch: Batch) -> None:
+        """Take the weights to begin from; `batch` is what batch norms are measured on."""
+        load_onnx(self.model, self._options.start, tensor([c for c, _ in batch]))
+        self.averaged.load_state_dict(self.model.state_dict())
+
     def save(self) -> None:
         """Write the checkpoint whole or not at all."""
-        self.work.mkdir(parents=True, exist_ok=True)
         state = {
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -141,8 +70,29 @@ class Training:
             "step": self.step,
             "best": self.best,
         }
-        torch.save(state, self.work / "last.part")
-        (self.work / "last.part").replace(self.work / "last.pt")
+        part = self._options.work / "last.part"
+        torch.save(state, part)
+        part.replace(part.with_suffix(".pt"))
+
+    def learn(self, batch: Batch) -> dict[str, float]:
+        """One step; returns the parts of the loss, the rate and the gradient's length."""
+        self.model.train()
+        rate = _rate(self.step, self._options)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        pixels = tensor([c for c, _ in batch]).to(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._options.bf16):
+            raw = self.model(pixels)
+        loss, parts = detection_loss(raw, [_target(c, s) for c, s in batch])
+        self.optimiser.zero_grad()
+        loss.backward()
+        if self._options.processes > 1:
+            _share(self.model)
+        length = float(nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP))
+        if math.isfinite(length):
+            self.optimiser.step()
+        self.step += 1
+        return {"rate": rate, "gradient": length, **parts}
 
     @torch.no_grad()
     def average(self) -> None:
@@ -152,6 +102,96 @@ class Training:
         torch._foreach_lerp_(slow, fast, 1 - decay)
         for kept, new in zip(self.averaged.buffers(), self.model.buffers(), strict=True):
             kept.copy_(new)
+
+
+class Log:
+    """Lines of JSON, in `log.jsonl` and on stdout."""
+
+    def __init__(self, work: Path, report: int) -> None:
+        self._file = (work / "log.jsonl").open("a", encoding="utf-8")
+        self._report = report
+        self._restart()
+
+    def _restart(self) -> None:
+        self._began, self._cpu, self._seen = time.monotonic(), time.process_time(), 0
+
+    def learnt(self, step: int, count: int, values: Mapping[str, float]) -> None:
+        """Count pictures that were learnt from, and write a line every so many steps."""
+        self._seen += count
+        if step % self._report == 0:
+            seconds, cpu = time.monotonic() - self._began, time.process_time() - self._cpu
+            self.write({"step": step, **values, "per_second": self._seen / seconds, "per_cpu_second": self._seen / cpu})
+            self._restart()
+
+    def write(self, values: Mapping[str, object]) -> None:
+        """Write a line now."""
+        rounded = {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in values.items()}
+        text = json.dumps(rounded)
+        print(text, flush=True)
+        self._file.write(f"{text}\n")
+        self._file.flush()
+
+
+def train(rank: int, options: argparse.Namespace) -> None:
+    """Train until `--steps`, as process `rank` of `--processes`.
+
+    Each process has batches of its own; gradients are averaged over them. The first keeps the moving average, looks
+    at held-out pictures, and writes.
+    """
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed + rank)
+    if options.processes > 1:
+        _meet(rank, options)
+    pictures = Pictures(options.data, options.scenes, options.size, options.batch, (options.seed, rank))
+    training = Training(options)
+    if not training.restore():
+        batches = pictures.batches(0)
+        training.begin([pair for _ in range(4) for pair in next(batches)])
+    if options.processes > 1:
+        for value in training.model.state_dict().values():
+            distributed.broadcast(value, 0)
+    training.model.to(memory_format=torch.channels_last)
+    if rank == 0:
+        held_out = HeldOut(options.data, options.scenes, options.held_out)
+        _lead(training, pictures, held_out, Log(options.work, options.report), options)
+    else:
+        batches = pictures.batches(training.step)
+        while training.step < options.steps:
+            training.learn(next(batches))
+
+
+def _lead(training: Training, pictures: Pictures, held_out: HeldOut, log: Log, options: argparse.Namespace) -> None:
+    batches = pictures.batches(training.step)
+    while training.step < options.steps:
+        batch = next(batches)
+        values = training.learn(batch)
+        training.average()
+        log.learnt(training.step, len(batch) * options.processes, values)
+        if training.step % options.save == 0:
+            training.save()
+        if training.step % options.evaluate == 0 or training.step == options.steps:
+            score, found = held_out.report(training.averaged)
+            log.write({"step": training.step, "score": score, "ap50": found})
+            if score > training.best:
+                training.best = score
+                torch.save(training.averaged.state_dict(), options.work / "best.pt")
+            training.save()
+
+
+def _meet(rank: int, options: argparse.Namespace) -> None:
+    patience = datetime.timedelta(days=2)  # a process that is stopped for a while is waited for
+    meeting = distributed.FileStore(str(options.work / "meeting"), options.processes)
+    distributed.init_process_group("gloo", store=meeting, rank=rank, world_size=options.processes, timeout=patience)
+
+
+def _share(model: nn.Module) -> None:
+    """Replace gradients by their mean over the processes."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
 
 
 def _groups(model: nn.Module) -> list[dict[str, object]]:
@@ -169,91 +209,10 @@ def _rate(step: int, options: argparse.Namespace) -> float:
     return float(options.rate * min(1, (step + 1) / _WARM) * ending)
 
 
-def _target(crop_: Crop, source: Source) -> Target:
+def _target(picture: Crop, source: Source) -> Target:
     return Target(
-        torch.from_numpy(np.ascontiguousarray(crop_.boxes, np.float32)),
-        torch.from_numpy(crop_.class_ids),
-        torch.from_numpy(source.labelled()),
+        torch.from_numpy(picture.boxes), torch.from_numpy(picture.class_ids), torch.from_numpy(source.labelled())
     )
-
-
-def train(rank: int, options: argparse.Namespace) -> None:
-    """Train until `--steps`, as process `rank` of `--processes`: each has batches of its own, gradients are averaged."""
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed + rank)
-    if options.processes > 1:
-        store_ = distributed.FileStore(str(options.work / "meeting"), options.processes)
-        patience = datetime.timedelta(days=2)  # a process that is stopped for a while is waited for
-        distributed.init_process_group("gloo", store=store_, rank=rank, world_size=options.processes, timeout=patience)
-    pictures = Pictures(options.data, options.scenes, options.size, options.batch, (options.seed, rank))
-    held_out = HeldOut(options.data, options.scenes, options.held_out) if rank == 0 else None
-    training = Training(options)
-    batches = pictures.batches(training.step)
-    if not training.restore():
-        load_onnx(training.model, options.start, tensor([c for _ in range(4) for c, _ in next(batches)]))
-        training.averaged.load_state_dict(training.model.state_dict())
-    if options.processes > 1:
-        for value in training.model.state_dict().values():
-            distributed.broadcast(value, 0)
-    training.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    log = (options.work / "log.jsonl").open("a") if rank == 0 else None
-    began, cpu, seen = time.monotonic(), time.process_time(), 0
-    for batch in pictures.batches(training.step):
-        if training.step >= options.steps:
-            break
-        training.model.train()
-        rate = _rate(training.step, options)
-        for group in training.optimiser.param_groups:
-            group["lr"] = rate
-        pixels = tensor([c for c, _ in batch]).to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
-            raw = training.model(pixels)
-        loss, parts = detection_loss(raw, [_target(c, s) for c, s in batch])
-        training.optimiser.zero_grad()
-        loss.backward()
-        if options.processes > 1:
-            _share(training.model)
-        length = float(nn.utils.clip_grad_norm_(training.model.parameters(), _CLIP))
-        if math.isfinite(length):
-            training.optimiser.step()
-        training.step += 1
-        if log is None or held_out is None:
-            continue
-        training.average()
-        seen += len(batch) * options.processes
-        if training.step % options.report == 0:
-            line = {"step": training.step, "rate": round(rate, 6), "gradient": round(length, 2), **parts}
-            line["per_second"] = round(seen / (time.monotonic() - began), 2)
-            line["per_cpu_second"] = round(seen / (time.process_time() - cpu), 2)
-            _write(log, line)
-            began, cpu, seen = time.monotonic(), time.process_time(), 0
-        if training.step % options.save == 0:
-            training.save()
-        if training.step % options.evaluate == 0 or training.step == options.steps:
-            score, found = held_out.report(training.averaged)
-            _write(log, {"step": training.step, "score": round(score, 4), "ap50": found})
-            if score > training.best:
-                training.best = score
-                torch.save(training.averaged.state_dict(), options.work / "best.pt")
-            training.save()
-            began, cpu, seen = time.monotonic(), time.process_time(), 0
-
-
-def _share(model: nn.Module) -> None:
-    """Replace gradients by their mean over the processes."""
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in gradients])
-    distributed.all_reduce(flat)
-    flat /= distributed.get_world_size()
-    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))
-
-
-def _write(log: TextIO, line: dict[str, object]) -> None:
-    text = json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in line.items()})
-    print(text, flush=True)
-    log.write(text + "\n")
-    log.flush()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,0 +1,87 @@
+"""What the twin is trained and looked at on."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.evaluation.datasets import Sample
+from finetune.crops import Crop, Habits, Stored, crop, store
+from finetune.scenes.source import SCENES
+from finetune.sources import AERIAL, STREET, THERMAL, Source
+from finetune.twin.model import Detector
+from finetune.twin.predict import figures
+
+
+@dataclass(frozen=True, slots=True)
+class Diet:
+    """A source, its share of the pictures, and what may be done to them."""
+
+    source: Source
+    share: float
+    habits: Habits
+
+
+DIET = (
+    Diet(THERMAL, 0.45, Habits(turn=True, negative=0.15)),
+    Diet(AERIAL, 0.2, Habits(turn=True)),
+    Diet(STREET, 0.07, Habits(turn=False)),
+    Diet(SCENES, 0.28, Habits(turn=False, negative=0.05)),
+)
+
+
+class Pictures:
+    """Crops of all sources, drawn by their shares, made in a thread of their own."""
+
+    def __init__(self, data: Path, scenes: Path, size: int, batch: int, seed: tuple[int, int]) -> None:
+        self._size = size
+        self._batch = batch
+        self._seed = seed
+        self._sets: list[tuple[Diet, list[Stored]]] = []
+        for diet in DIET:
+            folder = scenes.parent if diet.source is SCENES else data
+            if (folder / diet.source.folder).is_dir():
+                self._sets.append((diet, [store(s) for s in diet.source.samples(folder, "train")]))
+        self._queue: queue.Queue[list[tuple[Crop, Source]]] = queue.Queue(4)
+
+    def batches(self, first: int) -> Iterator[list[tuple[Crop, Source]]]:
+        """Batches from number `first` on; the same number gives the same batch."""
+        threading.Thread(target=self._fill, args=(first,), daemon=True).start()
+        while True:
+            yield self._queue.get()
+
+    def _fill(self, number: int) -> None:
+        shares = np.array([diet.share for diet, _ in self._sets])
+        while True:
+            rng = np.random.default_rng((*self._seed, number))
+            batch = []
+            for kind in rng.choice(len(self._sets), self._batch, p=shares / shares.sum()):
+                diet, pictures = self._sets[kind]
+                picture = pictures[rng.integers(len(pictures))]
+                batch.append((crop(picture, self._size, diet.habits, rng), diet.source))
+            self._queue.put(batch)
+            number += 1
+
+
+class HeldOut:
+    """Some held-out pictures of each source."""
+
+    def __init__(self, data: Path, scenes: Path, count: int) -> None:
+        self._sets: dict[str, tuple[list[Stored], list[Sample]]] = {}
+        for source in (THERMAL, AERIAL, SCENES):
+            folder = scenes.parent if source is SCENES else data
+            if (folder / source.folder).is_dir():
+                samples = source.samples(folder, "held out")
+                samples = samples[:: max(1, len(samples) // count)][:count]
+                self._sets[source.folder] = ([store(s) for s in samples], samples)
+
+    def report(self, model: Detector) -> tuple[float, dict[str, dict[str, float]]]:
+        """Mean AP50 over what is looked at, and AP50 by source and class."""
+        found: dict[str, dict[str, float]] = {}
+        for name, (pictures, samples) in self._sets.items():
+            classes = figures(model, pictures, samples).classes
+            found[name] = {c.name: round(c.ap50, 3) for c in classes if c.labelled}
+        return float(np.mean([np.mean(list(v.values())) for v in found.values()])), found
