@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from finetune.errors import FinetuneError, run
 from finetune.scenes.source import SCENES
 from finetune.sources import CLASSES, SOURCES, Source
 
@@ -44,13 +45,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("data", type=Path, help="folder in which the sources' folders are")
     parser.add_argument("out", type=Path, help="folder for the json files")
     options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
-    for source in (*SOURCES, SCENES):
-        if (options.data / source.folder).is_dir():
-            found = coco(source, options.data)
-            text = json.dumps(found)
-            (options.out / f"{source.folder}.json").write_text(text, encoding="utf-8")
-    return 0
+    return run(lambda: write(options.data, options.out))
+
+
+def write(data: Path, out: Path) -> None:
+    """Write a json for each source whose folder is in `data`."""
+    present = [source for source in (*SOURCES, SCENES) if (data / source.folder).is_dir()]
+    if not present:
+        msg = f"{data} has no folder {', '.join(source.folder for source in (*SOURCES, SCENES))}"
+        raise FinetuneError(msg)
+    out.mkdir(parents=True, exist_ok=True)
+    for source in present:
+        (out / f"{source.folder}.json").write_text(json.dumps(coco(source, data)), encoding="utf-8")
 
 
 if __name__ == "__main__":

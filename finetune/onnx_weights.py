@@ -8,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import numpy_helper
+
+from finetune.errors import FinetuneError
 
 Array = NDArray[np.float32]
 
@@ -24,14 +27,24 @@ def read(path: Path) -> dict[str, Array]:
     Returns:
         `conv.K.weight` and `conv.K.bias` of the K-th convolution that runs; `encoder.NAME` by Paddle's parameter
         names, linear layers as [in, out].
+
+    Raises:
+        FinetuneError: it is no ONNX, or not one of the export's.
     """
-    graph = onnx.load(str(path)).graph
+    try:
+        graph = onnx.load(str(path)).graph
+    except DecodeError:
+        msg = f"{path} is no ONNX"
+        raise FinetuneError(msg) from None
     stored = {i.name: np.array(numpy_helper.to_array(i), np.float32) for i in graph.initializer}
     numbered = []
     for node in graph.node:
         match = _CONVOLUTION.fullmatch(node.name)
         if node.op_type == "Conv" and match and len(node.input) == 3:  # the projection of bins has no bias: it is fixed
             numbered.append((int(match[1]), node.input[1], node.input[2]))
+    if not numbered:
+        msg = f"{path} has no convolution as `python -m export` names them: give a detector that it wrote"
+        raise FinetuneError(msg)
     found: dict[str, Array] = {}
     for number, (_, weight, bias) in enumerate(sorted(numbered)):
         found[f"conv.{number}.weight"], found[f"conv.{number}.bias"] = stored[weight], stored[bias]

@@ -14,11 +14,13 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from export.paddle_model import static_mode
 from export.quiet import import_paddle
+from finetune.errors import FinetuneError, run
 from finetune.onnx_weights import Array, read
 
 _NORM = ("mean", "variance", "scale", "shift")  # operands of batch_norm_ after its input
@@ -35,7 +37,7 @@ def rewrite(base: Path, weights: dict[str, Array], out: Path) -> None:
         out: folder to write; files of these names are replaced.
 
     Raises:
-        ValueError: the weights are not of this program: something is missing, left over, or of another shape.
+        FinetuneError: the weights are not of this program: something is missing, left over, or of another shape.
     """
     paddle = import_paddle()
     with static_mode(paddle), paddle.static.scope_guard(paddle.static.Scope()):
@@ -44,6 +46,10 @@ def rewrite(base: Path, weights: dict[str, Array], out: Path) -> None:
 
 
 def _rewrite(paddle: Any, base: Path, weights: dict[str, Array], out: Path) -> None:
+    for suffix in (".json", ".pdiparams", ".yml"):
+        if not (base / f"inference{suffix}").is_file():
+            msg = f"{base} has no inference{suffix}: give a Paddle inference model of the same architecture"
+            raise FinetuneError(msg)
     executor = paddle.static.Executor(paddle.CPUPlace())
     program, feeds, fetches = paddle.static.load_inference_model(str(base / "inference"), executor)
     parameters = _parameters(program.global_block().ops)
@@ -51,13 +57,13 @@ def _rewrite(paddle: Any, base: Path, weights: dict[str, Array], out: Path) -> N
     if parameters.keys() != weights.keys():
         differing = sorted(parameters.keys() ^ weights.keys())
         msg = f"{base} and the weights are of different architectures: {', '.join(differing[:5])}"
-        raise ValueError(msg)
+        raise FinetuneError(msg)
     scope = paddle.static.global_scope()
     for key, name in parameters.items():
         stored = scope.find_var(name).get_tensor()
         if tuple(stored.shape()) != weights[key].shape:
             msg = f"{key} is {weights[key].shape} in the weights and {tuple(stored.shape())} in {base}"
-            raise ValueError(msg)
+            raise FinetuneError(msg)
         stored.set(weights[key], paddle.CPUPlace())
     out.mkdir(parents=True, exist_ok=True)
     feed_vars = [_value(program, name) for name in feeds]
@@ -129,13 +135,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("weights", type=Path, help="an ONNX detector, or an npz of `python -m finetune.twin.save`")
     parser.add_argument("out", type=Path)
     options = parser.parse_args(arguments)
-    if options.weights.suffix == ".onnx":
-        weights = read(options.weights)
-    else:
-        with np.load(options.weights) as stored:
-            weights = dict(stored)
-    rewrite(options.base, weights, options.out)
-    return 0
+    return run(lambda: rewrite(options.base, _weights(options.weights), options.out))
+
+
+def _weights(path: Path) -> dict[str, Array]:
+    if path.suffix == ".onnx":
+        return read(path)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+    except (ValueError, EOFError, BadZipFile):
+        msg = f"{path} is neither an ONNX nor an npz of `python -m finetune.twin.save`"
+        raise FinetuneError(msg) from None
 
 
 if __name__ == "__main__":

@@ -26,10 +26,10 @@ class Diet:
 
 
 DIET = (
-    Diet(THERMAL, 0.45, Habits(turn=True, negative=0.15)),
-    Diet(AERIAL, 0.2, Habits(turn=True)),
+    Diet(THERMAL, 0.38, Habits(turn=True, negative=0.15)),
+    Diet(AERIAL, 0.18, Habits(turn=True)),
     Diet(STREET, 0.07, Habits(turn=False)),
-    Diet(SCENES, 0.28, Habits(turn=False, negative=0.05)),
+    Diet(SCENES, 0.37, Habits(turn=False, negative=0.05)),
 )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from finetune.errors import FinetuneError
 from finetune.onnx_weights import Array, read
 from finetune.twin.model import ConvBN, Detector, RepVGG
 
@@ -25,14 +26,14 @@ def load_onnx(model: Detector, path: Path, pictures: Tensor) -> None:
         pictures: float32 [N, 3, 640, 640], RGB 0..1, to measure the batch norms' statistics on.
 
     Raises:
-        ValueError: the ONNX is of another architecture.
+        FinetuneError: the ONNX is of another architecture.
     """
     stored = {name: torch.from_numpy(value) for name, value in read(path).items()}
     units = _units_in_order(model, pictures[:1, :, :64, :64])
     kernels = [value for name, value in stored.items() if name.startswith("conv.") and name.endswith(".weight")]
     if [_shape(unit) for unit in units] != [tuple(kernel.shape) for kernel in kernels]:
         msg = f"{path} has other convolutions than this architecture: {len(kernels)} where {len(units)} are expected"
-        raise ValueError(msg)
+        raise FinetuneError(msg)
     for i, (unit, kernel) in enumerate(zip(units, kernels, strict=True)):
         _set_fused(unit, kernel, stored[f"conv.{i}.bias"])
     _load_encoder(model, stored)
