@@ -17,12 +17,12 @@ from finetune.twin.weights import to_program
 def main(arguments: list[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path, help="best.pt, or last.pt for its moving average")
+    parser.add_argument("checkpoint", type=Path, help="best.pt or settled.pt")
     parser.add_argument("out", type=Path, help="npz to write")
     options = parser.parse_args(arguments)
     state = torch.load(options.checkpoint, weights_only=True)
     model = Detector()
-    model.load_state_dict(state.get("averaged", state))
+    model.load_state_dict(state)
     with options.out.open("wb") as file:
         np.savez(file, **to_program(model))
     return 0

@@ -12,7 +12,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -29,6 +29,7 @@ from finetune.twin.weights import load_onnx
 _EMA = 0.996
 _CLIP = 10.0
 _WARM = 100  # steps
+_SETTLING = 64  # pictures, for the statistics of batch norms
 
 Batch = list[tuple[Crop, Source]]
 
@@ -96,12 +97,23 @@ class Training:
 
     @torch.no_grad()
     def average(self) -> None:
-        """Draw the moving average after the weights; batch norms' statistics are averages already."""
+        """Draw the moving average after the weights and the batch norms' statistics."""
         decay = min(_EMA, (1 + self.step) / (10 + self.step))
-        slow, fast = list(self.averaged.parameters()), list(self.model.parameters())
-        torch._foreach_lerp_(slow, fast, 1 - decay)
-        for kept, new in zip(self.averaged.buffers(), self.model.buffers(), strict=True):
-            kept.copy_(new)
+        slow, fast = self.averaged.state_dict(), self.model.state_dict()
+        floating = [name for name, value in slow.items() if value.is_floating_point()]
+        torch._foreach_lerp_([slow[name] for name in floating], [fast[name] for name in floating], 1 - decay)
+
+    @torch.no_grad()
+    def settled(self, batches: Iterator[Batch], count: int) -> Detector:
+        """The averaged weights, with batch norms' statistics measured anew: what is looked at and kept."""
+        model = copy.deepcopy(self.averaged)
+        for norm in (layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)):
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain mean over what follows
+        model.train()
+        for _ in range(count):
+            model(tensor([c for c, _ in next(batches)]))
+        return model
 
 
 class Log:
@@ -170,11 +182,13 @@ def _lead(training: Training, pictures: Pictures, held_out: HeldOut, log: Log, o
         if training.step % options.save == 0:
             training.save()
         if training.step % options.evaluate == 0 or training.step == options.steps:
-            score, found = held_out.report(training.averaged)
+            model = training.settled(batches, _SETTLING // options.batch)
+            score, found = held_out.report(model)
             log.write({"step": training.step, "score": score, "ap50": found})
             if score > training.best:
                 training.best = score
-                torch.save(training.averaged.state_dict(), options.work / "best.pt")
+                torch.save(model.state_dict(), options.work / "best.pt")
+            torch.save(model.state_dict(), options.work / "settled.pt")
             training.save()
 
 
