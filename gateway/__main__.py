@@ -3,14 +3,23 @@
 import argparse
 import logging
 import signal
+import ssl
 import sys
+from functools import partial
+from ipaddress import ip_address
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
 
+from gateway.api_keys import new_api_key
 from gateway.app import create_app
+from gateway.log_privacy import keep_secrets_out_of_logs
 from gateway.settings import ENV_PREFIX, Settings, setting_rows, settings_markdown
+from gateway.tls import TlsError, server_context
+
+_log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,13 +28,22 @@ def main(arguments: list[str] | None = None) -> int:
     if options.pop("settings_markdown"):
         sys.stdout.write(settings_markdown())
         return 0
+    if (key_name := options.pop("new_api_key")) is not None:
+        return _print_new_api_key(key_name)
     try:
         settings = Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
         for detail in error.errors():
             name = str(detail["loc"][0])
-            sys.stderr.write(f"{ENV_PREFIX}{name.upper()} (--{name.replace('_', '-')}): {detail['msg']}\n")
+            problem = detail["msg"].removeprefix("Value error, ")
+            sys.stderr.write(f"{ENV_PREFIX}{name.upper()} (--{name.replace('_', '-')}): {problem}\n")
         return 2
+    if settings.tls_certificate:
+        try:
+            _tls_context(settings)
+        except TlsError as error:
+            sys.stderr.write(f"{error}\n")
+            return 2
     _serve(settings)
     return 0
 
@@ -41,6 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--settings-markdown", action="store_true", help="print the settings as a Markdown table and exit"
     )
+    parser.add_argument(
+        "--new-api-key",
+        metavar="NAME",
+        help="make an API key, print it and its entry for the setting api_keys, and exit",
+    )
     for variable, default, description in setting_rows():
         name = variable.removeprefix(ENV_PREFIX).lower()
         told = f"{description} [{variable}; {f'default {default}' if default else 'unset'}]"
@@ -53,8 +76,9 @@ def _serve(settings: Settings) -> None:
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     logging.captureWarnings(True)
-    # One line for every fetch, with the URL and what secrets it holds.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    keep_secrets_out_of_logs()
+    if not settings.api_keys and not _is_loopback(settings.host):
+        _log.warning("listening on %s without API keys: whoever reaches it may use it (SOD_API_KEYS)", settings.host)
     # uvicorn finishes what is under way, then raises the signal again for what was there before: a clean exit.
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
@@ -69,7 +93,36 @@ def _serve(settings: Settings) -> None:
         access_log=settings.access_log,
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_timeout,
+        # None would be uvicorn's default, which believes whatever comes from this machine.
+        proxy_headers=settings.forwarded_allow_ips is not None,
+        forwarded_allow_ips=settings.forwarded_allow_ips or [],
+        ssl_context_factory=partial(_tls_context, settings) if settings.tls_certificate else None,
     )
+
+
+def _tls_context(settings: Settings, *_: Any) -> ssl.SSLContext:
+    certificate, key, password = settings.tls_certificate, settings.tls_key, settings.tls_key_password
+    assert certificate is not None and key is not None  # noqa: S101, PT018 - the settings see to it
+    return server_context(certificate, key, None if password is None else password.get_secret_value())
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _print_new_api_key(name: str) -> int:
+    try:
+        key, entry = new_api_key(name)
+    except ValueError as error:
+        sys.stderr.write(f"--new-api-key: {error}\n")
+        return 2
+    sys.stdout.write(
+        f"key, shown once, for the client:    {key}\nentry for {ENV_PREFIX}API_KEYS, for the server: {entry}\n"
+    )
+    return 0
 
 
 def _exit(_: int, __: FrameType | None) -> None:
