@@ -3,23 +3,18 @@
 import argparse
 import logging
 import signal
-import ssl
 import sys
-from functools import partial
-from ipaddress import ip_address
 from types import FrameType
-from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
 
+from gateway import network
 from gateway.api_keys import new_api_key
 from gateway.app import create_app
 from gateway.log_privacy import keep_secrets_out_of_logs
 from gateway.settings import ENV_PREFIX, Settings, setting_rows, settings_markdown
-from gateway.tls import TlsError, server_context
-
-_log = logging.getLogger(__name__)
+from gateway.tls import TlsError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,12 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
             problem = detail["msg"].removeprefix("Value error, ")
             sys.stderr.write(f"{ENV_PREFIX}{name.upper()} (--{name.replace('_', '-')}): {problem}\n")
         return 2
-    if settings.tls_certificate:
-        try:
-            _tls_context(settings)
-        except TlsError as error:
-            sys.stderr.write(f"{error}\n")
-            return 2
+    try:
+        network.check(settings)
+    except TlsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     _serve(settings)
     return 0
 
@@ -77,8 +71,7 @@ def _serve(settings: Settings) -> None:
     )
     logging.captureWarnings(True)
     keep_secrets_out_of_logs()
-    if not settings.api_keys and not _is_loopback(settings.host):
-        _log.warning("listening on %s without API keys: whoever reaches it may use it (SOD_API_KEYS)", settings.host)
+    network.warn_if_open(settings)
     # uvicorn finishes what is under way, then raises the signal again for what was there before: a clean exit.
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
@@ -91,26 +84,9 @@ def _serve(settings: Settings) -> None:
         ws="none",
         log_config=None,
         access_log=settings.access_log,
-        server_header=False,
         timeout_graceful_shutdown=settings.shutdown_timeout,
-        # None would be uvicorn's default, which believes whatever comes from this machine.
-        proxy_headers=settings.forwarded_allow_ips is not None,
-        forwarded_allow_ips=settings.forwarded_allow_ips or [],
-        ssl_context_factory=partial(_tls_context, settings) if settings.tls_certificate else None,
+        **network.uvicorn_options(settings),
     )
-
-
-def _tls_context(settings: Settings, *_: Any) -> ssl.SSLContext:
-    certificate, key, password = settings.tls_certificate, settings.tls_key, settings.tls_key_password
-    assert certificate is not None and key is not None  # noqa: S101, PT018 - the settings see to it
-    return server_context(certificate, key, None if password is None else password.get_secret_value())
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _print_new_api_key(name: str) -> int:

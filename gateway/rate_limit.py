@@ -22,7 +22,7 @@ from gateway.errors import error_response
 _MAX_REQUESTS = 100_000
 _MAX_SECONDS = 366 * 24 * 60 * 60
 _MAX_CLIENTS = 10_000
-_MAX_TIMES = 1_000_000  # of all clients: some 40 MB
+_MAX_TIMES = 1_000_000  # of all clients: some 35 MB
 # One subscriber has a whole /64 of IPv6 addresses.
 _IPV6_PREFIX = 64
 

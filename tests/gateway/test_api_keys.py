@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import pickle
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -245,6 +246,11 @@ def test_settings_do_not_show_their_secrets() -> None:
         assert "hush" not in text
     assert digest.hex() not in repr(settings)
     assert repr(digest) not in repr(settings)
+
+
+def test_settings_travel_to_other_processes() -> None:
+    settings = Settings(**{"api_keys": KEYS, "tls_key_password": "hush", "rate_limit": "1/second"})
+    assert pickle.loads(pickle.dumps(settings)) == settings
 
 
 def test_help_shows_no_secrets(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateway.process import logging_to
+from tests.gateway.logged_process import logging_to
 from tests.gateway.test_api_keys import entry
 
 PATH = "/small-object-detection"

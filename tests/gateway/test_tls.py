@@ -12,7 +12,7 @@ import pytest
 from gateway.settings import Settings
 from gateway.tls import TlsError, server_context
 from tests.conftest import Certificate
-from tests.gateway.process import logging_to, refused
+from tests.gateway.logged_process import logging_to, refused
 
 PATH = "/small-object-detection"
 
