@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway import network
+from gateway.settings import Settings
 from tests.gateway.logged_process import logging_to
 from tests.gateway.test_api_keys import entry
 
@@ -49,18 +51,29 @@ async def test_no_secret_is_logged_even_at_debug_level(triton: Any, web: Any, pi
         assert secret not in told, [line for line in told.splitlines() if secret in line]
 
 
+@pytest.mark.parametrize("keys", ["", entry("a", "1")])
 @pytest.mark.parametrize(
-    ("host", "keys", "warned"),
-    [("127.0.0.1", "", False), ("localhost", "", False), ("0.0.0.0", "", True), ("0.0.0.0", entry("a", "1"), False)],
+    ("host", "open_to_others"),
+    [("127.0.0.1", False), ("127.8.9.1", False), ("::1", False), ("localhost", False)]
+    + [(host, True) for host in ("0.0.0.0", "::", "192.0.2.1", "gateway.example.com", "")],
 )
-def test_open_to_the_network_without_keys_is_warned_of(host: str, keys: str, warned: bool, tmp_path: Path) -> None:
+def test_open_to_the_network_without_keys_is_warned_of(
+    host: str, open_to_others: bool, keys: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    network.warn_if_open(Settings(**{"host": host, "api_keys": keys or ()}))
+    assert len(caplog.records) == (open_to_others and not keys)
+    for record in caplog.records:
+        assert record.levelname == "WARNING"
+        assert record.message == (f"listening on {host} without API keys: whoever reaches it may use it (SOD_API_KEYS)")
+
+
+@pytest.mark.parametrize(("host", "lines"), [("127.0.0.1", 0), ("127.1", 1)])
+def test_the_warning_comes_at_start(host: str, lines: int, tmp_path: Path) -> None:
+    """127.1 is loopback to the system alone: so the test listens nowhere else."""
     log = tmp_path / "log"
-    with logging_to(log, "--host", host, SOD_API_KEYS=keys):
+    with logging_to(log, "--host", host):
         told = log.read_text()
-    lines = [line for line in told.splitlines() if "WARNING" in line]
-    assert len(lines) == warned
-    if warned:
-        assert f"listening on {host} without API keys: whoever reaches it may use it (SOD_API_KEYS)" in lines[0]
+    assert told.count("without API keys") == lines
 
 
 def test_who_is_believed_about_addresses(tmp_path: Path) -> None:
