@@ -6,15 +6,19 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
+from gateway.api_keys import ApiKeys
 from gateway.body_limit import BodyLimit
 from gateway.detector import Detector
 from gateway.errors import CatchAll, install_handlers
 from gateway.fetch import PictureFetcher
 from gateway.health import Readiness
 from gateway.picture_input import PictureInput
+from gateway.rate_limit import MovingWindows, RateLimit
 from gateway.request_scope import RequestScopes
-from gateway.routes import Services, router
+from gateway.routes import DETECTION_PATHS, Services, router
+from gateway.security_headers import SecurityHeaders
 from gateway.settings import Settings
 from gateway.triton import TritonDetector
 from gateway.workers import Workers
@@ -23,6 +27,17 @@ _DESCRIPTION = """\
 PP-YOLOE+ SOD small-object detection with PaddleX's REST contract. Every error, of whatever status, is
 `{"logId", "errorCode": <HTTP status>, "errorMsg"}`.
 """
+
+# What scripts of other origins may read of an answer beside its body.
+_EXPOSED_HEADERS = (
+    "X-Log-Id",
+    "X-Detections",
+    "Server-Timing",
+    "Retry-After",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -41,13 +56,41 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         middleware=[
             Middleware(RequestScopes),
+            Middleware(SecurityHeaders),
+            *_cors(settings),
             Middleware(CatchAll),
+            *_guards(settings),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         ],
     )
     install_handlers(app)
     app.include_router(router)
     return app
+
+
+def _cors(settings: Settings) -> list[Middleware]:
+    """Answers preflights itself, so they need no key."""
+    if not settings.cors_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("Authorization", "X-API-Key", "Content-Type"),
+            expose_headers=_EXPOSED_HEADERS,
+        )
+    ]
+
+
+def _guards(settings: Settings) -> list[Middleware]:
+    """Who may pass, and how often."""
+    guards = []
+    if settings.api_keys:
+        guards.append(Middleware(ApiKeys, keys=settings.api_keys))
+    if settings.rate_limit:
+        guards.append(Middleware(RateLimit, windows=MovingWindows(settings.rate_limit), paths=DETECTION_PATHS))
+    return guards
 
 
 async def _start(settings: Settings, stack: AsyncExitStack) -> Services:

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.security import APIKeyHeader, HTTPBearer
 
 from gateway.detector import Detector, Outcome
 from gateway.errors import NotReadyError, UnsupportedEncodingError, current_log_id, note_log_id
@@ -25,10 +26,16 @@ from gateway.schemas import (
 
 INFER_PATH = "/small-object-detection"
 MODELS_PATH = "/models"
+# What the rate limit counts.
+DETECTION_PATHS = (INFER_PATH, f"{INFER_PATH}/batch")
 
 _LOG_ID = "9a3a0dd4-5d4e-4a6c-9d61-5ac5e7a7c0c1"
 # Status → (what it means, an errorMsg).
 _ERRORS = {
+    401: (
+        "The server asks for API keys, and the request has none that it knows.",
+        "This server asks for an API key: send `Authorization: Bearer <key>` or `X-API-Key: <key>`",
+    ),
     413: (
         "The body, or the picture, has too many bytes.",
         "The request body is larger than 67,108,864 bytes: send a smaller picture, or its URL",
@@ -37,6 +44,10 @@ _ERRORS = {
     422: (
         "The request does not fit its schema (then `errorMsg` is a JSON list), or its picture cannot be had or read.",
         '[{"type": "missing", "loc": "body.image", "msg": "Field required"}]',
+    ),
+    429: (
+        "More requests than the client's rate limit allows; `Retry-After` says when to try again.",
+        "More than 10 requests in 1 s: try again in 1 s",
     ),
     500: ("A defect of the gateway.", "Internal server error"),
     503: (
@@ -73,6 +84,13 @@ def _error_docs(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return docs
 
 
+# For the document only, where they make the key an entry of `/docs`: `ApiKeys` checks it, before any of this.
+KEY_DOCS = [
+    Depends(HTTPBearer(auto_error=False, description="An API key, where the server asks for one.")),
+    Depends(APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key in a header of its own.")),
+]
+KEY_OPTIONAL: dict[str, Any] = {"security": [{}]}
+
 router = APIRouter()
 
 
@@ -82,10 +100,15 @@ router = APIRouter()
     summary="Detect small objects in a picture",
     tags=["detection"],
     response_model=InferResponse,
-    responses=_error_docs(413, 415, 422, 500, 503),
+    responses=_error_docs(401, 413, 415, 422, 429, 500, 503),
+    dependencies=KEY_DOCS,
     # The body is parsed here, not by FastAPI, which would refuse JSON under another content type (curl's `-d`).
     openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": InferRequest.model_json_schema()}}}
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": InferRequest.model_json_schema()}},
+        },
+        **KEY_OPTIONAL,
     },
 )
 async def infer(request: Request, services: Annotated[Services, Depends(_services)]) -> Response:
@@ -111,7 +134,9 @@ async def infer(request: Request, services: Annotated[Services, Depends(_service
     tags=["detection"],
     summary="The models that a request may name",
     response_model=ModelsResponse,
-    responses=_error_docs(503),
+    responses=_error_docs(401, 503),
+    dependencies=KEY_DOCS,
+    openapi_extra=KEY_OPTIONAL,
 )
 async def models(services: Annotated[Services, Depends(_services)]) -> Response:
     """Every detector that is ready, with its class labels; one that Triton has just loaded within some seconds."""

@@ -2,12 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from typing import Literal
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.addresses import AllowList
+from gateway.api_keys import ApiKey, parse_api_keys
+from gateway.rate_limit import Rate, parse_rates
 from sod.draw import JPEG_QUALITY
 from sod.image import DEFAULT_MAX_PIXELS
 
@@ -15,10 +20,46 @@ ENV_PREFIX = "SOD_"
 _MIB = 1024 * 1024
 
 
+def _parse_origins(value: object) -> object:
+    """Origins from a comma-separated text, as browsers write them."""
+    if not isinstance(value, str):
+        return value
+    origins = [origin.strip() for origin in value.split(",") if origin.strip()]
+    for origin in origins:
+        parts = urlsplit(origin)
+        wanted = f"{parts.scheme}://{parts.netloc}"
+        fits = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+        if origin != "*" and (not fits or origin != wanted.lower()):
+            raise ValueError(
+                f"{origin!r} is no origin: send `https://app.example.com` (lower case, no path or slash after it), "
+                "several with commas, or `*` for all"
+            )
+    return tuple(origins)
+
+
+def _check_allow_list(value: str) -> str:
+    AllowList.parse(value)
+    return value
+
+
+def _check_proxies(value: str | None) -> str | None:
+    for proxy in (value or "*").split(","):
+        if proxy.strip() != "*":
+            try:
+                ip_network(proxy.strip())
+            except ValueError as error:
+                raise ValueError(f"{error}: send addresses or networks with commas between them, or `*`") from None
+        elif value not in (None, "*"):
+            raise ValueError("`*` stands alone: it is everybody")
+    return value
+
+
 class Settings(BaseSettings):
     """Settings of the gateway. An empty variable counts as absent."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     host: str = Field("127.0.0.1", description="Address the gateway listens on.")
     port: int = Field(8080, ge=0, le=65535, description="Port the gateway listens on; 0 takes a free one.")
@@ -60,7 +101,7 @@ class Settings(BaseSettings):
     )
 
     fetch_enabled: bool = Field(True, description="Fetch pictures that requests name by URL.")
-    fetch_allow: str = Field(
+    fetch_allow: Annotated[str, AfterValidator(_check_allow_list)] = Field(
         "",
         description="Hosts fetched from although their addresses are not public, separated by commas: names, "
         "`*.suffix`, addresses, CIDR networks.",
@@ -82,18 +123,45 @@ class Settings(BaseSettings):
         description="Seconds the readiness check's inference may take; largesize-L on a small CPU takes ten.",
     )
 
-    @field_validator("fetch_allow")
+    api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(parse_api_keys)] = Field(
+        (),
+        description="Keys that clients must send: `name:sha256hex` with commas between them, or a JSON list; "
+        "`python -m gateway --new-api-key NAME` makes one. Unset asks for none.",
+    )
+    rate_limit: Annotated[tuple[Rate, ...], NoDecode, BeforeValidator(parse_rates)] = Field(
+        (),
+        description="Detection requests a client may make, such as `10/second` or `10/second; 600/hour`; more are "
+        "answered 429. Unset is without limit.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_origins)] = Field(
+        (), description="Origins whose pages may ask from a browser, with commas between them, or `*`. Unset is none."
+    )
+    forwarded_allow_ips: Annotated[str | None, AfterValidator(_check_proxies)] = Field(
+        None,
+        description="Proxies, addresses or networks, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; "
+        "`*` believes anybody. Unset believes nobody.",
+    )
+    tls_certificate: Path | None = Field(
+        None, description="PEM file of the certificate chain; with `SOD_TLS_KEY` the gateway speaks https only."
+    )
+    tls_key: Path | None = Field(None, validate_default=True, description="PEM file of the certificate's private key.")
+    tls_key_password: SecretStr | None = Field(
+        None, description="Password of that file; better by the environment than as an option, which others may see."
+    )
+
+    @field_validator("tls_key")
     @classmethod
-    def _fetch_allow_is_a_list(cls, value: str) -> str:
-        AllowList.parse(value)
-        return value
+    def _both_or_neither(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if "tls_certificate" in info.data and (key is None) != (info.data["tls_certificate"] is None):
+            raise ValueError("TLS needs the certificate and its key: set both, or neither")
+        return key
 
 
 def setting_rows() -> Iterator[tuple[str, str, str]]:
     """Yield (environment variable, default as it would be written, description) of every setting."""
     for name, field in Settings.model_fields.items():
         default = field.default
-        shown = "" if default is None else default if isinstance(default, str) else json.dumps(default)
+        shown = "" if default in (None, ()) else default if isinstance(default, str) else json.dumps(default)
         yield ENV_PREFIX + name.upper(), shown, field.description or ""
 
 

@@ -11,6 +11,7 @@ from server.child import Child
 from server.errors import ServerError
 from server.installation import Installation, find_installation
 from server.ports import port_problem
+from server.ready import has_setting, local_url
 from server.repository import PROFILES, Ensemble, find_ensembles
 from server.supervisor import Supervisor
 
@@ -77,14 +78,14 @@ def _serve(options: argparse.Namespace) -> None:
     served = _choose(ensembles, options.model)
     ports = triton.TritonPorts(options.http_port, options.grpc_port, options.metrics_port)
     _check_ports(options.host, options.port, ports)
-    url = _local_url(options.host, options.port)
+    url = local_url(options.host, options.port)
     serving = triton.TritonOptions(repository, served, profile, ports, f"sod-{os.getpid()}-", options.verbose)
     print(f"starting {installation.name} and the gateway, profile {profile} …", file=sys.stderr, flush=True)
     with installation.backend_directory() as backends:
         Supervisor(
             triton.TritonServer(serving, installation, backends),
             Child("the gateway", [sys.executable, "-m", "gateway"], _gateway_environment(options)),
-            ready_url=f"{url}/health/ready",
+            url=url,
             start_timeout_s=options.start_timeout,
             unready_restart_s=options.unready_restart,
         ).run(on_ready=lambda: print(_banner(url, profile, ensembles, served), flush=True))
@@ -93,12 +94,6 @@ def _serve(options: argparse.Namespace) -> None:
 def default_profile(installation: Installation) -> str:
     """The fastest that this machine and this Triton have."""
     return "gpu_high_performance" if _GPU.exists() and "tensorrt" in installation.backends else "cpu_high_performance"
-
-
-def _local_url(host: str, port: int) -> str:
-    """The gateway's address as seen from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 — compared, not bound
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _choose(ensembles: list[Ensemble], wanted: list[str] | None) -> tuple[str, ...]:
@@ -150,10 +145,13 @@ def _banner(url: str, profile: str, ensembles: list[Ensemble], served: tuple[str
     lines += ["  served:", *(f"    {name}" for name in served)]
     if absences := [line for line in _absences(ensembles) if line.split(":")[0].strip() not in served]:
         lines += ["  not served:", *(f"  {line}" for line in absences)]
+    # The certificate need not be for this machine's own address.
+    curl = f"curl -s{'k' if url.startswith('https') else ''} {url}/small-object-detection"
+    key = ' -H "X-API-Key: $KEY"' if has_setting("api_keys") else ""
     lines += [
         "\n  try, with a picture of yours:",
         f"""    (printf '{{"image": "'; base64 -w0 picture.jpg; printf '"}}') |"""
-        f" curl -s {url}/small-object-detection -H 'content-type: application/json' -d @-",
+        f" {curl}{key} -H 'content-type: application/json' -d @-",
         "\n  Ctrl-C stops it.",
     ]
     return "\n".join(lines)

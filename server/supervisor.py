@@ -3,20 +3,18 @@
 import signal
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from types import FrameType
 
 from server.child import Child
 from server.errors import ServerError
+from server.ready import is_ready
 
 _POLL_S = 0.25
 _STOP_TIMEOUT_S = 8.0
 _READY_EVERY_S = 5.0
 # The check is an inference: on a slow model it comes less often, so as to take no more than this share of the time.
 _READY_SHARE = 0.05
-_READY_TIMEOUT_S = 60.0
 _STABLE_S = 60.0
 _MAX_BACKOFF_S = 30.0
 
@@ -31,17 +29,17 @@ class Supervisor:
     Args:
         triton: the server.
         gateway: the process that answers HTTP.
-        ready_url: answers 200 when an inference passes.
+        url: the gateway's, on this machine.
         start_timeout_s: how long both may take to become ready, at first and after a restart.
         unready_restart_s: see above.
     """
 
     def __init__(
-        self, triton: Child, gateway: Child, *, ready_url: str, start_timeout_s: float, unready_restart_s: float
+        self, triton: Child, gateway: Child, *, url: str, start_timeout_s: float, unready_restart_s: float
     ) -> None:
         self._triton = triton
         self._gateway = gateway
-        self._ready_url = ready_url
+        self._url = url
         self._start_timeout_s = start_timeout_s
         self._unready_restart_s = unready_restart_s
         self._stopping = False
@@ -69,7 +67,7 @@ class Supervisor:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self._start_timeout_s
-        while not self._ready():
+        while not is_ready(self._url):
             for child in (self._triton, self._gateway):
                 if (code := child.exit_code()) is not None:
                     raise ServerError(f"{child.name} ended with {_reason(code)} while starting; its messages are above")
@@ -89,7 +87,7 @@ class Supervisor:
                     deadline = time.monotonic() + self._start_timeout_s
             if (asked := time.monotonic()) >= next_check:
                 pause = min(_READY_EVERY_S, self._unready_restart_s / 2)
-                if self._ready():
+                if is_ready(self._url):
                     deadline = None
                     self._triton.note_ready()
                     pause = max(pause, (time.monotonic() - asked) / _READY_SHARE)
@@ -107,14 +105,6 @@ class Supervisor:
         child.stop(_STOP_TIMEOUT_S)
         time.sleep(pause)
         child.start()
-
-    def _ready(self) -> bool:
-        # The gateway bounds the check; this is for a gateway that does not answer at all.
-        try:
-            with urllib.request.urlopen(self._ready_url, timeout=_READY_TIMEOUT_S) as answer:  # noqa: S310 — our own address
-                return bool(answer.status == 200)
-        except (OSError, urllib.error.URLError):
-            return False
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         # Raised, not noted, so that no wait delays the stop; further signals do not disturb it.

@@ -304,7 +304,7 @@ async def test_openapi(gateway: httpx.AsyncClient) -> None:
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     assert schema["required"] == ["image"]
     assert schema["examples"]
-    assert operation["responses"].keys() == {"200", "413", "415", "422", "500", "503"}
+    assert operation["responses"].keys() == {"200", "401", "413", "415", "422", "429", "500", "503"}
     for status in ("413", "415", "422", "500", "503"):
         content = operation["responses"][status]["content"]["application/json"]
         assert content["schema"] == {"$ref": "#/components/schemas/Envelope"}

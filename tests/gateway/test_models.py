@@ -168,7 +168,7 @@ async def test_a_models_own_default_threshold(
 async def test_openapi(gateway: httpx.AsyncClient) -> None:
     document = (await gateway.get("/openapi.json")).json()
     operation = document["paths"]["/models"]["get"]
-    assert operation["responses"].keys() == {"200", "503"}
+    assert operation["responses"].keys() == {"200", "401", "503"}
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
     assert schema == {"$ref": "#/components/schemas/ModelsResponse"}
     request = document["paths"][PATH]["post"]["requestBody"]["content"]["application/json"]["schema"]
