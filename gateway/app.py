@@ -12,6 +12,7 @@ from gateway.detector import Detector
 from gateway.errors import CatchAll, install_handlers
 from gateway.fetch import PictureFetcher, create_client
 from gateway.health import Readiness
+from gateway.pages import router as pages
 from gateway.picture_input import PictureInput
 from gateway.request_scope import RequestScopes
 from gateway.routes import Services, router
@@ -38,6 +39,8 @@ def create_app(settings: Settings) -> FastAPI:
         title="triton-sod",
         version=_version(),
         description=_DESCRIPTION,
+        docs_url=None,  # served by `pages`, without a host on the web
+        redoc_url=None,
         lifespan=lifespan,
         middleware=[
             Middleware(RequestScopes),
@@ -47,6 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     install_handlers(app)
     app.include_router(router)
+    app.include_router(pages)
     return app
 
 
