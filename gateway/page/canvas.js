@@ -64,6 +64,7 @@ function zoomBy(factor, point = { x: size.width / 2, y: size.height / 2 }) {
 function onPicture({ picture }, before) {
   const same = picture?.width === before.picture?.width && picture?.height === before.picture?.height;
   $("zoom").hidden = picture === null;
+  if (picture === null) cancelAnimationFrame(flight);
   // The camera's next picture is looked at where the last one was.
   if (picture && !(same && current().live)) settle(views.fit(picture, size));
   redraw();

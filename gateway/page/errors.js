@@ -26,7 +26,7 @@ export async function errorOf(response) {
   }
   const words = typeof document?.errorMsg === "string" ? readable(document.errorMsg) : "";
   const said = words || `The server answered with status ${response.status} ${response.statusText}`.trim();
-  return new ApiError([stop(said), waiting(response)].filter(Boolean).join(" "), response.status);
+  return new ApiError([asSentence(said), waiting(response)].filter(Boolean).join(" "), response.status);
 }
 
 /** `errorMsg` in words; where the request did not fit it holds a JSON list of {type, loc, msg}. */
@@ -49,4 +49,4 @@ function waiting(response) {
   return `It asks to wait ${seconds} second${seconds === 1 ? "" : "s"} before the next try.`;
 }
 
-const stop = (text) => (/[.!?…]$/.test(text) ? text : `${text}.`);
+const asSentence = (text) => text[0].toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
