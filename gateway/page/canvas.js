@@ -24,7 +24,7 @@ let frame = null; // a coming draw's request
 let gesture = null; // {start, moved, onMap}
 
 export function startCanvas() {
-  new ResizeObserver(resize).observe(canvas);
+  new ResizeObserver(resize).observe(canvas); // a change of the browser's own zoom is one too
   canvas.addEventListener("wheel", onWheel, { passive: false });
   canvas.addEventListener("pointerdown", onDown);
   canvas.addEventListener("pointermove", onMove);
@@ -70,13 +70,15 @@ function onPicture({ picture }, before) {
   redraw();
 }
 
-function resize() {
+function resize([{ target, devicePixelContentBoxSize }]) {
   const { picture } = current();
   const whole = picture && views.isWhole(view, picture, size);
   const middle = views.toPicture({ x: size.width / 2, y: size.height / 2 }, view);
-  size = { width: Math.max(1, canvas.clientWidth), height: Math.max(1, canvas.clientHeight) };
-  canvas.width = Math.round(size.width * devicePixelRatio);
-  canvas.height = Math.round(size.height * devicePixelRatio);
+  // To the screen's pixel where the browser tells it: a canvas that is stretched, if by half a pixel, is blurred.
+  const [exact] = devicePixelContentBoxSize ?? [];
+  canvas.width = Math.max(1, exact?.inlineSize ?? Math.round(target.clientWidth * devicePixelRatio));
+  canvas.height = Math.max(1, exact?.blockSize ?? Math.round(target.clientHeight * devicePixelRatio));
+  size = { width: canvas.width / devicePixelRatio, height: canvas.height / devicePixelRatio };
   if (picture) {
     const fitted = views.fit(picture, size);
     const scale = Math.max(view.scale, fitted.scale);
