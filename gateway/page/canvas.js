@@ -70,21 +70,27 @@ function onPicture({ picture }, before) {
   redraw();
 }
 
-function resize([{ target, devicePixelContentBoxSize }]) {
+function resize([{ contentRect, devicePixelContentBoxSize }]) {
   const { picture } = current();
   const whole = picture && views.isWhole(view, picture, size);
   const middle = views.toPicture({ x: size.width / 2, y: size.height / 2 }, view);
-  // To the screen's pixel where the browser tells it: a canvas that is stretched, if by half a pixel, is blurred.
   const [exact] = devicePixelContentBoxSize ?? [];
-  canvas.width = Math.max(1, exact?.inlineSize ?? Math.round(target.clientWidth * devicePixelRatio));
-  canvas.height = Math.max(1, exact?.blockSize ?? Math.round(target.clientHeight * devicePixelRatio));
-  size = { width: canvas.width / devicePixelRatio, height: canvas.height / devicePixelRatio };
+  size = { width: Math.max(1, contentRect.width), height: Math.max(1, contentRect.height) };
+  canvas.width = dotsOf(size.width, exact?.inlineSize);
+  canvas.height = dotsOf(size.height, exact?.blockSize);
   if (picture) {
     const fitted = views.fit(picture, size);
     const scale = Math.max(view.scale, fitted.scale);
     settle(whole ? fitted : views.centred(scale, middle.x, middle.y, picture, size));
   }
   draw(); // at once: a canvas that changes its size is blank
+}
+
+/** To the screen's pixel where the browser tells it: a canvas that is stretched, if by half of one, is blurred. */
+function dotsOf(length, exact) {
+  const dots = length * devicePixelRatio;
+  // Some tell the wrong screen's, when they show a page as another device would.
+  return Math.abs(exact - dots) < 1 ? exact : Math.round(dots);
 }
 
 // Moving ------------------------------------------------------------------------------------------------------------

@@ -128,11 +128,9 @@ class DemoPage:
 
     def whole_view(self, width: int, height: int) -> tuple[float, float, float]:
         """Scale and offset of a whole picture of that size on the canvas."""
-        across, down = self.tab.evaluate(
-            "[canvas.width / devicePixelRatio, canvas.height / devicePixelRatio]"  # ids are names of the window
-        )
-        scale = min(across / width, down / height)
-        return scale, (across - width * scale) / 2, (down - height * scale) / 2
+        place = self.place()
+        scale = min(place["width"] / width, place["height"] / height)
+        return scale, (place["width"] - width * scale) / 2, (place["height"] - height * scale) / 2
 
     def _listen(self, kind: str, text: str) -> None:
         # Chromium reports every answer of 4xx and 5xx; those are the tests' own.
