@@ -14,6 +14,7 @@ from gateway.detector import Detector
 from gateway.errors import CatchAll, install_handlers
 from gateway.fetch import PictureFetcher
 from gateway.health import Readiness
+from gateway.pages import router as pages
 from gateway.picture_input import PictureInput
 from gateway.rate_limit import MovingWindows, RateLimit
 from gateway.request_scope import RequestScopes
@@ -53,6 +54,8 @@ def create_app(settings: Settings) -> FastAPI:
         title="triton-sod",
         version=_version(),
         description=_DESCRIPTION,
+        docs_url=None,  # served by `pages`, without a host on the web
+        redoc_url=None,
         lifespan=lifespan,
         middleware=[
             Middleware(RequestScopes),
@@ -65,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     install_handlers(app)
     app.include_router(router)
+    app.include_router(pages)
     return app
 
 

@@ -141,7 +141,10 @@ def _gateway_environment(options: argparse.Namespace) -> dict[str, str]:
 
 
 def _banner(url: str, profile: str, ensembles: list[Ensemble], served: tuple[str, ...]) -> str:
-    lines = [f"\n  {url}/small-object-detection is ready (profile {profile}; documentation at {url}/docs)\n"]
+    lines = [
+        f"\n  ready (profile {profile}): open {url}/ and drop a picture on it",
+        f"  the API: {url}/small-object-detection, described at {url}/docs\n",
+    ]
     lines += ["  served:", *(f"    {name}" for name in served)]
     if absences := [line for line in _absences(ensembles) if line.split(":")[0].strip() not in served]:
         lines += ["  not served:", *(f"  {line}" for line in absences)]
