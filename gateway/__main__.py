@@ -1,24 +1,29 @@
 """`python -m gateway`: the gateway under uvicorn."""
 
 import argparse
-import logging
 import signal
 import sys
+from itertools import groupby
 from types import FrameType
 
-import uvicorn
 from pydantic import ValidationError
 
-from gateway.app import create_app
+from gateway import logs
+from gateway.metrics import metrics_markdown
+from gateway.processes import serve_workers
+from gateway.serving import serve
 from gateway.settings import ENV_PREFIX, Settings, setting_rows, settings_markdown
+
+_DOCUMENTS = {"settings_markdown": settings_markdown, "metrics_markdown": metrics_markdown}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the gateway until SIGTERM or SIGINT; return the exit status."""
     options = vars(_parser().parse_args(arguments))
-    if options.pop("settings_markdown"):
-        sys.stdout.write(settings_markdown())
-        return 0
+    for name, write in _DOCUMENTS.items():
+        if options.pop(name):
+            sys.stdout.write(write())
+            return 0
     try:
         settings = Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
@@ -26,7 +31,13 @@ def main(arguments: list[str] | None = None) -> int:
             name = str(detail["loc"][0])
             sys.stderr.write(f"{ENV_PREFIX}{name.upper()} (--{name.replace('_', '-')}): {detail['msg']}\n")
         return 2
-    _serve(settings)
+    # Until the server takes them over; none is lost while the application is made.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _exit)
+    logs.configure(settings.log_level, settings.log_format)
+    if settings.workers > 1:
+        return serve_workers(settings)
+    serve(settings)
     return 0
 
 
@@ -38,38 +49,16 @@ def _parser() -> argparse.ArgumentParser:
         "environment variable does the same; the option wins.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
     )
-    parser.add_argument(
-        "--settings-markdown", action="store_true", help="print the settings as a Markdown table and exit"
-    )
-    for variable, default, description in setting_rows():
-        name = variable.removeprefix(ENV_PREFIX).lower()
-        told = f"{description} [{variable}; {f'default {default}' if default else 'unset'}]"
-        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="VALUE", help=told.replace("%", "%%"))
+    for name in _DOCUMENTS:
+        option, what = f"--{name.replace('_', '-')}", name.partition("_")[0]
+        parser.add_argument(option, action="store_true", help=f"print the {what} as Markdown and exit")
+    for section, rows in groupby(setting_rows(), key=lambda row: row.section):
+        group = parser.add_argument_group(section)
+        for row in rows:
+            name = row.variable.removeprefix(ENV_PREFIX).lower()
+            told = f"{row.description} [{row.variable}; {f'default {row.default}' if row.default else 'unset'}]"
+            group.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="VALUE", help=told.replace("%", "%%"))
     return parser
-
-
-def _serve(settings: Settings) -> None:
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    logging.captureWarnings(True)
-    # One line for every fetch, with the URL and what secrets it holds.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    # uvicorn finishes what is under way, then raises the signal again for what was there before: a clean exit.
-    signal.signal(signal.SIGTERM, _exit)
-    signal.signal(signal.SIGINT, _exit)
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        log_config=None,
-        access_log=settings.access_log,
-        server_header=False,
-        timeout_graceful_shutdown=settings.shutdown_timeout,
-    )
 
 
 def _exit(_: int, __: FrameType | None) -> None:

@@ -13,6 +13,8 @@ from server.errors import ServerError
 
 _POLL_S = 0.25
 _STOP_TIMEOUT_S = 8.0
+# One stop may come as several signals: a service manager sends it to every process, and make passes its own on.
+_SAME_STOP_S = 1.0
 _READY_EVERY_S = 5.0
 # The check is an inference: on a slow model it comes less often, so as to take no more than this share of the time.
 _READY_SHARE = 0.05
@@ -34,21 +36,30 @@ class Supervisor:
         ready_url: answers 200 when an inference passes.
         start_timeout_s: how long both may take to become ready, at first and after a restart.
         unready_restart_s: see above.
+        drain_s: how long the gateway may take to answer what is under way when it is stopped.
     """
 
-    def __init__(
-        self, triton: Child, gateway: Child, *, ready_url: str, start_timeout_s: float, unready_restart_s: float
+    def __init__(  # noqa: PLR0913 — two children and the times that hold for them, by name
+        self,
+        triton: Child,
+        gateway: Child,
+        *,
+        ready_url: str,
+        start_timeout_s: float,
+        unready_restart_s: float,
+        drain_s: float,
     ) -> None:
         self._triton = triton
         self._gateway = gateway
         self._ready_url = ready_url
         self._start_timeout_s = start_timeout_s
         self._unready_restart_s = unready_restart_s
-        self._stopping = False
+        self._drain_s = drain_s
+        self._stopped_at: float | None = None
         self._restarts = {triton.name: _Backoff(), gateway.name: _Backoff()}
 
     def run(self, on_ready: Callable[[], None]) -> None:
-        """Serve until SIGINT or SIGTERM; returns when both are gone.
+        """Serve until SIGINT or SIGTERM; returns when both are gone. A second signal ends both at once.
 
         Raises:
             ServerError: a process ended, or nothing was ready, before the first inference passed.
@@ -64,7 +75,8 @@ class Supervisor:
         except _StopError as stop:
             print(f"\n{stop}: stopping", file=sys.stderr, flush=True)
         finally:
-            self._gateway.stop(_STOP_TIMEOUT_S)
+            # Triton answers what the gateway still has.
+            self._gateway.stop(self._drain_s + _STOP_TIMEOUT_S)
             self._triton.stop(_STOP_TIMEOUT_S)
 
     def _wait_until_ready(self) -> None:
@@ -117,10 +129,13 @@ class Supervisor:
             return False
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        # Raised, not noted, so that no wait delays the stop; further signals do not disturb it.
-        if not self._stopping:
-            self._stopping = True
+        # Raised, not noted, so that no wait delays the stop.
+        if self._stopped_at is None:
+            self._stopped_at = time.monotonic()
             raise _StopError(signal.Signals(number).name)
+        if time.monotonic() - self._stopped_at > _SAME_STOP_S:
+            for child in (self._gateway, self._triton):
+                child.kill()
 
 
 class _StopError(Exception):
