@@ -33,7 +33,9 @@ def serve_workers(settings: Settings) -> int:
     Raises:
         SystemExit: the address cannot be listened at; the reason is in the log.
     """
-    listener = serving.make_config(settings, None).bind_socket()
+    config = serving.make_config(settings, None)
+    listener = config.bind_socket()
+    listener.listen(config.backlog)  # what comes before the workers are there waits for them
     with TemporaryDirectory(prefix="sod-metrics-") as folder:
         os.environ[FOLDER_VARIABLE] = folder  # before a worker imports the metrics
         return _Workers(settings, listener, folder).run()
@@ -81,6 +83,7 @@ class _Workers:
             for process in self._alive():
                 process.kill()
                 process.join()
+            serving.ignore_stops()
         return 1 if self._failed or self._insisted else 0
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:

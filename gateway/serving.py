@@ -106,3 +106,10 @@ def serve(settings: Settings, listener: socket.socket | None = None, *, worker: 
         SystemExit: it cannot listen; the reason is in the log.
     """
     make_server(settings, worker=worker).run(None if listener is None else [listener])
+    ignore_stops()
+
+
+def ignore_stops() -> None:
+    """All is done: a signal while the interpreter cleans up changes nothing but the exit status."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

@@ -65,7 +65,7 @@ class Telemetry:
         if isinstance(route, str):
             return route
         if not self._paths:
-            self._paths = frozenset(getattr(route, "path", "") for route in scope["app"].routes)
+            self._paths = frozenset(scope["app"].openapi()["paths"])
         return scope["path"] if scope["path"] in self._paths else metrics.OTHER
 
 

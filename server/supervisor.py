@@ -15,6 +15,7 @@ _POLL_S = 0.25
 _STOP_TIMEOUT_S = 8.0
 # One stop may come as several signals: a service manager sends it to every process, and make passes its own on.
 _SAME_STOP_S = 1.0
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _READY_EVERY_S = 5.0
 # The check is an inference: on a slow model it comes less often, so as to take no more than this share of the time.
 _READY_SHARE = 0.05
@@ -64,7 +65,7 @@ class Supervisor:
         Raises:
             ServerError: a process ended, or nothing was ready, before the first inference passed.
         """
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in _STOPS:
             signal.signal(number, self._on_signal)
         try:
             self._triton.start()
@@ -78,6 +79,8 @@ class Supervisor:
             # Triton answers what the gateway still has.
             self._gateway.stop(self._drain_s + _STOP_TIMEOUT_S)
             self._triton.stop(_STOP_TIMEOUT_S)
+            for number in _STOPS:  # nothing is left that a signal could hurry, only folders to be removed
+                signal.signal(number, signal.SIG_IGN)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self._start_timeout_s

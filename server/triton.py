@@ -18,7 +18,7 @@ _NEVER = 2**31 - 1  # one request in so many
 _NOISE = re.compile(
     rb"CUDA driver version is insufficient|CudaDriverHelper|pinned system memory|initialize NVML|DCGM unable"
     rb"|CheckIfOneDNNSupport"
-    # Twice a second while the receiver of traces is away; the gateway says so, once.
+    # Two lines a batch while the receiver of traces is away; the gateway says so, once.
     rb"|\[OTLP HTTP Client\]"
 )
 

@@ -1,0 +1,39 @@
+"""A gateway as a process of its own."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 120
+
+
+@asynccontextmanager
+async def running(*options: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+    """A gateway of its own on a free port; yields its URL and process."""
+    command = (sys.executable, "-m", "gateway", "--port", "0", *options)
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            while not (
+                match := re.search(rb"running on (http://127\.0\.0\.1:\d+)", line := await process.stderr.readline())
+            ):
+                assert line, "it ended"
+        yield match[1].decode(), process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def ended(process: asyncio.subprocess.Process) -> tuple[int, str]:
+    """Its exit status and what it still wrote, once it has ended."""
+    async with asyncio.timeout(TIMEOUT_S):
+        _, log = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, log.decode()
