@@ -1,5 +1,6 @@
 """Triton's own metrics, fetched when ours are asked for."""
 
+import asyncio
 import re
 from types import TracebackType
 from typing import Self
@@ -41,7 +42,7 @@ class TritonMetrics:
     async def _fetch(self, url: str) -> bytes | None:
         received = bytearray()
         try:
-            async with self._client.stream("GET", url) as response:
+            async with asyncio.timeout(_TIMEOUT_S), self._client.stream("GET", url) as response:
                 if response.status_code != httpx.codes.OK:
                     return None
                 async for chunk in response.aiter_bytes():

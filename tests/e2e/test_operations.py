@@ -74,8 +74,9 @@ def test_one_trace_from_http_to_tritons_stages(traced, otlp, picture):
 def test_a_receiver_that_is_away_is_one_line(traced, otlp, picture):
     otlp.status = 503
     otlp.refused.clear()
-    assert traced.post(picture).status_code == 200
-    traced.wait_for(lambda: len(otlp.refused) == 2, f"both to try: {otlp.refused}")
+    traced.wait_for(
+        lambda: traced.post(picture).status_code == 200 and len(otlp.refused) == 2, f"both to try: {otlp.refused}"
+    )
     assert traced.stop() == 0
     log = traced.log.read_text()
     assert log.count("traces are dropped until the receiver takes them") == 1

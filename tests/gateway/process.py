@@ -2,11 +2,14 @@
 
 import asyncio
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import httpx
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 120
@@ -37,3 +40,24 @@ async def ended(process: asyncio.subprocess.Process) -> tuple[int, str]:
         _, log = await process.communicate()
     assert process.returncode is not None
     return process.returncode, log.decode()
+
+
+async def insist(process: asyncio.subprocess.Process) -> None:
+    """Signal until it has ended: within a second of the first, a signal counts as its echo."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.3)
+
+
+async def until_closed(url: str) -> None:
+    """Until nobody listens any more."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while True:
+            try:
+                async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client:
+                    await client.get("/health")
+            except httpx.ConnectError:
+                return
+            except httpx.TransportError:  # it was in the queue of a listener that closed: what `drain_delay` is for
+                pass

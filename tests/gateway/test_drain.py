@@ -12,7 +12,7 @@ from gateway.app import create_app
 from gateway.drain import Drain
 from gateway.serving import StopRequests
 from gateway.settings import Settings
-from tests.gateway.process import TIMEOUT_S, ended, running
+from tests.gateway.process import TIMEOUT_S, ended, insist, running, until_closed
 from tests.gateway.test_metrics import scrape, value
 
 PATH = "/small-object-detection"
@@ -46,9 +46,10 @@ async def test_the_door_stays_open_for_the_delay_and_a_second_signal_ends_it(tri
     async with running(*options) as (url, process), httpx.AsyncClient(base_url=url, timeout=60) as client:
         assert (await client.get("/health/ready")).status_code == 200
         process.send_signal(signal.SIGTERM)
+        ready = await client.get("/health/ready")
         async with asyncio.timeout(TIMEOUT_S):
-            while (ready := await client.get("/health/ready")).status_code == 200:
-                await asyncio.sleep(0.05)
+            while ready.status_code == 200:
+                ready = await client.get("/health/ready")
         assert ready.json()["errorMsg"] == "The server is shutting down"
         answer = await client.post(PATH, json={"image": picture64})
         assert answer.status_code == 200
@@ -57,9 +58,7 @@ async def test_the_door_stays_open_for_the_delay_and_a_second_signal_ends_it(tri
         under_way = asyncio.create_task(client.post(PATH, json={"image": picture64}))
         async with asyncio.timeout(TIMEOUT_S):
             await triton.arrived.wait()
-            while process.returncode is None:  # within a second it counts as an echo of the first
-                process.send_signal(signal.SIGTERM)
-                await asyncio.sleep(0.3)
+            await insist(process)
         assert (await ended(process))[0] == 1
         with pytest.raises(httpx.TransportError):
             await under_way
@@ -74,11 +73,7 @@ async def test_what_is_under_way_is_answered(triton: Any, picture64: str, number
         async with asyncio.timeout(TIMEOUT_S):
             await triton.arrived.wait()
             process.send_signal(number)
-            with pytest.raises(httpx.ConnectError):
-                while True:  # until the listener has closed
-                    async with httpx.AsyncClient(base_url=url) as other:
-                        await other.get("/health")
-                    await asyncio.sleep(0.05)
+            await until_closed(url)
         assert process.returncode is None
         triton.hold.set()
         assert (await under_way).status_code == 200

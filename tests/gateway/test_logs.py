@@ -72,7 +72,7 @@ async def test_no_access_log_unless_asked_for(make_gateway: Any, lines: Any, pic
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 async def test_every_line_of_a_request_has_its_log_id(
-    make_gateway: Any, lines: Any, picture64: str, triton: Any, log_format: str, monkeypatch: pytest.MonkeyPatch
+    make_gateway: Any, lines: Any, picture64: str, triton: Any, *, log_format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import grpc
 

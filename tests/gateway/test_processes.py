@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.gateway.process import TIMEOUT_S, ended, running
+from tests.gateway.process import TIMEOUT_S, ended, insist, running, until_closed
 from tests.gateway.test_metrics import scrape, value
 
 PATH = "/small-object-detection"
@@ -34,17 +34,16 @@ def workers_of(parent: asyncio.subprocess.Process) -> list[psutil.Process]:
 
 async def until(condition: Callable[[], Any]) -> None:
     async with asyncio.timeout(TIMEOUT_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - of other processes
             await asyncio.sleep(0.1)
 
 
 async def until_serving(url: str, count: int) -> None:
+    serving = 0.0
     async with asyncio.timeout(TIMEOUT_S):
-        while True:
+        while serving != count:
             async with httpx.AsyncClient(base_url=url, timeout=60) as client:
-                if value(await scrape(client), "sod_workers") == count:
-                    return
-            await asyncio.sleep(0.1)
+                serving = value(await scrape(client), "sod_workers")
 
 
 async def ask(url: str, body: dict[str, Any]) -> httpx.Response:
@@ -106,11 +105,7 @@ async def test_all_drain(triton: Any, picture64: str, number: signal.Signals) ->
         await until(lambda: len(triton.metadata) == 8)
         for one in (psutil.Process(process.pid), *workers):  # as a terminal and a service manager do
             one.send_signal(number)
-        with pytest.raises(httpx.ConnectError):
-            async with asyncio.timeout(TIMEOUT_S), httpx.AsyncClient(base_url=url) as client:
-                while True:
-                    await client.get("/health")
-                    await asyncio.sleep(0.05)
+        await until_closed(url)
         triton.hold.set()
         assert [answer.status_code for answer in await asyncio.gather(*under_way)] == [200] * 8
         code, log = await ended(process)
@@ -123,10 +118,7 @@ async def test_a_second_signal_ends_all(triton: Any) -> None:
     async with running(*options(triton, "--drain-delay", "3600")) as (url, process):
         await until_serving(url, 2)
         workers = workers_of(process)
-        async with asyncio.timeout(TIMEOUT_S):
-            while process.returncode is None:
-                process.send_signal(signal.SIGTERM)
-                await asyncio.sleep(0.3)
+        await insist(process)
         assert (await ended(process))[0] == 1
     assert not [worker for worker in workers if worker.is_running()]
 

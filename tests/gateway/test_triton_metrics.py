@@ -65,9 +65,17 @@ async def test_a_triton_that_is_away_or_silent(
     async def silent(_: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
 
+    async def dripping(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            writer.write(b"nv_x 1\n")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
     monkeypatch.setattr("gateway.triton_metrics._TIMEOUT_S", 0.1)
-    async with make_gateway(triton_metrics_url=web.handle("/metrics", silent)) as gateway:
-        assert value(await scrape(gateway), "sod_triton_metrics_up") == 0
+    for way in (silent, dripping):
+        async with make_gateway(triton_metrics_url=web.handle("/metrics", way)) as gateway:
+            assert value(await scrape(gateway), "sod_triton_metrics_up") == 0
 
 
 def test_the_url_must_be_one() -> None:
