@@ -8,9 +8,11 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from gateway import metrics, operations
 from gateway.api_keys import ApiKeys
 from gateway.body_limit import BodyLimit
 from gateway.detector import Detector
+from gateway.drain import Drain, Draining
 from gateway.errors import CatchAll, install_handlers
 from gateway.fetch import PictureFetcher
 from gateway.health import Readiness
@@ -21,7 +23,10 @@ from gateway.request_scope import RequestScopes
 from gateway.routes import DETECTION_PATHS, Services, router
 from gateway.security_headers import SecurityHeaders
 from gateway.settings import Settings
+from gateway.telemetry import Telemetry
+from gateway.tracing import Tracing
 from gateway.triton import TritonDetector
+from gateway.triton_metrics import TritonMetrics
 from gateway.workers import Workers
 
 _DESCRIPTION = """\
@@ -41,13 +46,25 @@ _EXPOSED_HEADERS = (
 )
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application; it starts, and stays up, whether or not Triton does."""
+def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
+    """The application; it starts, and stays up, whether or not Triton does.
+
+    Args:
+        settings: all of them.
+        drain: what the server says when it is asked to stop.
+    """
+    drain = drain or Drain()
+    endpoint = settings.otlp_endpoint
+    tracing = Tracing(None if endpoint is None else str(endpoint), ratio=settings.trace_ratio, version=_version())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.services = await _start(settings, stack)
+            url = settings.triton_metrics_url
+            app.state.triton_metrics = await stack.enter_async_context(TritonMetrics(None if url is None else str(url)))
+            app.state.services = await _start(settings, drain, stack)
+            await stack.enter_async_context(tracing)
+            metrics.started(_version())
             yield
 
     app = FastAPI(
@@ -59,8 +76,10 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         middleware=[
             Middleware(RequestScopes),
+            Middleware(Telemetry, tracing=tracing, access_log=settings.access_log),
             Middleware(SecurityHeaders),
             *_cors(settings),
+            Middleware(Draining, drain=drain),
             Middleware(CatchAll),
             *_guards(settings),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
@@ -68,6 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     install_handlers(app)
     app.include_router(router)
+    app.include_router(operations.router)
     app.include_router(pages)
     return app
 
@@ -97,7 +117,7 @@ def _guards(settings: Settings) -> list[Middleware]:
     return guards
 
 
-async def _start(settings: Settings, stack: AsyncExitStack) -> Services:
+async def _start(settings: Settings, drain: Drain, stack: AsyncExitStack) -> Services:
     workers = Workers(settings.worker_threads)
     stack.callback(workers.close)
     fetcher = await stack.enter_async_context(PictureFetcher(settings))
@@ -109,7 +129,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Services:
             timeout=settings.request_timeout,
         )
     )
-    readiness = Readiness(triton, ttl=settings.ready_ttl, timeout=settings.ready_timeout)
+    readiness = Readiness(triton, drain, ttl=settings.ready_ttl, timeout=settings.ready_timeout)
     stack.push_async_callback(readiness.close)
     pictures = PictureInput(
         fetcher,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway import metrics
 from gateway.errors import DetectorUnavailableError, InputError, InvalidRequestError
 from gateway.picture_input import PictureInput
 from gateway.request_scope import stage
@@ -82,6 +83,7 @@ class Detector:
             with stage("infer"):
                 detections = await self._triton.infer(picture, thresholds, model)
             width, height = await self._workers.run(shown_size, picture)
+            metrics.answered(model.name, model.labels, detections.class_ids, size=len(picture), pixels=width * height)
             return Outcome(clip(detections, width, height), model.labels, None)
         # The gateway decodes for the overlay while Triton decodes and infers.
         decoding = self._workers.run(decode_image, picture, self._max_pixels)
@@ -97,6 +99,7 @@ class Detector:
         detections = clip(detections, width, height)
         with stage("draw"):
             overlay = await self._workers.run(self._draw, pixels, detections, model.labels)
+        metrics.answered(model.name, model.labels, detections.class_ids, size=len(picture), pixels=width * height)
         return Outcome(detections, model.labels, overlay)
 
     def _draw(self, pixels: Pixels, detections: Detections, labels: tuple[str, ...]) -> str:

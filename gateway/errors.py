@@ -93,11 +93,6 @@ def usable_log_id(value: object) -> str | None:
     return value.encode("utf-8", "replace").decode("utf-8")
 
 
-def shown_log_id(log_id: str) -> str:
-    """A log id for a log line: bounded, and with its control characters escaped."""
-    return ascii(log_id[:_SHOWN])[1:-1]
-
-
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
     """The envelope of an error, with the log id of the current request."""
     body = {"logId": current_log_id(), "errorCode": int(status), "errorMsg": message}
@@ -139,12 +134,7 @@ class CatchAll:
         try:
             await self._app(scope, receive, watched)
         except Exception:
-            _log.exception(
-                "unhandled exception in %s %s (logId %s)",
-                scope["method"],
-                ascii(scope["path"])[1:-1],
-                shown_log_id(current_log_id()),
-            )
+            _log.exception("unhandled exception in %s %s", scope["method"], scope["path"])
             if started:
                 raise
             response = error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error")
@@ -155,7 +145,7 @@ async def _on_gateway_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101 - it is registered for no other
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, NotReadyError):
         # The cause carries Triton's own words, which the client does not get.
-        _log.warning("%d: %s (logId %s; %s)", error.status, error, shown_log_id(current_log_id()), error.__cause__)
+        _log.warning("%d: %s (%s)", error.status, error, error.__cause__)
     return error_response(error.status, str(error), error.headers)
 
 

@@ -10,6 +10,8 @@ from time import monotonic
 
 import numpy as np
 
+from gateway import metrics
+from gateway.drain import DRAINING, Drain
 from gateway.errors import DetectorUnavailableError, GatewayError
 from gateway.single_flight import SingleFlight
 from gateway.triton import TritonDetector
@@ -22,15 +24,17 @@ _SIDE = 32
 class Readiness:
     """Tells whether a picture would be answered now."""
 
-    def __init__(self, triton: TritonDetector, *, ttl: float, timeout: float) -> None:
+    def __init__(self, triton: TritonDetector, drain: Drain, *, ttl: float, timeout: float) -> None:
         """Set up.
 
         Args:
             triton: The detector to try.
+            drain: While it is active, nothing is ready.
             ttl: Seconds that one try, or a real inference, speaks for later calls.
             timeout: Seconds one try may take.
         """
         self._triton = triton
+        self._drain = drain
         self._ttl = ttl
         self._timeout = timeout
         self._canary = encode_jpeg(np.full((_SIDE, _SIDE, 3), 128, np.uint8))
@@ -40,6 +44,11 @@ class Readiness:
 
     async def problem(self) -> str | None:
         """Why the gateway is not ready; None if it is. At most one try runs at a time."""
+        problem = DRAINING if self._drain.active else await self._problem_of_triton()
+        metrics.ready.set(problem is None)
+        return problem
+
+    async def _problem_of_triton(self) -> str | None:
         age = self._triton.seconds_since_success
         if age is not None and age < self._ttl:
             return None

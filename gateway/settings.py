@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from ipaddress import ip_network
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.addresses import AllowList
@@ -66,9 +68,19 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level that is logged to stderr."
     )
-    access_log: bool = Field(False, description="Log one line a request.")
+    log_format: Literal["text", "json"] = Field("text", description="Lines of text, or one JSON object a line.")
+    access_log: bool = Field(False, description="Log one line a request, whatever the log level.")
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that serve; limits on concurrency and rate are for each of them."
+    )
+    drain_delay: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds after SIGTERM in which requests are still taken and readiness is 503, so that load "
+        "balancers notice.",
+    )
     shutdown_timeout: int = Field(
-        30, gt=0, description="Seconds that requests under way may take to finish after SIGTERM."
+        30, gt=0, description="Seconds that requests under way may take to finish after SIGTERM and `SOD_DRAIN_DELAY`."
     )
 
     triton_url: str = Field("127.0.0.1:8001", description="Triton's gRPC address, `host:port`.")
@@ -149,6 +161,19 @@ class Settings(BaseSettings):
         None, description="Password of that file; better by the environment than as an option, which others may see."
     )
 
+    triton_metrics_url: HttpUrl | None = Field(
+        None, description="Triton's metrics, appended to `/metrics`; the launcher sets it."
+    )
+    otlp_endpoint: HttpUrl | None = Field(
+        None, description="Base URL of an OTLP/HTTP receiver of traces (`/v1/traces` is added); unset for none."
+    )
+    trace_ratio: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of requests that are traced; those with a `traceparent` follow it instead.",
+    )
+
     @field_validator("tls_key")
     @classmethod
     def _both_or_neither(cls, key: Path | None, info: ValidationInfo) -> Path | None:
@@ -157,17 +182,46 @@ class Settings(BaseSettings):
         return key
 
 
-def setting_rows() -> Iterator[tuple[str, str, str]]:
-    """Yield (environment variable, default as it would be written, description) of every setting."""
+# The title of each group of settings, by its first one.
+_SECTIONS = {
+    "host": "Process",
+    "triton_url": "Triton",
+    "default_threshold": "Answers",
+    "max_body_bytes": "Limits",
+    "fetch_enabled": "Pictures from URLs",
+    "ready_ttl": "Readiness",
+    "api_keys": "Security",
+    "triton_metrics_url": "Metrics and traces",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """A setting as it is shown; the default is as it would be written."""
+
+    section: str
+    variable: str
+    default: str
+    description: str
+
+
+def setting_rows() -> Iterator[SettingRow]:
+    """Yield every setting, in the order of the class."""
+    section = ""
     for name, field in Settings.model_fields.items():
+        section = _SECTIONS.get(name, section)
         default = field.default
         shown = "" if default in (None, ()) else default if isinstance(default, str) else json.dumps(default)
-        yield ENV_PREFIX + name.upper(), shown, field.description or ""
+        yield SettingRow(section, ENV_PREFIX + name.upper(), shown, field.description or "")
 
 
 def settings_markdown() -> str:
-    """The settings as the Markdown table of docs/gateway.md."""
-    lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
-    for variable, default, description in setting_rows():
-        lines.append(f"| `{variable}` | {f'`{default}`' if default else 'unset'} | {description} |")
-    return "\n".join(lines) + "\n"
+    """The settings as the Markdown tables of docs/gateway.md."""
+    tables = []
+    for section, rows in groupby(setting_rows(), key=lambda row: row.section):
+        lines = [f"### {section}\n", "| variable | default | meaning |", "| --- | --- | --- |"]
+        for row in rows:
+            default = f"`{row.default}`" if row.default else "unset"
+            lines.append(f"| `{row.variable}` | {default} | {row.description} |")
+        tables.append("\n".join(lines) + "\n")
+    return "\n".join(tables)

@@ -16,6 +16,7 @@ from tritonclient.utils import InferenceServerException
 
 from gateway.errors import DetectorUnavailableError, InputError, UnknownModelError
 from gateway.single_flight import SingleFlight
+from gateway.tracing import trace_headers
 from sod import interface
 from sod.detections import Detections
 
@@ -153,7 +154,9 @@ class TritonDetector:
         score_threshold = InferInput(interface.SCORE_THRESHOLD, [1, len(thresholds)], "FP32")
         score_threshold.set_data_from_numpy(thresholds[np.newaxis])
         try:
-            result = await self._client.infer(model.name, [image, score_threshold], client_timeout=self._timeout)
+            result = await self._client.infer(
+                model.name, [image, score_threshold], client_timeout=self._timeout, headers=trace_headers()
+            )
         except InferenceServerException as error:
             sentence = clean_sentence(str(error.message() or ""))
             if error.status() == "StatusCode.INVALID_ARGUMENT" and not _MISFIT.search(sentence):

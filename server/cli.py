@@ -79,15 +79,26 @@ def _serve(options: argparse.Namespace) -> None:
     ports = triton.TritonPorts(options.http_port, options.grpc_port, options.metrics_port)
     _check_ports(options.host, options.port, ports)
     url = local_url(options.host, options.port)
-    serving = triton.TritonOptions(repository, served, profile, ports, f"sod-{os.getpid()}-", options.verbose)
+    environment = _gateway_environment(options)
+    drain_s = sum(_seconds(environment, name) for name in ("SOD_DRAIN_DELAY", "SOD_SHUTDOWN_TIMEOUT"))
+    serving = triton.TritonOptions(
+        repository,
+        served,
+        profile,
+        ports,
+        f"sod-{os.getpid()}-",
+        options.verbose,
+        environment.get("SOD_OTLP_ENDPOINT") or None,
+    )
     print(f"starting {installation.name} and the gateway, profile {profile} …", file=sys.stderr, flush=True)
     with installation.backend_directory() as backends:
         Supervisor(
             triton.TritonServer(serving, installation, backends),
-            Child("the gateway", [sys.executable, "-m", "gateway"], _gateway_environment(options)),
+            Child("the gateway", [sys.executable, "-m", "gateway"], environment),
             url=url,
             start_timeout_s=options.start_timeout,
             unready_restart_s=options.unready_restart,
+            drain_s=drain_s,
         ).run(on_ready=lambda: print(_banner(url, profile, ensembles, served), flush=True))
 
 
@@ -131,13 +142,26 @@ def _triton_ports(ports: triton.TritonPorts) -> list[tuple[int, str]]:
 
 
 def _gateway_environment(options: argparse.Namespace) -> dict[str, str]:
+    """What the gateway is told: what we know of Triton, and how long we wait for it, which it must know too."""
+    defaults = {"SOD_LOG_LEVEL": "warning", "SOD_DRAIN_DELAY": "0", "SOD_SHUTDOWN_TIMEOUT": "30"}
     return {
-        "SOD_LOG_LEVEL": "warning",  # unless the environment says otherwise
         **os.environ,
+        **{name: os.environ.get(name) or default for name, default in defaults.items()},
         "SOD_HOST": options.host,
         "SOD_PORT": str(options.port),
         "SOD_TRITON_URL": f"127.0.0.1:{options.grpc_port}",
+        "SOD_TRITON_METRICS_URL": f"http://127.0.0.1:{options.metrics_port}/metrics",
     }
+
+
+def _seconds(environment: dict[str, str], name: str) -> float:
+    try:
+        seconds = float(environment[name])
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise ServerError(f"{name} is {environment[name]!r}: it takes a number of seconds")
+    return seconds
 
 
 def _banner(url: str, profile: str, ensembles: list[Ensemble], served: tuple[str, ...]) -> str:

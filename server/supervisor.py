@@ -12,6 +12,9 @@ from server.ready import is_ready
 
 _POLL_S = 0.25
 _STOP_TIMEOUT_S = 8.0
+# One stop may come as several signals: a service manager sends it to every process, and make passes its own on.
+_SAME_STOP_S = 1.0
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _READY_EVERY_S = 5.0
 # The check is an inference: on a slow model it comes less often, so as to take no more than this share of the time.
 _READY_SHARE = 0.05
@@ -32,26 +35,35 @@ class Supervisor:
         url: the gateway's, on this machine.
         start_timeout_s: how long both may take to become ready, at first and after a restart.
         unready_restart_s: see above.
+        drain_s: how long the gateway may take to answer what is under way when it is stopped.
     """
 
-    def __init__(
-        self, triton: Child, gateway: Child, *, url: str, start_timeout_s: float, unready_restart_s: float
+    def __init__(  # noqa: PLR0913 — two children and the times that hold for them, by name
+        self,
+        triton: Child,
+        gateway: Child,
+        *,
+        url: str,
+        start_timeout_s: float,
+        unready_restart_s: float,
+        drain_s: float,
     ) -> None:
         self._triton = triton
         self._gateway = gateway
         self._url = url
         self._start_timeout_s = start_timeout_s
         self._unready_restart_s = unready_restart_s
-        self._stopping = False
+        self._drain_s = drain_s
+        self._stopped_at: float | None = None
         self._restarts = {triton.name: _Backoff(), gateway.name: _Backoff()}
 
     def run(self, on_ready: Callable[[], None]) -> None:
-        """Serve until SIGINT or SIGTERM; returns when both are gone.
+        """Serve until SIGINT or SIGTERM; returns when both are gone. A second signal ends both at once.
 
         Raises:
             ServerError: a process ended, or nothing was ready, before the first inference passed.
         """
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in _STOPS:
             signal.signal(number, self._on_signal)
         try:
             self._triton.start()
@@ -62,8 +74,11 @@ class Supervisor:
         except _StopError as stop:
             print(f"\n{stop}: stopping", file=sys.stderr, flush=True)
         finally:
-            self._gateway.stop(_STOP_TIMEOUT_S)
+            # Triton answers what the gateway still has.
+            self._gateway.stop(self._drain_s + _STOP_TIMEOUT_S)
             self._triton.stop(_STOP_TIMEOUT_S)
+            for number in _STOPS:  # nothing is left that a signal could hurry, only folders to be removed
+                signal.signal(number, signal.SIG_IGN)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self._start_timeout_s
@@ -107,10 +122,13 @@ class Supervisor:
         child.start()
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        # Raised, not noted, so that no wait delays the stop; further signals do not disturb it.
-        if not self._stopping:
-            self._stopping = True
+        # Raised, not noted, so that no wait delays the stop.
+        if self._stopped_at is None:
+            self._stopped_at = time.monotonic()
             raise _StopError(signal.Signals(number).name)
+        if time.monotonic() - self._stopped_at > _SAME_STOP_S:
+            for child in (self._gateway, self._triton):
+                child.kill()
 
 
 class _StopError(Exception):

@@ -47,6 +47,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.pictures: list[bytes] = []
         self.thresholds: list[list[float]] = []
         self.names: list[str] = []
+        self.metadata: list[dict[str, str]] = []  # of the requests
         self.vanished: set[str] = set()  # in the index, and no longer there
         self.asked = 0
         self.arrived = asyncio.Event()  # a request is held
@@ -97,6 +98,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         return answer
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.metadata.append({key: str(value) for key, value in context.invocation_metadata()})
         if self.hold is not None:
             self.arrived.set()
             await self.hold.wait()

@@ -45,8 +45,8 @@ async def test_no_secret_is_logged_even_at_debug_level(triton: Any, web: Any, pi
     told = log.read_text()
     # Where fetching from this machine itself is refused, nothing is fetched; the log must be silent all the same.
     assert set(statuses) <= {200, 422}
-    assert f"POST {PATH} HTTP/1.1" in told  # it is the log of these requests
-    assert "GET /models HTTP/1.1" in told
+    assert f"POST {PATH} 200 " in told or f"POST {PATH} 422 " in told  # it is the log of these requests
+    assert "GET /models 401 " in told
     for secret in ("s3cret", "t0ken", "?", entry("field", "s3cret-key").partition(":")[2]):
         assert secret not in told, [line for line in told.splitlines() if secret in line]
 
