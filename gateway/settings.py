@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from sod.draw import JPEG_QUALITY
+from sod.encode import JPEG_QUALITY
 from sod.image import DEFAULT_MAX_PIXELS
 
 ENV_PREFIX = "SOD_"
