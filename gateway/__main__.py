@@ -1,6 +1,7 @@
 """`python -m gateway`: the gateway under uvicorn."""
 
 import argparse
+import json
 import logging
 import signal
 import sys
@@ -16,6 +17,7 @@ from gateway.settings import ENV_PREFIX, Settings, setting_rows, settings_markdo
 def main(arguments: list[str] | None = None) -> int:
     """Run the gateway until SIGTERM or SIGINT; return the exit status."""
     options = vars(_parser().parse_args(arguments))
+    describe_api = options.pop("openapi")
     if options.pop("settings_markdown"):
         sys.stdout.write(settings_markdown())
         return 0
@@ -26,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
             name = str(detail["loc"][0])
             sys.stderr.write(f"{ENV_PREFIX}{name.upper()} (--{name.replace('_', '-')}): {detail['msg']}\n")
         return 2
+    if describe_api:
+        sys.stdout.write(json.dumps(create_app(settings).openapi(), indent=2, ensure_ascii=False) + "\n")
+        return 0
     _serve(settings)
     return 0
 
@@ -41,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--settings-markdown", action="store_true", help="print the settings as a Markdown table and exit"
     )
+    parser.add_argument("--openapi", action="store_true", help="print the OpenAPI document and exit")
     for variable, default, description in setting_rows():
         name = variable.removeprefix(ENV_PREFIX).lower()
         told = f"{description} [{variable}; {f'default {default}' if default else 'unset'}]"

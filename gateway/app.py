@@ -7,11 +7,13 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
+from gateway.batch import Batches
 from gateway.body_limit import BodyLimit
 from gateway.detector import Detector
 from gateway.errors import CatchAll, install_handlers
 from gateway.fetch import PictureFetcher, create_client
 from gateway.health import Readiness
+from gateway.openapi import install_openapi
 from gateway.picture_input import PictureInput
 from gateway.request_scope import RequestScopes
 from gateway.routes import Services, router
@@ -47,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     install_handlers(app)
     app.include_router(router)
+    install_openapi(app, settings.max_batch_images)
     return app
 
 
@@ -78,7 +81,16 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Services:
         max_pixels=settings.max_image_pixels,
         jpeg_quality=settings.jpeg_quality,
     )
-    return Services(detector, readiness, settings.visualize)
+    return Services(
+        detector=detector,
+        batches=Batches(
+            detector, concurrency=settings.batch_concurrency, max_overlay_bytes=settings.max_batch_overlay_bytes
+        ),
+        readiness=readiness,
+        workers=workers,
+        visualize=settings.visualize,
+        max_batch_images=settings.max_batch_images,
+    )
 
 
 def _version() -> str:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from gateway.errors import InputError, InvalidRequestError
 from gateway.picture_input import decode_base64
-from gateway.schemas import InferRequest, parse_document, parse_request
+from gateway.request_body import parse_document, parse_request
+from gateway.schemas import InferRequest
 
 PATH = "/small-object-detection"
 

@@ -18,7 +18,9 @@ def decode(encoded: bytes) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def drawn() -> NDArray[np.uint8]:
-    found = Detections(np.array([[100, 80, 130, 110]], np.float32), np.array([0.5], np.float32), np.array([8], np.int32))
+    found = Detections(
+        np.array([[100, 80, 130, 110]], np.float32), np.array([0.5], np.float32), np.array([8], np.int32)
+    )
     return draw_detections(np.full((203, 301, 3), 90, np.uint8), found, ["x"] * 9)
 
 
