@@ -90,19 +90,19 @@ async def test_each_fails_alone_and_in_its_place(
 
 
 async def test_order_is_the_request_s_though_the_first_is_the_last_to_finish(
-    gateway: httpx.AsyncClient, web: Any, picture: bytes, picture64: str
+    gateway: httpx.AsyncClient, web: Any, picture64: str
 ) -> None:
-    release = asyncio.Event()
+    asked, release = asyncio.Event(), asyncio.Event()
 
     async def slow(writer: asyncio.StreamWriter) -> None:
+        asked.set()
         await release.wait()
         writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
     web.handle("/slow", slow)
     asking = asyncio.create_task(gateway.post(PATH, json={"images": [web.url + "/slow"] + [picture64] * 5}))
     async with asyncio.timeout(30):
-        while not web.requests:
-            await asyncio.sleep(0.01)
+        await asked.wait()
     release.set()
     assert codes(await asking) == [422, 0, 0, 0, 0, 0]
 
@@ -135,6 +135,7 @@ async def test_what_is_under_way_is_bounded(
     make_gateway: Any, triton: Any, picture64: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     triton.hold = asyncio.Event()
+    full = asyncio.Event()
     most, now = 0, 0
     infer = TritonDetector.infer
 
@@ -142,6 +143,8 @@ async def test_what_is_under_way_is_bounded(
         nonlocal most, now
         now += 1
         most = max(most, now)
+        if now == 3:
+            full.set()
         try:
             return await infer(*args)
         finally:
@@ -151,8 +154,7 @@ async def test_what_is_under_way_is_bounded(
     async with make_gateway(batch_concurrency=3) as gateway:
         asking = asyncio.create_task(gateway.post(PATH, json={"images": [picture64] * 12, "visualize": False}))
         async with asyncio.timeout(30):
-            while now < 3:
-                await asyncio.sleep(0.01)
+            await full.wait()
         triton.hold.set()
         assert codes(await asking) == [0] * 12
     assert most == 3

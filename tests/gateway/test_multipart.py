@@ -1,5 +1,6 @@
 """Forms, byte by byte."""
 
+import contextlib
 import json
 from collections.abc import AsyncIterator
 
@@ -120,7 +121,5 @@ async def test_any_content_comes_through(content: bytes, size: int) -> None:
 
 @given(st.binary(max_size=100), st.integers(0, len(FORM)))
 async def test_any_damage_is_parts_or_an_issue(noise: bytes, at: int) -> None:
-    try:
+    with contextlib.suppress(InvalidRequestError):
         await read(FORM[:at] + noise + FORM[at + len(noise) :], size=13)
-    except InvalidRequestError:
-        pass
