@@ -35,7 +35,7 @@ def picture(outcome: Outcome) -> Response:
     """The drawn picture itself; the log id and the number of objects are headers."""
     headers = {
         # What no header can hold is written as in a URL.
-        LOG_ID_HEADER: quote(current_log_id()[:_LONGEST_LOG_ID], safe="!#$&'()*+,/:;=?@[]~ "),
+        LOG_ID_HEADER: quote(current_log_id()[:_LONGEST_LOG_ID], safe="!#$&'()*+,/:;=?@[]~"),
         DETECTIONS_HEADER: str(len(outcome.detections)),
     }
     return Response(outcome.overlay, HTTPStatus.OK, headers | _timing(), f"image/{outcome.overlay_format}")

@@ -81,7 +81,6 @@ async def infer(request: Request, services: Annotated[Services, Depends(_service
     summary="Detect small objects in several pictures",
     tags=["detection"],
     response_model=BatchResponse,
-    response_model_exclude_none=True,
     responses=BATCH_RESPONSES,
     openapi_extra=BATCH_EXTRA,
 )
