@@ -1,6 +1,7 @@
 """`python -m gateway`: the gateway under uvicorn."""
 
 import argparse
+import json
 import signal
 import sys
 from itertools import groupby
@@ -10,19 +11,31 @@ from pydantic import ValidationError
 
 from gateway import logs, network
 from gateway.api_keys import new_api_key
+from gateway.app import create_app
 from gateway.metrics import metrics_markdown
 from gateway.processes import serve_workers
 from gateway.serving import serve
 from gateway.settings import ENV_PREFIX, Settings, setting_rows, settings_markdown
 from gateway.tls import TlsError
 
-_DOCUMENTS = {"settings_markdown": settings_markdown, "metrics_markdown": metrics_markdown}
+
+def _openapi_json() -> str:
+    """The OpenAPI document as it is with the default settings."""
+    return json.dumps(create_app(Settings.model_construct()).openapi(), indent=2, ensure_ascii=False) + "\n"
+
+
+# Option → (what it prints, help).
+_DOCUMENTS = {
+    "settings_markdown": (settings_markdown, "print the settings as Markdown and exit"),
+    "metrics_markdown": (metrics_markdown, "print the metrics as Markdown and exit"),
+    "openapi": (_openapi_json, "print the OpenAPI document and exit"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the gateway until SIGTERM or SIGINT; return the exit status."""
     options = vars(_parser().parse_args(arguments))
-    for name, write in _DOCUMENTS.items():
+    for name, (write, _) in _DOCUMENTS.items():
         if options.pop(name):
             sys.stdout.write(write())
             return 0
@@ -60,9 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         "environment variable does the same; the option wins.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
     )
-    for name in _DOCUMENTS:
-        option, what = f"--{name.replace('_', '-')}", name.partition("_")[0]
-        parser.add_argument(option, action="store_true", help=f"print the {what} as Markdown and exit")
+    for name, (_, what) in _DOCUMENTS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=what)
     parser.add_argument(
         "--new-api-key",
         metavar="NAME",

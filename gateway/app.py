@@ -10,12 +10,14 @@ from starlette.middleware.cors import CORSMiddleware
 
 from gateway import metrics, operations
 from gateway.api_keys import ApiKeys
+from gateway.batch import Batches
 from gateway.body_limit import BodyLimit
 from gateway.detector import Detector
 from gateway.drain import Drain, Draining
 from gateway.errors import CatchAll, install_handlers
 from gateway.fetch import PictureFetcher
 from gateway.health import Readiness
+from gateway.openapi import install_openapi
 from gateway.pages import router as pages
 from gateway.picture_input import PictureInput
 from gateway.rate_limit import MovingWindows, RateLimit
@@ -89,6 +91,7 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
     app.include_router(router)
     app.include_router(operations.router)
     app.include_router(pages)
+    install_openapi(app, settings.max_batch_images)
     return app
 
 
@@ -145,7 +148,16 @@ async def _start(settings: Settings, drain: Drain, stack: AsyncExitStack) -> Ser
         max_pixels=settings.max_image_pixels,
         jpeg_quality=settings.jpeg_quality,
     )
-    return Services(detector, readiness, settings.visualize)
+    return Services(
+        detector=detector,
+        batches=Batches(
+            detector, concurrency=settings.batch_concurrency, max_overlay_bytes=settings.max_batch_overlay_bytes
+        ),
+        readiness=readiness,
+        workers=workers,
+        visualize=settings.visualize,
+        max_batch_images=settings.max_batch_images,
+    )
 
 
 def _version() -> str:

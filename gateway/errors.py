@@ -68,8 +68,14 @@ class TooManyBytesError(GatewayError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
-class UnsupportedEncodingError(GatewayError):
-    """The body is compressed."""
+class NotAcceptableError(GatewayError):
+    """The client wants a picture for an answer, and none that can be had."""
+
+    status = HTTPStatus.NOT_ACCEPTABLE
+
+
+class UnsupportedBodyError(GatewayError):
+    """The body is compressed, or of a kind that this path does not read."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
@@ -107,8 +113,8 @@ def current_log_id() -> str:
 
 def install_handlers(app: FastAPI) -> None:
     """Answer every foreseen exception of `app` with the envelope; `CatchAll` does the unforeseen."""
-    app.add_exception_handler(GatewayError, _on_gateway_error)
-    app.add_exception_handler(SodError, _on_sod_error)
+    app.add_exception_handler(GatewayError, _on_foreseen)
+    app.add_exception_handler(SodError, _on_foreseen)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
 
@@ -141,16 +147,21 @@ class CatchAll:
             await response(scope, receive, send)
 
 
-async def _on_gateway_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, GatewayError)  # noqa: S101 - it is registered for no other
+def describe(error: Exception) -> tuple[int, str]:
+    """Status and text that an exception is answered with; what the text does not say is logged here."""
+    if isinstance(error, SodError):
+        return HTTPStatus.UNPROCESSABLE_ENTITY, str(error)
+    if not isinstance(error, GatewayError):
+        _log.error("unhandled exception", exc_info=error)
+        return HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error"
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, NotReadyError):
         # The cause carries Triton's own words, which the client does not get.
         _log.warning("%d: %s (%s)", error.status, error, error.__cause__)
-    return error_response(error.status, str(error), error.headers)
+    return error.status, str(error)
 
 
-async def _on_sod_error(_: Request, error: Exception) -> Response:
-    return error_response(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+async def _on_foreseen(_: Request, error: Exception) -> Response:
+    return error_response(*describe(error), error.headers if isinstance(error, GatewayError) else None)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

@@ -15,7 +15,7 @@ from gateway.drain import DRAINING, Drain
 from gateway.errors import DetectorUnavailableError, GatewayError
 from gateway.single_flight import SingleFlight
 from gateway.triton import TritonDetector
-from sod.draw import encode_jpeg
+from sod.encode import encode_picture
 
 _log = logging.getLogger(__name__)
 _SIDE = 32
@@ -37,7 +37,7 @@ class Readiness:
         self._drain = drain
         self._ttl = ttl
         self._timeout = timeout
-        self._canary = encode_jpeg(np.full((_SIDE, _SIDE, 3), 128, np.uint8))
+        self._canary = encode_picture(np.full((_SIDE, _SIDE, 3), 128, np.uint8))
         self._shared_try = SingleFlight(self._try)
         self._verdict: str | None = "nothing was tried yet"
         self._verdict_until = float("-inf")

@@ -5,6 +5,7 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 
 from gateway import metrics
+from gateway.openapi import KEY_DOCS, KEY_OPTIONAL, error_responses
 from gateway.triton_metrics import TritonMetrics
 
 METRICS_PATH = "/metrics"
@@ -18,11 +19,14 @@ router = APIRouter()
     tags=["operations"],
     summary="Prometheus metrics",
     response_class=Response,
+    dependencies=KEY_DOCS,
+    openapi_extra=KEY_OPTIONAL,
     responses={
+        **error_responses(401),
         200: {
             "description": "The gateway's metrics, and Triton's (`nv_…`) where they can be had.",
             "content": {"text/plain": {"schema": {"type": "string"}, "example": "sod_requests_in_flight 1.0\n"}},
-        }
+        },
     },
 )
 async def read_metrics(request: Request) -> Response:

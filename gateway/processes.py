@@ -38,7 +38,10 @@ def serve_workers(settings: Settings) -> int:
     listener.listen(config.backlog)  # what comes before the workers are there waits for them
     with TemporaryDirectory(prefix="sod-metrics-") as folder:
         os.environ[FOLDER_VARIABLE] = folder  # before a worker imports the metrics
-        return _Workers(settings, listener, folder).run()
+        try:
+            return _Workers(settings, listener, folder).run()
+        finally:
+            del os.environ[FOLDER_VARIABLE]
 
 
 class _Worker:

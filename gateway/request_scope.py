@@ -30,11 +30,13 @@ class RequestScope:
         log_id: The client's, once its body has been read; a fresh UUID until then.
         seconds: How long each stage took; the pictures of a batch add up.
         tracer: Makes the spans of its stages; None if it is not traced.
+        started: When it came, by `perf_counter`.
     """
 
     log_id: str = field(default_factory=lambda: str(uuid4()))
     seconds: dict[Stage, float] = field(default_factory=dict)
     tracer: Tracer | None = None
+    started: float = field(default_factory=perf_counter)
 
 
 _current: ContextVar[RequestScope | None] = ContextVar("request_scope", default=None)

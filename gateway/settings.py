@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from gateway.addresses import AllowList
 from gateway.api_keys import ApiKey, parse_api_keys
 from gateway.rate_limit import Rate, parse_rates
-from sod.draw import JPEG_QUALITY
+from sod.encode import JPEG_QUALITY
 from sod.image import DEFAULT_MAX_PIXELS
 
 ENV_PREFIX = "SOD_"
@@ -97,7 +97,18 @@ class Settings(BaseSettings):
         0.5, ge=0, le=1, description="Score threshold where the request names none; an object's score is greater."
     )
     visualize: bool = Field(True, description="Return the picture with its boxes drawn where the request does not say.")
-    jpeg_quality: int = Field(JPEG_QUALITY, ge=1, le=100, description="JPEG quality of the drawn picture.")
+    jpeg_quality: int = Field(
+        JPEG_QUALITY, ge=1, le=100, description="Quality of the drawn picture where the request says none."
+    )
+    max_batch_images: int = Field(32, ge=1, le=1000, description="Most pictures of one batch; more are answered 422.")
+    batch_concurrency: int = Field(
+        4, ge=1, le=64, description="Pictures of one batch that are fetched, asked about and drawn at once."
+    )
+    max_batch_overlay_bytes: int = Field(
+        128 * _MIB,
+        gt=0,
+        description="Drawn pictures that one batch may hold, all together; one that is over it is answered 413.",
+    )
     worker_threads: int = Field(
         4, ge=1, le=256, description="Threads that read, decode, draw and encode pictures beside the event loop."
     )

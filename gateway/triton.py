@@ -282,7 +282,8 @@ def read_info(config: Any) -> ModelInfo | None:
     sized = isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
     return ModelInfo(
         name=config.name,
-        labels=tuple(labels),
+        # JSON can spell lone surrogates, UTF-8 cannot.
+        labels=tuple(label.encode("utf-8", "replace").decode() for label in labels),
         input_size=(size[0], size[1]) if sized else None,
         thresholds=_own_thresholds(_json_parameter(config, "default_threshold"), len(labels)),
     )

@@ -50,7 +50,7 @@ async def test_an_allowed_origin(make_gateway: Any, setting: str) -> None:
 
 
 async def test_our_own_failure_may_be_read_too(make_gateway: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.routes.parse_document", lambda _: 1 / 0)
+    monkeypatch.setattr("gateway.request_body.parse_document", lambda _: 1 / 0)
     async with make_gateway(cors_origins=ORIGIN) as gateway:
         answer = await gateway.post(PATH, content=b"{}", headers={"Origin": ORIGIN})
     assert answer.status_code == 500

@@ -136,14 +136,12 @@ def test_an_application_that_cannot_start_ends_the_parent(monkeypatch: pytest.Mo
     from gateway.settings import Settings
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
     monkeypatch.setattr("gateway.processes._work", _cannot_start)
     try:
         assert serve_workers(Settings(port=0, workers=2)) == 1
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
 
 
 def _cannot_start(*_: Any) -> None:

@@ -75,7 +75,7 @@ async def test_success_and_what_the_guards_refuse(make_gateway: Any, picture64: 
 
 
 async def test_what_nobody_foresaw(gateway: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.routes.parse_document", lambda _: 1 / 0)
+    monkeypatch.setattr("gateway.request_body.parse_document", lambda _: 1 / 0)
     answer = await gateway.post(PATH, content=b"{}")
     assert answer.status_code == 500
     assert_secured(answer)

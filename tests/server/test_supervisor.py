@@ -38,7 +38,7 @@ def supervise(tmp_path, monkeypatch):
     """Run a supervisor until a signal, and return what its children told."""
     log = tmp_path / "log"
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    monkeypatch.setattr(Supervisor, "_ready", lambda _: True)
+    monkeypatch.setattr("server.supervisor.is_ready", lambda _: True)
     monkeypatch.setattr("server.supervisor._STOP_TIMEOUT_S", 5.0)
 
     def told() -> list[str]:
@@ -56,7 +56,7 @@ def supervise(tmp_path, monkeypatch):
             time.sleep(60)  # the signal ends this
 
         times = {"start_timeout_s": 60, "unready_restart_s": 60, "drain_s": drain_s}
-        Supervisor(child("triton", 0), child("gateway", gateway_takes), ready_url="", **times).run(ready)
+        Supervisor(child("triton", 0), child("gateway", gateway_takes), url="", **times).run(ready)
         return told()
 
     yield run
