@@ -5,22 +5,19 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import metrics
 from gateway.errors import error_response
 
 DRAINING = "The server is shutting down"
 
 
 class Drain:
-    """Whether this process has been asked to stop; it answers until it does."""
+    """Whether this process has been asked to stop; from then on readiness is 503, and connections end with an answer.
+
+    A signal handler sets it, and so it must take no lock.
+    """
 
     def __init__(self) -> None:
         self.active = False
-
-    def begin(self) -> None:
-        """From now on readiness is 503, and connections end with their next answer."""
-        self.active = True
-        metrics.ready.set(0)
 
 
 class Draining:

@@ -1,6 +1,5 @@
 """The application under uvicorn, in this process: listening, and leaving when asked to."""
 
-import logging
 import os
 import signal
 import socket
@@ -9,12 +8,10 @@ from types import FrameType
 
 import uvicorn
 
-from gateway import network
+from gateway import metrics, network
 from gateway.app import create_app
 from gateway.drain import Drain
 from gateway.settings import Settings
-
-_log = logging.getLogger(__name__)
 
 # One stop may come as several signals: from a service manager to every process, and from the launcher to us.
 _SAME_STOP_S = 1.0
@@ -54,7 +51,10 @@ class GatewayServer(uvicorn.Server):
         self._close_at = float("inf")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's interface
-        """Take a signal; uvicorn's own would raise it again at the end."""
+        """Take a signal; uvicorn's own would raise it again at the end.
+
+        It interrupts anything, so it takes no lock: no metric, no log.
+        """
         if self._worker and sig == signal.SIGINT:  # Ctrl-C reaches every process of the terminal
             return
         first = not self._stops.any
@@ -62,11 +62,13 @@ class GatewayServer(uvicorn.Server):
             os.write(2, b"second signal: ending at once\n")
             os._exit(1)
         if first:
-            self._drain.begin()
+            self._drain.active = True
             self._close_at = monotonic() + self._drain_delay
 
     async def on_tick(self, counter: int) -> bool:
         """Called by uvicorn ten times a second."""
+        if self._drain.active:
+            metrics.ready.set(0)
         if monotonic() >= self._close_at:
             self.should_exit = True
         return await super().on_tick(counter)

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.app import create_app
 from gateway.drain import Drain
-from gateway.serving import StopRequests
+from gateway.serving import StopRequests, make_server
 from gateway.settings import Settings
 from tests.gateway.process import TIMEOUT_S, ended, insist, running, until_closed
 from tests.gateway.test_metrics import scrape, value
@@ -30,11 +30,11 @@ async def test_in_a_drain_all_is_answered_and_nothing_is_ready(triton: Any, pict
         ready = await client.get("/health/ready")
         assert ready.status_code == 200
         assert "connection" not in ready.headers
-        drain.begin()
-        assert value(await scrape(client), "sod_ready") == 0
+        drain.active = True
         ready = await client.get("/health/ready")
         assert ready.status_code == 503
         assert ready.json()["errorMsg"] == "The server is shutting down"
+        assert value(await scrape(client), "sod_ready") == 0
         assert (await client.get("/health/live")).status_code == 200
         answer = await client.post(PATH, json={"image": picture64})
         assert answer.status_code == 200
@@ -112,6 +112,21 @@ async def test_a_port_that_is_taken_is_a_line_and_a_status() -> None:
             assert code != 0
             assert "ddress already in use" in log
             assert "Traceback" not in log
+
+
+def test_a_signal_takes_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may come while the interrupted code holds one."""
+    server = make_server(Settings(drain_delay=5))
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("a lock")
+
+    for taker in ("prometheus_client.metrics.Gauge.set", "prometheus_client.metrics.Counter.inc"):
+        monkeypatch.setattr(taker, refuse)
+    monkeypatch.setattr("logging.Logger.handle", refuse)
+    server.handle_exit(signal.SIGTERM, None)
+    server.handle_exit(signal.SIGTERM, None)
+    assert not server.should_exit
 
 
 def test_an_echo_of_the_first_signal_is_no_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
