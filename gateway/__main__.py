@@ -10,6 +10,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from gateway.app import create_app
+from gateway.connection import HttpConnection
 from gateway.settings import ENV_PREFIX, Settings, setting_rows, settings_markdown
 
 
@@ -63,7 +64,7 @@ def _serve(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=HttpConnection,
         ws="none",
         log_config=None,
         access_log=settings.access_log,

@@ -1,20 +1,25 @@
 """The ASGI application: parts made, wired and closed."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
+from gateway.admission import Admission
 from gateway.body_limit import BodyLimit
+from gateway.connection import STATE_KEY, ConnectionLimits
 from gateway.detector import Detector
+from gateway.door import Door, TimeLimits
 from gateway.errors import CatchAll, install_handlers
 from gateway.fetch import PictureFetcher, create_client
+from gateway.gate import Gate
 from gateway.health import Readiness
 from gateway.picture_input import PictureInput
 from gateway.request_scope import RequestScopes
-from gateway.routes import Services, router
+from gateway.routes import INFER_PATH, Services, router
 from gateway.settings import Settings
 from gateway.triton import TritonDetector
 from gateway.workers import Workers
@@ -29,10 +34,17 @@ def create_app(settings: Settings) -> FastAPI:
     """The application; it starts, and stays up, whether or not Triton does."""
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with AsyncExitStack() as stack:
-            app.state.services = await _start(settings, stack)
-            yield
+            app.state.services = await _start(settings, admission, stack)
+            yield {STATE_KEY: ConnectionLimits(settings.body_timeout, settings.send_timeout)}
+
+    admission = Admission(settings.max_concurrency)
+    gate = Gate(
+        places=settings.max_concurrency + settings.max_queue,
+        max_bytes=settings.max_buffered_bytes,
+        wait_s=admission.wait_s,
+    )
 
     app = FastAPI(
         title="triton-sod",
@@ -42,15 +54,27 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=[
             Middleware(RequestScopes),
             Middleware(CatchAll),
+            # Before the door, so that a body that never fits hears 413 at the busiest time too.
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+            Middleware(Door, path=INFER_PATH, gate=gate, limits=_time_limits(settings)),
         ],
     )
+    app.state.admission, app.state.gate = admission, gate
     install_handlers(app)
     app.include_router(router)
     return app
 
 
-async def _start(settings: Settings, stack: AsyncExitStack) -> Services:
+def _time_limits(settings: Settings) -> TimeLimits:
+    return TimeLimits(
+        body_grace=settings.body_grace,
+        body_idle=settings.body_idle_timeout,
+        body=settings.body_timeout,
+        answer=settings.request_timeout,
+    )
+
+
+async def _start(settings: Settings, admission: Admission, stack: AsyncExitStack) -> Services:
     workers = Workers(settings.worker_threads)
     stack.callback(workers.close)
     client = await stack.enter_async_context(create_client(settings))
@@ -62,7 +86,13 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Services:
             timeout=settings.request_timeout,
         )
     )
-    readiness = Readiness(triton, ttl=settings.ready_ttl, timeout=settings.ready_timeout)
+    readiness = Readiness(
+        triton,
+        ttl=settings.ready_ttl,
+        timeout=settings.ready_timeout,
+        request_timeout=settings.request_timeout,
+        in_work=lambda: admission.in_use,
+    )
     stack.push_async_callback(readiness.close)
     pictures = PictureInput(
         PictureFetcher(client, settings),
@@ -74,6 +104,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Services:
         triton=triton,
         pictures=pictures,
         workers=workers,
+        admission=admission,
         default_threshold=settings.default_threshold,
         max_pixels=settings.max_image_pixels,
         jpeg_quality=settings.jpeg_quality,

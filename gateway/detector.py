@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.admission import Admission
 from gateway.errors import DetectorUnavailableError, InputError, InvalidRequestError
 from gateway.frame import clip, shown_size
 from gateway.picture_input import PictureInput
@@ -44,6 +45,7 @@ class Detector:
         triton: TritonDetector,
         pictures: PictureInput,
         workers: Workers,
+        admission: Admission,
         default_threshold: float,
         max_pixels: int,
         jpeg_quality: int,
@@ -51,6 +53,7 @@ class Detector:
         self._triton = triton
         self._pictures = pictures
         self._workers = workers
+        self._admission = admission
         self._default_threshold = default_threshold
         self._max_pixels = max_pixels
         self._jpeg_quality = jpeg_quality
@@ -76,6 +79,12 @@ class Detector:
             model_name: The model to ask; None for the default.
         """
         picture = await self._pictures.read(image)
+        async with self._admission.slot():
+            return await self._look(picture, threshold, visualize=visualize, model_name=model_name)
+
+    async def _look(
+        self, picture: bytes, threshold: float | dict[int, float] | None, *, visualize: bool, model_name: str | None
+    ) -> Outcome:
         model = await self._triton.model_info(model_name)
         thresholds = threshold_vector(threshold, model, self._default_threshold)
         if not visualize:

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import ClassVar, TypedDict
 from uuid import uuid4
 
@@ -27,7 +28,9 @@ class GatewayError(Exception):
     """Base of the errors whose text may be shown to the client."""
 
     status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
-    headers: ClassVar[Mapping[str, str]] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
+    # Whether a server error is worth a line in the log each time.
+    logged: ClassVar[bool] = True
 
 
 class InputError(GatewayError):
@@ -78,11 +81,37 @@ class DetectorUnavailableError(GatewayError):
     """The inference server cannot answer now; the same request may succeed later."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+    headers = MappingProxyType({"Retry-After": "1"})
 
 
 class NotReadyError(DetectorUnavailableError):
     """A readiness check's no; who finds it out logs it, once, and not every probe that hears of it."""
+
+    logged = False
+
+
+class OverloadedError(GatewayError):
+    """There is no room for the request now; the gate counts and logs these, many at a time."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    logged = False
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.headers = {"Retry-After": str(retry_after_s)}
+
+
+class BodyTimeoutError(GatewayError):
+    """The body did not come in time; the connection is closed, since the rest of it may still come."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    headers = MappingProxyType({"Connection": "close"})
+
+
+class GatewayTimeoutError(GatewayError):
+    """The answer was not ready in time."""
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
 
 
 def usable_log_id(value: object) -> str | None:
@@ -153,7 +182,7 @@ class CatchAll:
 
 async def _on_gateway_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101 - it is registered for no other
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, NotReadyError):
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.logged:
         # The cause carries Triton's own words, which the client does not get.
         _log.warning("%d: %s (logId %s; %s)", error.status, error, shown_log_id(current_log_id()), error.__cause__)
     return error_response(error.status, str(error), error.headers)

@@ -9,6 +9,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 import httpx
 
 from gateway.errors import InputError, TooManyBytesError
+from gateway.gate import charge
 from gateway.settings import Settings
 
 # Pictures are compressed already; a server that compresses anyway could send a bomb.
@@ -83,6 +84,7 @@ class PictureFetcher:
             raise too_many
         received = bytearray()
         async for chunk in response.aiter_raw():
+            charge(len(chunk))
             received += chunk
             if len(received) > self._max_bytes:
                 raise too_many

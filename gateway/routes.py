@@ -29,6 +29,10 @@ MODELS_PATH = "/models"
 _LOG_ID = "9a3a0dd4-5d4e-4a6c-9d61-5ac5e7a7c0c1"
 # Status → (what it means, an errorMsg).
 _ERRORS = {
+    408: (
+        "The body did not come in time.",
+        "The request body paused for 10 s and was not complete: 1,024 bytes came",
+    ),
     413: (
         "The body, or the picture, has too many bytes.",
         "The request body is larger than 67,108,864 bytes: send a smaller picture, or its URL",
@@ -40,9 +44,11 @@ _ERRORS = {
     ),
     500: ("A defect of the gateway.", "Internal server error"),
     503: (
-        "The inference server cannot answer now; `Retry-After` says when to try again.",
+        "The inference server cannot answer now, or too many requests are inside; `Retry-After` says when to try "
+        "again.",
         "The inference server cannot be reached or is not ready; try again",
     ),
+    504: ("The answer was not ready in time.", "The answer was not ready within 60 s; try again"),
 }
 
 
@@ -82,7 +88,7 @@ router = APIRouter()
     summary="Detect small objects in a picture",
     tags=["detection"],
     response_model=InferResponse,
-    responses=_error_docs(413, 415, 422, 500, 503),
+    responses=_error_docs(408, 413, 415, 422, 500, 503, 504),
     # The body is parsed here, not by FastAPI, which would refuse JSON under another content type (curl's `-d`).
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/json": {"schema": InferRequest.model_json_schema()}}}

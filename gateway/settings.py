@@ -37,7 +37,11 @@ class Settings(BaseSettings):
     model_info_ttl: float = Field(
         5.0, ge=0, description="Seconds that the model's name and class labels are kept before Triton is asked again."
     )
-    request_timeout: float = Field(60.0, gt=0, description="Deadline in seconds of one inference in Triton.")
+    request_timeout: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds from a complete body to the answer; a later one is answered 504, its work cancelled.",
+    )
 
     default_threshold: float = Field(
         0.5, ge=0, le=1, description="Score threshold where the request names none; an object's score is greater."
@@ -56,6 +60,28 @@ class Settings(BaseSettings):
     )
     max_image_pixels: int = Field(
         DEFAULT_MAX_PIXELS, gt=0, description="Most pixels of a picture, by its header; more are answered 422."
+    )
+
+    max_concurrency: int = Field(
+        8, ge=1, description="Pictures in work at once: inferred, decoded and drawn; further ones wait."
+    )
+    max_queue: int = Field(
+        32, ge=0, description="Requests let in beyond `SOD_MAX_CONCURRENCY`; further ones are answered 503 at once."
+    )
+    max_buffered_bytes: int = Field(
+        256 * _MIB, gt=0, description="Bytes that all requests together may hold: bodies, fetched pictures, answers."
+    )
+    body_grace: float = Field(
+        1.0, ge=0, description="Seconds that a request keeps its place while its body arrives, until it is complete."
+    )
+    body_idle_timeout: float = Field(
+        10.0, gt=0, description="Seconds a body may pause; a longer pause is answered 408."
+    )
+    body_timeout: float = Field(
+        60.0, gt=0, description="Seconds for a whole body, and for a request's headers; a later body is answered 408."
+    )
+    send_timeout: float = Field(
+        60.0, gt=0, description="Seconds for a client to take its answer; then the connection is cut."
     )
 
     fetch_connect_timeout: float = Field(3.0, gt=0, description="Seconds to connect to an image URL's host.")
