@@ -87,7 +87,7 @@ class Gate:
         if now - self._logged_at >= _LOG_EVERY_S:
             since = self.rejected - self._logged
             told = ", ".join(f"{reason} {count}" for reason, count in since.items())
-            _log.warning("requests turned away since this was last said: %s", told)
+            _log.warning("requests turned away or given up since this was last said: %s", told)
             self._logged_at, self._logged = now, self.rejected.copy()
 
     def overloaded(self, reason: Reason, message: str) -> OverloadedError:

@@ -304,8 +304,8 @@ async def test_openapi(gateway: httpx.AsyncClient) -> None:
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     assert schema["required"] == ["image"]
     assert schema["examples"]
-    assert operation["responses"].keys() == {"200", "413", "415", "422", "500", "503"}
-    for status in ("413", "415", "422", "500", "503"):
+    assert operation["responses"].keys() == {"200", "408", "413", "415", "422", "500", "503", "504"}
+    for status in ("408", "413", "415", "422", "500", "503", "504"):
         content = operation["responses"][status]["content"]["application/json"]
         assert content["schema"] == {"$ref": "#/components/schemas/Envelope"}
         assert content["example"]["errorCode"] == int(status)
