@@ -13,6 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.errors import BodyTimeoutError, GatewayError, GatewayTimeoutError, error_response
 from gateway.gate import Gate, Pass
 
+# A late body is looked at so often; one that is slower than this keeps no bytes from others but those that have come.
+# It is far below what any client can send: a server that is short of time reads slowly too, and refusing half a body
+# then is what it can afford least.
+_LOOK_S = 1.0
+_SLOW_BYTES_S = 1024
 # A body that comes byte by byte is handed on in pieces of this size, not in millions of one byte.
 _PIECE = 64 * 1024
 _DIGITS = 18  # a length of more is over any limit, and Python refuses to convert thousands of digits
@@ -72,7 +77,8 @@ class _Visit:
         self._client_receive = receive
         self._client_send = send
         self._loop = asyncio.get_running_loop()
-        self._body_until = self._loop.time() + limits.body
+        self._began = self._loop.time()
+        self._body_until = self._began + limits.body
         self._received = 0
         self._complete = False  # the body
         self._late: asyncio.TimerHandle | None = None
@@ -141,14 +147,18 @@ class _Visit:
             ) from None
 
     def _step_aside(self) -> None:
-        """The body is late: neither the place nor bytes that have not come are kept from others."""
-        if not self._complete and not self._answering:
-            self._pass.give_place_back()
+        """The body is late: it keeps its place from nobody, nor its bytes if it hardly moves."""
+        if self._complete or self._answering:
+            return
+        self._pass.give_place_back()
+        if self._received < _SLOW_BYTES_S * (self._loop.time() - self._began):
             self._pass.hold(self._received)
+        else:
+            self._late = self._loop.call_later(_LOOK_S, self._step_aside)
 
     def _note_complete(self) -> None:
         self._complete = True
-        self._pass.take_place()
+        self._pass.take_place(late=True)
         self._reschedule(self._loop.time() + self._limits.answer)
         self._watcher = self._loop.create_task(self._watch_client())
 

@@ -87,7 +87,12 @@ class Gate:
         if now - self._logged_at >= _LOG_EVERY_S:
             since = self.rejected - self._logged
             told = ", ".join(f"{reason} {count}" for reason, count in since.items())
-            _log.warning("requests turned away or given up since this was last said: %s", told)
+            _log.warning(
+                "requests turned away or given up since this was last said: %s (%d inside now, with %d MiB)",
+                told,
+                self.requests,
+                self.bytes_held // 2**20,
+            )
             self._logged_at, self._logged = now, self.rejected.copy()
 
     def overloaded(self, reason: Reason, message: str) -> OverloadedError:
@@ -122,15 +127,19 @@ class Pass:
         self._bytes = 0
         self._gate.requests -= 1
 
-    def take_place(self) -> None:
+    def take_place(self, *, late: bool = False) -> None:
         """Take a place, if it has none.
+
+        Args:
+            late: The request's body is complete and gave its place back meanwhile: it may go beyond the places, up to
+                as many again, since refusing it now would waste what was sent.
 
         Raises:
             OverloadedError: all are taken.
         """
         if self._has_place:
             return
-        if self._gate.taken >= self._gate.places:
+        if self._gate.taken >= self._gate.places * (2 if late else 1):
             raise self._gate.overloaded("places", f"The server is busy with {self._gate.taken} requests")
         self._has_place = True
         self._gate.taken += 1

@@ -72,7 +72,7 @@ class Settings(BaseSettings):
         256 * _MIB, gt=0, description="Bytes that all requests together may hold: bodies, fetched pictures, answers."
     )
     body_grace: float = Field(
-        1.0, ge=0, description="Seconds that a request keeps its place while its body arrives, until it is complete."
+        5.0, ge=0, description="Seconds after which a request gives its place back until its body is complete."
     )
     body_idle_timeout: float = Field(
         10.0, gt=0, description="Seconds a body may pause; a longer pause is answered 408."

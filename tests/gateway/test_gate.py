@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from gateway.errors import OverloadedError, TooManyBytesError
-from gateway.gate import REQUEST_BYTES, Gate, charge
+from gateway.gate import REQUEST_BYTES, Gate, Pass, charge
 
 
 def make(places: int = 2, max_bytes: int = 10 * REQUEST_BYTES, seconds: float = 0.0) -> Gate:
@@ -27,6 +27,23 @@ def test_places_and_bytes_come_back() -> None:
         assert gate.taken == 2
     assert (gate.requests, gate.taken, gate.bytes_held) == (0, 0, 0)
     assert gate.rejected == {"places": 1}
+
+
+def test_late_requests_go_beyond_the_places() -> None:
+    gate = make(places=1)
+    with gate.enter(0) as first:
+        first.give_place_back()
+        with gate.enter(0) as second:
+            first.take_place(late=True)
+            assert gate.taken == 2
+            second.give_place_back()
+            with pytest.raises(OverloadedError):
+                second.take_place()
+            second.take_place(late=True)
+            third = Pass(gate)
+            with third, pytest.raises(OverloadedError):
+                third.take_place(late=True)
+    assert (gate.requests, gate.taken) == (0, 0)
 
 
 def test_bytes_grow_and_shrink() -> None:
@@ -85,6 +102,6 @@ def test_the_log_is_not_flooded(caplog: pytest.LogCaptureFixture) -> None:
             with pytest.raises(OverloadedError):
                 gate.enter(0)
     assert [record.getMessage() for record in caplog.records] == [
-        "requests turned away or given up since this was last said: places 1"
+        "requests turned away or given up since this was last said: places 1 (1 inside now, with 0 MiB)"
     ]
     assert gate.rejected == {"places": 1000}
