@@ -8,9 +8,10 @@ from types import FrameType
 
 import uvicorn
 from pydantic import ValidationError
+from uvicorn.config import STARTUP_FAILURE
 
 from gateway.app import create_app
-from gateway.connection import HttpConnection
+from gateway.connection import HttpConnection, Server
 from gateway.settings import ENV_PREFIX, Settings, setting_rows, settings_markdown
 
 
@@ -59,7 +60,7 @@ def _serve(settings: Settings) -> None:
     # uvicorn finishes what is under way, then raises the signal again for what was there before: a clean exit.
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
         port=settings.port,
@@ -71,6 +72,10 @@ def _serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )
+    server = Server(config)
+    server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
 
 
 def _exit(_: int, __: FrameType | None) -> None:

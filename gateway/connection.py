@@ -1,14 +1,25 @@
-"""The HTTP protocol under uvicorn, with limits to what a connection may cost while no request is being answered.
+"""uvicorn's server and HTTP protocol, made fit for more clients than it can serve.
 
 uvicorn waits without end for a request's headers, for the rest of a body that was refused, and for a client to read
-its answer; each of these is memory or a file descriptor that a client keeps for nothing.
+its answer; each of these is memory or a file descriptor that a client keeps for nothing. And it accepts connections
+one by one, so that a refusal waits behind the work of those who are in.
 """
 
 import asyncio
+import os
+import socket
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+# The rest of a refused body waits so long: most clients stop sending when they see the answer, and to read megabytes
+# for nothing costs far more than to refuse them.
+_REST_S = 0.5
+
+# uvloop accepts one connection an iteration of its loop from each listening descriptor.
+_ACCEPTED_AT_ONCE = 32
 
 STATE_KEY = "connection_limits"
 
@@ -36,6 +47,7 @@ class HttpConnection(HttpToolsProtocol):
         self._limits: ConnectionLimits = self.app_state.get(STATE_KEY, self._DEFAULT)
         self._receiving: asyncio.TimerHandle | None = None
         self._sending: asyncio.TimerHandle | None = None
+        self._resting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect a request."""
@@ -46,6 +58,8 @@ class HttpConnection(HttpToolsProtocol):
         """Expect nothing more."""
         self._expect_no_more()
         self.resume_writing()
+        if self._resting is not None:
+            self._resting.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -59,6 +73,14 @@ class HttpConnection(HttpToolsProtocol):
         """From here the application bounds the request."""
         self._expect_no_more()
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """A body that is not complete by now has been refused."""
+        refused = self.cycle.response_complete and self.cycle.more_body
+        super().on_response_complete()
+        if refused and not self.transport.is_closing():
+            self.flow.pause_reading()
+            self._resting = self.loop.call_later(_REST_S, self._read_on)
 
     def on_message_complete(self) -> None:
         """After the rest of a refused body the connection is idle, and uvicorn would not end it."""
@@ -83,6 +105,10 @@ class HttpConnection(HttpToolsProtocol):
             self._sending.cancel()
             self._sending = None
 
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+
     def _expect(self) -> None:
         if not self.transport.is_closing():
             self._receiving = self.loop.call_later(self._limits.receive, self.transport.abort)
@@ -91,3 +117,24 @@ class HttpConnection(HttpToolsProtocol):
         if self._receiving is not None:
             self._receiving.cancel()
             self._receiving = None
+
+
+class Server(uvicorn.Server):
+    """A server that accepts many connections an iteration of its loop, not one."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, on several descriptors of the one socket."""
+        await super().startup(sockets)
+        loop = asyncio.get_running_loop()
+        for listener in [one for server in self.servers for one in server.sockets]:
+            for _ in range(_ACCEPTED_AT_ONCE - 1):
+                same = socket.socket(fileno=os.dup(listener.fileno()))
+                self.servers.append(
+                    await loop.create_server(self._connect, sock=same, ssl=self.config.ssl, backlog=self.config.backlog)
+                )
+
+    def _connect(self) -> asyncio.Protocol:
+        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol

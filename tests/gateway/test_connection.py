@@ -55,6 +55,16 @@ async def test_the_rest_of_a_refused_body_has_its_time() -> None:
         assert await ended == b""
 
 
+async def test_the_rest_of_a_refused_body_is_not_read_at_once() -> None:
+    async with listening(refuse, limits()) as port, RawClient(port) as client:
+        await client.send_head(100_000_000)
+        client.writer.transport.set_write_buffer_limits(0)
+        client.writer.write(bytes(100_000_000))
+        assert (await client.read_answer())[0] == 503
+        assert client.writer.transport.get_write_buffer_size() > 50_000_000
+        await client.writer.drain()  # but in the end
+
+
 async def test_after_the_rest_of_a_refused_body_the_connection_goes_on() -> None:
     async with listening(refuse, limits()) as port, RawClient(port) as client:
         for _ in range(3):
