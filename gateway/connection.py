@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.memory import give_large_blocks_back
+
 # The rest of a refused body waits so long: most clients stop sending when they see the answer, and to read megabytes
 # for nothing costs far more than to refuse them.
 _REST_S = 0.5
@@ -120,10 +122,11 @@ class HttpConnection(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """A server that accepts many connections an iteration of its loop, not one."""
+    """A server that accepts many connections an iteration of its loop, not one, and whose process gives memory back."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, on several descriptors of the one socket."""
+        give_large_blocks_back()
         await super().startup(sockets)
         loop = asyncio.get_running_loop()
         for listener in [one for server in self.servers for one in server.sockets]:

@@ -96,7 +96,8 @@ class Settings(BaseSettings):
     ready_timeout: float = Field(
         20.0,
         gt=0,
-        description="Seconds the readiness check's inference may take; largesize-L on a small CPU takes ten.",
+        description="Seconds the readiness check's inference may take in an idle Triton; largesize-L on a small CPU "
+        "takes ten.",
     )
 
 

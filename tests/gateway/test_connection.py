@@ -2,11 +2,15 @@
 
 import asyncio
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import httpx
+import uvloop
 from starlette.types import Receive, Scope, Send
+from uvicorn import Config
 
-from gateway.connection import STATE_KEY, ConnectionLimits
+from gateway.connection import STATE_KEY, ConnectionLimits, HttpConnection, Server
 from tests.gateway.live import RawClient, listening, until
 
 ANSWER = bytes(40_000_000)
@@ -98,3 +102,35 @@ async def test_a_client_that_does_not_read_is_cut_off() -> None:
     sent.clear()
     async with listening(app, limits(send=100)) as port, httpx.AsyncClient() as http:
         assert (await http.get(f"http://127.0.0.1:{port}/", timeout=100)).content == ANSWER
+
+
+def test_many_connections_are_accepted_in_few_iterations_of_the_loop() -> None:
+    clients = 300
+
+    async def iterations() -> int:
+        answered = 0
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            nonlocal answered
+            answered += 1
+            await refuse(scope, receive, send)
+
+        server = Server(Config(app, port=0, lifespan="off", log_config=None, http=HttpConnection, ws="none"))
+        serving = asyncio.create_task(server.serve())
+        await until(lambda: server.started)
+        with ExitStack() as stack:
+            address = server.servers[0].sockets[0].getsockname()
+            for _ in range(clients):
+                client = stack.enter_context(socket.create_connection(address))
+                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            count = 0
+            async with asyncio.timeout(60):
+                while answered < clients:
+                    await asyncio.sleep(0)
+                    count += 1
+        server.should_exit = True
+        await serving
+        return count
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(uvloop.run, iterations()).result() < clients / 4
