@@ -1,28 +1,33 @@
 """The ASGI application: parts made, wired and closed."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from gateway import metrics, operations
+from gateway.admission import Admission
 from gateway.api_keys import ApiKeys
 from gateway.batch import Batches
 from gateway.body_limit import BodyLimit
+from gateway.connection import STATE_KEY, ConnectionLimits
 from gateway.detector import Detector
+from gateway.door import Door, TimeLimits
 from gateway.drain import Drain, Draining
 from gateway.errors import CatchAll, install_handlers
 from gateway.fetch import PictureFetcher
+from gateway.gate import Gate
 from gateway.health import Readiness
 from gateway.openapi import install_openapi
 from gateway.pages import router as pages
 from gateway.picture_input import PictureInput
 from gateway.rate_limit import MovingWindows, RateLimit
 from gateway.request_scope import RequestScopes
-from gateway.routes import DETECTION_PATHS, Services, router
+from gateway.routes import DETECTION_PATHS, INFER_PATH, Services, router
 from gateway.security_headers import SecurityHeaders
 from gateway.settings import Settings
 from gateway.telemetry import Telemetry
@@ -60,14 +65,21 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
     tracing = Tracing(None if endpoint is None else str(endpoint), ratio=settings.trace_ratio, version=_version())
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with AsyncExitStack() as stack:
             url = settings.triton_metrics_url
             app.state.triton_metrics = await stack.enter_async_context(TritonMetrics(None if url is None else str(url)))
-            app.state.services = await _start(settings, drain, stack)
+            app.state.services = await _start(settings, drain, admission, stack)
             await stack.enter_async_context(tracing)
             metrics.started(_version())
-            yield
+            yield {STATE_KEY: ConnectionLimits(settings.body_timeout, settings.send_timeout)}
+
+    admission = Admission(settings.max_concurrency)
+    gate = Gate(
+        places=settings.max_concurrency + settings.max_queue,
+        max_bytes=settings.max_buffered_bytes,
+        wait_s=admission.wait_s,
+    )
 
     app = FastAPI(
         title="triton-sod",
@@ -84,9 +96,12 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
             Middleware(Draining, drain=drain),
             Middleware(CatchAll),
             *_guards(settings),
+            # Before the door, so that a body that never fits hears 413 at the busiest time too.
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+            Middleware(Door, path=INFER_PATH, gate=gate, limits=_time_limits(settings)),
         ],
     )
+    app.state.admission, app.state.gate = admission, gate
     install_handlers(app)
     app.include_router(router)
     app.include_router(operations.router)
@@ -120,7 +135,16 @@ def _guards(settings: Settings) -> list[Middleware]:
     return guards
 
 
-async def _start(settings: Settings, drain: Drain, stack: AsyncExitStack) -> Services:
+def _time_limits(settings: Settings) -> TimeLimits:
+    return TimeLimits(
+        body_grace=settings.body_grace,
+        body_idle=settings.body_idle_timeout,
+        body=settings.body_timeout,
+        answer=settings.request_timeout,
+    )
+
+
+async def _start(settings: Settings, drain: Drain, admission: Admission, stack: AsyncExitStack) -> Services:
     workers = Workers(settings.worker_threads)
     stack.callback(workers.close)
     fetcher = await stack.enter_async_context(PictureFetcher(settings))
@@ -132,7 +156,14 @@ async def _start(settings: Settings, drain: Drain, stack: AsyncExitStack) -> Ser
             timeout=settings.request_timeout,
         )
     )
-    readiness = Readiness(triton, drain, ttl=settings.ready_ttl, timeout=settings.ready_timeout)
+    readiness = Readiness(
+        triton,
+        drain,
+        ttl=settings.ready_ttl,
+        timeout=settings.ready_timeout,
+        request_timeout=settings.request_timeout,
+        in_work=lambda: admission.in_use,
+    )
     stack.push_async_callback(readiness.close)
     pictures = PictureInput(
         fetcher,
@@ -144,6 +175,7 @@ async def _start(settings: Settings, drain: Drain, stack: AsyncExitStack) -> Ser
         triton=triton,
         pictures=pictures,
         workers=workers,
+        admission=admission,
         default_threshold=settings.default_threshold,
         max_pixels=settings.max_image_pixels,
         jpeg_quality=settings.jpeg_quality,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway import metrics
+from gateway.admission import Admission
 from gateway.errors import DetectorUnavailableError, InputError, InvalidRequestError
 from gateway.picture_input import Picture, PictureInput
 from gateway.request_scope import stage
@@ -71,6 +72,7 @@ class Detector:
         triton: TritonDetector,
         pictures: PictureInput,
         workers: Workers,
+        admission: Admission,
         default_threshold: float,
         max_pixels: int,
         jpeg_quality: int,
@@ -78,6 +80,7 @@ class Detector:
         self._triton = triton
         self._pictures = pictures
         self._workers = workers
+        self._admission = admission
         self._default_threshold = default_threshold
         self._max_pixels = max_pixels
         self._jpeg_quality = jpeg_quality
@@ -100,6 +103,10 @@ class Detector:
         picture = await self._pictures.read(question.image)
         if question.visualize:
             _check_drawable(picture, question.picture_format)
+        async with self._admission.slot():
+            return await self._look(question, picture)
+
+    async def _look(self, question: Question, picture: Picture) -> Outcome:
         model = await self._triton.model_info(question.model)
         thresholds = threshold_vector(question.threshold, model, self._default_threshold)
         if not question.visualize:

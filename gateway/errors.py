@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import ClassVar, TypedDict
 from uuid import uuid4
 
@@ -27,7 +28,9 @@ class GatewayError(Exception):
     """Base of the errors whose text may be shown to the client."""
 
     status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
-    headers: ClassVar[Mapping[str, str]] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
+    # Whether a server error is worth a line in the log each time.
+    logged: ClassVar[bool] = True
 
 
 class InputError(GatewayError):
@@ -84,11 +87,37 @@ class DetectorUnavailableError(GatewayError):
     """The inference server cannot answer now; the same request may succeed later."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+    headers = MappingProxyType({"Retry-After": "1"})
 
 
 class NotReadyError(DetectorUnavailableError):
     """A readiness check's no; who finds it out logs it, once, and not every probe that hears of it."""
+
+    logged = False
+
+
+class OverloadedError(GatewayError):
+    """There is no room for the request now; the gate counts and logs these, many at a time."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    logged = False
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.headers = {"Retry-After": str(retry_after_s)}
+
+
+class BodyTimeoutError(GatewayError):
+    """The body did not come in time; the connection is closed, since the rest of it may still come."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    headers = MappingProxyType({"Connection": "close"})
+
+
+class GatewayTimeoutError(GatewayError):
+    """The answer was not ready in time."""
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
 
 
 def usable_log_id(value: object) -> str | None:
@@ -154,7 +183,7 @@ def describe(error: Exception) -> tuple[int, str]:
     if not isinstance(error, GatewayError):
         _log.error("unhandled exception", exc_info=error)
         return HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error"
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, NotReadyError):
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.logged:
         # The cause carries Triton's own words, which the client does not get.
         _log.warning("%d: %s (%s)", error.status, error, error.__cause__)
     return error.status, str(error)

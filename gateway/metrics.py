@@ -89,9 +89,13 @@ _stage_seconds = _histogram(
     "stage",
 )
 in_flight = _gauge("sod_requests_in_flight", "Requests being answered.")
-waiting = _gauge("sod_queue_waiting", "Detection requests that wait for a slot.")
-slots = _gauge("sod_slots_in_use", "Detection requests that have a slot.")
-_rejected = _counter("sod_rejected_total", "Requests that the front door turned away.", "reason")
+waiting = _gauge("sod_queue_waiting", "Pictures that wait for a slot.")
+slots = _gauge("sod_slots_in_use", "Pictures in work: those that have a slot.")
+_rejected = _counter(
+    "sod_rejected_total",
+    "Requests turned away or given up, by `places`, `bytes`, `too_large`, `body_timeout`, `deadline` or `disconnect`.",
+    "reason",
+)
 _picture_bytes = _histogram("sod_picture_bytes", "Encoded bytes of the pictures that were answered.", BYTES)
 _picture_pixels = _histogram("sod_picture_pixels", "Pixels of the pictures that were answered.", PIXELS)
 _detections = _counter("sod_detections_total", "Objects found, by the model's name and class label.", "model", "label")
@@ -131,7 +135,7 @@ def request_done(path: str, method: str, code: int, seconds: float, stages: Mapp
 
 
 def rejected(reason: str) -> None:
-    """Count a request turned away by the front door; `reason` is one of a few fixed words."""
+    """Count a request turned away or given up; `reason` is one of a few fixed words."""
     _rejected.labels(reason).inc()
 
 

@@ -36,7 +36,10 @@ _ERRORS = {
         "`Accept` asks for pictures only, and for none that can be had.",
         "`Accept` is 'image/gif'; the answer can be had as application/json or image/jpeg or image/png or image/webp",
     ),
-    408: ("The body came too slowly.", "The request body did not come in time"),
+    408: (
+        "The body did not come in time.",
+        "The request body paused for 10 s and was not complete: 1,024 bytes came",
+    ),
     413: (
         "The body, or the picture, has too many bytes.",
         "The request body is larger than 67,108,864 bytes: send a smaller picture, or its URL",
@@ -55,10 +58,10 @@ _ERRORS = {
     ),
     500: ("A defect of the gateway.", "Internal server error"),
     503: (
-        "The server is overloaded, or the inference server cannot answer now; `Retry-After` says when to try again.",
+        "Too many requests are inside, or the inference server cannot answer now; `Retry-After` has the seconds.",
         "The inference server cannot be reached or is not ready; try again",
     ),
-    504: ("The request was not answered within its deadline.", "The request was not answered in time"),
+    504: ("The answer was not ready in time.", "The answer was not ready within 60 s; try again"),
 }
 DETECTION_ERRORS = tuple(_ERRORS)
 

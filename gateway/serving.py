@@ -10,6 +10,7 @@ import uvicorn
 
 from gateway import metrics, network
 from gateway.app import create_app
+from gateway.connection import HttpConnection, Server
 from gateway.drain import Drain
 from gateway.settings import Settings
 
@@ -35,7 +36,7 @@ class StopRequests:
         return monotonic() - self._first > _SAME_STOP_S
 
 
-class GatewayServer(uvicorn.Server):
+class GatewayServer(Server):
     """A server that drains.
 
     After the first SIGTERM or SIGINT requests are still taken for `drain_delay` seconds; then the listener closes, and
@@ -88,7 +89,7 @@ def make_config(settings: Settings, app: object) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=HttpConnection,
         ws="none",
         log_config=None,
         access_log=False,

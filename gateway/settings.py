@@ -91,7 +91,11 @@ class Settings(BaseSettings):
     model_info_ttl: float = Field(
         5.0, ge=0, description="Seconds that the model's name and class labels are kept before Triton is asked again."
     )
-    request_timeout: float = Field(60.0, gt=0, description="Deadline in seconds of one inference in Triton.")
+    request_timeout: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds from a complete body to the answer; a later one is answered 504, its work cancelled.",
+    )
 
     default_threshold: float = Field(
         0.5, ge=0, le=1, description="Score threshold where the request names none; an object's score is greater."
@@ -123,6 +127,28 @@ class Settings(BaseSettings):
         DEFAULT_MAX_PIXELS, gt=0, description="Most pixels of a picture, by its header; more are answered 422."
     )
 
+    max_concurrency: int = Field(
+        8, ge=1, description="Pictures in work at once: inferred, decoded and drawn; further ones wait."
+    )
+    max_queue: int = Field(
+        32, ge=0, description="Requests let in beyond `SOD_MAX_CONCURRENCY`; further ones are answered 503 at once."
+    )
+    max_buffered_bytes: int = Field(
+        256 * _MIB, gt=0, description="Bytes that all requests together may hold: bodies, fetched pictures, answers."
+    )
+    body_grace: float = Field(
+        5.0, ge=0, description="Seconds after which a request gives its place back until its body is complete."
+    )
+    body_idle_timeout: float = Field(
+        10.0, gt=0, description="Seconds a body may pause; a longer pause is answered 408."
+    )
+    body_timeout: float = Field(
+        60.0, gt=0, description="Seconds for a whole body, and for a request's headers; a later body is answered 408."
+    )
+    send_timeout: float = Field(
+        60.0, gt=0, description="Seconds for a client to take its answer; then the connection is cut."
+    )
+
     fetch_enabled: bool = Field(True, description="Fetch pictures that requests name by URL.")
     fetch_allow: Annotated[str, AfterValidator(_check_allow_list)] = Field(
         "",
@@ -143,7 +169,8 @@ class Settings(BaseSettings):
     ready_timeout: float = Field(
         20.0,
         gt=0,
-        description="Seconds the readiness check's inference may take; largesize-L on a small CPU takes ten.",
+        description="Seconds the readiness check's inference may take in an idle Triton; largesize-L on a small CPU "
+        "takes ten.",
     )
 
     api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(parse_api_keys)] = Field(

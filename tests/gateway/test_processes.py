@@ -57,7 +57,7 @@ def metrics_folder(worker: psutil.Process) -> Path:
 
 
 async def test_workers_share_the_door_the_settings_and_the_metrics(triton: Any, picture64: str) -> None:
-    more = ("--default-threshold", "0.25", "--log-format", "json", "--access-log", "true")
+    more = ("--default-threshold", "0.25", "--log-format", "json", "--access-log", "true", "--max-concurrency", "12")
     async with running(*options(triton, *more)) as (url, process):
         await until_serving(url, 2)
         triton.hold = asyncio.Event()
