@@ -2,6 +2,9 @@
 
 import binascii
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -35,6 +38,9 @@ class HttpTransport:
     def __init__(self, url: str, *, timeout: float, retries: int, connections: int, api_key: str | None) -> None:
         self.url = checked_url(url)
         self._retry = Retry(retries)
+        self._lock = threading.Lock()
+        self._under_way = 0
+        self._closed = False
         self._client = httpx.Client(
             timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
@@ -61,16 +67,40 @@ class HttpTransport:
             return False
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; those with a request under way when it is answered."""
         self._retry.close()
+        with self._lock:
+            self._closed = True
+            if self._under_way:
+                return
         self._client.close()
+
+    @contextmanager
+    def _request_under_way(self) -> Iterator[None]:
+        # A client that is closed while threads use it leaves their sockets open.
+        with self._lock:
+            if self._is_closed():
+                raise ConnectionFailedError("the pipeline was closed")
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
+                was_last = self._is_closed() and not self._under_way
+            if was_last:
+                self._client.close()
+
+    def _is_closed(self) -> bool:
+        return self._closed
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> httpx.Response:
         return self._retry.run(lambda: self._try(method, path, body))
 
     def _try(self, method: str, path: str, body: bytes | None) -> httpx.Response:
         try:
-            response = self._client.request(method, self.url + path, content=body, headers=_JSON if body else None)
+            with self._request_under_way():
+                response = self._client.request(method, self.url + path, content=body, headers=_JSON if body else None)
         except httpx.TimeoutException as error:
             failure = ConnectionFailedError(f"{self.url} gave no answer in time ({type(error).__name__})")
             failure.__cause__ = error
@@ -83,8 +113,6 @@ class HttpTransport:
             raise TryAgainError(failure) from None
         except httpx.RequestError as error:
             raise BadReplyError(f"{self.url} sent a reply that cannot be read: {error}") from error
-        except RuntimeError as error:  # httpx's word for a client that was closed
-            raise ConnectionFailedError("the pipeline was closed") from error
         if response.status_code in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE):
             try:
                 parse_models(response)

@@ -142,9 +142,9 @@ def _pictures_below(folder: str) -> list[str]:
 
 def _in_file(path: str, number: int) -> Iterator[Item]:
     source = Path(path)
+    if _suffix(path) in (PDF_SUFFIX, *TIFF_SUFFIXES) and not source.is_file():
+        raise MissingFileError("no such file or folder")
     if _suffix(path) == PDF_SUFFIX:
-        if not source.is_file():
-            raise MissingFileError("no such file or folder")
         yield from (PageItem(path, index, number, source) for index in range(_pdf.page_count(source)))
     elif _suffix(path) in TIFF_SUFFIXES:
         yield from _frames(path, number, source)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sod_client import _pdf
 from sod_client.errors import MissingFileError, SodError, UnreadableFileError
@@ -184,7 +184,7 @@ def open_picture(content: bytes) -> Image.Image:
             turned = ImageOps.exif_transpose(image) if image.format in _TURNED else image
             return turned.convert("RGB")
     except _UNREADABLE as error:
-        raise UnreadableFileError(f"not a picture that can be read here: {error}") from error
+        raise _unreadable(error) from error
 
 
 def shown_size(content: bytes) -> tuple[int, int]:
@@ -194,7 +194,12 @@ def shown_size(content: bytes) -> tuple[int, int]:
             quarter_turned = image.format in _TURNED and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
             return (image.height, image.width) if quarter_turned else (image.width, image.height)
     except _UNREADABLE as error:
-        raise UnreadableFileError(f"not a picture that can be read here: {error}") from error
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> UnreadableFileError:
+    detail = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
+    return UnreadableFileError(f"not a picture that can be read here{detail}")
 
 
 def to_png(image: Image.Image) -> bytes:

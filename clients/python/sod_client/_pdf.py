@@ -46,8 +46,6 @@ def render(source: Path | bytes, index: int) -> Image.Image:
         document.init_forms()
         page = document[index]
         width, height = page.get_size()
-        if not (width > 0 and height > 0):
-            raise UnreadablePDFError(f"the page has a size of {width:g} x {height:g}")
         scale = min(SCALE, math.sqrt(MAX_PIXELS / (width * height)))
         while math.ceil(width * scale) * math.ceil(height * scale) > MAX_PIXELS:
             scale *= 0.999
