@@ -104,8 +104,8 @@ def test_a_file_that_does_not_fit(tmp_path: Path, content: str, said: str) -> No
     path.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(InvalidConfigError, match=r"a\.yml: not YAML"):
         create_pipeline(path)
+    (tmp_path / "folder.yaml").mkdir()
     with pytest.raises(InvalidConfigError, match="cannot be read: Is a directory"):
-        (tmp_path / "folder.yaml").mkdir()
         create_pipeline(tmp_path / "folder.yaml")
 
 
@@ -116,7 +116,7 @@ def test_a_file_that_is_not_there() -> None:
 
 @pytest.mark.parametrize("name", ["OCR", "", None])
 def test_another_pipeline(name: Any) -> None:
-    with pytest.raises(InvalidConfigError, match="small_object_detection|give a pipeline"):
+    with pytest.raises(InvalidConfigError, match=r"small_object_detection|give a pipeline"):
         create_pipeline(name, url="http://127.0.0.1:1")
 
 
@@ -179,11 +179,11 @@ def test_the_regular_profile_needs_paddle(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("device", ["npu:0", "xpu:0", "mlu:0", "dcu:0"])
 def test_what_this_build_cannot_drive_says_what_to_install(device: str) -> None:
     kind = device.split(":", maxsplit=1)[0]
-    with pytest.raises(
-        UnsupportedDeviceError, match=rf"install PaddleX with paddle[a-z-]+{kind}.*--device {device}"
-    ) as e:
+    said = (
+        rf"install PaddleX with paddle[a-z-]+{kind}, start `paddlex --serve .*--device {device}` and give its address"
+    )
+    with pytest.raises(UnsupportedDeviceError, match=said):
         create_pipeline(device=device)
-    assert str(e.value).count("\n") == 0
 
 
 class TestGPU:

@@ -49,7 +49,7 @@ async def one(pipeline: AsyncPipeline, *args: Any, **options: Any) -> Any:
 
 async def test_a_picture_is_sent_as_it_is(pipeline: AsyncPipeline, triton: FakeTriton, street: Path) -> None:
     result = await one(pipeline, street)
-    assert triton.pictures == [street.read_bytes()]
+    assert triton.pictures == [jpeg()]
     assert triton.thresholds == [[0.5] * 10]
     assert [(box["cls_id"], box["label"]) for box in result.boxes] == [(0, "pedestrian"), (0, "pedestrian"), (3, "car")]
     # Cut off at the edges of the picture, which is 64 x 48.
@@ -137,7 +137,7 @@ async def test_failures(pipeline: AsyncPipeline, triton: FakeTriton) -> None:
         await one(pipeline, jpeg())
     triton.missing_output = ""
     triton.fails = grpc.StatusCode.INTERNAL, "a stage died"
-    with pytest.raises(ServerError, match="500: .*a stage died"):
+    with pytest.raises(ServerError, match=r"500: .*a stage died"):
         await one(pipeline, jpeg())
     triton.fails = grpc.StatusCode.UNAVAILABLE, "starting"
     asked = len(triton.pictures)

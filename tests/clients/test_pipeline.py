@@ -244,6 +244,13 @@ def test_a_wrong_api_key_is_its_own_error(server: Any) -> None:
     assert server.headers[0]["Authorization"] == "Bearer wrong"
 
 
+@pytest.mark.parametrize("key", ["schlüssel", "a\nb"])
+def test_an_api_key_that_no_header_can_hold(server: Any, key: str) -> None:
+    with pytest.raises(InvalidConfigError, match="the API key has characters") as caught:
+        create_pipeline(url=server.url, api_key=key)
+    assert key not in str(caught.value)
+
+
 def test_the_environment_has_the_api_key(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with create_pipeline(url=server.url) as pipeline:
         next(pipeline.predict(PICTURE))

@@ -68,7 +68,7 @@ class Core:
         self.device = device
         self.use_hpip = described.use_hpip if use_hpip is None else use_hpip
         self.errors: deque[SodError] = deque(maxlen=_KEPT_ERRORS)
-        self._api_key = api_key or os.environ.get("SOD_API_KEY") or None
+        self._api_key = _header_value("the API key", api_key or os.environ.get("SOD_API_KEY") or None)
         self._timeout = _positive("timeout", timeout)
         self._retries = _count("retries", retries, 0)
         self._threads = _count("max_in_flight", max_in_flight, 1)
@@ -303,6 +303,12 @@ def _close(resources: list[_Closable]) -> None:
         with suppress(Exception):
             resource.close()
     resources.clear()
+
+
+def _header_value(what: str, value: str | None) -> str | None:
+    if value is not None and not (value.isascii() and value.isprintable()):
+        raise InvalidConfigError(f"{what} has characters that a header cannot hold")
+    return value
 
 
 def _positive(name: str, value: float) -> float:
