@@ -56,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=1000, help="pictures of the folder (default: 1000)")
     parser.add_argument("--size", type=int, default=640, help="width of the made pictures (default: 640)")
     parser.add_argument("--concurrency", type=int, default=4, help="requests under way (default: 4)")
-    parser.add_argument("--rounds", type=int, default=5, help="how often the two take turns (default: 5)")
+    parser.add_argument(
+        "--rounds", type=int, default=10, help="parts of the folder, each taken by both in turn (default: 10)"
+    )
     parser.add_argument("--visualize", action="store_true", help="have the server draw")
     parser.add_argument("--tolerance", type=float, default=0.1, help="share the SDK may be slower (default: 0.1)")
     parser.add_argument("--growth", type=float, default=32, help="MiB that memory may grow (default: 32)")
@@ -69,11 +71,14 @@ def _compare(pipeline: Pipeline, folder: Path, options: argparse.Namespace) -> i
     for _ in pipeline.predict(files[: 2 * options.concurrency], visualize=options.visualize):
         pass
     raw, sdk = [], []
-    for share in shares:
-        bodies = [_body(file, visualize=options.visualize) for file in share]
-        raw.append(len(bodies) / _raw(options.url, bodies, options.concurrency))
-        del bodies
-        sdk.append(len(share) / _sdk(pipeline, share, visualize=options.visualize))
+    for number, share in enumerate(shares):
+        for turn in (number, number + 1):  # who goes first changes from round to round
+            if turn % 2:
+                sdk.append(len(share) / _sdk(pipeline, share, visualize=options.visualize))
+            else:
+                bodies = [_body(file, visualize=options.visualize) for file in share]
+                raw.append(len(bodies) / _raw(options.url, bodies, options.concurrency))
+                del bodies
     ratios = [of_sdk / of_raw for of_raw, of_sdk in zip(raw, sdk, strict=True)]
     memory = _memory_over(pipeline, folder, visualize=options.visualize)
     ratio, growth = statistics.median(ratios), memory[-1] - memory[0]

@@ -136,6 +136,9 @@ async def test_failures(pipeline: AsyncPipeline, triton: FakeTriton) -> None:
     with pytest.raises(BadReplyError, match="outputs"):
         await one(pipeline, jpeg())
     triton.missing_output = ""
+    triton.fails = grpc.StatusCode.INVALID_ARGUMENT, "[request id: 1] in ensemble 'a', no picture"
+    with pytest.raises(ServerError, match="the server answered 422: no picture"):
+        await one(pipeline, jpeg())
     triton.fails = grpc.StatusCode.INTERNAL, "a stage died"
     with pytest.raises(ServerError, match=r"500: .*a stage died"):
         await one(pipeline, jpeg())

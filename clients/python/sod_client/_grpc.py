@@ -1,6 +1,7 @@
 """The way to Triton itself: the encoded picture over gRPC, without base64 and without a gateway."""
 
 import json
+import re
 import uuid
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,6 +37,8 @@ _CHANNEL = [
     ("grpc.enable_http_proxy", 0),
 ]
 _UNREADABLE = 422  # the gateway's status for a picture that the model cannot read
+# What Triton puts before a stage's sentence.
+_AROUND = re.compile(r"^(?:\[[^\]]*\]\s*|in ensemble '[^']*',\s*)+")
 
 
 class GrpcTransport:
@@ -142,8 +145,8 @@ class GrpcTransport:
         elif status is None:  # grpc's own, of a channel that was closed
             failure = ConnectionFailedError(f"the connection to {self.url} is closed: {text}")
         else:
-            code = 400 if status == "StatusCode.INVALID_ARGUMENT" else 500
-            failure = ServerError(code, code, text)
+            code = _UNREADABLE if status == "StatusCode.INVALID_ARGUMENT" else 500
+            failure = ServerError(code, code, _AROUND.sub("", text))
         failure.__cause__ = error
         return failure
 
