@@ -71,7 +71,7 @@ class Core:
         self._api_key = _header_value("the API key", api_key or os.environ.get("SOD_API_KEY") or None)
         self._timeout = _positive("timeout", timeout)
         self._retries = _count("retries", retries, 0)
-        self._threads = _count("max_in_flight", max_in_flight, 1)
+        self._at_once = _count("max_in_flight", max_in_flight, 1)
         self._url = url if url is not None else os.environ.get("SOD_URL") or None
         self._placement = self._place(device, use_hpip)
         if described.model_dir is not None:
@@ -85,7 +85,8 @@ class Core:
         self._resources: list[_Closable] = []
         self._transport: Transport | None = None
         self._finalizer = weakref.finalize(self, _close, self._resources)
-        self._pool = Pool(self._threads)
+        # Twice: while some pictures are asked for, the next ones are read and encoded, and the last replies parsed.
+        self._pool = Pool(2 * self._at_once)
         self._fetcher = Fetcher(self._timeout)
         self._resources += [self._pool, self._fetcher]
         if self._url is not None:  # so that a wrong address is refused at once
@@ -108,7 +109,7 @@ class Core:
             if not self._finalizer.alive:
                 raise ConnectionFailedError("the pipeline was closed")
             if self._transport is None:
-                server = LocalServer(self._placement, self.model, self._is_ready)
+                server = LocalServer(self._placement, self.model)
                 self._resources.append(server)
                 self._connect(server.url)
             assert self._transport is not None  # noqa: S101 - of the line above
@@ -150,8 +151,7 @@ class Core:
             else:
                 _LOG.warning("skipped: %s", error)
 
-        # Twice the threads: the next pictures are under way while an earlier one still takes its time.
-        return Call(self, given, question, Window(2 * self._threads, None if on_error == "raise" else skipped))
+        return Call(self, given, question, Window(2 * self._at_once, None if on_error == "raise" else skipped))
 
     def submit(self, item: Item, question: Question) -> "Future[Result]":
         """Ask of one picture in one of the threads."""
@@ -182,23 +182,13 @@ class Core:
     def _connect(self, url: str) -> None:
         transport: HttpTransport | GrpcTransport
         if url.startswith(_GRPC):
-            transport = GrpcTransport(url, timeout=self._timeout, retries=self._retries)
+            transport = GrpcTransport(url, timeout=self._timeout, retries=self._retries, at_once=self._at_once)
         else:
-            transport = self._http(url)
+            transport = HttpTransport(
+                url, timeout=self._timeout, retries=self._retries, connections=self._at_once, api_key=self._api_key
+            )
         self._url, self._transport = transport.url, transport
         self._resources.insert(0, transport)
-
-    def _http(self, url: str) -> HttpTransport:
-        return HttpTransport(
-            url, timeout=self._timeout, retries=self._retries, connections=self._threads, api_key=self._api_key
-        )
-
-    def _is_ready(self, url: str) -> bool:
-        transport = self._http(url)
-        try:
-            return transport.is_ready()
-        finally:
-            transport.close()
 
 
 class Call:

@@ -7,17 +7,20 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import IO
+
+import httpx
 
 from sod_client._device import Placement
 from sod_client.errors import DependencyError, LocalServerError
 
 _CHILD = Path(__file__).with_name("_embedded_child.py")
 _POLL_S = 0.1
+_CHECK_S = 60.0  # one check is an inference, which may be the slow first one
 _STOP_S = 30.0
 _TRIES = 3  # between our finding a free port and the server's taking it another may have it
 _TAKEN = "cannot listen on"
@@ -30,14 +33,13 @@ class LocalServer:
     Args:
         placement: where the detectors run.
         model: the only one to load; None loads all that are there.
-        is_ready: tells of an address whether a picture would be answered there.
 
     Raises:
         DependencyError: triton-sod is not installed.
         LocalServerError: it does not start.
     """
 
-    def __init__(self, placement: Placement, model: str | None, is_ready: Callable[[str], bool]) -> None:
+    def __init__(self, placement: Placement, model: str | None) -> None:
         if not tuple(entry_points(group="sod.commands", name="serve")):
             raise DependencyError(
                 "no server was named (url=, or SOD_URL), and triton-sod, which would be started here, is not "
@@ -45,7 +47,7 @@ class LocalServer:
             )
         for attempt in range(_TRIES):
             try:
-                self._start(placement, model, is_ready)
+                self._start(placement, model)
                 return
             except LocalServerError as error:
                 if _TAKEN not in str(error) or attempt == _TRIES - 1:
@@ -55,7 +57,7 @@ class LocalServer:
         """End it."""
         self._finalizer()
 
-    def _start(self, placement: Placement, model: str | None, is_ready: Callable[[str], bool]) -> None:
+    def _start(self, placement: Placement, model: str | None) -> None:
         port, *triton = _free_ports(4)
         options = ["--host", "127.0.0.1", "--port", str(port), *(["--model", model] if model else [])]
         for service, number in zip(("http", "grpc", "metrics"), triton, strict=True):
@@ -68,10 +70,12 @@ class LocalServer:
             self._finalizer = weakref.finalize(self, _stop, process, log, os.getpid())
             undo.callback(self._finalizer)
             self.url = f"http://127.0.0.1:{port}"
-            while not is_ready(self.url):
+            client = undo.enter_context(httpx.Client(trust_env=False, timeout=_CHECK_S))
+            while not _is_ready(client, self.url):
                 if process.poll() is not None:
                     raise LocalServerError(f"the local server did not start: {_reason(log)}")
                 time.sleep(_POLL_S)
+            client.close()
             undo.pop_all()
 
 
@@ -88,6 +92,14 @@ def _spawn(options: Sequence[str], placement: Placement, log: IO[bytes]) -> "sub
         stderr=subprocess.STDOUT,
         start_new_session=True,  # Ctrl-C is for us; we end it
     )
+
+
+def _is_ready(client: httpx.Client, url: str) -> bool:
+    """Whether a picture would be answered."""
+    try:
+        return client.get(f"{url}/health/ready").status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
 
 
 def _stop(process: "subprocess.Popen[bytes]", log: IO[bytes], owner: int) -> None:

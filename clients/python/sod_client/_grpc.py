@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 import uuid
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,17 +49,19 @@ class GrpcTransport:
         url: grpc://host:port.
         timeout: seconds to wait for an answer.
         retries: tries after the first one, while Triton cannot be reached.
+        at_once: inferences under way at most.
     """
 
     fetches = False
 
-    def __init__(self, url: str, *, timeout: float, retries: int) -> None:
+    def __init__(self, url: str, *, timeout: float, retries: int, at_once: int) -> None:
         self.url = url.rstrip("/")
         self._grpc = need("tritonclient.grpc", "a grpc:// address", "'sod-client[grpc]'")
         self._error: type[Exception] = need("tritonclient.utils", "a grpc:// address", "").InferenceServerException
         self._numpy = need("numpy", "a grpc:// address", "'sod-client[grpc]'")
         self._client = self._grpc.InferenceServerClient(_address(url), channel_args=_CHANNEL)
         self._timeout = timeout
+        self._gate = threading.Semaphore(at_once)
         self._retry = Retry(retries)
         self._catalogue: dict[str, tuple[Model, tuple[float, ...]]] = {}
 
@@ -122,7 +125,8 @@ class GrpcTransport:
         threshold = self._grpc.InferInput("score_threshold", [1, len(scores)], "FP32")
         threshold.set_data_from_numpy(self._numpy.array([scores], dtype=self._numpy.float32))
         try:
-            answer = self._client.infer(model, [image, threshold], client_timeout=self._timeout)
+            with self._gate:
+                answer = self._client.infer(model, [image, threshold], client_timeout=self._timeout)
         except (self._error, ValueError) as error:  # ValueError: the channel was closed
             raise self._failure(error) from error
         outputs = {name: answer.as_numpy(name) for name in ("boxes", "scores", "class_ids", "num_detections", "error")}

@@ -11,10 +11,10 @@ import httpx
 
 from sod_client._inputs import is_url
 from sod_client._items import Item, URLItem
-from sod_client._reply import parse_models, parse_reply
+from sod_client._reply import error_of, parse_models, parse_reply
 from sod_client._retry import Retry, TryAgainError, seconds_of
 from sod_client._transport import Question
-from sod_client.errors import BadReplyError, ConnectionFailedError, InvalidConfigError, ServerBusyError
+from sod_client.errors import BadReplyError, ConnectionFailedError, InvalidConfigError
 from sod_client.result import Model, Result
 
 _CONNECT_SECONDS = 5.0
@@ -39,6 +39,7 @@ class HttpTransport:
         self.url = checked_url(url)
         self._retry = Retry(retries)
         self._lock = threading.Lock()
+        self._gate = threading.Semaphore(connections)
         self._under_way = 0
         self._closed = False
         self._client = httpx.Client(
@@ -58,13 +59,6 @@ class HttpTransport:
     def models(self) -> list[Model]:
         """The models that are ready."""
         return parse_models(self._request("GET", "/models"))
-
-    def is_ready(self) -> bool:
-        """Whether a picture would be answered."""
-        try:
-            return self._client.get(f"{self.url}/health/ready").status_code == httpx.codes.OK
-        except httpx.HTTPError:
-            return False
 
     def close(self) -> None:
         """Close the connections; those with a request under way when it is answered."""
@@ -95,12 +89,13 @@ class HttpTransport:
         return self._closed
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> httpx.Response:
-        return self._retry.run(lambda: self._try(method, path, body))
+        request = self._client.build_request(method, self.url + path, content=body, headers=_JSON if body else None)
+        return self._retry.run(lambda: self._try(request))
 
-    def _try(self, method: str, path: str, body: bytes | None) -> httpx.Response:
+    def _try(self, request: httpx.Request) -> httpx.Response:
         try:
-            with self._request_under_way():
-                response = self._client.request(method, self.url + path, content=body, headers=_JSON if body else None)
+            with self._gate, self._request_under_way():
+                response = self._client.send(request)
         except httpx.TimeoutException as error:
             failure = ConnectionFailedError(f"{self.url} gave no answer in time ({type(error).__name__})")
             failure.__cause__ = error
@@ -114,10 +109,7 @@ class HttpTransport:
         except httpx.RequestError as error:
             raise BadReplyError(f"{self.url} sent a reply that cannot be read: {error}") from error
         if response.status_code in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE):
-            try:
-                parse_models(response)
-            except ServerBusyError as error:
-                raise TryAgainError(error, seconds_of(response.headers.get("Retry-After"))) from None
+            raise TryAgainError(error_of(response), seconds_of(response.headers.get("Retry-After")))
         return response
 
 

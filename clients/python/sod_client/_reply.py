@@ -12,6 +12,7 @@ from sod_client.errors import AuthenticationError, BadReplyError, ServerBusyErro
 from sod_client.result import Box, Model, Result
 
 _Parsed = TypeVar("_Parsed")
+_NOT_OURS = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 _ERRORS: dict[int, type[ServerError]] = {
     401: AuthenticationError,
     403: AuthenticationError,
@@ -38,6 +39,17 @@ def parse_reply(response: httpx.Response, item: Item) -> Result:
     return _parse(response, parsed)
 
 
+def error_of(response: httpx.Response) -> ServerError:
+    """What a reply that is no success reports; an excerpt of it if it is not in the server's format."""
+    status = response.status_code
+    kind = _ERRORS.get(status, ServerError)
+    try:
+        reply = response.json()
+        return kind(status, int(reply["errorCode"]), str(reply["errorMsg"]), _log_id(reply))
+    except _NOT_OURS:
+        return kind(status, status, _excerpt(response))
+
+
 def parse_models(response: httpx.Response) -> list[Model]:
     """The models in a 200 reply; raises as `parse_reply`."""
     return _parse(response, lambda result, _: [_model(model) for model in result["models"]])
@@ -45,16 +57,17 @@ def parse_models(response: httpx.Response) -> list[Model]:
 
 def _parse(response: httpx.Response, parsed: Callable[[dict[str, Any], str | None], _Parsed]) -> _Parsed:
     status = response.status_code
+    if status >= httpx.codes.BAD_REQUEST:
+        raise error_of(response)
     try:
         reply = response.json()
+        if status != httpx.codes.OK:
+            raise ValueError("neither a result nor an error")
         log_id = _log_id(reply)
-        if status != httpx.codes.OK or reply["errorCode"] != 0:
-            kind = _ERRORS.get(status, ServerError)
-            raise kind(status, int(reply["errorCode"]), str(reply["errorMsg"]), log_id)
+        if reply["errorCode"] != 0:
+            raise error_of(response)
         return parsed(reply["result"], log_id)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        if status >= httpx.codes.BAD_REQUEST:
-            raise _ERRORS.get(status, ServerError)(status, status, _excerpt(response)) from error
+    except _NOT_OURS as error:
         raise BadReplyError(
             f"{response.url} answered {status}, and not as triton-sod does: {_excerpt(response)}"
         ) from error
