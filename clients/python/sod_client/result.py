@@ -206,7 +206,9 @@ class Result(dict[str, Any]):
         if self.image is not None and file.suffix.lower() in _JPEG:
             file.write_bytes(self.image)
         else:
-            self.img["res"].save(file)
+            # As the server writes it: thin lines keep their colour without chroma subsampling.
+            options = {"quality": 90, "subsampling": 0} if file.suffix.lower() in _JPEG else {}
+            self.img["res"].save(file, **options)
         return file
 
     def save_all(self, save_path: builtins.str | os.PathLike[builtins.str]) -> None:
