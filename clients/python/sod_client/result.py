@@ -207,7 +207,7 @@ class Result(dict[str, Any]):
             file.write_bytes(self.image)
         else:
             # As the server writes it: thin lines keep their colour without chroma subsampling.
-            options = {"quality": 90, "subsampling": 0} if file.suffix.lower() in _JPEG else {}
+            options: dict[builtins.str, Any] = {"quality": 90, "subsampling": 0} if file.suffix.lower() in _JPEG else {}
             self.img["res"].save(file, **options)
         return file
 
