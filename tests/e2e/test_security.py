@@ -93,7 +93,7 @@ def test_https_with_a_key_and_a_limit(guarded_server, picture, settings):
     assert guarded_server.http.get("/models", headers=headers).json()["result"]["models"][0]["name"] == DEMO
     assert guarded_server.http.get("/health/ready").status_code == 200
     told = guarded_server.log.read_text()
-    assert f"{guarded_server.url}/small-object-detection is ready" in told
+    assert f"the API: {guarded_server.url}/small-object-detection" in told
     assert re.search(r'curl -sk https://127\.0\.0\.1:\d+/small-object-detection -H "X-API-Key: \$KEY"', told)
     assert "without API keys" not in told
     for secret in (KEY, settings["SOD_TLS_KEY_PASSWORD"], settings["SOD_API_KEYS"].partition(":")[2]):
