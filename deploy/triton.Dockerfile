@@ -34,6 +34,6 @@ RUN mkdir -p model_repository .cache && chown triton-server model_repository .ca
 USER triton-server
 VOLUME ["/app/model_repository", "/app/.cache"]
 EXPOSE 8080
-HEALTHCHECK --start-period=5m CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/health/ready')"]
+HEALTHCHECK --start-period=5m CMD ["python", "-m", "server.ready"]
 ENTRYPOINT ["/opt/nvidia/nvidia_entrypoint.sh"]
 CMD ["python", "-m", "server", "--host", "0.0.0.0"]

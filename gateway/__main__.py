@@ -1,32 +1,67 @@
 """`python -m gateway`: the gateway under uvicorn."""
 
 import argparse
-import logging
+import json
 import signal
 import sys
+from itertools import groupby
 from types import FrameType
 
-import uvicorn
 from pydantic import ValidationError
 
+from gateway import logs, network
+from gateway.api_keys import new_api_key
 from gateway.app import create_app
+from gateway.metrics import metrics_markdown
+from gateway.processes import serve_workers
+from gateway.serving import serve
 from gateway.settings import ENV_PREFIX, Settings, setting_rows, settings_markdown
+from gateway.tls import TlsError
+
+
+def _openapi_json() -> str:
+    """The OpenAPI document as it is with the default settings."""
+    return json.dumps(create_app(Settings.model_construct()).openapi(), indent=2, ensure_ascii=False) + "\n"
+
+
+# Option → (what it prints, help).
+_DOCUMENTS = {
+    "settings_markdown": (settings_markdown, "print the settings as Markdown and exit"),
+    "metrics_markdown": (metrics_markdown, "print the metrics as Markdown and exit"),
+    "openapi": (_openapi_json, "print the OpenAPI document and exit"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the gateway until SIGTERM or SIGINT; return the exit status."""
     options = vars(_parser().parse_args(arguments))
-    if options.pop("settings_markdown"):
-        sys.stdout.write(settings_markdown())
-        return 0
+    for name, (write, _) in _DOCUMENTS.items():
+        if options.pop(name):
+            sys.stdout.write(write())
+            return 0
+    if (key_name := options.pop("new_api_key")) is not None:
+        return _print_new_api_key(key_name)
     try:
         settings = Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
         for detail in error.errors():
             name = str(detail["loc"][0])
-            sys.stderr.write(f"{ENV_PREFIX}{name.upper()} (--{name.replace('_', '-')}): {detail['msg']}\n")
+            problem = detail["msg"].removeprefix("Value error, ")
+            sys.stderr.write(f"{ENV_PREFIX}{name.upper()} (--{name.replace('_', '-')}): {problem}\n")
         return 2
-    _serve(settings)
+    try:
+        network.check(settings)
+    except TlsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    # Until the server takes them over; none is lost while the application is made.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _exit)
+    logs.configure(settings.log_level, settings.log_format)
+    network.warn_if_open(settings)
+    if settings.workers > 1:
+        return serve_workers(settings)
+    serve(settings)
     return 0
 
 
@@ -38,36 +73,32 @@ def _parser() -> argparse.ArgumentParser:
         "environment variable does the same; the option wins.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
     )
+    for name, (_, what) in _DOCUMENTS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=what)
     parser.add_argument(
-        "--settings-markdown", action="store_true", help="print the settings as a Markdown table and exit"
+        "--new-api-key",
+        metavar="NAME",
+        help="make an API key, print it and its entry for the setting api_keys, and exit",
     )
-    for variable, default, description in setting_rows():
-        name = variable.removeprefix(ENV_PREFIX).lower()
-        told = f"{description} [{variable}; {f'default {default}' if default else 'unset'}]"
-        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="VALUE", help=told.replace("%", "%%"))
+    for section, rows in groupby(setting_rows(), key=lambda row: row.section):
+        group = parser.add_argument_group(section)
+        for row in rows:
+            name = row.variable.removeprefix(ENV_PREFIX).lower()
+            told = f"{row.description} [{row.variable}; {f'default {row.default}' if row.default else 'unset'}]"
+            group.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="VALUE", help=told.replace("%", "%%"))
     return parser
 
 
-def _serve(settings: Settings) -> None:
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+def _print_new_api_key(name: str) -> int:
+    try:
+        key, entry = new_api_key(name)
+    except ValueError as error:
+        sys.stderr.write(f"--new-api-key: {error}\n")
+        return 2
+    sys.stdout.write(
+        f"key, shown once, for the client:    {key}\nentry for {ENV_PREFIX}API_KEYS, for the server: {entry}\n"
     )
-    logging.captureWarnings(True)
-    # uvicorn finishes what is under way, then raises the signal again for what was there before: a clean exit.
-    signal.signal(signal.SIGTERM, _exit)
-    signal.signal(signal.SIGINT, _exit)
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        log_config=None,
-        access_log=settings.access_log,
-        server_header=False,
-        timeout_graceful_shutdown=settings.shutdown_timeout,
-    )
+    return 0
 
 
 def _exit(_: int, __: FrameType | None) -> None:

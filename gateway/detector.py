@@ -1,23 +1,49 @@
 """From a picture and its thresholds to objects and an overlay; nothing here knows of HTTP."""
 
-import base64
+import asyncio
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway import metrics
+from gateway.admission import Admission
 from gateway.errors import DetectorUnavailableError, InputError, InvalidRequestError
-from gateway.picture_input import PictureInput
+from gateway.picture_input import Picture, PictureInput
 from gateway.request_scope import stage
 from gateway.single_flight import retrieve
 from gateway.triton import ModelInfo, TritonDetector
 from gateway.workers import Workers
 from sod.detections import Detections
-from sod.draw import draw_detections, encode_jpeg
-from sod.frame import clip, shown_size
+from sod.draw import draw_detections
+from sod.encode import FORMATS, MAX_SIDE, PictureFormat, encode_picture
+from sod.frame import clip
 from sod.image import decode_image
 
 Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to find in one picture, and how to answer.
+
+    Attributes:
+        image: An encoded picture, or a string of its base64 or URL.
+        threshold: One for all classes, by class id, or None for the default.
+        model: The model to ask; None for the default.
+        max_detections: Keep so many objects, the highest scores; None keeps all.
+        visualize: Whether to draw the overlay.
+        picture_format: of the overlay.
+        quality: of the overlay, 1..100; None for the default.
+    """
+
+    image: str | bytes
+    threshold: float | dict[int, float] | None = None
+    model: str | None = None
+    max_detections: int | None = None
+    visualize: bool = True
+    picture_format: PictureFormat = "jpeg"
+    quality: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +53,14 @@ class Outcome:
     Attributes:
         detections: The objects.
         labels: The labels of the classes, by class id.
-        overlay: Base64 of the JPEG with the boxes drawn; None if it was not asked for.
+        overlay: The encoded picture with the boxes drawn; None if it was not asked for.
+        overlay_format: of it.
     """
 
     detections: Detections
     labels: tuple[str, ...]
-    overlay: str | None
+    overlay: bytes | None = None
+    overlay_format: PictureFormat = "jpeg"
 
 
 class Detector:
@@ -44,6 +72,7 @@ class Detector:
         triton: TritonDetector,
         pictures: PictureInput,
         workers: Workers,
+        admission: Admission,
         default_threshold: float,
         max_pixels: int,
         jpeg_quality: int,
@@ -51,6 +80,7 @@ class Detector:
         self._triton = triton
         self._pictures = pictures
         self._workers = workers
+        self._admission = admission
         self._default_threshold = default_threshold
         self._max_pixels = max_pixels
         self._jpeg_quality = jpeg_quality
@@ -64,50 +94,72 @@ class Detector:
             default = None
         return models, default
 
-    async def detect(
-        self, image: str, threshold: float | dict[int, float] | None, *, visualize: bool, model_name: str | None = None
-    ) -> Outcome:
-        """Detect objects in the picture that `image` holds (base64) or names (URL).
+    async def detect(self, question: Question) -> Outcome:
+        """Detect objects in one picture.
 
-        Args:
-            image: Base64 or URL.
-            threshold: One for all classes, by class id, or None for the default.
-            visualize: Whether to draw the overlay.
-            model_name: The model to ask; None for the default.
+        Raises:
+            GatewayError: it cannot be had, read, asked about or drawn; the text says why.
         """
-        picture = await self._pictures.read(image)
-        model = await self._triton.model_info(model_name)
-        thresholds = threshold_vector(threshold, model, self._default_threshold)
-        if not visualize:
-            with stage("infer"):
-                detections = await self._triton.infer(picture, thresholds, model)
-            width, height = await self._workers.run(shown_size, picture)
-            return Outcome(clip(detections, width, height), model.labels, None)
+        picture = await self._pictures.read(question.image)
+        if question.visualize:
+            _check_drawable(picture, question.picture_format)
+        async with self._admission.slot():
+            return await self._look(question, picture)
+
+    async def _look(self, question: Question, picture: Picture) -> Outcome:
+        model = await self._triton.model_info(question.model)
+        thresholds = threshold_vector(question.threshold, model, self._default_threshold)
+        if not question.visualize:
+            return Outcome(await self._find(question, picture, thresholds, model), model.labels)
         # The gateway decodes for the overlay while Triton decodes and infers.
-        decoding = self._workers.run(decode_image, picture, self._max_pixels)
+        decoding = asyncio.create_task(self._decode(picture))
         try:
-            with stage("infer"):
-                detections = await self._triton.infer(picture, thresholds, model)
+            detections = await self._find(question, picture, thresholds, model)
+            pixels = await decoding
         except BaseException:
             decoding.cancel()
             decoding.add_done_callback(retrieve)
             raise
-        pixels = await decoding
-        height, width = pixels.shape[:2]
-        detections = clip(detections, width, height)
         with stage("draw"):
-            overlay = await self._workers.run(self._draw, pixels, detections, model.labels)
-        return Outcome(detections, model.labels, overlay)
+            drawn = await self._workers.run(draw_detections, pixels, detections, model.labels)
+        with stage("encode"):
+            quality = self._jpeg_quality if question.quality is None else question.quality
+            overlay = await self._workers.run(encode_picture, drawn, question.picture_format, quality)
+        return Outcome(detections, model.labels, overlay, question.picture_format)
 
-    def _draw(self, pixels: Pixels, detections: Detections, labels: tuple[str, ...]) -> str:
-        drawn = draw_detections(pixels, detections, labels)
-        try:
-            jpeg = encode_jpeg(drawn, quality=self._jpeg_quality)
-        except ValueError:
-            height, width = pixels.shape[:2]
-            message = f"A JPEG cannot hold the drawn picture of {width} x {height} pixels: ask with `visualize` false"
-            raise InputError(message) from None
-        return base64.b64encode(jpeg).decode("ascii")
+    async def _find(
+        self, question: Question, picture: Picture, thresholds: NDArray[np.float32], model: ModelInfo
+    ) -> Detections:
+        with stage("infer"):
+            detections = await self._triton.infer(picture.data, thresholds, model)
+        detections = clip(detections, picture.width, picture.height)
+        if question.max_detections is not None:
+            detections = detections.best(question.max_detections)
+        metrics.answered(
+            model.name,
+            model.labels,
+            detections.class_ids,
+            size=len(picture.data),
+            pixels=picture.width * picture.height,
+        )
+        return detections
+
+    async def _decode(self, picture: Picture) -> Pixels:
+        with stage("decode"):
+            return await self._workers.run(decode_image, picture.data, self._max_pixels)
+
+
+def _check_drawable(picture: Picture, picture_format: PictureFormat) -> None:
+    """Refuse before the inference what could not be encoded after it."""
+    side = max(picture.width, picture.height)
+    if side <= MAX_SIDE[picture_format]:
+        return
+    others = [one for one in FORMATS if side <= MAX_SIDE[one]]
+    hint = f"`imageFormat` {' or '.join(map(repr, others))}, or " if others else ""
+    raise InputError(
+        f"{picture_format.upper()} cannot hold the drawn picture of {picture.width} x {picture.height} pixels: "
+        f"ask with {hint}`visualize` false"
+    )
 
 
 def threshold_vector(

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import ClassVar, TypedDict
 from uuid import uuid4
 
@@ -27,7 +28,9 @@ class GatewayError(Exception):
     """Base of the errors whose text may be shown to the client."""
 
     status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
-    headers: ClassVar[Mapping[str, str]] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
+    # Whether a server error is worth a line in the log each time.
+    logged: ClassVar[bool] = True
 
 
 class InputError(GatewayError):
@@ -68,8 +71,14 @@ class TooManyBytesError(GatewayError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
-class UnsupportedEncodingError(GatewayError):
-    """The body is compressed."""
+class NotAcceptableError(GatewayError):
+    """The client wants a picture for an answer, and none that can be had."""
+
+    status = HTTPStatus.NOT_ACCEPTABLE
+
+
+class UnsupportedBodyError(GatewayError):
+    """The body is compressed, or of a kind that this path does not read."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
@@ -78,11 +87,37 @@ class DetectorUnavailableError(GatewayError):
     """The inference server cannot answer now; the same request may succeed later."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+    headers = MappingProxyType({"Retry-After": "1"})
 
 
 class NotReadyError(DetectorUnavailableError):
     """A readiness check's no; who finds it out logs it, once, and not every probe that hears of it."""
+
+    logged = False
+
+
+class OverloadedError(GatewayError):
+    """There is no room for the request now; the gate counts and logs these, many at a time."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    logged = False
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.headers = {"Retry-After": str(retry_after_s)}
+
+
+class BodyTimeoutError(GatewayError):
+    """The body did not come in time; the connection is closed, since the rest of it may still come."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    headers = MappingProxyType({"Connection": "close"})
+
+
+class GatewayTimeoutError(GatewayError):
+    """The answer was not ready in time."""
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
 
 
 def usable_log_id(value: object) -> str | None:
@@ -91,11 +126,6 @@ def usable_log_id(value: object) -> str | None:
         return None
     # JSON can spell lone surrogates, UTF-8 cannot.
     return value.encode("utf-8", "replace").decode("utf-8")
-
-
-def shown_log_id(log_id: str) -> str:
-    """A log id for a log line: bounded, and with its control characters escaped."""
-    return ascii(log_id[:_SHOWN])[1:-1]
 
 
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -112,8 +142,8 @@ def current_log_id() -> str:
 
 def install_handlers(app: FastAPI) -> None:
     """Answer every foreseen exception of `app` with the envelope; `CatchAll` does the unforeseen."""
-    app.add_exception_handler(GatewayError, _on_gateway_error)
-    app.add_exception_handler(SodError, _on_sod_error)
+    app.add_exception_handler(GatewayError, _on_foreseen)
+    app.add_exception_handler(SodError, _on_foreseen)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
 
@@ -139,28 +169,28 @@ class CatchAll:
         try:
             await self._app(scope, receive, watched)
         except Exception:
-            _log.exception(
-                "unhandled exception in %s %s (logId %s)",
-                scope["method"],
-                ascii(scope["path"])[1:-1],
-                shown_log_id(current_log_id()),
-            )
+            _log.exception("unhandled exception in %s %s", scope["method"], scope["path"])
             if started:
                 raise
             response = error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error")
             await response(scope, receive, send)
 
 
-async def _on_gateway_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, GatewayError)  # noqa: S101 - it is registered for no other
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, NotReadyError):
+def describe(error: Exception) -> tuple[int, str]:
+    """Status and text that an exception is answered with; what the text does not say is logged here."""
+    if isinstance(error, SodError):
+        return HTTPStatus.UNPROCESSABLE_ENTITY, str(error)
+    if not isinstance(error, GatewayError):
+        _log.error("unhandled exception", exc_info=error)
+        return HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error"
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.logged:
         # The cause carries Triton's own words, which the client does not get.
-        _log.warning("%d: %s (logId %s; %s)", error.status, error, shown_log_id(current_log_id()), error.__cause__)
-    return error_response(error.status, str(error), error.headers)
+        _log.warning("%d: %s (%s)", error.status, error, error.__cause__)
+    return error.status, str(error)
 
 
-async def _on_sod_error(_: Request, error: Exception) -> Response:
-    return error_response(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+async def _on_foreseen(_: Request, error: Exception) -> Response:
+    return error_response(*describe(error), error.headers if isinstance(error, GatewayError) else None)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

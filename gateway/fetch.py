@@ -13,6 +13,7 @@ import httpx
 
 from gateway.addresses import AllowList, parse_host
 from gateway.errors import InputError, TooManyBytesError
+from gateway.gate import charge
 from gateway.guarded_network import GuardedNetwork
 from gateway.request_scope import stage
 from gateway.resolver import Resolver, SystemResolver
@@ -142,6 +143,7 @@ class PictureFetcher:
         received = bytearray()
         looked = False
         async for chunk in response.aiter_stream():
+            charge(len(chunk))
             received += chunk
             if not looked and len(received) >= _HEAD:
                 looked = True

@@ -8,7 +8,7 @@ from itertools import islice
 import httpcore
 
 from gateway.addresses import Address, AllowList, interleaved, is_global, parse_address, parse_host, shown_addresses
-from gateway.errors import InputError, current_log_id, shown_log_id
+from gateway.errors import InputError
 from gateway.resolver import Resolver
 
 _log = logging.getLogger(__name__)
@@ -94,14 +94,13 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         try:
             return [parse_address(text) for text in await self._resolve(name)]
         except (OSError, ValueError) as error:
-            _log.info("image URL's host %s has no address: %s (logId %s)", name, error, shown_log_id(current_log_id()))
+            _log.info("image URL's host %s has no address: %s", name, error)
             raise InputError(_NAME_REFUSED) from error
 
     @staticmethod
     def _log_refusal(target: Address | str, addresses: list[Address]) -> None:
         _log.info(
-            "image URL's host %s is refused: not all of its addresses are public: %s (logId %s)",
+            "image URL's host %s is refused: not all of its addresses are public: %s",
             target,
             shown_addresses(addresses[:_MOST_ADDRESSES]),
-            shown_log_id(current_log_id()),
         )

@@ -1,19 +1,22 @@
 """Readiness by evidence: a picture goes through the whole ensemble.
 
 Triton stays ready when the process of a Python stage has died (triton-inference-server/server#8604), so asking it is
-not enough.
+not enough. The picture waits in Triton behind those of the clients, so a busy Triton is given more time for it.
 """
 
 import asyncio
 import logging
+from collections.abc import Callable
 from time import monotonic
 
 import numpy as np
 
-from gateway.errors import DetectorUnavailableError, GatewayError
+from gateway import metrics
+from gateway.drain import DRAINING, Drain
+from gateway.errors import DetectorUnavailableError, GatewayError, GatewayTimeoutError
 from gateway.single_flight import SingleFlight
 from gateway.triton import TritonDetector
-from sod.draw import encode_jpeg
+from sod.encode import encode_picture
 
 _log = logging.getLogger(__name__)
 _SIDE = 32
@@ -22,28 +25,54 @@ _SIDE = 32
 class Readiness:
     """Tells whether a picture would be answered now."""
 
-    def __init__(self, triton: TritonDetector, *, ttl: float, timeout: float) -> None:
+    def __init__(  # noqa: PLR0913 - parts and times, the latter by name
+        self,
+        triton: TritonDetector,
+        drain: Drain,
+        *,
+        ttl: float,
+        timeout: float,
+        request_timeout: float,
+        in_work: Callable[[], int],
+    ) -> None:
         """Set up.
 
         Args:
             triton: The detector to try.
+            drain: While it is active, nothing is ready.
             ttl: Seconds that one try, or a real inference, speaks for later calls.
-            timeout: Seconds one try may take.
+            timeout: Seconds one try may take in a Triton that is idle.
+            request_timeout: Seconds after which nothing of what Triton has now is left in it.
+            in_work: Tells how many pictures Triton has.
         """
         self._triton = triton
+        self._drain = drain
         self._ttl = ttl
         self._timeout = timeout
-        self._canary = encode_jpeg(np.full((_SIDE, _SIDE, 3), 128, np.uint8))
+        self._request_timeout = request_timeout
+        self._in_work = in_work
+        self._canary = encode_picture(np.full((_SIDE, _SIDE, 3), 128, np.uint8))
         self._shared_try = SingleFlight(self._try)
         self._verdict: str | None = "nothing was tried yet"
-        self._verdict_until = float("-inf")
+        self._verdict_at = float("-inf")
 
     async def problem(self) -> str | None:
-        """Why the gateway is not ready; None if it is. At most one try runs at a time."""
+        """Why the gateway is not ready; None if it is. At most one try runs at a time.
+
+        While Triton is at work, and the last that is known of it is good, nobody waits for the try.
+        """
+        problem = DRAINING if self._drain.active else await self._problem_of_triton()
+        metrics.ready.set(problem is None)
+        return problem
+
+    async def _problem_of_triton(self) -> str | None:
         age = self._triton.seconds_since_success
         if age is not None and age < self._ttl:
             return None
-        if monotonic() < self._verdict_until and self._verdict is not None:
+        if age is not None and self._in_work() and (self._verdict is None or self._succeeded_since(self._verdict_at)):
+            self._shared_try.start()
+            return None
+        if self._verdict is not None and monotonic() - self._verdict_at < self._ttl:
             return self._verdict
         return await self._shared_try()
 
@@ -57,16 +86,23 @@ class Readiness:
             _log.info("ready")
         elif verdict != self._verdict:
             _log.warning("not ready: %s", verdict)
-        self._verdict, self._verdict_until = verdict, monotonic() + self._ttl
+        self._verdict, self._verdict_at = verdict, monotonic()
         return verdict
 
+    def _succeeded_since(self, moment: float) -> bool:
+        age = self._triton.seconds_since_success
+        return age is not None and monotonic() - age > moment
+
     async def _run_canary(self) -> str | None:
+        started = monotonic()
+        # The pictures before ours take as long as ours each, and none stays longer than its request.
+        timeout = min(self._timeout * (1 + self._in_work()), self._timeout + self._request_timeout)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(timeout):
                 model = await self._triton.model_info()
                 await self._triton.infer(self._canary, np.ones(len(model.labels), np.float32), model)
-        except TimeoutError:
-            return f"No inference finished within {self._timeout:g} s"
+        except (TimeoutError, GatewayTimeoutError):
+            return None if self._succeeded_since(started) else f"No inference finished within {timeout:g} s"
         except DetectorUnavailableError as error:
             return str(error)
         except GatewayError as error:  # the model refuses a picture that is fine

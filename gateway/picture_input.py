@@ -1,17 +1,31 @@
-"""The request's `image`, base64 or URL, to the bytes of a picture that is worth decoding."""
+"""The request's `image`, bytes, base64 or URL, to an encoded picture that is worth decoding."""
 
 import binascii
 import re
+from dataclasses import dataclass
+
+import pybase64
 
 from gateway.errors import InputError, TooManyBytesError
 from gateway.fetch import PictureFetcher
+from gateway.request_scope import stage
 from gateway.workers import Workers
 from sod.errors import ImageTooLargeError, InvalidImageError
+from sod.frame import shown_size
 from sod.image import check_image
 
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")
 _DATA_URL = re.compile(r"\s*data:[^,]*?;base64\s*,", re.IGNORECASE)
 _WANTED = "send the picture's base64, or its http(s) URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded picture whose header was read; size in pixels as shown, EXIF rotation applied."""
+
+    data: bytes
+    width: int
+    height: int
 
 
 class PictureInput:
@@ -23,36 +37,46 @@ class PictureInput:
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
 
-    async def read(self, image: str) -> bytes:
-        """The encoded picture: fetched or decoded from base64, its header read and found within the limits.
+    async def read(self, image: str | bytes) -> Picture:
+        """The encoded picture: as it is, fetched or decoded from base64; its header is within the limits.
+
+        Args:
+            image: An encoded picture, or a string of its base64 or URL.
 
         Raises:
             InputError: there is no such picture; the text says why.
             InvalidImageError: it is not a picture, or has too many pixels.
             TooManyBytesError: it is longer than the limit.
         """
+        if isinstance(image, bytes):
+            with stage("parse"):
+                return await self._workers.run(self._check, image)
         scheme = _SCHEME.match(image)
         name = scheme[1].lower() if scheme else None
         if name in ("http", "https"):
-            picture = await self._fetcher.fetch(image.strip())
-            await self._workers.run(self._check_fetched, picture)
-            return picture
+            with stage("fetch"):
+                fetched = await self._fetcher.fetch(image.strip())
+            with stage("parse"):
+                return await self._workers.run(self._check_fetched, fetched)
         if name is not None and not _DATA_URL.match(image):
             if name == "data":
                 raise InputError(f"`image` is a data: URL without base64: {_WANTED}")
             raise InputError(f"`image` has the scheme {name[:20]!r}, which is not fetched: {_WANTED}")
-        return await self._workers.run(self._decode, image)
+        with stage("parse"):
+            return await self._workers.run(self._decode, image)
 
-    def _decode(self, image: str) -> bytes:
-        picture = decode_base64(image)
-        if len(picture) > self._max_bytes:
-            raise TooManyBytesError(f"The picture has {len(picture):,} bytes; the limit is {self._max_bytes:,}")
-        check_image(picture, self._max_pixels)
-        return picture
+    def _decode(self, image: str) -> Picture:
+        return self._check(decode_base64(image))
 
-    def _check_fetched(self, picture: bytes) -> None:
+    def _check(self, data: bytes) -> Picture:
+        if len(data) > self._max_bytes:
+            raise TooManyBytesError(f"The picture has {len(data):,} bytes; the limit is {self._max_bytes:,}")
+        check_image(data, self._max_pixels)
+        return Picture(data, *shown_size(data))
+
+    def _check_fetched(self, data: bytes) -> Picture:
         try:
-            check_image(picture, self._max_pixels)
+            return self._check(data)
         except ImageTooLargeError:
             raise
         except InvalidImageError as error:
@@ -70,11 +94,20 @@ def decode_base64(text: str) -> bytes:
     if not text or text.isspace():
         raise InputError(f"`image` is empty: {_WANTED}")
     try:
-        try:
-            return binascii.a2b_base64(text, strict_mode=True)
-        except binascii.Error:
-            # `base64 picture.jpg` wraps its lines; PaddleX takes that, and so do we.
-            return binascii.a2b_base64("".join(text.split()), strict_mode=True)
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:
+        # `base64 picture.jpg` wraps its lines; PaddleX takes that, and so do we.
+        return _decode_unwrapped("".join(text.split()))
+
+
+def _decode_unwrapped(text: str) -> bytes:
+    try:
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:
+        pass
+    # The slow decoder takes padding after the last whole group too, and says what is wrong.
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
     except ValueError as error:
         reason = str(error)
         raise InputError(f"`image` is not valid base64 ({reason[0].lower()}{reason[1:]}): {_WANTED}") from None

@@ -1,18 +1,22 @@
 """What is known of the request being answered: its log id, and how long each stage of it took.
 
 Set by the outermost middleware, read by logs, errors, metrics and `Server-Timing`. The data plane calls `stage` and
-need not know who listens; outside of a request (the readiness check) it measures nothing.
+need not know who listens; outside of a request (the readiness check) it measures nothing. Where the request is traced,
+a stage is a span.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Literal
 from uuid import uuid4
 
+from opentelemetry.trace import Tracer
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.tracing import span
 
 # In the order of a request. `decode` (for the overlay) runs beside `infer`.
 Stage = Literal["body", "parse", "fetch", "queue", "infer", "decode", "draw", "encode"]
@@ -25,10 +29,14 @@ class RequestScope:
     Attributes:
         log_id: The client's, once its body has been read; a fresh UUID until then.
         seconds: How long each stage took; the pictures of a batch add up.
+        tracer: Makes the spans of its stages; None if it is not traced.
+        started: When it came, by `perf_counter`.
     """
 
     log_id: str = field(default_factory=lambda: str(uuid4()))
     seconds: dict[Stage, float] = field(default_factory=dict)
+    tracer: Tracer | None = None
+    started: float = field(default_factory=perf_counter)
 
 
 _current: ContextVar[RequestScope | None] = ContextVar("request_scope", default=None)
@@ -45,7 +53,8 @@ def stage(name: Stage) -> Iterator[None]:
     scope = _current.get()
     started = perf_counter()
     try:
-        yield
+        with nullcontext() if scope is None or scope.tracer is None else span(scope.tracer, name):
+            yield
     finally:
         if scope is not None:
             scope.seconds[name] = scope.seconds.get(name, 0.0) + perf_counter() - started

@@ -1,49 +1,45 @@
 """The endpoints: HTTP in, HTTP out, nothing else."""
 
+from contextvars import copy_context
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from gateway.detector import Detector, Outcome
-from gateway.errors import NotReadyError, UnsupportedEncodingError, current_log_id, note_log_id
+from gateway import answers
+from gateway.accept import accepted_format
+from gateway.batch import Batches
+from gateway.detector import Detector, Question
+from gateway.errors import NotReadyError, current_log_id
 from gateway.health import Readiness
-from gateway.request_scope import stage
+from gateway.openapi import (
+    BATCH_EXTRA,
+    BATCH_RESPONSES,
+    INFER_EXTRA,
+    INFER_RESPONSES,
+    KEY_DOCS,
+    KEY_OPTIONAL,
+    error_responses,
+)
+from gateway.request_body import Asked, read_batch, read_picture
 from gateway.schemas import (
-    DetectedObject,
+    BatchResponse,
     Envelope,
-    InferRequest,
+    InferOptions,
     InferResponse,
-    InferResult,
     ModelDescription,
     ModelsResponse,
     ModelsResult,
-    parse_document,
-    parse_request,
 )
+from gateway.workers import Workers
+from sod.encode import FORMATS, PictureFormat
 
 INFER_PATH = "/small-object-detection"
+BATCH_PATH = "/small-object-detection/batch"
 MODELS_PATH = "/models"
-
-_LOG_ID = "9a3a0dd4-5d4e-4a6c-9d61-5ac5e7a7c0c1"
-# Status → (what it means, an errorMsg).
-_ERRORS = {
-    413: (
-        "The body, or the picture, has too many bytes.",
-        "The request body is larger than 67,108,864 bytes: send a smaller picture, or its URL",
-    ),
-    415: ("The body is compressed.", "The body is sent with Content-Encoding 'gzip': send plain JSON"),
-    422: (
-        "The request does not fit its schema (then `errorMsg` is a JSON list), or its picture cannot be had or read.",
-        '[{"type": "missing", "loc": "body.image", "msg": "Field required"}]',
-    ),
-    500: ("A defect of the gateway.", "Internal server error"),
-    503: (
-        "The inference server cannot answer now; `Retry-After` says when to try again.",
-        "The inference server cannot be reached or is not ready; try again",
-    ),
-}
+# What the rate limit counts.
+DETECTION_PATHS = (INFER_PATH, BATCH_PATH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +47,16 @@ class Services:
     """What the endpoints work with while the application runs."""
 
     detector: Detector
+    batches: Batches
     readiness: Readiness
+    workers: Workers
     visualize: bool
+    max_batch_images: int
 
 
 def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
-
-
-def _error_docs(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    docs: dict[int | str, dict[str, Any]] = {}
-    for status in statuses:
-        description, message = _ERRORS[status]
-        example = {"logId": _LOG_ID, "errorCode": status, "errorMsg": message}
-        docs[status] = {
-            "model": Envelope,
-            "description": description,
-            "content": {"application/json": {"example": example}},
-        }
-    return docs
 
 
 router = APIRouter()
@@ -82,27 +68,44 @@ router = APIRouter()
     summary="Detect small objects in a picture",
     tags=["detection"],
     response_model=InferResponse,
-    responses=_error_docs(413, 415, 422, 500, 503),
+    responses=INFER_RESPONSES,
+    dependencies=KEY_DOCS,
     # The body is parsed here, not by FastAPI, which would refuse JSON under another content type (curl's `-d`).
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": InferRequest.model_json_schema()}}}
-    },
+    openapi_extra=INFER_EXTRA,
 )
 async def infer(request: Request, services: Annotated[Services, Depends(_services)]) -> Response:
-    """The objects of one picture, by class id, then by score, and the picture with their boxes drawn."""
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        raise UnsupportedEncodingError(f"The body is sent with Content-Encoding {encoding[:20]!r}: send plain JSON")
-    with stage("body"):
-        body = await request.body()
-    with stage("parse"):
-        document = parse_document(body)
-        # Known before the document is validated, so that every later error carries it.
-        note_log_id(document)
-        asked = parse_request(document)
-    visualize = services.visualize if asked.visualize is None else asked.visualize
-    outcome = await services.detector.detect(asked.image, asked.threshold, visualize=visualize, model_name=asked.model)
-    return _json(_infer_response(outcome))
+    """The objects of one picture, by class id, then by score, and the picture with their boxes drawn.
+
+    The body is JSON, a form, or the picture itself with its options in the query string. `Accept: image/jpeg` (or
+    `image/png`, `image/webp`) is answered with the drawn picture itself.
+    """
+    asked = await read_picture(request)
+    picture_format = _wanted_format(request, asked.options)
+    with asked.locating():
+        outcome = await services.detector.detect(_question(asked, services.visualize, picture_format))
+    return answers.infer(outcome) if picture_format is None else answers.picture(outcome)
+
+
+@router.post(
+    BATCH_PATH,
+    operation_id="inferBatch",
+    summary="Detect small objects in several pictures",
+    tags=["detection"],
+    response_model=BatchResponse,
+    responses=BATCH_RESPONSES,
+    dependencies=KEY_DOCS,
+    openapi_extra=BATCH_EXTRA,
+)
+async def infer_batch(request: Request, services: Annotated[Services, Depends(_services)]) -> Response:
+    """The objects of each picture, in the order of the request; a picture that fails does not fail the others.
+
+    The body is JSON, or a form with several parts `image`.
+    """
+    pictures, _ = await read_batch(request, services.max_batch_images)
+    accepted_format(_accept(request), (), "because it is a batch")
+    questions = [one if isinstance(one, Exception) else _question(one, services.visualize) for one in pictures]
+    outcomes = await services.batches.detect(questions)
+    return await services.workers.run(copy_context().run, answers.batch, outcomes)
 
 
 @router.get(
@@ -111,7 +114,9 @@ async def infer(request: Request, services: Annotated[Services, Depends(_service
     tags=["detection"],
     summary="The models that a request may name",
     response_model=ModelsResponse,
-    responses=_error_docs(503),
+    responses=error_responses(401, 500, 503, 504),
+    dependencies=KEY_DOCS,
+    openapi_extra=KEY_OPTIONAL,
 )
 async def models(services: Annotated[Services, Depends(_services)]) -> Response:
     """Every detector that is ready, with its class labels; one that Triton has just loaded within some seconds."""
@@ -148,38 +153,50 @@ async def live() -> Envelope:
     operation_id="checkReady",
     tags=["health"],
     summary="Whether a picture would be answered",
-    response_model=Envelope,
-    responses=_error_docs(503),
+    responses=error_responses(503),
 )
-async def ready(services: Annotated[Services, Depends(_services)]) -> Response:
+async def ready(services: Annotated[Services, Depends(_services)]) -> Envelope:
     """For a readiness probe: an inference through the whole ensemble has just succeeded."""
     problem = await services.readiness.problem()
     if problem is not None:
         raise NotReadyError(problem)
-    return _json(_healthy())
+    return _healthy()
 
 
 def _healthy() -> Envelope:
     return Envelope(logId=current_log_id(), errorCode=0, errorMsg="Healthy")
 
 
-def _infer_response(outcome: Outcome) -> InferResponse:
-    found, labels = outcome.detections, outcome.labels
-    rows = zip(found.boxes.tolist(), found.class_ids.tolist(), found.scores.tolist(), strict=True)
-    objects = [
-        DetectedObject(
-            bbox=box,
-            categoryId=class_id,
-            categoryName=labels[class_id] if 0 <= class_id < len(labels) else str(class_id),
-            score=score,
-        )
-        for box, class_id, score in rows
-    ]
-    result = InferResult(detectedObjects=objects, image=outcome.overlay)
-    return InferResponse(logId=current_log_id(), errorCode=0, errorMsg="Success", result=result)
+def _accept(request: Request) -> str:
+    return ",".join(request.headers.getlist("accept"))
 
 
-def _json(document: Envelope) -> Response:
-    """Serialise once; FastAPI would validate, convert and serialise the picture again."""
-    body = document.model_dump_json(exclude_none=True).encode()
-    return Response(body, HTTPStatus.OK, media_type="application/json")
+def _wanted_format(request: Request, options: InferOptions) -> PictureFormat | None:
+    """The format of the picture that is to be the answer; None for JSON."""
+    if options.visualize is False:
+        return accepted_format(_accept(request), (), "because `visualize` is false")
+    if options.imageFormat is None:
+        return accepted_format(_accept(request), FORMATS)
+    return accepted_format(_accept(request), (options.imageFormat,), "because of `imageFormat`")
+
+
+def _question(asked: Asked, visualize: bool, answer_format: PictureFormat | None = None) -> Question:
+    """What the detector is asked.
+
+    Args:
+        asked: by the client.
+        visualize: Whether to draw where the client does not say.
+        answer_format: The format of a picture that is the answer itself; it is drawn in any case.
+    """
+    options = asked.options
+    if options.visualize is not None:
+        visualize = options.visualize
+    return Question(
+        image=asked.image,
+        threshold=options.threshold,
+        model=options.model,
+        max_detections=options.maxDetections,
+        visualize=visualize or answer_format is not None,
+        picture_format=answer_format or options.imageFormat or "jpeg",
+        quality=options.imageQuality,
+    )

@@ -1,45 +1,58 @@
-"""The wire's documents: PaddleX's, with its words."""
+"""The wire's documents: PaddleX's, with its words, and what is added to them."""
 
-import json
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_core import ErrorDetails, PydanticCustomError, from_json
+from pydantic import BaseModel, Field, WithJsonSchema, field_validator
+from pydantic_core import PydanticCustomError
 
-from gateway.errors import InvalidRequestError, ValidationIssue
+from sod.encode import PictureFormat
 
+# What is drawn up here for the document says less than what is taken: numeric strings are numbers too.
+_SCORE = {"type": "number", "minimum": 0, "maximum": 1}
+_BY_CLASS = {"type": "object", "propertyNames": {"pattern": "^[0-9]{1,4}$"}, "additionalProperties": _SCORE}
 Threshold = float | dict[int, float]
 
+_IMAGE = Field(description="Base64 of a JPEG, PNG, WebP, BMP or TIFF (a `data:` URL of one too), or its http(s) URL.")
 
-class InferRequest(BaseModel):
-    """A picture to look at. Unknown fields are ignored."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"image": "https://example.com/street.jpg"},
-                {"image": "/9j/4AAQSkZJRgABAQ…", "threshold": 0.4, "visualize": False},
-                {"image": "/9j/4AAQSkZJRgABAQ…", "threshold": {"0": 0.3, "3": 0.6}},
-                {"image": "https://example.com/street.jpg", "model": "PP-YOLOE_plus_SOD-S"},
-            ]
-        }
-    )
+class _WithImage(BaseModel):
+    image: str = _IMAGE
 
-    image: str = Field(
-        description="Base64 of a JPEG, PNG, WebP, BMP or TIFF (a `data:` URL of one too), or its http(s) URL on a "
-        "public host."
-    )
-    threshold: Threshold | None = Field(
+
+class InferOptions(BaseModel):
+    """How a picture is looked at."""
+
+    threshold: Annotated[
+        Threshold | None, WithJsonSchema({"anyOf": [_SCORE, _BY_CLASS, {"type": "null"}], "default": None})
+    ] = Field(
         None,
         description="An object is kept if its score is greater. A number from 0 to 1 for all classes, or an object of "
         "class id → number; classes it leaves out, and all if it is null or absent, use the model's default, or else "
         "the server's (0.5).",
     )
     visualize: bool | None = Field(
-        None, description="Return the picture with its boxes drawn; null or absent follows the server's setting."
+        None,
+        description="Return the picture with its boxes drawn; null or absent is as `Accept` or the server has it.",
     )
     model: str | None = Field(
         None, description="One of the models of `GET /models`; null or absent is the default one. Not in PaddleX."
+    )
+    maxDetections: int | None = Field(  # noqa: N815 - the wire's word
+        None,
+        ge=1,
+        description="Keep so many objects, those with the highest scores over all classes; null or absent keeps all. "
+        "Not in PaddleX.",
+    )
+    imageFormat: PictureFormat | None = Field(  # noqa: N815 - the wire's word
+        None,
+        description="Format of the drawn picture; null or absent is `jpeg`, or as `Accept` has it. Not in PaddleX.",
+    )
+    imageQuality: int | None = Field(  # noqa: N815 - the wire's word
+        None,
+        ge=1,
+        le=100,
+        description="Quality of the drawn JPEG or WebP; null or absent is the server's (90). PNG is lossless and has "
+        "none. Not in PaddleX.",
     )
     logId: str | None = Field(None, description="Comes back as the answer's `logId`.")  # noqa: N815 - the wire's word
 
@@ -52,6 +65,24 @@ class InferRequest(BaseModel):
         elif threshold is not None:
             _check_threshold("the threshold", threshold)
         return threshold
+
+
+# `image` comes first, in the documents and among the issues: fields are collected from the last base on.
+class InferRequest(InferOptions, _WithImage):
+    """A picture to look at. Unknown fields are ignored."""
+
+
+class _WithImages(BaseModel):
+    # Each is validated by itself, so that a wrong one fails alone.
+    images: list[Any] = Field(
+        min_length=1,
+        description="The pictures: what `image` of a single request may be, or an object of `image` and options that "
+        "are this picture's own; those it leaves out, or has null, are as the batch has them.",
+    )
+
+
+class BatchRequest(InferOptions, _WithImages):
+    """Pictures to look at, and options of all of them. Unknown fields are ignored."""
 
 
 class DetectedObject(BaseModel):
@@ -72,7 +103,9 @@ class InferResult(BaseModel):
         description="By class id ascending, then score descending."
     )
     image: str | None = Field(
-        None, description="Base64 JPEG of the picture with its boxes; left out where `visualize` is false."
+        None,
+        description="Base64 of the picture with its boxes, a JPEG unless `imageFormat` says otherwise; left out where "
+        "`visualize` is false.",
     )
 
 
@@ -90,6 +123,28 @@ class InferResponse(Envelope):
     """The answer to a picture."""
 
     result: InferResult
+
+
+class BatchEntry(BaseModel):
+    """What came of one picture of a batch."""
+
+    errorCode: int = Field(  # noqa: N815 - the wire's word
+        description="0, or the HTTP status that this picture would have been answered with by itself."
+    )
+    errorMsg: str = Field(description="`Success`, or what is wrong with this picture.")  # noqa: N815 - the wire's word
+    result: InferResult | None = Field(None, description="Left out where `errorCode` is not 0.")
+
+
+class BatchResult(BaseModel):
+    """What came of the pictures."""
+
+    results: list[BatchEntry] = Field(description="One a picture, in the order of the request.")
+
+
+class BatchResponse(Envelope):
+    """The answer to a batch: success, whatever became of the single pictures."""
+
+    result: BatchResult
 
 
 class ModelDescription(BaseModel):
@@ -115,50 +170,6 @@ class ModelsResponse(Envelope):
     result: ModelsResult
 
 
-def parse_document(body: bytes) -> object:
-    """Parse a body as JSON, whatever its content type says.
-
-    Raises:
-        InvalidRequestError: not JSON, or nothing at all.
-    """
-    if not body:
-        raise InvalidRequestError([{"type": "missing", "loc": "body", "msg": "Field required"}])
-    try:
-        document: object = from_json(body)
-    except ValueError:
-        document = _parse_slowly(body)
-    if document is None:
-        raise InvalidRequestError([{"type": "missing", "loc": "body", "msg": "Field required"}])
-    return document
-
-
-def parse_request(document: object) -> InferRequest:
-    """Validate a parsed body.
-
-    Raises:
-        InvalidRequestError: it does not fit.
-    """
-    try:
-        # `from_attributes` is what FastAPI does; the errors of a body that is no object come out the same.
-        return InferRequest.model_validate(document, from_attributes=True)
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
-        raise InvalidRequestError([_issue(detail) for detail in details]) from None
-
-
-def _parse_slowly(body: bytes) -> object:
-    """Parse what the fast parser refused: UTF-16 or a byte order mark pass here, the rest gets its position."""
-    try:
-        return json.loads(body)
-    except json.JSONDecodeError as error:
-        position = error.pos
-    except UnicodeDecodeError as error:
-        position = error.start
-    except (ValueError, RecursionError):  # an integer of thousands of digits; nesting without end
-        position = 0
-    raise InvalidRequestError([{"type": "json_invalid", "loc": f"body[{position}]", "msg": "JSON decode error"}])
-
-
 def _check_threshold(what: str, value: float) -> None:
     if not 0 <= value <= 1:  # NaN compares false
         raise PydanticCustomError(
@@ -166,10 +177,3 @@ def _check_threshold(what: str, value: float) -> None:
             "{what} is {value}: send a number from 0 to 1, or an object of class id and number from 0 to 1",
             {"what": what, "value": str(value)},
         )
-
-
-def _issue(detail: ErrorDetails) -> ValidationIssue:
-    loc = "body"
-    for part in detail["loc"]:
-        loc += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return {"type": detail["type"], "loc": loc, "msg": detail["msg"]}

@@ -16,10 +16,14 @@ class SingleFlight(Generic[_R]):
 
     async def __call__(self) -> _R:
         """Join the run under way, or start one."""
+        return await asyncio.shield(self.start())
+
+    def start(self) -> asyncio.Task[_R]:
+        """The run under way, or a new one; nobody need wait for it."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._function())
             self._task.add_done_callback(retrieve)
-        return await asyncio.shield(self._task)
+        return self._task
 
     async def close(self) -> None:
         """Stop a run under way."""

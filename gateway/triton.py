@@ -14,8 +14,9 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from gateway.errors import DetectorUnavailableError, InputError, UnknownModelError
+from gateway.errors import DetectorUnavailableError, GatewayTimeoutError, InputError, UnknownModelError
 from gateway.single_flight import SingleFlight
+from gateway.tracing import trace_headers
 from sod import interface
 from sod.detections import Detections
 
@@ -79,7 +80,8 @@ class ModelInfo:
 class TritonDetector:
     """One connection to Triton, and what is known of the model behind it.
 
-    Every method raises `DetectorUnavailableError` where Triton cannot answer.
+    Every method raises `DetectorUnavailableError` where Triton cannot answer, and `GatewayTimeoutError` where it is
+    late. Cancelling a method's task cancels the call.
     """
 
     def __init__(self, url: str, *, model: str | None, info_ttl: float, timeout: float) -> None:
@@ -153,7 +155,9 @@ class TritonDetector:
         score_threshold = InferInput(interface.SCORE_THRESHOLD, [1, len(thresholds)], "FP32")
         score_threshold.set_data_from_numpy(thresholds[np.newaxis])
         try:
-            result = await self._client.infer(model.name, [image, score_threshold], client_timeout=self._timeout)
+            result = await self._client.infer(
+                model.name, [image, score_threshold], client_timeout=self._timeout, headers=trace_headers()
+            )
         except InferenceServerException as error:
             sentence = clean_sentence(str(error.message() or ""))
             if error.status() == "StatusCode.INVALID_ARGUMENT" and not _MISFIT.search(sentence):
@@ -237,14 +241,14 @@ class TritonDetector:
         config = (await self._client.get_model_config(name, client_timeout=self._timeout)).config
         return read_info(config) if config.platform == "ensemble" else None
 
-    def _unavailable(self, error: Any, model: str | None) -> DetectorUnavailableError:
+    def _unavailable(self, error: Any, model: str | None) -> DetectorUnavailableError | GatewayTimeoutError:
         """The sentence for the client; Triton's own, which names insides, goes to the log as the cause."""
-        self._forget()
         status, text = str(error.status()), str(error.message() or "")
+        if status == "StatusCode.DEADLINE_EXCEEDED":  # a busy Triton is no broken one
+            return GatewayTimeoutError(f"The inference server did not answer within {self._timeout:g} s; try again")
+        self._forget()
         if _STUB_DEAD.search(text):
             sentence = "A stage of the model has died in the inference server"
-        elif status == "StatusCode.DEADLINE_EXCEEDED":
-            sentence = f"The inference server did not answer within {self._timeout:g} s"
         elif _is_not_loaded(error):
             name = "The model" if model is None else f"The model {model}"
             sentence = f"{name} is not loaded in the inference server"
@@ -279,7 +283,8 @@ def read_info(config: Any) -> ModelInfo | None:
     sized = isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
     return ModelInfo(
         name=config.name,
-        labels=tuple(labels),
+        # JSON can spell lone surrogates, UTF-8 cannot.
+        labels=tuple(label.encode("utf-8", "replace").decode() for label in labels),
         input_size=(size[0], size[1]) if sized else None,
         thresholds=_own_thresholds(_json_parameter(config, "default_threshold"), len(labels)),
     )

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
@@ -16,8 +18,9 @@ class Workers:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="picture")
 
     def run(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> asyncio.Future[_R]:
-        """Start `function` in a thread; await the future for its result."""
-        return asyncio.get_running_loop().run_in_executor(self._pool, lambda: function(*args, **kwargs))
+        """Start `function` in a thread, within the current request's context; await the future for its result."""
+        run = partial(copy_context().run, function, *args, **kwargs)
+        return asyncio.get_running_loop().run_in_executor(self._pool, run)
 
     def close(self) -> None:
         """Let what runs finish, and drop what waits."""

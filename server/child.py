@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from threading import Thread
 from typing import BinaryIO
 
@@ -77,6 +78,12 @@ class Child:
                 self._process.kill()
                 self._process.wait()
         self._end_group()
+
+    def kill(self) -> None:
+        """End it and its children by force, at once; who waits in `stop` goes on."""
+        if self.exit_code() is None and self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     @staticmethod
     def _show(output: BinaryIO, noise: re.Pattern[bytes]) -> None:

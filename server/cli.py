@@ -11,6 +11,7 @@ from server.child import Child
 from server.errors import ServerError
 from server.installation import Installation, find_installation
 from server.ports import port_problem
+from server.ready import has_setting, local_url
 from server.repository import PROFILES, Ensemble, find_ensembles
 from server.supervisor import Supervisor
 
@@ -77,28 +78,33 @@ def _serve(options: argparse.Namespace) -> None:
     served = _choose(ensembles, options.model)
     ports = triton.TritonPorts(options.http_port, options.grpc_port, options.metrics_port)
     _check_ports(options.host, options.port, ports)
-    url = _local_url(options.host, options.port)
-    serving = triton.TritonOptions(repository, served, profile, ports, f"sod-{os.getpid()}-", options.verbose)
+    url = local_url(options.host, options.port)
+    environment = _gateway_environment(options)
+    drain_s = sum(_seconds(environment, name) for name in ("SOD_DRAIN_DELAY", "SOD_SHUTDOWN_TIMEOUT"))
+    serving = triton.TritonOptions(
+        repository,
+        served,
+        profile,
+        ports,
+        f"sod-{os.getpid()}-",
+        options.verbose,
+        environment.get("SOD_OTLP_ENDPOINT") or None,
+    )
     print(f"starting {installation.name} and the gateway, profile {profile} …", file=sys.stderr, flush=True)
     with installation.backend_directory() as backends:
         Supervisor(
             triton.TritonServer(serving, installation, backends),
-            Child("the gateway", [sys.executable, "-m", "gateway"], _gateway_environment(options)),
-            ready_url=f"{url}/health/ready",
+            Child("the gateway", [sys.executable, "-m", "gateway"], environment),
+            url=url,
             start_timeout_s=options.start_timeout,
             unready_restart_s=options.unready_restart,
+            drain_s=drain_s,
         ).run(on_ready=lambda: print(_banner(url, profile, ensembles, served), flush=True))
 
 
 def default_profile(installation: Installation) -> str:
     """The fastest that this machine and this Triton have."""
     return "gpu_high_performance" if _GPU.exists() and "tensorrt" in installation.backends else "cpu_high_performance"
-
-
-def _local_url(host: str, port: int) -> str:
-    """The gateway's address as seen from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 — compared, not bound
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _choose(ensembles: list[Ensemble], wanted: list[str] | None) -> tuple[str, ...]:
@@ -136,24 +142,43 @@ def _triton_ports(ports: triton.TritonPorts) -> list[tuple[int, str]]:
 
 
 def _gateway_environment(options: argparse.Namespace) -> dict[str, str]:
+    """What the gateway is told: what we know of Triton, and how long we wait for it, which it must know too."""
+    defaults = {"SOD_LOG_LEVEL": "warning", "SOD_DRAIN_DELAY": "0", "SOD_SHUTDOWN_TIMEOUT": "30"}
     return {
-        "SOD_LOG_LEVEL": "warning",  # unless the environment says otherwise
         **os.environ,
+        **{name: os.environ.get(name) or default for name, default in defaults.items()},
         "SOD_HOST": options.host,
         "SOD_PORT": str(options.port),
         "SOD_TRITON_URL": f"127.0.0.1:{options.grpc_port}",
+        "SOD_TRITON_METRICS_URL": f"http://127.0.0.1:{options.metrics_port}/metrics",
     }
 
 
+def _seconds(environment: dict[str, str], name: str) -> float:
+    try:
+        seconds = float(environment[name])
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise ServerError(f"{name} is {environment[name]!r}: it takes a number of seconds")
+    return seconds
+
+
 def _banner(url: str, profile: str, ensembles: list[Ensemble], served: tuple[str, ...]) -> str:
-    lines = [f"\n  {url}/small-object-detection is ready (profile {profile}; documentation at {url}/docs)\n"]
+    lines = [
+        f"\n  ready (profile {profile}): open {url}/ and drop a picture on it",
+        f"  the API: {url}/small-object-detection, described at {url}/docs\n",
+    ]
     lines += ["  served:", *(f"    {name}" for name in served)]
     if absences := [line for line in _absences(ensembles) if line.split(":")[0].strip() not in served]:
         lines += ["  not served:", *(f"  {line}" for line in absences)]
+    # The certificate need not be for this machine's own address.
+    curl = f"curl -s{'k' if url.startswith('https') else ''} {url}/small-object-detection"
+    key = ' -H "X-API-Key: $KEY"' if has_setting("api_keys") else ""
     lines += [
         "\n  try, with a picture of yours:",
         f"""    (printf '{{"image": "'; base64 -w0 picture.jpg; printf '"}}') |"""
-        f" curl -s {url}/small-object-detection -H 'content-type: application/json' -d @-",
+        f" {curl}{key} -H 'content-type: application/json' -d @-",
         "\n  Ctrl-C stops it.",
     ]
     return "\n".join(lines)

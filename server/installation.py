@@ -70,8 +70,11 @@ def _of_wheel() -> Installation:
 
 
 def _environ(libraries: list[str]) -> dict[str, str]:
-    """Ours, with libraries to be found first, and this Python, from whose packages the stub takes its own."""
-    environ = dict(os.environ)
+    """Ours, with libraries to be found first, and this Python, from whose packages the stub takes its own.
+
+    Without the gateway's settings: its secrets are no business of the process that decodes strangers' pictures.
+    """
+    environ = {name: value for name, value in os.environ.items() if not name.upper().startswith("SOD_")}
     found = [*libraries, *filter(None, [environ.get("LD_LIBRARY_PATH")])]
     if found:
         environ["LD_LIBRARY_PATH"] = ":".join(found)

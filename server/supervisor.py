@@ -3,20 +3,21 @@
 import signal
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from types import FrameType
 
 from server.child import Child
 from server.errors import ServerError
+from server.ready import is_ready
 
 _POLL_S = 0.25
 _STOP_TIMEOUT_S = 8.0
+# One stop may come as several signals: a service manager sends it to every process, and make passes its own on.
+_SAME_STOP_S = 1.0
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _READY_EVERY_S = 5.0
 # The check is an inference: on a slow model it comes less often, so as to take no more than this share of the time.
 _READY_SHARE = 0.05
-_READY_TIMEOUT_S = 60.0
 _STABLE_S = 60.0
 _MAX_BACKOFF_S = 30.0
 
@@ -31,29 +32,38 @@ class Supervisor:
     Args:
         triton: the server.
         gateway: the process that answers HTTP.
-        ready_url: answers 200 when an inference passes.
+        url: the gateway's, on this machine.
         start_timeout_s: how long both may take to become ready, at first and after a restart.
         unready_restart_s: see above.
+        drain_s: how long the gateway may take to answer what is under way when it is stopped.
     """
 
-    def __init__(
-        self, triton: Child, gateway: Child, *, ready_url: str, start_timeout_s: float, unready_restart_s: float
+    def __init__(  # noqa: PLR0913 — two children and the times that hold for them, by name
+        self,
+        triton: Child,
+        gateway: Child,
+        *,
+        url: str,
+        start_timeout_s: float,
+        unready_restart_s: float,
+        drain_s: float,
     ) -> None:
         self._triton = triton
         self._gateway = gateway
-        self._ready_url = ready_url
+        self._url = url
         self._start_timeout_s = start_timeout_s
         self._unready_restart_s = unready_restart_s
-        self._stopping = False
+        self._drain_s = drain_s
+        self._stopped_at: float | None = None
         self._restarts = {triton.name: _Backoff(), gateway.name: _Backoff()}
 
     def run(self, on_ready: Callable[[], None]) -> None:
-        """Serve until SIGINT or SIGTERM; returns when both are gone.
+        """Serve until SIGINT or SIGTERM; returns when both are gone. A second signal ends both at once.
 
         Raises:
             ServerError: a process ended, or nothing was ready, before the first inference passed.
         """
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in _STOPS:
             signal.signal(number, self._on_signal)
         try:
             self._triton.start()
@@ -64,12 +74,15 @@ class Supervisor:
         except _StopError as stop:
             print(f"\n{stop}: stopping", file=sys.stderr, flush=True)
         finally:
-            self._gateway.stop(_STOP_TIMEOUT_S)
+            # Triton answers what the gateway still has.
+            self._gateway.stop(self._drain_s + _STOP_TIMEOUT_S)
             self._triton.stop(_STOP_TIMEOUT_S)
+            for number in _STOPS:  # nothing is left that a signal could hurry, only folders to be removed
+                signal.signal(number, signal.SIG_IGN)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self._start_timeout_s
-        while not self._ready():
+        while not is_ready(self._url):
             for child in (self._triton, self._gateway):
                 if (code := child.exit_code()) is not None:
                     raise ServerError(f"{child.name} ended with {_reason(code)} while starting; its messages are above")
@@ -89,7 +102,7 @@ class Supervisor:
                     deadline = time.monotonic() + self._start_timeout_s
             if (asked := time.monotonic()) >= next_check:
                 pause = min(_READY_EVERY_S, self._unready_restart_s / 2)
-                if self._ready():
+                if is_ready(self._url):
                     deadline = None
                     self._triton.note_ready()
                     pause = max(pause, (time.monotonic() - asked) / _READY_SHARE)
@@ -108,19 +121,14 @@ class Supervisor:
         time.sleep(pause)
         child.start()
 
-    def _ready(self) -> bool:
-        # The gateway bounds the check; this is for a gateway that does not answer at all.
-        try:
-            with urllib.request.urlopen(self._ready_url, timeout=_READY_TIMEOUT_S) as answer:  # noqa: S310 — our own address
-                return bool(answer.status == 200)
-        except (OSError, urllib.error.URLError):
-            return False
-
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        # Raised, not noted, so that no wait delays the stop; further signals do not disturb it.
-        if not self._stopping:
-            self._stopping = True
+        # Raised, not noted, so that no wait delays the stop.
+        if self._stopped_at is None:
+            self._stopped_at = time.monotonic()
             raise _StopError(signal.Signals(number).name)
+        if time.monotonic() - self._stopped_at > _SAME_STOP_S:
+            for child in (self._gateway, self._triton):
+                child.kill()
 
 
 class _StopError(Exception):

@@ -12,11 +12,14 @@ from server.installation import OWN_BACKENDS, Installation
 _SHM_BYTES = 32 * 2**20
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 — Triton's regions, not temporary files of ours
 _INDEX_TIMEOUT_S = 5.0
+_NEVER = 2**31 - 1  # one request in so many
 
 # What this CUDA build says on a machine without a GPU, and Paddle with oneDNN, at each start.
 _NOISE = re.compile(
     rb"CUDA driver version is insufficient|CudaDriverHelper|pinned system memory|initialize NVML|DCGM unable"
     rb"|CheckIfOneDNNSupport"
+    # Two lines a batch while the receiver of traces is away; the gateway says so, once.
+    rb"|\[OTLP HTTP Client\]"
 )
 
 
@@ -40,6 +43,7 @@ class TritonOptions:
         ports: all bound to loopback: the wheel's release is from before the fixes of CVE-2025-23319.
         shm_prefix: how the names of its shared-memory regions begin, so that they can be told from others'.
         verbose: log what is loaded, too.
+        otlp_endpoint: base URL of the OTLP/HTTP receiver that gets the traces; None for none.
     """
 
     repository: Path
@@ -48,6 +52,7 @@ class TritonOptions:
     ports: TritonPorts
     shm_prefix: str
     verbose: bool = False
+    otlp_endpoint: str | None = None
 
 
 class TritonServer(Child):
@@ -113,4 +118,18 @@ def command(options: TritonOptions, binary: Path, backends: Path) -> list[str]:
             # both processes while other tensors are on their way. At 1920 it still grows.
             f"--backend-config={backend},shm-default-byte-size={_SHM_BYTES}",
         ]
+    if options.otlp_endpoint is not None:
+        line += _trace_options(options.otlp_endpoint)
     return line
+
+
+def _trace_options(endpoint: str) -> list[str]:
+    """Triton traces every request that brings a `traceparent`, whatever the rate; the gateway chooses, so none else."""
+    settings = (
+        "mode=opentelemetry",
+        f"opentelemetry,url={endpoint.rstrip('/')}/v1/traces",
+        "opentelemetry,resource=service.name=triton",
+        f"rate={_NEVER}",
+        "level=TIMESTAMPS",
+    )
+    return [f"--trace-config={setting}" for setting in settings]

@@ -23,6 +23,13 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def best(self, count: int) -> "Detections":
+        """The `count` objects with the highest scores over all classes, in the same order; of equals, the earlier."""
+        if len(self) <= count:
+            return self
+        kept = np.sort(np.argsort(-self.scores, kind="stable")[:count])
+        return Detections(self.boxes[kept], self.scores[kept], self.class_ids[kept])
+
     @classmethod
     def empty(cls) -> "Detections":
         """No object at all."""

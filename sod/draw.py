@@ -25,7 +25,6 @@ Rect = list[int]
 """x0, y0, x1, y1 in pixels, ends excluded."""
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-JPEG_QUALITY = 90
 _MAX_LABEL = 32  # characters; a longer class name ends in an ellipsis
 _LEGEND_SHARE = 0.25  # of the picture, at most
 _LEGEND_DIM = 0.35  # what is left of the picture's light under the legend
@@ -88,31 +87,6 @@ def draw_detections(image: Pixels, detections: Detections, labels: Sequence[str]
             _slice(canvas, place.leader)[:] = class_colour(class_id)
             _slice(canvas, place.tag)[:] = tag
     return canvas
-
-
-def encode_jpeg(image: Pixels, quality: int = JPEG_QUALITY) -> bytes:
-    """Encode a picture as JPEG without chroma subsampling, so that one-pixel lines keep their colour.
-
-    Args:
-        image: uint8 [H, W, 3], BGR, at most 65,500 pixels a side.
-        quality: 1..100.
-
-    Raises:
-        ValueError: the picture is empty or too large for JPEG.
-    """
-    options = [
-        cv2.IMWRITE_JPEG_QUALITY,
-        quality,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-    ]
-    try:
-        written, buffer = cv2.imencode(".jpg", image, options)
-    except cv2.error as error:
-        raise ValueError(f"not a picture JPEG can hold: {error.err}") from error
-    if not written:
-        raise ValueError(f"not a picture JPEG can hold: {list(image.shape)}")
-    return buffer.tobytes()
 
 
 class _Style(NamedTuple):

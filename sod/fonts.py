@@ -12,6 +12,7 @@ from enum import Enum
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,36 +58,51 @@ def text_mask(text: str, size: int, *, wide: bool = False) -> NDArray[np.uint8]:
         size: of the fonts in pixels; `WIDE_MIN_SIZE` at least for `wide`.
         wide: leave room for the wide font's characters, which are higher; without it they would be cut off.
     """
-    runs = _runs(text)
+    words = [_word(word, size) for word in re.findall(r"\s*\S+\s*?|\s+", text) or [""]]
+    starts = list(accumulate((word.advance for word in words), initial=0))
+    left, right = words[0].left, starts[-2] + words[-1].left + words[-1].ink.shape[1]
+    lines = [_line(face, size) for face in (Face if wide else (Face.PLAIN,))]
+    top, bottom = min(line[0] for line in lines), max(line[1] for line in lines)
+    mask = np.zeros((bottom - top, max(1, right - left)), np.uint8)
+    for word, start in zip(words, starts, strict=False):
+        x, y = start + word.left - left, word.top - top
+        ink = word.ink[max(0, -y) : max(0, mask.shape[0] - y), max(0, -x) :]
+        under = mask[max(0, y) :, max(0, x) :][: ink.shape[0], : ink.shape[1]]
+        np.maximum(under, ink[:, : under.shape[1]], out=under)
+    mask.flags.writeable = False  # cached arrays are shared between threads
+    return mask
+
+
+class _Word(NamedTuple):
+    """A word as it is drawn: pixels, and where they are from where its base line starts."""
+
+    ink: NDArray[np.uint8]
+    left: int
+    top: int
+    advance: int  # to the next word
+
+
+# Class names and scores meet in ever new labels; the words stay the same, and glyphs cost a label's whole time.
+@lru_cache(maxsize=4096)
+def _word(text: str, size: int) -> _Word:
+    """A word, with the spaces before it."""
+    face = face_of(text.strip()) or Face.PLAIN
     with _lock:
-        boxes = [_load(face, size).getbbox(part, anchor="ls") for part, face in runs]
-        starts = list(accumulate((round(_load(face, size).getlength(part)) for part, face in runs), initial=0))
-        left, right = boxes[0][0], starts[-2] + boxes[-1][2]
-        lines = [_line(face, size) for face in (Face if wide else (Face.PLAIN,))]
-        top, bottom = min(line[1] for line in lines), max(line[3] for line in lines)
-        mask = Image.new("L", (max(1, int(right - left)), int(bottom - top)))
-        for (part, face), start in zip(runs, starts, strict=False):
-            ImageDraw.Draw(mask).text((start - left, -top), part, fill=255, font=_load(face, size), anchor="ls")
-    array = np.array(mask)
-    array.flags.writeable = False  # cached arrays are shared between threads
-    return array
+        font = _load(face, size)
+        left, top, right, bottom = map(int, font.getbbox(text, anchor="ls"))
+        ink = Image.new("L", (right - left, bottom - top))
+        ImageDraw.Draw(ink).text((-left, -top), text, fill=255, font=font, anchor="ls")
+        return _Word(
+            np.array(ink, np.uint8).reshape(bottom - top, right - left), left, top, round(font.getlength(text))
+        )
 
 
-def _runs(text: str) -> list[tuple[str, Face]]:
-    """The text cut where the font changes, at least one piece; spaces go with the word after them."""
-    runs: list[tuple[str, Face]] = []
-    for part in re.findall(r"\s*\S+\s*?|\s+", text) or [""]:
-        face = face_of(part.strip()) or Face.PLAIN
-        if runs and (runs[-1][1] is face or part.isspace()):
-            runs[-1] = (runs[-1][0] + part, runs[-1][1])
-        else:
-            runs.append((part, face))
-    return runs
-
-
-def _line(face: Face, size: int) -> tuple[float, float, float, float]:
-    """Box of the highest and lowest characters, from the base line's start."""
-    return _load(face, size).getbbox("bdlp0" if face is Face.PLAIN else "国棚Éỗộ", anchor="ls")
+@lru_cache(maxsize=64)
+def _line(face: Face, size: int) -> tuple[int, int]:
+    """Top and bottom of the highest and lowest characters, from the base line."""
+    with _lock:
+        box = _load(face, size).getbbox("bdlp0" if face is Face.PLAIN else "国棚Éỗộ", anchor="ls")
+    return int(box[1]), int(box[3])
 
 
 @lru_cache(maxsize=64)

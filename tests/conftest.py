@@ -1,8 +1,12 @@
 """What tests of several packages share."""
 
+import shutil
 import socket
+import ssl
+import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -30,3 +34,50 @@ def free_ports() -> Callable[[int], list[int]]:
             return [one.getsockname()[1] for one in sockets]
 
     return find
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate for this machine's loopback addresses, which only itself vouches for.
+
+    Attributes:
+        certificate: PEM file.
+        key: PEM file of its key.
+        encrypted_key: the same, encrypted with `password`.
+    """
+
+    certificate: Path
+    key: Path
+    encrypted_key: Path
+    password: str = "correct horse"
+
+    def context(self) -> ssl.SSLContext:
+        """For a client that trusts it and nobody else."""
+        return ssl.create_default_context(cafile=self.certificate)
+
+
+@pytest.fixture(scope="session")
+def make_certificate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Certificate]:
+    """Make a certificate with a key of its own."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("certificates are made by the command openssl, which is not here")
+
+    def run(*arguments: str | Path) -> None:
+        subprocess.run([openssl, *arguments], check=True, capture_output=True)
+
+    def make() -> Certificate:
+        folder = tmp_path_factory.mktemp("tls")
+        made = Certificate(folder / "cert.pem", folder / "key.pem", folder / "encrypted.pem")
+        new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+        names = ["-subj", "/CN=triton-sod test", "-addext", "subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost"]
+        run(*new, *names, "-keyout", made.key, "-out", made.certificate)
+        run("pkey", "-in", made.key, "-aes256", "-passout", f"pass:{made.password}", "-out", made.encrypted_key)
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def certificate(make_certificate: Callable[[], Certificate]) -> Certificate:
+    return make_certificate()

@@ -7,7 +7,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
-from sod.triton.requests import Request
+from sod.triton.requests import Request, cancelled_response
 
 # From the network's input [N, …] to its outputs by name, each [N, …].
 Run = Callable[[NDArray[Any]], dict[str, NDArray[Any]]]
@@ -16,9 +16,16 @@ Run = Callable[[NDArray[Any]], dict[str, NDArray[Any]]]
 def run_batch(requests: Sequence[Request], input_name: str, run: Run) -> list[Any]:
     """Answer requests through one call of the network; if that fails, through one call each.
 
+    A request whose caller has cancelled it is not worked on.
+
     Returns:
         One `pb_utils.InferenceResponse` a request, in order; a failure stays with the request that caused it.
     """
+    cancelled = [request.is_cancelled() for request in requests]
+    if any(cancelled):
+        wanted = [request for request, gone in zip(requests, cancelled, strict=True) if not gone]
+        answers = iter(run_batch(wanted, input_name, run) if wanted else [])
+        return [cancelled_response() if gone else next(answers) for gone in cancelled]
     inputs = [pb_utils.get_input_tensor_by_name(request, input_name).as_numpy() for request in requests]
     try:
         outputs = run(inputs[0] if len(inputs) == 1 else np.concatenate(inputs))

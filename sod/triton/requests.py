@@ -96,11 +96,16 @@ class RequestPool:
 
     def _response(self, request: Request) -> Any:
         if request.is_cancelled():
-            error = pb_utils.TritonError("the caller has cancelled the request", pb_utils.TritonError.CANCELLED)
-            return pb_utils.InferenceResponse(error=error)
+            return cancelled_response()
         inputs = {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self._inputs}
         outputs = self._answer(inputs)
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in outputs.items()])
+
+
+def cancelled_response() -> Any:
+    """The answer to a request whose caller has cancelled it."""
+    error = pb_utils.TritonError("the caller has cancelled the request", pb_utils.TritonError.CANCELLED)
+    return pb_utils.InferenceResponse(error=error)
 
 
 def as_bytes(texts: Sequence[str]) -> NDArray[np.object_]:

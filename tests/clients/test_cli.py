@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sod_client.cli import main
 
-OVERLAY = b"\xff\xd8 drawn"
+from tests.clients.conftest import OVERLAY
+
 BAD = b"no picture"
 Run = Callable[..., tuple[int, str, str]]
 
@@ -45,13 +46,6 @@ def sod(server: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
         return code, captured.out, captured.err
 
     return run
-
-
-@pytest.fixture
-def street(tmp_path: Path) -> Path:
-    path = tmp_path / "street.png"
-    path.write_bytes(b"a picture")
-    return path
 
 
 @pytest.fixture
@@ -129,7 +123,7 @@ def test_a_refused_picture_does_not_stop_the_others(sod: Run, street: Path, bad:
     assert ast.literal_eval(out) == expected(street)
     assert err.splitlines() == [
         f"sod: {bad}: the server answered 415: not a picture (logId 7)",
-        "sod: missing.jpg: cannot read 'missing.jpg': No such file or directory",
+        "sod: missing.jpg: no such file or folder",
     ]
 
 

@@ -39,6 +39,22 @@ def test_a_command_runs_in_the_image_with_the_gpus_as_the_caller(told):
     assert f"{ROOT}/model_repository:/app/model_repository" in start
 
 
+@pytest.mark.parametrize(
+    ("certificate", "key", "volumes"),
+    [
+        ("/etc/tls/c.pem", "tls/k.pem", ["/etc/tls/c.pem:/etc/tls/c.pem:ro", f"{ROOT}/tls/k.pem:/app/tls/k.pem:ro"]),
+        ("/both.pem", "/both.pem", ["/both.pem:/both.pem:ro"]),
+        ("", "", []),
+    ],
+)
+def test_the_files_of_tls_are_inside_where_their_settings_say(told, certificate, key, volumes):
+    done = run("deploy/in-image", "python", SOD_TLS_CERTIFICATE=certificate, SOD_TLS_KEY=key)
+    assert done.returncode == 0, done.stderr
+    start = told.read_text().splitlines()[1]
+    assert start.count("--volume") == 2 + len(volumes)
+    assert all(f"--volume {volume}" in start for volume in volumes)
+
+
 def test_without_a_command_it_says_how(told):
     done = run("deploy/in-image")
     assert done.returncode == 2

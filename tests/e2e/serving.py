@@ -3,6 +3,7 @@
 import base64
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -32,10 +33,11 @@ class Serving:
     url: str
     grpc: str
     log: Path
+    tls: ssl.SSLContext | None = None
     http: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.http = httpx.Client(base_url=self.url, timeout=60)
+        self.http = httpx.Client(base_url=self.url, timeout=60, verify=self.tls or True)
 
     def post(self, picture: bytes | str, **fields: Any) -> httpx.Response:
         """POST one picture (bytes become base64)."""
@@ -76,17 +78,32 @@ class Serving:
 
 
 @contextmanager
-def serve(repository: Path, log: Path, ports: Sequence[int], *options: str) -> Iterator[Serving]:
-    """Start the server as `make serve` does and wait for its banner; ends it at exit if the test has not."""
+def serve(
+    repository: Path,
+    log: Path,
+    ports: Sequence[int],
+    *options: str,
+    tls: ssl.SSLContext | None = None,
+    **settings: str,
+) -> Iterator[Serving]:
+    """Start the server as `make serve` does and wait for its banner; ends it at exit if the test has not.
+
+    `settings` are variables of its environment; `tls` is how a client trusts it, where they make it speak https.
+    """
     port, http, grpc, metrics = ports
     command = [sys.executable, "-m", "server", "--model-repository", str(repository), "--port", str(port)]
     command += ["--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics), *options]
-    environment = process_environment(SOD_FETCH_ALLOW="127.0.0.1")  # where the tests' own web servers are
+    settings = {"SOD_FETCH_ALLOW": "127.0.0.1", **settings}  # where the tests' own web servers are
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=process_environment(**settings),
         )
-    serving = Serving(process, f"http://127.0.0.1:{port}", f"127.0.0.1:{grpc}", log)
+    scheme = "http" if tls is None else "https"
+    serving = Serving(process, f"{scheme}://127.0.0.1:{port}", f"127.0.0.1:{grpc}", log, tls)
     try:
         serving.wait_for(lambda: "Ctrl-C stops it" in log.read_text(), "the banner", START_TIMEOUT_S)
         yield serving

@@ -108,6 +108,51 @@ def test_a_url_is_fetched(server, web, pictures):
     assert [one["score"] for one in by_url] == pytest.approx([one["score"] for one in by_body], abs=1e-5)
 
 
+def test_a_form_and_a_raw_body_give_what_base64_gives(server, picture):
+    options = {"threshold": '{"0": 0.3, "3": 0.4}', "visualize": "false", "maxDetections": "5"}
+    expected = server.post(picture, threshold={"0": 0.3, "3": 0.4}, visualize=False, maxDetections=5).json()["result"]
+    assert len(expected["detectedObjects"]) == 5
+    form = server.http.post(PATH, files={"image": ("a.jpg", picture)}, data=options)
+    raw = server.http.post(PATH, content=picture, headers={"content-type": "image/jpeg"}, params=options)
+    for reply in (form, raw):
+        assert reply.status_code == 200, reply.text
+        objects = reply.json()["result"]["detectedObjects"]
+        assert [one["categoryId"] for one in objects] == [one["categoryId"] for one in expected["detectedObjects"]]
+        scores = [one["score"] for one in expected["detectedObjects"]]
+        assert [one["score"] for one in objects] == pytest.approx(scores, abs=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "magic"), [("jpeg", b"\xff\xd8\xff"), ("png", b"\x89PNG"), ("webp", b"RIFF")])
+def test_accept_gives_the_drawn_picture_itself(server, picture, kind, magic):
+    headers = {"content-type": "image/jpeg", "accept": f"image/{kind}"}
+    reply = server.http.post(PATH, content=picture, headers=headers, params={"logId": "mine"})
+    assert reply.status_code == 200, reply.text
+    assert reply.headers["content-type"] == f"image/{kind}"
+    assert reply.headers["x-log-id"] == "mine"
+    assert int(reply.headers["x-detections"]) > 0
+    assert "infer;dur=" in reply.headers["server-timing"]
+    assert reply.content.startswith(magic)
+    drawn, source = decode_image(reply.content), decode_image(picture)
+    assert drawn.shape == source.shape
+    assert np.abs(drawn.astype(int) - source).max() > 100, "nothing is drawn"
+
+
+def test_a_batch_with_a_broken_picture(server, pictures):
+    files = [*pictures.values()]
+    images = [base64.b64encode(data).decode() for data in files]
+    broken = base64.b64encode(encoded("PNG")[:300]).decode()
+    images.insert(1, {"image": broken, "visualize": True})
+    reply = server.http.post(f"{PATH}/batch", json={"images": images, "threshold": 0.3, "visualize": False})
+    assert reply.status_code == 200, reply.text
+    results = reply.json()["result"]["results"]
+    assert [one["errorCode"] for one in results] == [0, 422] + [0] * (len(files) - 1)
+    assert "cannot be decoded" in results[1]["errorMsg"]
+    for data, one in zip(files, results[:1] + results[2:], strict=True):
+        alone = server.post(data, threshold=0.3, visualize=False).json()["result"]["detectedObjects"]
+        together = one["result"]["detectedObjects"]
+        assert [found["score"] for found in together] == pytest.approx([found["score"] for found in alone], abs=1e-4)
+
+
 def encoded(file_format: str, mode: str = "RGB", **options: object) -> bytes:
     rng = np.random.default_rng(0)
     image = Image.fromarray(rng.integers(0, 256, (90, 120, 3), np.uint8)).convert(mode)

@@ -47,9 +47,12 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.pictures: list[bytes] = []
         self.thresholds: list[list[float]] = []
         self.names: list[str] = []
+        self.metadata: list[dict[str, str]] = []  # of the requests
         self.vanished: set[str] = set()  # in the index, and no longer there
         self.asked = 0
         self.arrived = asyncio.Event()  # a request is held
+        self.held = 0
+        self.cancelled = 0  # while they were held
         self.port = 0
         self._server: Any = None
 
@@ -97,9 +100,17 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         return answer
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.metadata.append({key: str(value) for key, value in context.invocation_metadata()})
         if self.hold is not None:
             self.arrived.set()
-            await self.hold.wait()
+            self.held += 1
+            try:
+                await self.hold.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+            finally:
+                self.held -= 1
         contents = dict(zip([i.name for i in request.inputs], request.raw_input_contents, strict=True))
         (length,) = struct.unpack_from("<I", contents["image"])
         picture = contents["image"][4:]

@@ -260,7 +260,7 @@ async def test_unforeseen_exception(
     assert assert_error(answer, 500) == "Internal server error"
     assert answer.json()["logId"] == "mine\n42"
     (record,) = [record for record in caplog.records if record.exc_info]
-    assert "mine\\n42" in record.getMessage()
+    assert record.getMessage() == f"unhandled exception in POST {PATH}"
     assert "a secret of the server" in str(record.exc_info)
 
 
@@ -296,18 +296,3 @@ async def test_absurd_content_length(make_gateway: Any) -> None:
         assert_error(answer, 413)
         answer = await gateway.post("/nowhere", content=b"{}", headers={"content-length": "9" * 18})
         assert_error(answer, 413)
-
-
-async def test_openapi(gateway: httpx.AsyncClient) -> None:
-    document = (await gateway.get("/openapi.json")).json()
-    operation = document["paths"][PATH]["post"]
-    schema = operation["requestBody"]["content"]["application/json"]["schema"]
-    assert schema["required"] == ["image"]
-    assert schema["examples"]
-    assert operation["responses"].keys() == {"200", "413", "415", "422", "500", "503"}
-    for status in ("413", "415", "422", "500", "503"):
-        content = operation["responses"][status]["content"]["application/json"]
-        assert content["schema"] == {"$ref": "#/components/schemas/Envelope"}
-        assert content["example"]["errorCode"] == int(status)
-    assert document["paths"]["/health/ready"]["get"]["responses"].keys() == {"200", "503"}
-    assert (await gateway.get("/docs")).status_code == 200

@@ -10,7 +10,10 @@ import httpx
 import numpy as np
 import pytest
 
+from gateway.drain import Drain
+from gateway.health import Readiness
 from gateway.single_flight import SingleFlight
+from gateway.triton import ModelInfo
 
 PATH = "/small-object-detection"
 DEAD_STUB = (grpc.StatusCode.INTERNAL, "in ensemble 'X', Stub process 'preprocess_640_0_0' is not healthy.")
@@ -120,6 +123,66 @@ async def test_triton_gone_hanging_or_without_model(make_gateway: Any, triton: A
         assert "I read no pictures today" in answer.json()["errorMsg"]
         await triton.stop()
         assert await ready(gateway) == 503
+
+
+async def test_a_busy_triton_is_ready(make_gateway: Any, triton: Any, picture64: str) -> None:
+    async with make_gateway(ready_ttl=0) as gateway:
+        assert (await gateway.post(PATH, json={"image": picture64})).status_code == 200
+        triton.hold = asyncio.Event()
+        at_work = [asyncio.create_task(gateway.post(PATH, json={"image": picture64})) for _ in range(3)]
+        async with asyncio.timeout(10):
+            await triton.arrived.wait()
+        assert [await ready(gateway) for _ in range(3)] == [200] * 3  # though no try can finish
+        triton.fails = DEAD_STUB
+        triton.hold.set()
+        assert [answer.status_code for answer in await asyncio.gather(*at_work)] == [503] * 3
+        assert await ready(gateway) == 503
+
+
+class SlowDetector:
+    """Stands for a `TritonDetector` whose readiness picture is never answered."""
+
+    seconds_since_success: float | None = None
+
+    async def model_info(self) -> ModelInfo:
+        return ModelInfo("M", ("a",))
+
+    async def infer(self, *_: Any) -> None:
+        await asyncio.Event().wait()
+
+
+async def until_tried(readiness: Readiness, says: str | None) -> None:
+    async with asyncio.timeout(10):
+        while await readiness.problem() != says:  # noqa: ASYNC110 - nothing tells us
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    ("in_work", "request_timeout", "waited"), [(0, 60, "0.1"), (1, 60, "0.2"), (7, 60, "0.8"), (7, 0.1, "0.2")]
+)
+async def test_a_busy_triton_has_more_time(in_work: int, request_timeout: float, waited: str) -> None:
+    detector: Any = SlowDetector()
+    readiness = Readiness(
+        detector, Drain(), ttl=0, timeout=0.1, request_timeout=request_timeout, in_work=lambda: in_work
+    )
+    assert await readiness.problem() == f"No inference finished within {waited} s"
+
+
+async def test_what_succeeds_beside_the_try_counts() -> None:
+    detector: Any = SlowDetector()
+    work = 0
+    readiness = Readiness(detector, Drain(), ttl=0, timeout=0.05, request_timeout=0.1, in_work=lambda: work)
+    assert await readiness.problem() is not None
+    detector.seconds_since_success = 1000.0  # before that try, and says nothing against it
+    work = 1
+    assert await readiness.problem() is not None
+    detector.seconds_since_success = 0.0  # just now
+    for _ in range(20):
+        assert await readiness.problem() is None
+        await asyncio.sleep(0.01)
+    detector.seconds_since_success = 1000.0  # it has stopped: one try later that is known
+    await until_tried(readiness, "No inference finished within 0.1 s")
+    await readiness.close()
 
 
 async def test_single_flight_shares_results_and_exceptions() -> None:

@@ -7,9 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -17,29 +15,11 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.__main__ import main
-from gateway.settings import Settings, settings_markdown
+from gateway.metrics import metrics_markdown
+from gateway.settings import Settings, setting_rows, settings_markdown
+from tests.gateway.process import ROOT, running
 
 PATH = "/small-object-detection"
-ROOT = Path(__file__).parents[2]
-
-
-@asynccontextmanager
-async def running(*options: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
-    """A gateway of its own on a free port; yields its URL and process."""
-    command = (sys.executable, "-m", "gateway", "--port", "0", *options)
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    try:
-        async with asyncio.timeout(30):
-            while not (
-                match := re.search(rb"running on (http://127\.0\.0\.1:\d+)", line := await process.stderr.readline())
-            ):
-                assert line, "it ended"
-        yield match[1].decode(), process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 async def test_process(triton: Any, picture64: str) -> None:
@@ -132,15 +112,24 @@ def test_every_setting_is_described() -> None:
         assert field.description.endswith("."), name
 
 
-def test_the_document_has_the_settings_of_the_class(capsys: pytest.CaptureFixture[str]) -> None:
-    """To mend it: `python -m gateway --settings-markdown`."""
-    assert main(["--settings-markdown"]) == 0
+@pytest.mark.parametrize(("what", "write"), [("settings", settings_markdown), ("metrics", metrics_markdown)])
+def test_the_document_has_what_the_code_has(
+    what: str, write: Callable[[], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To mend it: `python -m gateway --settings-markdown`, `--metrics-markdown`."""
+    assert main([f"--{what}-markdown"]) == 0
     table = capsys.readouterr().out
-    assert table == settings_markdown()
+    assert table == write()
     document = (ROOT / "docs" / "gateway.md").read_text("utf-8")
-    inside = re.search(r"<!-- settings:begin[^>]*-->\n\n(.*)\n<!-- settings:end -->", document, re.DOTALL)
+    inside = re.search(rf"<!-- {what}:begin[^>]*-->\n\n(.*)\n<!-- {what}:end -->", document, re.DOTALL)
     assert inside is not None
     assert inside[1] == table
+
+
+def test_every_setting_has_a_section() -> None:
+    rows = list(setting_rows())
+    assert len(rows) == len(Settings.model_fields)
+    assert all(row.section for row in rows)
 
 
 def test_the_document_s_examples_are_json() -> None:

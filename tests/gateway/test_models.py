@@ -163,13 +163,3 @@ async def test_a_models_own_default_threshold(
     triton.add(DEFAULT, default_threshold=own)
     body = {"image": picture64, "threshold": threshold, "visualize": False}
     assert scores(await gateway.post(PATH, json=body)) == expected
-
-
-async def test_openapi(gateway: httpx.AsyncClient) -> None:
-    document = (await gateway.get("/openapi.json")).json()
-    operation = document["paths"]["/models"]["get"]
-    assert operation["responses"].keys() == {"200", "503"}
-    schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
-    assert schema == {"$ref": "#/components/schemas/ModelsResponse"}
-    request = document["paths"][PATH]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert "model" in request["properties"]

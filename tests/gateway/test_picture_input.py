@@ -1,6 +1,7 @@
 """What a request may call its image, short of a URL that is fetched."""
 
 import base64
+import binascii
 import contextlib
 import json
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from gateway.errors import InputError, InvalidRequestError
 from gateway.picture_input import decode_base64
-from gateway.schemas import InferRequest, parse_document, parse_request
+from gateway.request_body import parse_document, parse_request
+from gateway.schemas import InferRequest
 
 PATH = "/small-object-detection"
 
@@ -127,6 +129,21 @@ def test_base64_round_trip(data: bytes, separator: str, width: int) -> None:
 def test_base64_of_anything_is_bytes_or_an_input_error(text: str) -> None:
     with contextlib.suppress(InputError):
         assert isinstance(decode_base64(text), bytes)
+
+
+@given(st.text("AZaz09+/=-_ \n\0é") | st.binary().map(lambda data: base64.b64encode(data).decode()), st.data())
+def test_the_fast_decoder_takes_what_the_strict_one_takes(text: str, data: st.DataObject) -> None:
+    if text:
+        at = data.draw(st.integers(0, len(text) - 1))
+        text = text[:at] + data.draw(st.sampled_from(["", "=", "*", "A", " "])) + text[at + 1 :]
+    try:
+        expected = binascii.a2b_base64("".join(text.split()), strict_mode=True)
+    except ValueError:
+        with pytest.raises(InputError):
+            decode_base64(text)
+    else:
+        if expected:
+            assert decode_base64(text) == expected
 
 
 JSON = st.recursive(

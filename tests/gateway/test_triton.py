@@ -79,7 +79,6 @@ def test_clean_sentence_is_never_empty(text: str) -> None:
         ((INTERNAL, "in ensemble 'X', RuntimeError: x\n\nAt:\n  /models/preprocess/1/model.py(3): execute"), "failed"),
         ((grpc.StatusCode.UNAVAILABLE, "Request for unknown model: 'X' is not found"), "not loaded"),
         ((grpc.StatusCode.UNAVAILABLE, "Server is stopping"), "cannot be reached or is not ready"),
-        ((grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"), "did not answer within"),
         ((grpc.StatusCode.RESOURCE_EXHAUSTED, "Exceeds maximum queue size"), "failed"),
         ((grpc.StatusCode.CANCELLED, "request was cancelled"), "failed"),
         ((grpc.StatusCode.UNKNOWN, ""), "failed"),
@@ -115,10 +114,20 @@ async def test_triton_absent_at_first(make_gateway: Any, triton: Any, picture64:
         await post_until(gateway, picture64, 200)
 
 
+async def test_a_deadline_says_nothing_against_triton(gateway: httpx.AsyncClient, triton: Any, picture64: str) -> None:
+    triton.fails = (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+    assert "did not answer within" in await failed(gateway, picture64, 504)
+    triton.fails = None
+    assert (await post(gateway, picture64)).status_code == 200
+    triton.fails = (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+    await failed(gateway, picture64, 504)
+    assert (await gateway.get("/health/ready")).status_code == 200
+
+
 async def test_triton_hangs(make_gateway: Any, triton: Any, picture64: str) -> None:
     triton.hold = asyncio.Event()
     async with make_gateway(request_timeout=0.2) as gateway:
-        assert "within 0.2 s" in await failed(gateway, picture64)
+        assert "within 0.2 s" in await failed(gateway, picture64, 504)
         triton.hold.set()
         assert (await post(gateway, picture64)).status_code == 200
 

@@ -133,3 +133,10 @@ def test_an_index_that_tells_nothing_changes_nothing(index, answer):
     answers(answer)
     child.note_ready()
     assert loads() == ["demo"]
+
+
+def test_the_banner_leads_to_the_page():
+    told = cli._banner("http://127.0.0.1:8080", "cpu_regular", [], ("a_model",))
+    assert "open http://127.0.0.1:8080/ " in told
+    assert "http://127.0.0.1:8080/docs" in told
+    assert "    a_model" in told

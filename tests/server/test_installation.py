@@ -40,3 +40,16 @@ def test_an_absent_libpython_is_named_with_the_package(monkeypatch):
     monkeypatch.setattr(Path, "is_file", lambda _: False)
     with pytest.raises(ServerError, match=r"apt-get install libpython3\.1[12]"):
         find_installation()
+
+
+def test_triton_does_not_get_the_gateway_s_secrets(tmp_path, monkeypatch):
+    binary = tmp_path / "bin" / "tritonserver"
+    binary.parent.mkdir()
+    binary.touch()
+    (tmp_path / "backends" / "python").mkdir(parents=True)
+    for name in ("SOD_API_KEYS", "sod_tls_key_password", "SOD_TLS_KEY"):
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    environ = find_installation(tmp_path).environ
+    assert "secret" not in environ.values()
+    assert environ["OMP_NUM_THREADS"] == "3"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sod import draw, fonts
 from sod.detections import Detections
-from sod.draw import draw_detections, encode_jpeg
+from sod.draw import draw_detections
 from sod.palette import class_colour, text_colour
 
 LABELS = ["pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motorcycle"]
@@ -357,7 +357,7 @@ def test_threads_draw_what_one_thread_draws() -> None:
         rng.random(80).tolist(),
     )
     expected = draw_detections(picture(520, 520), detections, LABELS)
-    for cache in (draw._tag, fonts.text_mask, fonts._has_glyph, fonts._load):
+    for cache in (draw._tag, fonts.text_mask, fonts._word, fonts._line, fonts._has_glyph, fonts._load):
         cache.cache_clear()
     with ThreadPoolExecutor(8) as pool:
         for drawn in pool.map(lambda _: draw_detections(picture(520, 520), detections, LABELS), range(16)):
@@ -395,27 +395,3 @@ def test_every_class_id_has_its_own_text_contrast_and_neighbours_differ() -> Non
         )
         assert (light + 0.05) / (dark + 0.05) > 3, class_id
         assert colour != class_colour(class_id + 1)
-
-
-# JPEG
-
-
-def test_jpeg_keeps_size_and_the_colour_of_one_pixel_lines() -> None:
-    drawn = draw_detections(picture(301, 203), found([[100, 80, 130, 110]], [8]), LABELS)
-    encoded = encode_jpeg(drawn)
-    decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
-    assert encoded[:2] == b"\xff\xd8"
-    assert decoded.shape == drawn.shape
-    difference = np.abs(decoded[82:108, 99].astype(int) - class_colour(8))
-    assert difference.mean() < 12  # with halved chroma about 60
-
-
-def test_a_lower_quality_makes_a_smaller_jpeg() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)
-    assert len(encode_jpeg(noise, 50)) < len(encode_jpeg(noise)) < len(encode_jpeg(noise, 100))
-
-
-@pytest.mark.parametrize("shape", [(0, 0, 3), (1, 70000, 3)])
-def test_what_jpeg_cannot_hold_is_refused(shape: tuple[int, int, int]) -> None:
-    with pytest.raises(ValueError, match="JPEG"):
-        encode_jpeg(np.zeros(shape, np.uint8))

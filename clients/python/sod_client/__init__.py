@@ -1,37 +1,70 @@
-"""Client of triton-sod: small-object detection with PaddleX's calls, over HTTP.
+"""Client of triton-sod: small-object detection with PaddleX's calls.
 
 from sod_client import create_pipeline
 
-pipeline = create_pipeline(url="http://127.0.0.1:8080")
+pipeline = create_pipeline(pipeline="small_object_detection")
 for res in pipeline.predict(input="img.jpg", threshold={0: 0.5, 1: 0.35}):
     res.print()
     res.save_to_img("./output/")
+    res.save_to_json("./output/")
 """
 
-from sod_client._inputs import Picture, Threshold
+from sod_client._inputs import Picture
+from sod_client._thresholds import Threshold
+from sod_client._window import OnError
 from sod_client.errors import (
+    AuthenticationError,
     BadReplyError,
     ConnectionFailedError,
+    DependencyError,
+    EncryptedPDFError,
+    InvalidArrayError,
+    InvalidConfigError,
     InvalidInputError,
+    InvalidThresholdError,
+    LocalServerError,
+    MissingFileError,
     NoImageError,
+    NoPicturesError,
+    ServerBusyError,
     ServerError,
     SodError,
+    SodWarning,
+    UnreadableFileError,
+    UnreadablePDFError,
+    UnsupportedDeviceError,
 )
-from sod_client.pipeline import Pipeline, create_pipeline
+from sod_client.pipeline import AsyncPipeline, Pipeline, create_pipeline
 from sod_client.result import Box, Model, Result
 
 __all__ = [
+    "AsyncPipeline",
+    "AuthenticationError",
     "BadReplyError",
     "Box",
     "ConnectionFailedError",
+    "DependencyError",
+    "EncryptedPDFError",
+    "InvalidArrayError",
+    "InvalidConfigError",
     "InvalidInputError",
+    "InvalidThresholdError",
+    "LocalServerError",
+    "MissingFileError",
     "Model",
     "NoImageError",
+    "NoPicturesError",
+    "OnError",
     "Picture",
     "Pipeline",
     "Result",
+    "ServerBusyError",
     "ServerError",
     "SodError",
+    "SodWarning",
     "Threshold",
+    "UnreadableFileError",
+    "UnreadablePDFError",
+    "UnsupportedDeviceError",
     "create_pipeline",
 ]

@@ -1,52 +1,103 @@
-"""What a caller may pass as pictures and thresholds, and what of it goes on the wire."""
+"""From what a caller passes to single pictures, no faster than they are asked for.
 
-import base64
-import math
+An entry that gives no picture becomes a `BrokenItem`, so that the entries after it can still be had.
+"""
+
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
-from numbers import Integral, Real
+from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+from urllib.parse import urlsplit
 
-from sod_client.errors import InvalidInputError
+from PIL import Image
 
-Picture = str | os.PathLike[str] | bytes
-"""A path, an http(s) URL that the server fetches, or an encoded picture (JPEG, PNG, ...)."""
+from sod_client import _pdf
+from sod_client._items import (
+    ArrayItem,
+    BrokenItem,
+    BytesItem,
+    Fetch,
+    FileItem,
+    FrameItem,
+    Item,
+    PageItem,
+    URLItem,
+)
+from sod_client.errors import InvalidArrayError, InvalidInputError, MissingFileError, NoPicturesError, SodError
 
-Threshold = float | Mapping[int, float]
-"""One score for all classes, or a score by class id."""
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Picture = Union[str, os.PathLike[str], bytes, "NDArray[np.uint8]"]
+"""A path of a picture, PDF or folder, an http(s) URL, an encoded picture, or an array uint8 [H, W, 3], BGR."""
+
+TIFF_SUFFIXES = frozenset((".tif", ".tiff"))
+PDF_SUFFIX = ".pdf"
+# What is taken of a folder; PaddleX's list.
+PICTURE_SUFFIXES = TIFF_SUFFIXES | {
+    ".bmp", ".dib", ".jpeg", ".jpg", ".pbm", ".pdf", ".pgm", ".png", ".pnm", ".ppm", ".ras", ".sr", ".webp"
+}  # fmt: skip
 
 
-def pictures(given: Picture | Iterable[Picture]) -> Iterator[Picture]:
-    """The pictures one by one; `given` is one, or any iterable of them, read no faster than asked."""
-    if isinstance(given, str | os.PathLike | bytes):
-        yield given
-    elif isinstance(given, bytearray | memoryview):
-        yield bytes(given)
-    elif isinstance(given, Iterable):
-        yield from given
-    else:
-        raise InvalidInputError(f"a picture is a path, a URL or bytes, not {type(given).__name__}")
+def is_single(given: object) -> bool:
+    """Whether it is one entry, and no iterable of entries."""
+    return isinstance(given, str | os.PathLike | bytes | bytearray | memoryview) or is_array(given)
 
 
-def image_field(picture: Picture) -> tuple[str, str | None]:
-    """The wire's `image` (base64 or URL) and the result's `input_path` (None for bytes).
+def is_array(given: object) -> bool:
+    """Whether it is a numpy array; who has one has imported numpy."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(given, numpy.ndarray)
+
+
+def entries(given: Picture | Iterable[Picture]) -> Iterator[Any]:
+    """The entries of an input, which is one itself or an iterable of them.
 
     Raises:
-        InvalidInputError: the file cannot be read, or there is nothing in it.
+        InvalidInputError: it is neither.
     """
-    if isinstance(picture, bytes):
-        return _encoded(picture, "the picture"), None
-    if not isinstance(picture, str | os.PathLike):
-        raise InvalidInputError(f"a picture is a path, a URL or bytes, not {type(picture).__name__}")
-    path = os.fspath(picture)
-    if is_url(path):
-        return path, path
+    if is_single(given):
+        yield given
+    elif isinstance(given, Iterable) and not isinstance(given, Mapping):
+        yield from given
+    else:
+        raise InvalidInputError(f"a picture is a path, a URL, bytes or an array, not {type(given).__name__}")
+
+
+def items(given: Picture | Iterable[Picture], fetch: Fetch, *, fetch_all: bool) -> Iterator[Item]:
+    """The pictures of an input, in order."""
+    for number, entry in enumerate(entries(given)):
+        yield from expand(entry, number, fetch, fetch_all=fetch_all)
+
+
+def expand(entry: Any, number: int, fetch: Fetch, *, fetch_all: bool) -> Iterator[Item]:
+    """The pictures of one entry.
+
+    Args:
+        entry: as `Picture`; anything else is a `BrokenItem`.
+        number: the entry's in the input.
+        fetch: gets what is at a URL, for PDFs and TIFFs, whose pages are told apart here.
+        fetch_all: whether it gets every picture, because the server cannot.
+    """
     try:
-        content = Path(path).read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InvalidInputError(f"cannot read {path!r}: {reason}") from error
-    return _encoded(content, repr(path)), path
+        if is_array(entry):
+            yield _array_item(entry, number)
+        elif isinstance(entry, bytes | bytearray | memoryview):
+            yield BytesItem(content=bytes(entry), entry=number)
+        elif isinstance(entry, str | os.PathLike):
+            path = os.fspath(entry)
+            if is_url(path):
+                yield from _at_url(path, number, fetch if fetch_all else None, fetch)
+            else:
+                yield from _at_path(path, number)
+        else:
+            raise InvalidInputError(f"a picture is a path, a URL, bytes or an array, not {type(entry).__name__}")
+    except SodError as error:
+        path = os.fspath(entry) if isinstance(entry, str | os.PathLike) else None
+        yield BrokenItem(path, entry=number, error=error)
 
 
 def is_url(text: str) -> bool:
@@ -54,32 +105,82 @@ def is_url(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
 
 
-def threshold_field(threshold: Threshold | None) -> float | dict[str, float] | None:
-    """The wire's `threshold`.
-
-    Raises:
-        InvalidInputError: a score is no finite number, or a class id no integer.
-    """
-    if threshold is None:
-        return None
-    if not isinstance(threshold, Mapping):
-        return _score(threshold)
-    return {_class_id(class_id): _score(score) for class_id, score in threshold.items()}
+def _array_item(array: Any, number: int) -> ArrayItem:
+    if array.dtype != "uint8" or array.ndim != 3 or array.shape[2] != 3 or not array.size:
+        shape = ", ".join(map(str, array.shape))
+        hint = "; give several pictures as a list" if array.ndim == 4 else ""
+        raise InvalidArrayError(f"a picture's array is uint8 [H, W, 3], BGR, not {array.dtype} [{shape}]{hint}")
+    return ArrayItem(bgr=array.tobytes(), width=array.shape[1], height=array.shape[0], entry=number)
 
 
-def _class_id(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise InvalidInputError(f"a class id is an integer, not {value!r}")
-    return str(int(value))
+def _at_path(path: str, number: int) -> Iterator[Item]:
+    try:
+        is_folder = Path(path).is_dir()
+    except ValueError as error:  # a NUL in the name
+        raise MissingFileError(f"no such file or folder: {error}") from error
+    if not is_folder:
+        yield from _in_file(path, number)
+        return
+    files = _pictures_below(path)
+    if not files:
+        raise NoPicturesError("no picture and no PDF in this folder or below it")
+    for file in files:
+        try:
+            yield from _in_file(file, number)
+        except SodError as error:
+            yield BrokenItem(file, entry=number, error=error)
 
 
-def _score(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise InvalidInputError(f"a threshold is a finite number, not {value!r}")
-    return float(value)
+def _pictures_below(folder: str) -> list[str]:
+    return sorted(
+        os.path.join(parent, name)  # noqa: PTH118 - keeps a "./" that the caller wrote, as PaddleX does
+        for parent, _, names in os.walk(folder)
+        for name in names
+        if _suffix(name) in PICTURE_SUFFIXES
+    )
 
 
-def _encoded(content: bytes, name: str) -> str:
-    if not content:
-        raise InvalidInputError(f"{name} is empty")
-    return base64.b64encode(content).decode("ascii")
+def _in_file(path: str, number: int) -> Iterator[Item]:
+    source = Path(path)
+    if _suffix(path) in (PDF_SUFFIX, *TIFF_SUFFIXES) and not source.is_file():
+        raise MissingFileError("no such file or folder")
+    if _suffix(path) == PDF_SUFFIX:
+        yield from (PageItem(path, index, number, source) for index in range(_pdf.page_count(source)))
+    elif _suffix(path) in TIFF_SUFFIXES:
+        yield from _frames(path, number, source)
+    else:
+        yield FileItem(path, entry=number, path=source)
+
+
+def _at_url(url: str, number: int, of_picture: Fetch | None, fetch: Fetch) -> Iterator[Item]:
+    suffix = _suffix(urlsplit(url).path)
+    if suffix == PDF_SUFFIX:
+        content = fetch(url)
+        yield from (PageItem(url, index, number, content) for index in range(_pdf.page_count(content)))
+    elif suffix in TIFF_SUFFIXES:
+        yield from _frames(url, number, fetch(url))
+    else:
+        yield URLItem(url, entry=number, url=url, fetch=of_picture)
+
+
+def _frames(input_path: str, number: int, source: Path | bytes) -> Iterator[Item]:
+    """The frames of a TIFF; the only one of a TIFF that has one is sent as it is."""
+    count = _frame_count(source)
+    if count > 1:
+        yield from (FrameItem(input_path, index, number, source) for index in range(count))
+    elif isinstance(source, bytes):
+        yield BytesItem(input_path, 0, number, source)
+    else:
+        yield FileItem(input_path, 0, number, source)
+
+
+def _frame_count(source: Path | bytes) -> int:
+    try:
+        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
+            return getattr(image, "n_frames", 1)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return 1  # what it is, and whether it is there, comes out when it is read
+
+
+def _suffix(path: str) -> str:
+    return Path(path).suffix.lower()

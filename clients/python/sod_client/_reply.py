@@ -7,13 +7,21 @@ from typing import Any, TypeVar
 
 import httpx
 
-from sod_client.errors import BadReplyError, ServerError
+from sod_client._items import Item
+from sod_client.errors import AuthenticationError, BadReplyError, ServerBusyError, ServerError
 from sod_client.result import Box, Model, Result
 
 _Parsed = TypeVar("_Parsed")
+_NOT_OURS = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+_ERRORS: dict[int, type[ServerError]] = {
+    401: AuthenticationError,
+    403: AuthenticationError,
+    429: ServerBusyError,
+    503: ServerBusyError,
+}
 
 
-def parse_reply(response: httpx.Response, input_path: str | None) -> Result:
+def parse_reply(response: httpx.Response, item: Item) -> Result:
     """The result in a 200 reply.
 
     Raises:
@@ -25,9 +33,21 @@ def parse_reply(response: httpx.Response, input_path: str | None) -> Result:
         boxes = [_box(found) for found in result["detectedObjects"]]
         image = result.get("image")
         overlay = None if image is None else base64.b64decode(image, validate=True)
-        return Result(input_path, boxes, image=overlay, log_id=log_id)
+        source = item if overlay is None else None
+        return Result(item.input_path, boxes, page_index=item.page_index, image=overlay, log_id=log_id, source=source)
 
     return _parse(response, parsed)
+
+
+def error_of(response: httpx.Response) -> ServerError:
+    """What a reply that is no success reports; an excerpt of it if it is not in the server's format."""
+    status = response.status_code
+    kind = _ERRORS.get(status, ServerError)
+    try:
+        reply = response.json()
+        return kind(status, int(reply["errorCode"]), str(reply["errorMsg"]), _log_id(reply))
+    except _NOT_OURS:
+        return kind(status, status, _excerpt(response))
 
 
 def parse_models(response: httpx.Response) -> list[Model]:
@@ -36,17 +56,20 @@ def parse_models(response: httpx.Response) -> list[Model]:
 
 
 def _parse(response: httpx.Response, parsed: Callable[[dict[str, Any], str | None], _Parsed]) -> _Parsed:
+    status = response.status_code
+    if status >= httpx.codes.BAD_REQUEST:
+        raise error_of(response)
     try:
         reply = response.json()
+        if status != httpx.codes.OK:
+            raise ValueError("neither a result nor an error")
         log_id = _log_id(reply)
-        if response.status_code != httpx.codes.OK or reply["errorCode"] != 0:
-            raise ServerError(response.status_code, int(reply["errorCode"]), str(reply["errorMsg"]), log_id)
+        if reply["errorCode"] != 0:
+            raise error_of(response)
         return parsed(reply["result"], log_id)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        if response.status_code >= httpx.codes.BAD_REQUEST:
-            raise ServerError(response.status_code, response.status_code, _excerpt(response)) from error
+    except _NOT_OURS as error:
         raise BadReplyError(
-            f"{response.url} answered {response.status_code}, and not as triton-sod does: {_excerpt(response)}"
+            f"{response.url} answered {status}, and not as triton-sod does: {_excerpt(response)}"
         ) from error
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from sod_client import _commands
-from sod_client._inputs import Threshold, threshold_field
-from sod_client.errors import ConnectionFailedError, InvalidInputError, SodError
-from sod_client.pipeline import DEFAULT_URL, Pipeline, create_pipeline
+from sod_client._thresholds import Threshold, checked
+from sod_client.errors import ConnectionFailedError, InvalidConfigError, SodError
+from sod_client.pipeline import create_pipeline
 from sod_client.result import Model, Result
 
 OK = 0
@@ -18,6 +18,7 @@ FAILED = 1
 USAGE = 2  # argparse's own
 UNREACHABLE = 3
 INTERRUPTED = 130
+DEFAULT_URL = "http://127.0.0.1:8080"
 _OWN = ("predict", "models")
 _URL_HELP = f"the server (default: the environment's SOD_URL, or {DEFAULT_URL})"
 
@@ -99,7 +100,7 @@ def _threshold(text: str) -> Threshold:
         else:
             pairs = (pair.split(":") for pair in text.split(","))
             threshold = {int(class_id): float(score) for class_id, score in pairs}
-        threshold_field(threshold)
+        checked(threshold)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor like 0:0.5,3:0.3") from None
     return threshold
@@ -107,9 +108,9 @@ def _threshold(text: str) -> Threshold:
 
 def _models(arguments: argparse.Namespace) -> int:
     try:
-        with create_pipeline(url=arguments.url) as pipeline:
+        with create_pipeline(url=_url(arguments)) as pipeline:
             models = pipeline.models()
-    except InvalidInputError as error:
+    except InvalidConfigError as error:
         _complain(str(error))
         return USAGE
     except ConnectionFailedError as error:
@@ -145,33 +146,34 @@ def _table(models: Sequence[Model]) -> list[str]:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
+    visualize = arguments.save_path is not None and not arguments.no_image
+    saved = True
     try:
-        pipeline = create_pipeline(url=arguments.url, model=arguments.model)
-    except InvalidInputError as error:
+        with create_pipeline(url=_url(arguments), model=arguments.model) as pipeline:
+            for result in pipeline.predict(
+                arguments.images,
+                arguments.threshold,
+                visualize=visualize,
+                on_error=lambda error: _complain(str(error)),
+            ):
+                result.print(json_format=arguments.json, indent=None)
+                sys.stdout.flush()
+                saved &= arguments.save_path is None or _save(result, arguments)
+            return OK if saved and not pipeline.errors else FAILED
+    except InvalidConfigError as error:
         _complain(str(error))
         return USAGE
-    code = OK
-    with pipeline:
-        for image in arguments.images:
-            try:
-                result = _detect(pipeline, image, arguments)
-            except ConnectionFailedError as error:
-                _complain(str(error))
-                return UNREACHABLE
-            except SodError as error:
-                _complain(f"{image}: {error}")
-                code = FAILED
-                continue
-            result.print(json_format=arguments.json, indent=None)
-            sys.stdout.flush()
-            if arguments.save_path is not None and not _save(result, arguments):
-                code = FAILED
-    return code
+    except ConnectionFailedError as error:
+        _complain(str(error))
+        return UNREACHABLE
+    except SodError as error:
+        _complain(str(error))
+        return FAILED
 
 
-def _detect(pipeline: Pipeline, image: str, arguments: argparse.Namespace) -> Result:
-    visualize = arguments.save_path is not None and not arguments.no_image
-    return next(pipeline.predict(image, arguments.threshold, visualize=visualize))
+def _url(arguments: argparse.Namespace) -> str:
+    given: str | None = arguments.url
+    return given if given is not None else os.environ.get("SOD_URL") or DEFAULT_URL
 
 
 def _save(result: Result, arguments: argparse.Namespace) -> bool:

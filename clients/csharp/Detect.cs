@@ -1,0 +1,156 @@
+// Detects small objects in a picture: Detect IMAGE [URL] [OUTPUT]
+// C# 7, for .NET 8 and for Mono alike.
+using System;
+using System.Collections.Generic;
+using System.Globalization;
+using System.IO;
+using System.Linq;
+using System.Net.Http;
+using System.Net.Http.Headers;
+using System.Text;
+using Newtonsoft.Json;
+
+internal sealed class DetectException : Exception
+{
+    public DetectException(string message) : base(message) { }
+}
+
+internal sealed class Reply
+{
+    [JsonProperty("logId")] public string LogId { get; set; }
+    [JsonProperty("errorCode")] public int? ErrorCode { get; set; }
+    [JsonProperty("errorMsg")] public string ErrorMsg { get; set; }
+    [JsonProperty("result")] public Result Result { get; set; }
+}
+
+internal sealed class Result
+{
+    [JsonProperty("detectedObjects")] public List<Found> DetectedObjects { get; set; }
+    [JsonProperty("image")] public byte[] Image { get; set; } // Json.NET reads bytes from base64
+}
+
+internal sealed class Found
+{
+    [JsonProperty("bbox", Required = Required.Always)] public double[] BBox { get; set; }
+    [JsonProperty("categoryId", Required = Required.Always)] public int CategoryId { get; set; }
+    [JsonProperty("categoryName", Required = Required.Always)] public string CategoryName { get; set; }
+    [JsonProperty("score", Required = Required.Always)] public double Score { get; set; }
+
+    // Class id, class name, score, [left, top, right, bottom].
+    public override string ToString()
+    {
+        return $"{CategoryId} {CategoryName} {Fixed(Score)} [{string.Join(", ", BBox.Select(Fixed))}]";
+    }
+
+    // Three decimals, rounded half up: the same text in every language.
+    private static string Fixed(double number)
+    {
+        return (Math.Floor(number * 1000 + 0.5) / 1000).ToString("F3", CultureInfo.InvariantCulture);
+    }
+}
+
+internal static class Program
+{
+    private static int Main(string[] arguments)
+    {
+        if (arguments.Length < 1 || arguments.Length > 3)
+        {
+            Console.Error.WriteLine("usage: Detect IMAGE [URL] [OUTPUT]");
+            return 2;
+        }
+        var url = arguments.Length > 1 ? arguments[1] : "http://127.0.0.1:8080";
+        var output = arguments.Length > 2 ? arguments[2] : "out.jpg";
+        Console.OutputEncoding = new UTF8Encoding(false); // class names, whatever the locale says
+        try
+        {
+            var result = Detect(arguments[0], url.TrimEnd('/') + "/small-object-detection");
+            File.WriteAllBytes(output, result.Image);
+            foreach (var found in result.DetectedObjects)
+            {
+                Console.WriteLine(found);
+            }
+            Console.WriteLine($"{result.DetectedObjects.Count} objects, drawn in {output}");
+            return 0;
+        }
+        catch (Exception error) when (error is DetectException || error is IOException || error is UnauthorizedAccessException)
+        {
+            Console.Error.WriteLine("detect: " + error.Message);
+            return 1;
+        }
+    }
+
+    // Asks the server for the objects, and for a JPEG of the picture with their boxes.
+    private static Result Detect(string image, string endpoint)
+    {
+        var body = JsonConvert.SerializeObject(new { image = File.ReadAllBytes(image), visualize = true });
+        var (status, text) = Post(endpoint, body);
+        Reply reply;
+        try
+        {
+            reply = JsonConvert.DeserializeObject<Reply>(text);
+        }
+        catch (Exception error) when (error is JsonException || error is FormatException) // no JSON, no base64
+        {
+            reply = null;
+        }
+        if (reply?.ErrorCode > 0)
+        {
+            throw new DetectException($"the server answered {reply.ErrorCode}: {reply.ErrorMsg} (logId {reply.LogId})");
+        }
+        if (reply?.ErrorCode != 0 || reply.Result?.DetectedObjects == null || reply.Result.Image == null)
+        {
+            throw new DetectException($"{endpoint} answered HTTP {status} without detections: is it the right server?");
+        }
+        return reply.Result;
+    }
+
+    // The reply's HTTP status and body.
+    private static (int Status, string Text) Post(string endpoint, string body)
+    {
+        if (!Uri.TryCreate(endpoint, UriKind.Absolute, out var address) || !address.Scheme.StartsWith("http"))
+        {
+            throw new DetectException(endpoint + " is no URL: it should look like http://127.0.0.1:8080");
+        }
+        var seconds = ReplySeconds();
+        using (var client = new HttpClient { Timeout = TimeSpan.FromSeconds(seconds) })
+        using (var content = new StringContent(body, Encoding.UTF8, "application/json"))
+        {
+            var key = Environment.GetEnvironmentVariable("SOD_API_KEY");
+            if (!string.IsNullOrEmpty(key))
+            {
+                client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", key);
+            }
+            try
+            {
+                using (var response = client.PostAsync(address, content).GetAwaiter().GetResult())
+                {
+                    return ((int)response.StatusCode, response.Content.ReadAsStringAsync().GetAwaiter().GetResult());
+                }
+            }
+            catch (OperationCanceledException)
+            {
+                throw new DetectException($"no answer from {endpoint}: {seconds} s have passed");
+            }
+            catch (HttpRequestException error)
+            {
+                throw new DetectException($"no answer from {endpoint}: {error.GetBaseException().Message}");
+            }
+        }
+    }
+
+    // The time a reply may take.
+    private static int ReplySeconds()
+    {
+        var text = Environment.GetEnvironmentVariable("SOD_TIMEOUT");
+        if (string.IsNullOrEmpty(text))
+        {
+            return 120;
+        }
+        if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)
+            || seconds < 1 || seconds > 999999)
+        {
+            throw new DetectException($"SOD_TIMEOUT is {text}: give whole seconds, 1 to 999999");
+        }
+        return seconds;
+    }
+}

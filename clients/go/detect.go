@@ -1,0 +1,165 @@
+// Detect small objects in a picture: detect IMAGE [URL] [OUTPUT]
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+type request struct {
+	Image     []byte `json:"image"` // encoding/json writes bytes as base64
+	Visualize bool   `json:"visualize"`
+}
+
+type reply struct {
+	LogID     string  `json:"logId"`
+	ErrorCode *int    `json:"errorCode"`
+	ErrorMsg  string  `json:"errorMsg"`
+	Result    *result `json:"result"`
+}
+
+type result struct {
+	DetectedObjects []object `json:"detectedObjects"`
+	Image           []byte   `json:"image"`
+}
+
+type object struct {
+	BBox         []float64 `json:"bbox"`
+	CategoryID   int       `json:"categoryId"`
+	CategoryName string    `json:"categoryName"`
+	Score        float64   `json:"score"`
+}
+
+func main() {
+	if len(os.Args) < 2 || len(os.Args) > 4 {
+		fmt.Fprintln(os.Stderr, "usage: detect IMAGE [URL] [OUTPUT]")
+		os.Exit(2)
+	}
+	url, output := "http://127.0.0.1:8080", "out.jpg"
+	if len(os.Args) > 2 {
+		url = os.Args[2]
+	}
+	if len(os.Args) > 3 {
+		output = os.Args[3]
+	}
+	if err := run(os.Args[1], strings.TrimRight(url, "/")+"/small-object-detection", output); err != nil {
+		fmt.Fprintln(os.Stderr, "detect:", err)
+		os.Exit(1)
+	}
+}
+
+func run(image, endpoint, output string) error {
+	found, err := detect(image, endpoint)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(output, found.Image, 0o666); err != nil {
+		return err
+	}
+	for _, one := range found.DetectedObjects {
+		fmt.Println(one)
+	}
+	fmt.Printf("%d objects, drawn in %s\n", len(found.DetectedObjects), output)
+	return nil
+}
+
+// detect asks the server for the objects, and for a JPEG of the picture with their boxes.
+func detect(image, endpoint string) (*result, error) {
+	picture, err := os.ReadFile(image)
+	if err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(request{Image: picture, Visualize: true})
+	if err != nil {
+		return nil, err
+	}
+	status, answer, err := post(endpoint, body)
+	if err != nil {
+		return nil, err
+	}
+	var parsed reply
+	err = json.Unmarshal(answer, &parsed)
+	if err == nil && parsed.ErrorCode != nil && *parsed.ErrorCode != 0 {
+		return nil, fmt.Errorf("the server answered %d: %s (logId %s)", *parsed.ErrorCode, parsed.ErrorMsg, parsed.LogID)
+	}
+	found := parsed.Result
+	if err != nil || parsed.ErrorCode == nil || !found.isWhole() {
+		return nil, fmt.Errorf("%s answered HTTP %d without detections: is it the right server?", endpoint, status)
+	}
+	return found, nil
+}
+
+// isWhole says whether all fields are there.
+func (found *result) isWhole() bool {
+	if found == nil || found.DetectedObjects == nil || found.Image == nil {
+		return false
+	}
+	for _, one := range found.DetectedObjects {
+		if len(one.BBox) != 4 {
+			return false
+		}
+	}
+	return true
+}
+
+// post returns the reply's HTTP status and body.
+func post(endpoint string, body []byte) (int, []byte, error) {
+	seconds, err := replySeconds()
+	if err != nil {
+		return 0, nil, err
+	}
+	request, err := http.NewRequest(http.MethodPost, endpoint, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, fmt.Errorf("%s is no URL: %w", endpoint, err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if key := os.Getenv("SOD_API_KEY"); key != "" {
+		request.Header.Set("Authorization", "Bearer "+key)
+	}
+	client := http.Client{Timeout: time.Duration(seconds) * time.Second}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, nil, fmt.Errorf("no answer from %s: %w", endpoint, err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, nil, fmt.Errorf("no answer from %s: %w", endpoint, err)
+	}
+	return response.StatusCode, answer, nil
+}
+
+// replySeconds is the time a reply may take.
+func replySeconds() (int, error) {
+	text := os.Getenv("SOD_TIMEOUT")
+	if text == "" {
+		return 120, nil
+	}
+	seconds, err := strconv.Atoi(text)
+	if err != nil || seconds < 1 || seconds > 999999 {
+		return 0, fmt.Errorf("SOD_TIMEOUT is %s: give whole seconds, 1 to 999999", text)
+	}
+	return seconds, nil
+}
+
+// String is class id, class name, score, [left, top, right, bottom].
+func (one object) String() string {
+	box := make([]string, len(one.BBox))
+	for i, side := range one.BBox {
+		box[i] = fixed(side)
+	}
+	return fmt.Sprintf("%d %s %s [%s]", one.CategoryID, one.CategoryName, fixed(one.Score), strings.Join(box, ", "))
+}
+
+// fixed gives three decimals, rounded half up: the same text in every language.
+func fixed(number float64) string {
+	return strconv.FormatFloat(math.Floor(number*1000+0.5)/1000, 'f', 3, 64)
+}

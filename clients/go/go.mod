@@ -1,0 +1,3 @@
+module detect
+
+go 1.19

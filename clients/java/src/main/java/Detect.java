@@ -1,0 +1,149 @@
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import okhttp3.HttpUrl;
+import okhttp3.MediaType;
+import okhttp3.OkHttpClient;
+import okhttp3.Request;
+import okhttp3.RequestBody;
+import okhttp3.Response;
+
+/** Detects small objects in a picture: {@code java Detect IMAGE [URL] [OUTPUT]}. */
+public final class Detect {
+    private static final ObjectMapper MAPPER = new ObjectMapper();
+    // Class names are UTF-8, whatever the locale says.
+    private static final PrintStream OUT = new PrintStream(System.out, true, StandardCharsets.UTF_8);
+    private static final PrintStream ERR = new PrintStream(System.err, true, StandardCharsets.UTF_8);
+
+    private record Answer(int status, byte[] body) {}
+
+    private record Detections(List<String> lines, byte[] picture) {}
+
+    public static void main(String[] arguments) {
+        System.exit(run(arguments));
+    }
+
+    private static int run(String[] arguments) {
+        if (arguments.length < 1 || arguments.length > 3) {
+            ERR.println("usage: java Detect IMAGE [URL] [OUTPUT]");
+            return 2;
+        }
+        String url = arguments.length > 1 ? arguments[1] : "http://127.0.0.1:8080";
+        String output = arguments.length > 2 ? arguments[2] : "out.jpg";
+        try {
+            Detections found = detect(Path.of(arguments[0]), url.replaceAll("/+$", "") + "/small-object-detection");
+            write(Path.of(output), found.picture());
+            found.lines().forEach(OUT::println);
+            OUT.println(found.lines().size() + " objects, drawn in " + output);
+            return 0;
+        } catch (IOException | IllegalArgumentException error) {
+            ERR.println("detect: " + error.getMessage());
+            return 1;
+        }
+    }
+
+    /** Asks the server: a line for each object, and a JPEG of the picture with their boxes. */
+    private static Detections detect(Path image, String endpoint) throws IOException {
+        byte[] body = MAPPER.writeValueAsBytes(Map.of("image", read(image), "visualize", true)); // bytes become base64
+        Answer answer = post(endpoint, body);
+        try {
+            JsonNode reply = MAPPER.readTree(answer.body());
+            int code = reply.required("errorCode").intValue();
+            if (code != 0) {
+                String message = reply.required("errorMsg").asText();
+                String logId = reply.required("logId").asText();
+                throw new IOException("the server answered " + code + ": " + message + " (logId " + logId + ")");
+            }
+            JsonNode result = reply.required("result");
+            List<String> lines = new ArrayList<>();
+            for (JsonNode found : result.required("detectedObjects")) {
+                lines.add(line(found));
+            }
+            byte[] picture = result.required("image").binaryValue();
+            if (picture == null) {
+                throw new IllegalArgumentException("the image is no text");
+            }
+            return new Detections(lines, picture);
+        } catch (JsonProcessingException | IllegalArgumentException error) { // no JSON; a field missing; no base64
+            String status = " answered HTTP " + answer.status();
+            throw new IOException(endpoint + status + " without detections: is it the right server?", error);
+        }
+    }
+
+    private static Answer post(String endpoint, byte[] body) throws IOException {
+        Duration limit = Duration.ofSeconds(replySeconds());
+        OkHttpClient client =
+                new OkHttpClient.Builder()
+                        .connectTimeout(Duration.ofSeconds(5))
+                        .readTimeout(limit)
+                        .writeTimeout(limit)
+                        .callTimeout(limit)
+                        .build();
+        HttpUrl url = HttpUrl.parse(endpoint);
+        if (url == null) {
+            throw new IOException(endpoint + " is no URL: it should look like http://127.0.0.1:8080");
+        }
+        RequestBody json = RequestBody.create(MediaType.get("application/json"), body);
+        Request.Builder request = new Request.Builder().url(url).post(json);
+        String key = System.getenv("SOD_API_KEY");
+        if (key != null && !key.isEmpty()) {
+            request.header("Authorization", "Bearer " + key);
+        }
+        try (Response response = client.newCall(request.build()).execute()) {
+            return new Answer(response.code(), response.body().bytes());
+        } catch (IOException error) {
+            throw new IOException("no answer from " + endpoint + ": " + error.getMessage(), error);
+        }
+    }
+
+    private static byte[] read(Path path) throws IOException {
+        try {
+            return Files.readAllBytes(path);
+        } catch (IOException error) { // its message may be no more than the path
+            throw new IOException("cannot read " + path + ": " + error, error);
+        }
+    }
+
+    private static void write(Path path, byte[] bytes) throws IOException {
+        try {
+            Files.write(path, bytes);
+        } catch (IOException error) {
+            throw new IOException("cannot write " + path + ": " + error, error);
+        }
+    }
+
+    /** The time a reply may take. */
+    private static int replySeconds() {
+        String text = System.getenv("SOD_TIMEOUT");
+        if (text == null || text.isEmpty()) {
+            return 120;
+        }
+        if (!text.matches("[1-9][0-9]{0,5}")) {
+            throw new IllegalArgumentException("SOD_TIMEOUT is " + text + ": give whole seconds, 1 to 999999");
+        }
+        return Integer.parseInt(text);
+    }
+
+    /** One object: class id, class name, score, [left, top, right, bottom]. */
+    private static String line(JsonNode found) {
+        List<String> box = new ArrayList<>();
+        found.required("bbox").forEach(side -> box.add(fixed(side.asDouble())));
+        String name = found.required("categoryId").asInt() + " " + found.required("categoryName").asText();
+        return name + " " + fixed(found.required("score").asDouble()) + " [" + String.join(", ", box) + "]";
+    }
+
+    /** Three decimals, rounded half up: the same text in every language. */
+    private static String fixed(double number) {
+        return String.format(Locale.ROOT, "%.3f", Math.floor(number * 1000 + 0.5) / 1000);
+    }
+}

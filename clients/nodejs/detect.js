@@ -1,0 +1,78 @@
+#!/usr/bin/env node
+// Detect small objects in a picture: node detect.js IMAGE [URL] [OUTPUT]
+import { readFile, writeFile } from "node:fs/promises";
+
+/** Ask the server: a line for each object, and a JPEG of the picture with their boxes. */
+async function detect(image, endpoint) {
+  const file = await readFile(image).catch((error) => {
+    throw new Error(`cannot read ${image}: ${error.message}`);
+  });
+  const body = { image: file.toString("base64"), visualize: true };
+  const headers = { "Content-Type": "application/json" };
+  if (process.env.SOD_API_KEY) headers.Authorization = `Bearer ${process.env.SOD_API_KEY}`;
+  const signal = AbortSignal.timeout(replySeconds() * 1000);
+  let status, text;
+  try {
+    const response = await fetch(endpoint, { method: "POST", headers, body: JSON.stringify(body), signal });
+    status = response.status;
+    text = await response.text();
+  } catch (error) {
+    // fetch's own message is "fetch failed"; its cause says why.
+    const reason = error.cause?.message || error.cause?.code || error.message;
+    throw new Error(`no answer from ${endpoint}: ${reason}`);
+  }
+  let sentence;
+  try {
+    const reply = JSON.parse(text);
+    if (reply.errorCode === 0) {
+      const { detectedObjects, image: drawn } = reply.result;
+      return { lines: detectedObjects.map(line), picture: Buffer.from(drawn, "base64") };
+    }
+    sentence = serverError(reply);
+  } catch {
+    sentence = `${endpoint} answered HTTP ${status} without detections: is it the right server?`;
+  }
+  throw new Error(sentence);
+}
+
+function serverError({ errorCode, errorMsg, logId }) {
+  if (!Number.isInteger(errorCode)) throw new TypeError("not the server's envelope");
+  return `the server answered ${errorCode}: ${errorMsg} (logId ${logId})`;
+}
+
+/** The time a reply may take. */
+function replySeconds() {
+  const text = process.env.SOD_TIMEOUT || "120";
+  if (!/^[1-9][0-9]{0,5}$/.test(text)) {
+    throw new Error(`SOD_TIMEOUT is ${text}: give whole seconds, 1 to 999999`);
+  }
+  return Number(text);
+}
+
+/** One object: class id, class name, score, [left, top, right, bottom]. */
+function line({ categoryId, categoryName, score, bbox }) {
+  return `${categoryId} ${categoryName} ${fixed(score)} [${bbox.map(fixed).join(", ")}]`;
+}
+
+/** Three decimals, rounded half up: the same text in every language. */
+function fixed(number) {
+  return (Math.floor(number * 1000 + 0.5) / 1000).toFixed(3);
+}
+
+async function main([image, url = "http://127.0.0.1:8080", output = "out.jpg", ...rest]) {
+  if (image === undefined || rest.length > 0) {
+    console.error("usage: node detect.js IMAGE [URL] [OUTPUT]");
+    return 2;
+  }
+  try {
+    const { lines, picture } = await detect(image, `${url.replace(/\/+$/, "")}/small-object-detection`);
+    await writeFile(output, picture);
+    console.log([...lines, `${lines.length} objects, drawn in ${output}`].join("\n"));
+    return 0;
+  } catch (error) {
+    console.error(`detect: ${error.message}`);
+    return 1;
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,96 @@
+<?php
+// Detect small objects in a picture: php detect.php IMAGE [URL] [OUTPUT]
+declare(strict_types=1);
+
+// What PHP would only warn of (a file that is absent, a key that is missing) is an error.
+set_error_handler(fn (int $level, string $message) => throw new ErrorException($message));
+exit(main(array_slice($argv, 1)));
+
+function main(array $arguments): int
+{
+    if (count($arguments) < 1 || count($arguments) > 3) {
+        fwrite(STDERR, "usage: php detect.php IMAGE [URL] [OUTPUT]\n");
+        return 2;
+    }
+    [$image, $url, $output] = $arguments + [1 => 'http://127.0.0.1:8080', 2 => 'out.jpg'];
+    try {
+        [$lines, $picture] = detect($image, rtrim($url, '/') . '/small-object-detection');
+        file_put_contents($output, $picture);
+    } catch (Exception $error) {
+        fwrite(STDERR, "detect: {$error->getMessage()}\n");
+        return 1;
+    }
+    foreach ($lines as $line) {
+        echo "$line\n";
+    }
+    echo count($lines), " objects, drawn in $output\n";
+    return 0;
+}
+
+/** Ask the server: a line for each object, and a JPEG of the picture with their boxes. */
+function detect(string $image, string $endpoint): array
+{
+    try {
+        $picture = file_get_contents($image);
+    } catch (ErrorException $error) { // it may not name the file
+        throw new RuntimeException("cannot read $image: {$error->getMessage()}");
+    }
+    [$status, $body] = post($endpoint, json_encode(['image' => base64_encode($picture), 'visualize' => true]));
+    try {
+        $reply = json_decode($body, true, flags: JSON_THROW_ON_ERROR);
+        if ($reply['errorCode'] === 0) {
+            ['detectedObjects' => $objects, 'image' => $drawn] = $reply['result'];
+            return [array_map('line', $objects), base64_decode($drawn)];
+        }
+        $sentence = "the server answered {$reply['errorCode']}: {$reply['errorMsg']} (logId {$reply['logId']})";
+    } catch (JsonException | ErrorException | TypeError) { // no JSON; a field is missing, or of another type
+        $sentence = "$endpoint answered HTTP $status without detections: is it the right server?";
+    }
+    throw new RuntimeException($sentence);
+}
+
+/** The reply's HTTP status and body. */
+function post(string $endpoint, string $json): array
+{
+    $headers = ['Content-Type: application/json'];
+    if (getenv('SOD_API_KEY')) {
+        $headers[] = 'Authorization: Bearer ' . getenv('SOD_API_KEY');
+    }
+    $curl = curl_init($endpoint);
+    curl_setopt_array($curl, [
+        CURLOPT_POSTFIELDS => $json,
+        CURLOPT_HTTPHEADER => $headers,
+        CURLOPT_PROTOCOLS => CURLPROTO_HTTP | CURLPROTO_HTTPS,
+        CURLOPT_CONNECTTIMEOUT => 5,
+        CURLOPT_TIMEOUT => replySeconds(),
+        CURLOPT_RETURNTRANSFER => true,
+    ]);
+    $body = curl_exec($curl);
+    if ($body === false) {
+        throw new RuntimeException("no answer from $endpoint: " . curl_error($curl));
+    }
+    return [curl_getinfo($curl, CURLINFO_RESPONSE_CODE), $body];
+}
+
+/** The time a reply may take. */
+function replySeconds(): int
+{
+    $text = getenv('SOD_TIMEOUT') ?: '120';
+    if (!preg_match('/^[1-9][0-9]{0,5}$/D', $text)) {
+        throw new RuntimeException("SOD_TIMEOUT is $text: give whole seconds, 1 to 999999");
+    }
+    return (int) $text;
+}
+
+/** One object: class id, class name, score, [left, top, right, bottom]. */
+function line(array $found): string
+{
+    $box = implode(', ', array_map('fixed', $found['bbox']));
+    return "{$found['categoryId']} {$found['categoryName']} " . fixed($found['score']) . " [$box]";
+}
+
+/** Three decimals, rounded half up: the same text in every language. */
+function fixed(int|float $number): string
+{
+    return sprintf('%.3F', floor($number * 1000 + 0.5) / 1000);
+}

@@ -1,0 +1,228 @@
+"""PaddleX's pipeline descriptions and devices."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from sod_client import (
+    AsyncPipeline,
+    DependencyError,
+    InvalidConfigError,
+    MissingFileError,
+    Pipeline,
+    SodWarning,
+    UnsupportedDeviceError,
+    create_pipeline,
+)
+from sod_client._device import Placement, parse_device, place
+
+from export.paddlex_pipeline import read_pipeline_file
+from tests.clients.conftest import FakeServer, jpeg
+
+MODULE = {
+    "module_name": "small_object_detection",
+    "model_name": "PP-YOLOE_plus_SOD-L",
+    "model_dir": None,
+    "batch_size": 1,
+    "threshold": 0.5,
+}
+
+
+def config(module: Any = None, **changes: Any) -> dict[str, Any]:
+    """As `paddlex --get_pipeline_config small_object_detection` writes it, with changes."""
+    settings = {**MODULE, **(module or {})}
+    return {"pipeline_name": "small_object_detection", "SubModules": {"SmallObjectDetection": settings}, **changes}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "small_object_detection.yaml"
+    path.write_text(yaml.safe_dump(config({"threshold": {0: 0.45}})))
+    return path
+
+
+def test_a_file_picks_the_model_and_the_threshold(server: FakeServer, file: Path) -> None:
+    for given in (file, str(file)):
+        with create_pipeline(pipeline=given, url=server.url) as pipeline:
+            assert (pipeline.model, pipeline.threshold) == ("PP-YOLOE_plus_SOD-L", {0: 0.45})
+            list(pipeline.predict(jpeg()))
+            list(pipeline.predict(jpeg(), threshold=0.25))
+    sent = [(body["model"], body["threshold"]) for _, body in server.requests]
+    assert sent == [("PP-YOLOE_plus_SOD-L", {"0": 0.45}), ("PP-YOLOE_plus_SOD-L", 0.25)] * 2
+
+
+def test_config_is_such_a_files_content_and_wins(server: FakeServer, file: Path) -> None:
+    described = config({"model_name": "mine", "threshold": None})
+    for pipeline in (None, "small_object_detection", file):
+        with create_pipeline(pipeline, config=described, url=server.url) as made:
+            assert (made.model, made.threshold) == ("mine", None)
+    with create_pipeline(config=described, url=server.url, model="other") as made:
+        assert made.model == "other"
+
+
+def test_the_client_and_the_export_read_the_same_file_alike(server: FakeServer, file: Path) -> None:
+    exported = read_pipeline_file(file)
+    with create_pipeline(file, url=server.url) as pipeline:
+        assert (exported.model_name, exported.threshold) == (pipeline.model, pipeline.threshold)
+
+
+def test_a_model_dir_is_not_read_and_that_is_said(server: FakeServer) -> None:
+    with pytest.warns(SodWarning, match=r"sod export --model_dir \./mine --name tuned"):
+        create_pipeline(config=config({"model_dir": "./mine", "model_name": "tuned"}), url=server.url).close()
+
+
+@pytest.mark.parametrize(
+    ("described", "said"),
+    [
+        ({}, "pipeline is 'small_object_detection', not None"),
+        (config(pipeline_name="OCR"), "not 'OCR'"),
+        (config(SubModules={}), "SubModules.SmallObjectDetection is missing"),
+        (config(SubModules=[]), "SubModules.SmallObjectDetection is missing"),
+        (config({"module_name": "ocr"}), "module_name is 'ocr'"),
+        (config({"model_name": 3}), "model_name is 3"),
+        (config({"model_name": ""}), "model_name is ''"),
+        (config({"batch_size": 0}), "batch_size is 0"),
+        (config({"threshold": 1.5}), "threshold: the threshold is 1.5"),
+        (config({"threshold": {"car": 0.5}}), "class id is an integer"),
+        (config(use_hpip="yes"), "use_hpip is 'yes'"),
+    ],
+)
+def test_a_description_that_does_not_fit(described: Any, said: str) -> None:
+    with pytest.raises(InvalidConfigError, match=said):
+        create_pipeline(config=described, url="http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("a: [", "not YAML"), ("", "holds no settings"), ("- a", "holds no"), ("\0", "not YAML")]
+)
+def test_a_file_that_does_not_fit(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "a.yml"
+    path.write_text(content)
+    with pytest.raises(InvalidConfigError, match=rf"a\.yml: .*{said}"):
+        create_pipeline(path)
+    path.write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(InvalidConfigError, match=r"a\.yml: not YAML"):
+        create_pipeline(path)
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(InvalidConfigError, match="cannot be read: Is a directory"):
+        create_pipeline(tmp_path / "folder.yaml")
+
+
+def test_a_file_that_is_not_there() -> None:
+    with pytest.raises(MissingFileError, match=r"my/pipeline\.yaml: no such pipeline file"):
+        create_pipeline("my/pipeline.yaml")
+
+
+@pytest.mark.parametrize("name", ["OCR", "", None])
+def test_another_pipeline(name: Any) -> None:
+    with pytest.raises(InvalidConfigError, match=r"small_object_detection|give a pipeline"):
+        create_pipeline(name, url="http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    "option", [{"engine": "paddle"}, {"engine_config": {}}, {"pp_option": object()}, {"hpi_config": {}}]
+)
+@pytest.mark.parametrize("kind", [create_pipeline, AsyncPipeline, Pipeline])
+def test_paddlex_own_options_are_taken_with_a_warning(server: FakeServer, option: Any, kind: Any) -> None:
+    with pytest.warns(SodWarning, match=f"{next(iter(option))}: PaddleX's own, without effect here"):
+        kind(url=server.url, **option)
+
+
+def test_a_server_has_its_own_device(server: FakeServer) -> None:
+    for option in ({"device": "gpu:0"}, {"use_hpip": True}):
+        with pytest.warns(SodWarning, match="have no effect: the server at http"):
+            create_pipeline(url=server.url, **option).close()  # type: ignore[arg-type]
+    with pytest.raises(UnsupportedDeviceError):
+        create_pipeline(url=server.url, device="tpu")
+
+
+# Devices of a local server
+
+
+@pytest.mark.parametrize(
+    ("device", "parsed"),
+    [("cpu", ("cpu", ())), ("GPU", ("gpu", ())), ("gpu:0", ("gpu", (0,))), ("npu:2,3", ("npu", (2, 3)))],
+)
+def test_a_device(device: str, parsed: Any) -> None:
+    assert parse_device(device) == parsed
+
+
+@pytest.mark.parametrize("device", ["", "tpu", "gpu:", "gpu:a", "gpu:0:1", "gpu:-1", "cpu:0", "gpu 0"])
+def test_what_is_no_device(device: str) -> None:
+    with pytest.raises(UnsupportedDeviceError, match=repr(device)):
+        parse_device(device)
+
+
+@pytest.mark.parametrize(
+    ("device", "use_hpip", "profile"),
+    [
+        (None, None, None),
+        (None, True, None),
+        ("cpu", None, "cpu_high_performance"),
+        ("cpu", True, "cpu_high_performance"),
+        ("cpu", False, "cpu_regular"),
+        (None, False, "cpu_regular"),
+    ],
+)
+def test_a_cpu(device: Any, use_hpip: Any, profile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    assert place(device, use_hpip) == Placement(profile)
+
+
+def test_the_regular_profile_needs_paddle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(DependencyError, match=r"pip install 'triton-sod\[paddle\]'"):
+        create_pipeline(use_hpip=False)
+
+
+@pytest.mark.parametrize("device", ["npu:0", "xpu:0", "mlu:0", "dcu:0"])
+def test_what_this_build_cannot_drive_says_what_to_install(device: str) -> None:
+    kind = device.split(":", maxsplit=1)[0]
+    said = (
+        rf"install PaddleX with paddle[a-z-]+{kind}, start `paddlex --serve .*--device {device}` and give its address"
+    )
+    with pytest.raises(UnsupportedDeviceError, match=said):
+        create_pipeline(device=device)
+
+
+class TestGPU:
+    @pytest.fixture(autouse=True)
+    def _machine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tmp_path, self.monkeypatch = tmp_path, monkeypatch
+        self.have(nvidia=True, image=False, packages=("onnxruntime-gpu",))
+
+    def have(self, *, nvidia: bool, image: bool, packages: tuple[str, ...]) -> None:
+        from importlib.metadata import PackageNotFoundError
+
+        def distribution(name: str) -> object:
+            if name not in packages:
+                raise PackageNotFoundError(name)
+            return object()
+
+        for name, there in (("_NVIDIA", nvidia), ("_IMAGE", image)):
+            path = self.tmp_path if there else self.tmp_path / "not there"
+            self.monkeypatch.setattr(f"sod_client._device.{name}", path)
+        self.monkeypatch.setattr("sod_client._device.distribution", distribution)
+
+    def test_outside_of_the_image(self) -> None:
+        assert place("gpu", None) == place("gpu", False) == Placement("gpu_regular")
+        assert place("gpu:1", None) == Placement("gpu_regular", {"CUDA_VISIBLE_DEVICES": "1"})
+        assert place("gpu:0,2", False).environment == {"CUDA_VISIBLE_DEVICES": "0,2"}
+        with pytest.raises(UnsupportedDeviceError, match="TensorRT, which Triton has in its image"):
+            place("gpu", True)
+
+    def test_in_the_image(self) -> None:
+        self.have(nvidia=True, image=True, packages=())
+        assert place("gpu", None).profile == place("gpu", True).profile == "gpu_high_performance"
+        assert place("gpu", False).profile == "gpu_regular"
+
+    def test_without_a_gpu(self) -> None:
+        self.have(nvidia=False, image=False, packages=("onnxruntime-gpu",))
+        with pytest.raises(UnsupportedDeviceError, match="no NVIDIA GPU; install its driver"):
+            place("gpu:0", None)
+
+    def test_without_onnxruntime_gpu(self) -> None:
+        self.have(nvidia=True, image=False, packages=())
+        with pytest.raises(DependencyError, match=r"pip install 'triton-sod\[gpu\]'"):
+            place("gpu:0", None)

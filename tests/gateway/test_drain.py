@@ -1,0 +1,142 @@
+"""Leaving: readiness first, then the listener, and no request is lost."""
+
+import asyncio
+import os
+import signal
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.app import create_app
+from gateway.drain import Drain
+from gateway.serving import StopRequests, make_server
+from gateway.settings import Settings
+from tests.gateway.process import TIMEOUT_S, ended, insist, running, until_closed
+from tests.gateway.test_metrics import scrape, value
+
+PATH = "/small-object-detection"
+
+
+def triton_at(triton: Any) -> tuple[str, str]:
+    return "--triton-url", f"127.0.0.1:{triton.port}"
+
+
+async def test_in_a_drain_all_is_answered_and_nothing_is_ready(triton: Any, picture64: str) -> None:
+    drain = Drain()
+    app = create_app(Settings(triton_url=f"127.0.0.1:{triton.port}"), drain)
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        ready = await client.get("/health/ready")
+        assert ready.status_code == 200
+        assert "connection" not in ready.headers
+        drain.active = True
+        ready = await client.get("/health/ready")
+        assert ready.status_code == 503
+        assert ready.json()["errorMsg"] == "The server is shutting down"
+        assert value(await scrape(client), "sod_ready") == 0
+        assert (await client.get("/health/live")).status_code == 200
+        answer = await client.post(PATH, json={"image": picture64})
+        assert answer.status_code == 200
+        assert answer.headers["connection"] == "close"
+
+
+async def test_the_door_stays_open_for_the_delay_and_a_second_signal_ends_it(triton: Any, picture64: str) -> None:
+    options = (*triton_at(triton), "--drain-delay", "3600")
+    async with running(*options) as (url, process), httpx.AsyncClient(base_url=url, timeout=60) as client:
+        assert (await client.get("/health/ready")).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        ready = await client.get("/health/ready")
+        async with asyncio.timeout(TIMEOUT_S):
+            while ready.status_code == 200:
+                ready = await client.get("/health/ready")
+        assert ready.json()["errorMsg"] == "The server is shutting down"
+        answer = await client.post(PATH, json={"image": picture64})
+        assert answer.status_code == 200
+        assert answer.headers["connection"] == "close"
+        triton.hold = asyncio.Event()
+        under_way = asyncio.create_task(client.post(PATH, json={"image": picture64}))
+        async with asyncio.timeout(TIMEOUT_S):
+            await triton.arrived.wait()
+            await insist(process)
+        assert (await ended(process))[0] == 1
+        with pytest.raises(httpx.TransportError):
+            await under_way
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_what_is_under_way_is_answered(triton: Any, picture64: str, number: signal.Signals) -> None:
+    triton.hold = asyncio.Event()
+    options = (*triton_at(triton), "--drain-delay", "0.3")
+    async with running(*options) as (url, process), httpx.AsyncClient(base_url=url, timeout=60) as client:
+        under_way = asyncio.create_task(client.post(PATH, json={"image": picture64}))
+        async with asyncio.timeout(TIMEOUT_S):
+            await triton.arrived.wait()
+            process.send_signal(number)
+            await until_closed(url)
+        assert process.returncode is None
+        triton.hold.set()
+        assert (await under_way).status_code == 200
+        code, log = await ended(process)
+    assert code == 0
+    assert "Traceback" not in log
+
+
+async def test_what_outlasts_its_time_is_503(triton: Any, picture64: str) -> None:
+    triton.hold = asyncio.Event()
+    options = (*triton_at(triton), "--shutdown-timeout", "1")
+    async with running(*options) as (url, process), httpx.AsyncClient(base_url=url, timeout=60) as client:
+        under_way = asyncio.create_task(client.post(PATH, json={"image": picture64, "logId": "mine"}))
+        async with asyncio.timeout(TIMEOUT_S):
+            await triton.arrived.wait()
+        process.send_signal(signal.SIGTERM)
+        answer = await under_way
+        assert answer.status_code == answer.json()["errorCode"] == 503
+        assert answer.json()["logId"] == "mine"
+        assert answer.json()["errorMsg"] == "The server is shutting down; try again"
+        assert answer.headers["retry-after"] == "1"
+        code, log = await ended(process)
+    assert code == 0
+    assert "Traceback" not in log
+
+
+async def test_a_port_that_is_taken_is_a_line_and_a_status() -> None:
+    async with running() as (url, _):
+        port = url.rsplit(":", 1)[1]
+        for workers in ("1", "2"):
+            process = await asyncio.create_subprocess_exec(
+                *(os.sys.executable, "-m", "gateway", "--port", port, "--workers", workers),  # type: ignore[attr-defined]
+                stderr=asyncio.subprocess.PIPE,
+            )
+            code, log = await ended(process)
+            assert code != 0
+            assert "ddress already in use" in log
+            assert "Traceback" not in log
+
+
+def test_a_signal_takes_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may come while the interrupted code holds one."""
+    server = make_server(Settings(drain_delay=5))
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("a lock")
+
+    for taker in ("prometheus_client.metrics.Gauge.set", "prometheus_client.metrics.Counter.inc"):
+        monkeypatch.setattr(taker, refuse)
+    monkeypatch.setattr("logging.Logger.handle", refuse)
+    server.handle_exit(signal.SIGTERM, None)
+    server.handle_exit(signal.SIGTERM, None)
+    assert not server.should_exit
+
+
+def test_an_echo_of_the_first_signal_is_no_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("gateway.serving.monotonic", lambda: now)
+    stops = StopRequests()
+    assert not stops.any
+    assert not stops.insists()
+    assert stops.any
+    now += 0.5
+    assert not stops.insists()
+    now += 1.0
+    assert stops.insists()

@@ -1,0 +1,59 @@
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sod.detections import Detections
+from sod.draw import draw_detections
+from sod.encode import FORMATS, MAX_SIDE, PictureFormat, encode_picture
+from sod.palette import class_colour
+
+MAGIC = {"jpeg": b"\xff\xd8\xff", "png": b"\x89PNG\r\n\x1a\n", "webp": b"RIFF"}
+NOISE = np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)
+
+
+def decode(encoded: bytes) -> NDArray[np.uint8]:
+    return np.asarray(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> NDArray[np.uint8]:
+    found = Detections(
+        np.array([[100, 80, 130, 110]], np.float32), np.array([0.5], np.float32), np.array([8], np.int32)
+    )
+    return draw_detections(np.full((203, 301, 3), 90, np.uint8), found, ["x"] * 9)
+
+
+@pytest.mark.parametrize("picture_format", FORMATS)
+def test_size_kind_and_the_order_of_the_colours_are_kept(
+    picture_format: PictureFormat, drawn: NDArray[np.uint8]
+) -> None:
+    encoded = encode_picture(drawn, picture_format)
+    assert encoded.startswith(MAGIC[picture_format])
+    assert decode(encoded).shape == drawn.shape
+    blue = np.full((20, 20, 3), (200, 60, 20), np.uint8)
+    assert np.abs(decode(encode_picture(blue, picture_format)).astype(int) - blue).max() < 12
+
+
+def test_jpeg_keeps_the_colour_of_one_pixel_lines(drawn: NDArray[np.uint8]) -> None:
+    difference = np.abs(decode(encode_picture(drawn))[82:108, 99].astype(int) - class_colour(8))
+    assert difference.mean() < 12  # with halved chroma about 60
+
+
+def test_png_loses_nothing(drawn: NDArray[np.uint8]) -> None:
+    assert (decode(encode_picture(drawn, "png", quality=1)) == drawn).all()
+
+
+@pytest.mark.parametrize("picture_format", ["jpeg", "webp"])
+def test_a_lower_quality_makes_a_smaller_picture(picture_format: PictureFormat) -> None:
+    worst, low, default, best = (len(encode_picture(NOISE, picture_format, q)) for q in (1, 50, 90, 100))
+    assert worst < low < default < best
+
+
+@pytest.mark.parametrize("picture_format", FORMATS)
+def test_what_a_format_cannot_hold_is_refused(picture_format: PictureFormat) -> None:
+    side = MAX_SIDE[picture_format]
+    assert encode_picture(np.zeros((1, side, 3), np.uint8), picture_format).startswith(MAGIC[picture_format])
+    for shape in ((0, 0, 3), (5, 0, 3), (1, side + 1, 3), (side + 1, 1, 3)):
+        with pytest.raises(ValueError, match=picture_format.upper()):
+            encode_picture(np.zeros(shape, np.uint8), picture_format)
