@@ -4,6 +4,8 @@ A picture is served stretched to 640 by 640. So a crop of S px shows S/640 of ea
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,10 +40,17 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What may be done to pictures of a source: turned upside down and transposed, recoloured, made negative."""
+    """What may be done to pictures of a source.
+
+    Attributes:
+        turn: turn upside down and transpose.
+        negative: probability that it is made negative.
+        plain: cut only, at the scale that is served: to see whether a training can learn its pictures by heart.
+    """
 
     turn: bool
     negative: float = 0.0
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +64,20 @@ class Crop:
 
 def store(sample: Sample) -> Stored:
     """Read a picture into memory; OSError or InvalidImageError where that fails."""
-    pixels = decode_image(sample.picture.read_bytes())
+    labels = sample.labels
+    return keep(sample.picture, sample.width, sample.height, labels.boxes, labels.class_ids)
+
+
+def keep(picture: Path, width: int, height: int, boxes: Boxes, class_ids: NDArray[np.integer[Any]]) -> Stored:
+    """Read a picture into memory; boxes in its pixels. OSError or InvalidImageError where that fails."""
+    pixels = decode_image(picture.read_bytes())
     if max(pixels.shape[:2]) > _STORED:
         size = (min(_STORED, pixels.shape[1]), min(_STORED, pixels.shape[0]))
         pixels = _bytes(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
     grey = bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())
     pixels = pixels[..., 0] if grey else pixels[..., ::-1]  # RGB
-    scale = np.array([sample.width, sample.height] * 2, np.float32)
-    boxes = np.clip(sample.labels.boxes / scale, 0, 1)
-    return Stored(np.ascontiguousarray(pixels), boxes, sample.labels.class_ids.astype(np.int64))
+    shares = np.clip(boxes / np.array([width, height] * 2, np.float32), 0, 1)
+    return Stored(np.ascontiguousarray(pixels), shares, class_ids.astype(np.int64))
 
 
 def whole(stored: Stored, size: int = SERVED) -> Crop:
@@ -74,13 +88,15 @@ def whole(stored: Stored, size: int = SERVED) -> Crop:
 
 def crop(stored: Stored, size: int, habits: Habits, rng: np.random.Generator) -> Crop:
     """A crop of `size` px, differently each time."""
-    zoom = float(np.exp(rng.uniform(np.log(0.75), np.log(1.45))))
-    stretch = float(np.exp(rng.uniform(-0.15, 0.15)))
+    zoom = 1.0 if habits.plain else float(np.exp(rng.uniform(np.log(0.75), np.log(1.45))))
+    stretch = 1.0 if habits.plain else float(np.exp(rng.uniform(-0.15, 0.15)))
     share = np.array([size / SERVED / zoom * stretch, size / SERVED / zoom / stretch])  # of width, height
     low = _corner(stored.boxes, share, rng)
     pixels = _cut(stored.pixels, low, share, size, rng)
     boxes = (stored.boxes - np.tile(low, 2)) / np.tile(share, 2) * size
     boxes, kept = _visible(boxes.astype(np.float32), size)
+    if habits.plain:
+        return Crop(_three(pixels), boxes, stored.class_ids[kept])
     pixels, boxes = _turned(pixels, boxes, habits, rng)
     return Crop(_recoloured(pixels, habits, rng), boxes, stored.class_ids[kept])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.evaluation.datasets import Sample
-from finetune.crops import Crop, Habits, Stored, crop, store
+from finetune.crops import Crop, Habits, Stored, crop, store, whole
 from finetune.scenes.source import SCENES
 from finetune.sources import AERIAL, STREET, THERMAL, Source
 from finetune.twin.model import Detector
@@ -53,14 +53,22 @@ class Pictures:
         while True:
             yield self._queue.get()
 
-    def _fill(self, number: int) -> None:
+    def whole(self, count: int) -> list[Crop]:
+        """Whole pictures as they are served, drawn by the shares; always the same."""
+        rng = np.random.default_rng(self._seed)
+        return [whole(self._drawn(rng)[1]) for _ in range(count)]
+
+    def _drawn(self, rng: np.random.Generator) -> tuple[Diet, Stored]:
         shares = np.array([diet.share for diet, _ in self._sets])
+        diet, pictures = self._sets[rng.choice(len(self._sets), p=shares / shares.sum())]
+        return diet, pictures[rng.integers(len(pictures))]
+
+    def _fill(self, number: int) -> None:
         while True:
             rng = np.random.default_rng((*self._seed, number))
             batch = []
-            for kind in rng.choice(len(self._sets), self._batch, p=shares / shares.sum()):
-                diet, pictures = self._sets[kind]
-                picture = pictures[rng.integers(len(pictures))]
+            for _ in range(self._batch):
+                diet, picture = self._drawn(rng)
                 batch.append((crop(picture, self._size, diet.habits, rng), diet.source))
             self._queue.put(batch)
             number += 1

@@ -8,17 +8,17 @@ Processes of one thread each use two cores better than one process of two: `--pr
 import argparse
 import copy
 import datetime
-import json
 import math
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import distributed, multiprocessing, nn
 
 from finetune.crops import Crop
+from finetune.log import Log
+from finetune.schedule import rate
 from finetune.sources import Source
 from finetune.twin.loss import Target, detection_loss
 from finetune.twin.model import Detector
@@ -28,8 +28,8 @@ from finetune.twin.weights import load_onnx
 
 _EMA = 0.996
 _CLIP = 10.0
-_WARM = 100  # steps
-_SETTLING = 64  # pictures, for the statistics of batch norms
+_SETTLING = 96  # pictures, for the statistics of batch norms
+_SETTLING_BATCH = 8
 
 Batch = list[tuple[Crop, Source]]
 
@@ -78,9 +78,10 @@ class Training:
     def learn(self, batch: Batch) -> dict[str, float]:
         """One step; returns the parts of the loss, the rate and the gradient's length."""
         self.model.train()
-        rate = _rate(self.step, self._options)
+        options = self._options
+        factor = rate(self.step, options.rate, options.steps, options.decay)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = factor
         pixels = tensor([c for c, _ in batch]).to(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._options.bf16):
             raw = self.model(pixels)
@@ -93,7 +94,7 @@ class Training:
         if math.isfinite(length):
             self.optimiser.step()
         self.step += 1
-        return {"rate": rate, "gradient": length, **parts}
+        return {"rate": factor, "gradient": length, **parts}
 
     @torch.no_grad()
     def average(self) -> None:
@@ -104,51 +105,23 @@ class Training:
         torch._foreach_lerp_([slow[name] for name in floating], [fast[name] for name in floating], 1 - decay)
 
     @torch.no_grad()
-    def settled(self, batches: Iterator[Batch], count: int) -> Detector:
+    def settled(self, crops: Sequence[Crop]) -> Detector:
         """The averaged weights, with batch norms' statistics measured anew: what is looked at and kept."""
         model = copy.deepcopy(self.averaged)
         for norm in (layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)):
             norm.reset_running_stats()
             norm.momentum = None  # the plain mean over what follows
         model.train()
-        for _ in range(count):
-            model(tensor([c for c, _ in next(batches)]))
-        return model
-
-
-class Log:
-    """Lines of JSON, in `log.jsonl` and on stdout."""
-
-    def __init__(self, work: Path, report: int) -> None:
-        self._file = (work / "log.jsonl").open("a", encoding="utf-8")
-        self._report = report
-        self._restart()
-
-    def _restart(self) -> None:
-        self._began, self._cpu, self._seen = time.monotonic(), time.process_time(), 0
-
-    def learnt(self, step: int, count: int, values: Mapping[str, float]) -> None:
-        """Count pictures that were learnt from, and write a line every so many steps."""
-        self._seen += count
-        if step % self._report == 0:
-            seconds, cpu = time.monotonic() - self._began, time.process_time() - self._cpu
-            self.write({"step": step, **values, "per_second": self._seen / seconds, "per_cpu_second": self._seen / cpu})
-            self._restart()
-
-    def write(self, values: Mapping[str, object]) -> None:
-        """Write a line now."""
-        rounded = {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in values.items()}
-        text = json.dumps(rounded)
-        print(text, flush=True)
-        self._file.write(f"{text}\n")
-        self._file.flush()
+        for i in range(0, len(crops), _SETTLING_BATCH):
+            model(tensor(crops[i : i + _SETTLING_BATCH]))
+        return model.eval()
 
 
 def train(rank: int, options: argparse.Namespace) -> None:
     """Train until `--steps`, as process `rank` of `--processes`.
 
-    Each process has batches of its own; gradients are averaged over them. The first keeps the moving average, looks
-    at held-out pictures, and writes.
+    Each process has batches of its own; gradients are averaged over them. The first is the command itself: it keeps
+    the moving average, looks at held-out pictures, and writes. The others wait for it, so stopping it stops all.
     """
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed + rank)
@@ -182,7 +155,7 @@ def _lead(training: Training, pictures: Pictures, held_out: HeldOut, log: Log, o
         if training.step % options.save == 0:
             training.save()
         if training.step % options.evaluate == 0 or training.step == options.steps:
-            model = training.settled(batches, _SETTLING // options.batch)
+            model = training.settled(pictures.whole(_SETTLING))
             score, found = held_out.report(model)
             log.write({"step": training.step, "score": score, "ap50": found})
             if score > training.best:
@@ -216,13 +189,6 @@ def _groups(model: nn.Module) -> list[dict[str, object]]:
     ]
 
 
-def _rate(step: int, options: argparse.Namespace) -> float:
-    """Constant after a short warm-up, then down a cosine over the last `--decay` steps before `--steps`."""
-    left = (options.steps - step) / max(options.decay, 1)
-    ending = 1.0 if left >= 1 else 0.02 + 0.98 * (1 - math.cos(math.pi * max(left, 0))) / 2
-    return float(options.rate * min(1, (step + 1) / _WARM) * ending)
-
-
 def _target(picture: Crop, source: Source) -> Target:
     return Target(
         torch.from_numpy(picture.boxes), torch.from_numpy(picture.class_ids), torch.from_numpy(source.labelled())
@@ -253,10 +219,13 @@ def main(arguments: list[str] | None = None) -> int:
     options.work.mkdir(parents=True, exist_ok=True)
     (options.work / "meeting").unlink(missing_ok=True)
     if options.processes > 1:
-        multiprocessing.spawn(train, (options,), options.processes)  # type: ignore[no-untyped-call]
-    else:
-        train(0, options)
+        multiprocessing.spawn(_follow, (options,), options.processes - 1, join=False)  # type: ignore[no-untyped-call]
+    train(0, options)
     return 0
+
+
+def _follow(number: int, options: argparse.Namespace) -> None:
+    train(number + 1, options)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
 """Weights between the twin, the ONNX detector and a Paddle program.
 
-The ONNX holds every convolution fused with its batch norm. Reading it back puts the fused kernel into the convolution
-and sets a batch norm around it that changes nothing at the statistics measured on `pictures`; of a RepVGG pair the 1x1
-gets half of the middle tap. The network computes the same and can be trained on.
+An ONNX is read as `finetune.fused` says; then each batch norm gets the statistics of what reaches it, and the scale and
+shift that undo them. The network computes the same and can be trained on.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from finetune.errors import FinetuneError
+from finetune.fused import Unit, encoder_names, parameters
 from finetune.onnx_weights import Array, read
 from finetune.twin.model import ConvBN, Detector, RepVGG
 
@@ -28,15 +27,15 @@ def load_onnx(model: Detector, path: Path, pictures: Tensor) -> None:
     Raises:
         FinetuneError: the ONNX is of another architecture.
     """
-    stored = {name: torch.from_numpy(value) for name, value in read(path).items()}
-    units = _units_in_order(model, pictures[:1, :, :64, :64])
-    kernels = [value for name, value in stored.items() if name.startswith("conv.") and name.endswith(".weight")]
-    if [_shape(unit) for unit in units] != [tuple(kernel.shape) for kernel in kernels]:
-        msg = f"{path} has other convolutions than this architecture: {len(kernels)} where {len(units)} are expected"
+    units = [_unit(model, unit) for unit in _units_in_order(model, pictures[:1, :, :64, :64])]
+    state = {}
+    for name, value in parameters(read(path), units).items():
+        own = name.replace("._mean", ".running_mean").replace("._variance", ".running_var")
+        state[own] = torch.from_numpy(value.T.copy() if _is_transposed(name) else value)
+    missing = model.load_state_dict(state, strict=False)
+    if missing.unexpected_keys:
+        msg = f"{path} has {', '.join(missing.unexpected_keys[:3])}, which this architecture lacks"
         raise FinetuneError(msg)
-    for i, (unit, kernel) in enumerate(zip(units, kernels, strict=True)):
-        _set_fused(unit, kernel, stored[f"conv.{i}.bias"])
-    _load_encoder(model, stored)
     _calibrate(model, pictures)
 
 
@@ -59,7 +58,9 @@ def to_program(model: Detector) -> dict[str, Array]:
         elif isinstance(unit, nn.Conv2d):
             parts = {"weight": unit.weight, "bias": unit.bias}
         found |= {f"conv.{number}.{part}": value for part, value in parts.items() if value is not None}
-    found |= {name: value.T if is_linear else value for name, value, is_linear in _encoder(model)}
+    state = model.state_dict()
+    for key, name in encoder_names(len(model.neck.encoder.layers)):
+        found[key] = state[name].T if _is_transposed(name) else state[name]
     return {name: np.ascontiguousarray(value.numpy(), np.float32) for name, value in found.items()}
 
 
@@ -97,55 +98,24 @@ def _units_in_order(model: Detector, picture: Tensor) -> list[nn.Module]:
     return order
 
 
-def _shape(unit: nn.Module) -> tuple[int, ...]:
-    while not isinstance(unit, nn.Conv2d):
-        unit = unit.conv1 if isinstance(unit, RepVGG) else unit.conv  # type: ignore[assignment]
-    return tuple(unit.weight.shape)
+def _unit(model: Detector, layer: nn.Module) -> Unit:
+    name = next(name for name, other in model.named_modules() if other is layer)
+    if isinstance(layer, RepVGG):
+        return Unit(name, "pair", tuple(layer.conv1.conv.weight.shape), layer.alpha is not None)
+    if isinstance(layer, ConvBN):
+        return Unit(name, "normed", tuple(layer.conv.weight.shape))
+    return Unit(name, "plain", tuple(layer.weight.shape))  # type: ignore[arg-type]
 
 
-@torch.no_grad()
-def _set_fused(unit: nn.Module, kernel: Tensor, bias: Tensor) -> None:
-    if isinstance(unit, RepVGG):
-        point = kernel[:, :, 1:2, 1:2] / 2
-        rest = kernel.clone()
-        rest[:, :, 1:2, 1:2] -= point
-        _set_fused(unit.conv1, rest, bias)
-        _set_fused(unit.conv2, point, torch.zeros_like(bias))
-        if unit.alpha is not None:
-            unit.alpha.fill_(1)
-    elif isinstance(unit, ConvBN):
-        unit.conv.weight.copy_(kernel)
-        unit.bn.bias.copy_(bias)
-        unit.bn.weight.fill_(1)
-        _statistics(unit.bn, torch.zeros_like(bias), torch.full_like(bias, 1 - unit.bn.eps))
-    elif isinstance(unit, nn.Conv2d) and unit.bias is not None:
-        unit.weight.copy_(kernel)
-        unit.bias.copy_(bias)
+def _is_transposed(name: str) -> bool:
+    """Whether Paddle has it the other way round: linear layers, but for the attention's inputs."""
+    return name.startswith("neck.encoder") and name.endswith((".linear1.weight", ".linear2.weight", ".out_proj.weight"))
 
 
 def _statistics(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
     if norm.running_mean is not None and norm.running_var is not None:
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)
-
-
-@torch.no_grad()
-def _load_encoder(model: Detector, stored: dict[str, Tensor]) -> None:
-    for name, value, is_linear in _encoder(model):
-        value.copy_(stored[name].T if is_linear else stored[name])
-
-
-def _encoder(model: Detector) -> Iterator[tuple[str, Tensor, bool]]:
-    """Key and value of the encoder's weights, and whether Paddle has the value transposed."""
-    for i, layer in enumerate(model.neck.encoder.layers):
-        yield f"encoder.multi_head_attention_{i}.w_0", layer.self_attn.in_proj_weight, False
-        yield f"encoder.multi_head_attention_{i}.b_0", layer.self_attn.in_proj_bias, False
-        for j, linear in enumerate((layer.self_attn.out_proj, layer.linear1, layer.linear2), 3 * i):
-            yield f"encoder.linear_{j}.w_0", linear.weight, True
-            yield f"encoder.linear_{j}.b_0", linear.bias, False
-        for j, norm in enumerate((layer.norm1, layer.norm2), 2 * i):
-            yield f"encoder.layer_norm_{j}.w_0", norm.weight, False
-            yield f"encoder.layer_norm_{j}.b_0", norm.bias, False
 
 
 @torch.no_grad()

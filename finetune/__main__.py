@@ -1,0 +1,7 @@
+"""`python -m finetune`."""
+
+import sys
+
+from finetune.command import main
+
+sys.exit(main())

@@ -1,0 +1,155 @@
+"""Fine-tune a detector on data of your own: check, train, measure, export.
+
+python -m finetune --data my_data --base demo --name my_model
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from export.cli import main as export_main
+from finetune import environment
+from finetune.base import OFFICIAL, find
+from finetune.data import checks, contact_sheet, dataset, stored
+from finetune.data.dataset import DataSet
+from finetune.data.findings import Findings
+from finetune.errors import FinetuneError, run
+from finetune.settings import Settings
+
+_STOPPED = 130
+
+
+def main(arguments: list[str] | None = None, prog: str = "python -m finetune") -> int:
+    """The command; 0, or 2 with a sentence if it cannot be done, or 130 if it was stopped and can go on."""
+    options = _parser(prog).parse_args(arguments)
+    options.out = options.out or Path(".cache/finetune") / options.name
+    try:
+        return run(lambda: _run(options))
+    except KeyboardInterrupt:
+        return _STOPPED
+
+
+def _run(options: argparse.Namespace) -> None:
+    data = _checked(options)
+    if options.check:
+        return
+    settings = _settings(options, data)
+    kept = options.out / "settings.json"
+    if kept.exists():
+        began = Settings.read(kept)
+        if differences := began.differences(settings):
+            msg = (
+                f"the training in {options.out} was begun otherwise: {', '.join(differences)}. Give another folder as OUT, "
+                "or delete this one"
+            )
+            raise FinetuneError(msg)
+    (options.out / "data.json").write_text(stored.dump(data), encoding="utf-8")
+    settings.write(kept)
+    python = environment.ensure(options.environment)
+    _train(python, options.out)
+    _say_figures(options.out / "log.jsonl", settings.name)
+    pictures = [str(p.picture) for p in data.held_out[: options.images]]
+    to = ["--output_dir", str(options.output_dir)] if options.output_dir else []
+    if export_main(["--model_dir", str(options.out / "inference"), "--images", *pictures, *to], "sod export"):
+        msg = f"the model is trained ({options.out / 'inference'}) and not exported"
+        raise FinetuneError(msg)
+
+
+def _checked(options: argparse.Namespace) -> DataSet:
+    """The data, after saying what is wrong with them."""
+    findings = Findings()
+    data = dataset.read(options.data, findings)
+    checks.check(data, findings)
+    for line in [*checks.table(data), "", *findings.lines()]:
+        print(line, file=sys.stderr)
+    options.out.mkdir(parents=True, exist_ok=True)
+    if data.train:
+        sheet = options.out / "labels.jpg"
+        contact_sheet.write(data.train, data.names, sheet)
+        print(f"labels to look at: {sheet}", file=sys.stderr)
+    if findings.errors:
+        msg = f"{findings.errors:,} errors in {options.data}: mend them, and run again"
+        raise FinetuneError(msg)
+    return data
+
+
+def _settings(options: argparse.Namespace, data: DataSet) -> Settings:
+    base = find(options.base)
+    if not 64 <= options.size <= checks.SERVED or options.size % 32:
+        msg = f"SIZE is {options.size}, and must be a multiple of 32 from 64 to {checks.SERVED}"
+        raise FinetuneError(msg)
+    if min(options.batch, options.epochs) < 1 or options.rate <= 0:
+        msg = "BATCH, EPOCHS and RATE must be positive"
+        raise FinetuneError(msg)
+    steps = options.steps or options.epochs * math.ceil(len(data.train) / options.batch)
+    return Settings(
+        name=options.name,
+        variant=base.variant,
+        base=str(base.path),
+        base_names=base.names,
+        size=options.size,
+        batch=options.batch,
+        steps=steps,
+        rate=options.rate,
+        turn=options.turn,
+        plain=options.plain,
+        report=max(1, min(20, steps // 20)),
+        evaluate=max(1, steps // 10),
+        save=max(1, min(50, steps // 4)),
+        seed=options.seed,
+        data=hashlib.sha256(stored.dump(data).encode()).hexdigest(),
+    )
+
+
+def _train(python: Path, out: Path) -> None:
+    """Run the training in ppdet's environment; a signal reaches it as well, and it keeps what it has."""
+    root = str(Path(__file__).parents[1])
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
+    process = subprocess.Popen([python, "-m", "finetune.paddledet.train", out], env=os.environ | paths)
+    while True:
+        try:
+            code = process.wait()
+            break
+        except KeyboardInterrupt:
+            continue  # it is stopping
+    if code:
+        msg = f"the training ended with {code}; what it learnt so far is kept in {out}"
+        raise FinetuneError(msg)
+
+
+def _say_figures(log: Path, name: str) -> None:
+    looks = [line for line in map(json.loads, log.read_text(encoding="utf-8").splitlines()) if "ap50" in line]
+    best = max(looks, key=lambda line: line["ap50"])
+    print(f"{name} on held-out pictures: AP {best['ap']:.3f}, AP50 {best['ap50']:.3f} (step {best['step']})")
+    print("AP50 by class: " + ", ".join(f"{c} {value:.3f}" for c, value in best["classes"].items()))
+
+
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Fine-tune a detector: check the data, train with PaddleDetection, measure, export, install. "
+        "Run again after an end of any kind, it goes on from the last checkpoint.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder in COCO's or YOLO's form (docs/finetuning.md)")
+    parser.add_argument("--base", default="demo", help=f"demo, {', '.join(OFFICIAL)}, or a file *.pdparams")
+    parser.add_argument("--name", default="finetuned", help="of the model that comes out")
+    parser.add_argument("--out", type=Path, help="checkpoint, log, curves, model (default: .cache/finetune/NAME)")
+    parser.add_argument("--epochs", type=int, default=30, help="rounds through the pictures")
+    parser.add_argument("--steps", type=int, help="instead of rounds")
+    parser.add_argument("--batch", type=int, default=8, help="pictures of a step")
+    parser.add_argument("--size", type=int, default=640, help="px of the crops; 640 is what is served, 416 is faster")
+    parser.add_argument("--rate", type=float, default=5e-4, help="learning rate at its peak")
+    parser.add_argument("--turn", action="store_true", help="pictures from straight above: turn them every way")
+    parser.add_argument("--plain", action="store_true", help="only cut crops out: to see whether it learns by heart")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--check", action="store_true", help="look at the data only")
+    parser.add_argument("--images", type=int, default=8, help="held-out pictures that the export is checked on")
+    parser.add_argument("--output_dir", type=Path, help="model repository to install into (default: the server's)")
+    parser.add_argument("--environment", type=Path, help="folder of ppdet's environment (default: beside this one)")
+    return parser

@@ -1,0 +1,1 @@
+"""Labelled pictures to train on: read, checked, shown."""

@@ -1,0 +1,58 @@
+"""The environment that ppdet runs in: one of its own that sees what is installed here, and adds what ppdet wants.
+
+`paddledet` asks for versions that would break the rest, so nothing of it is put beside the rest. Paddle itself (720 MB)
+is shared.
+"""
+
+import hashlib
+import importlib.util
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+from finetune.errors import FinetuneError
+
+LOCK = Path(__file__).parents[1] / "requirements/finetune.lock"
+_STAMP = "lock.sha256"
+
+
+def ensure(folder: Path | None = None, lock: Path = LOCK) -> Path:
+    """The environment's Python; made, or made anew, unless it is there as the lock says.
+
+    Args:
+        folder: where it is; by default `finetune/` in the running environment.
+        lock: pinned wheels with their hashes.
+
+    Raises:
+        FinetuneError: Paddle is not installed here, or a wheel cannot be had.
+    """
+    if importlib.util.find_spec("paddle") is None:
+        msg = "paddlepaddle is not installed here: `make finetune` installs it"
+        raise FinetuneError(msg)
+    folder = folder or Path(sys.prefix) / "finetune"
+    python, stamp = folder / "bin/python", folder / _STAMP
+    here = sysconfig.get_path("purelib")
+    wanted = hashlib.sha256(lock.read_bytes() + here.encode()).hexdigest()
+    if python.exists() and stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+        return python
+    print(f"installing {lock.name} into {folder} (once)", file=sys.stderr)
+    shutil.rmtree(folder, ignore_errors=True)
+    venv.create(folder, with_pip=True)
+    packages = Path(_ask(python, "import sysconfig; print(sysconfig.get_path('purelib'))"))
+    # Behind its own packages; editable ones, which are .pth files there, are seen as well.
+    (packages / "shared.pth").write_text(f"import site; site.addsitedir({here!r})\n", encoding="utf-8")
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    done = subprocess.run([*install, "--require-hashes", "-r", lock], capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr.strip()[-300:]]
+        msg = f"ppdet's environment cannot be installed: {lines[0]}"
+        raise FinetuneError(msg)
+    stamp.write_text(wanted, encoding="utf-8")
+    return python
+
+
+def _ask(python: Path, code: str) -> str:
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()

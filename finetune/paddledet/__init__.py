@@ -1,0 +1,1 @@
+"""Fine-tuning with PaddleDetection's `ppdet`; runs in the environment that `finetune.environment` makes."""
