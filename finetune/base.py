@@ -86,7 +86,7 @@ def _official(name: str, patience: Patience = DEFAULT_PATIENCE) -> Path:
             pin = read_pins(lock)[file]
         if sha256(part) != pin.sha256:
             part.unlink()
-            msg = f"{without_secrets(url)} is not what {lock} recorded: delete its entry there if that is expected"
+            msg = f"{without_secrets(url)} is not what {lock} recorded: delete its entry if that is right"
             raise FinetuneError(msg)
         part.replace(path)
     elif pin is not None and sha256(path) != pin.sha256:

@@ -43,9 +43,9 @@ def _run(options: argparse.Namespace) -> None:
     if kept.exists():
         began = Settings.read(kept)
         if differences := began.differences(settings):
+            changed = ", ".join(differences)
             msg = (
-                f"the training in {options.out} was begun otherwise: {', '.join(differences)}. Give another folder as OUT, "
-                "or delete this one"
+                f"the training in {options.out} was begun otherwise: {changed}. Give another OUT, or delete that folder"
             )
             raise FinetuneError(msg)
     (options.out / "data.json").write_text(stored.dump(data), encoding="utf-8")

@@ -44,8 +44,8 @@ def ensure(folder: Path | None = None, lock: Path = LOCK) -> Path:
     packages = Path(_ask(python, "import sysconfig; print(sysconfig.get_path('purelib'))"))
     # Behind its own packages; editable ones, which are .pth files there, are seen as well.
     (packages / "shared.pth").write_text(f"import site; site.addsitedir({here!r})\n", encoding="utf-8")
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    done = subprocess.run([*install, "--require-hashes", "-r", lock], capture_output=True, text=True, check=False)
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    done = subprocess.run([*install, "--require-hashes", "-r", str(lock)], capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr.strip()[-300:]]
         msg = f"ppdet's environment cannot be installed: {lines[0]}"

@@ -37,7 +37,8 @@ def load(path: Path) -> DataSet:
         tuple(
             Labelled(
                 Path(entry["picture"]),
-                *entry["size"],
+                entry["size"][0],
+                entry["size"][1],
                 np.array(entry["boxes"], np.float32).reshape(-1, 4),
                 np.array(entry["class_ids"], np.int64),
                 frozenset(entry["unlabelled"]),
