@@ -8,7 +8,7 @@ PROFILE ?=
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format export lock clean
+.PHONY: help serve test check format export finetune lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ else
 	@$(EXPORT) $(if $(TARGET),--target $(TARGET))
 endif
 
+# ppdet's own environment is made inside $(VENV) by the command (finetune/environment.py).
+finetune: $(VENV)/.export  ## train a detector: DATA=<COCO or YOLO folder> BASE=demo|PP-YOLOE_plus_SOD-S|*.pdparams NAME= EPOCHS= BATCH= SIZE= RATE= OUT= ARGS=
+	@$(BIN)/python -m finetune $(if $(DATA),--data "$(DATA)") $(if $(BASE),--base "$(BASE)") $(if $(NAME),--name "$(NAME)") \
+		$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(BATCH),--batch $(BATCH)) $(if $(SIZE),--size $(SIZE)) \
+		$(if $(RATE),--rate $(RATE)) $(if $(OUT),--out "$(OUT)") $(ARGS)
+
 test: $(VENV)/.dev  ## static checks and every test, the end-to-end ones against a started Triton
 	$(MAKE) check
 	$(BIN)/python -m pytest $(ARGS)
@@ -72,6 +78,7 @@ lock:  ## compile requirements/*.lock anew (needs uv)
 	$(LOCK) --extra serve --extra paddle $(LOCK_OPTIONS) -o requirements/paddle.lock
 	$(LOCK) --extra serve --extra paddle --extra export $(LOCK_OPTIONS) -o requirements/export.lock
 	$(LOCK) --extra serve --extra paddle --extra export --extra bench --extra dev $(LOCK_OPTIONS) -o requirements/dev.lock
+	uv pip compile -q requirements/finetune.in --no-deps -c requirements/dev.lock $(LOCK_OPTIONS) -o requirements/finetune.lock
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info clients/python/*.egg-info

@@ -77,8 +77,8 @@ def _official(name: str, patience: Patience = DEFAULT_PATIENCE) -> Path:
             download(url, part, max_bytes=_LARGEST, patience=patience, progress=True)
         except DownloadError as error:
             msg = (
-                f"{name} cannot be downloaded: {error}; get {without_secrets(url)} in another way and put it at {path}, "
-                "or begin with BASE=demo"
+                f"{name} cannot be downloaded: {error}; get {without_secrets(url)} in another way and put it at "
+                f"{path}, or begin with BASE=demo"
             )
             raise DownloadError(msg) from error
         if pin is None:
@@ -86,7 +86,7 @@ def _official(name: str, patience: Patience = DEFAULT_PATIENCE) -> Path:
             pin = read_pins(lock)[file]
         if sha256(part) != pin.sha256:
             part.unlink()
-            msg = f"{without_secrets(url)} is not what {lock} recorded: delete its entry if that is right"
+            msg = f"{without_secrets(url)} is not what {lock} recorded: delete that entry if it may be"
             raise FinetuneError(msg)
         part.replace(path)
     elif pin is not None and sha256(path) != pin.sha256:

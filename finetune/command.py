@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,20 +19,15 @@ from finetune.base import OFFICIAL, find
 from finetune.data import checks, contact_sheet, dataset, stored
 from finetune.data.dataset import DataSet
 from finetune.data.findings import Findings
-from finetune.errors import FinetuneError, run
+from finetune.errors import STOPPED, FinetuneError, run
 from finetune.settings import Settings
-
-_STOPPED = 130
 
 
 def main(arguments: list[str] | None = None, prog: str = "python -m finetune") -> int:
-    """The command; 0, or 2 with a sentence if it cannot be done, or 130 if it was stopped and can go on."""
+    """The command; 0, or 2 with a sentence if it cannot be done. SystemExit(130) if a signal stopped it."""
     options = _parser(prog).parse_args(arguments)
     options.out = options.out or Path(".cache/finetune") / options.name
-    try:
-        return run(lambda: _run(options))
-    except KeyboardInterrupt:
-        return _STOPPED
+    return run(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -63,10 +59,13 @@ def _run(options: argparse.Namespace) -> None:
 def _checked(options: argparse.Namespace) -> DataSet:
     """The data, after saying what is wrong with them."""
     findings = Findings()
-    data = dataset.read(options.data, findings)
-    checks.check(data, findings)
-    for line in [*checks.table(data), "", *findings.lines()]:
-        print(line, file=sys.stderr)
+    try:
+        data = dataset.read(options.data, findings)
+        checks.check(data, findings)
+        print(*checks.table(data), "", sep="\n", file=sys.stderr)
+    finally:
+        for line in findings.lines():
+            print(line, file=sys.stderr)
     options.out.mkdir(parents=True, exist_ok=True)
     if data.train:
         sheet = options.out / "labels.jpg"
@@ -111,12 +110,18 @@ def _train(python: Path, out: Path) -> None:
     root = str(Path(__file__).parents[1])
     paths = {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
     process = subprocess.Popen([python, "-m", "finetune.paddledet.train", out], env=os.environ | paths)
-    while True:
-        try:
-            code = process.wait()
-            break
-        except KeyboardInterrupt:
-            continue  # it is stopping
+    # Ctrl-C reaches both of us, and the other finishes its step.
+    handlers = {
+        signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: process.terminate()),
+    }
+    try:
+        code = process.wait()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if code == STOPPED:
+        sys.exit(STOPPED)
     if code:
         msg = f"the training ended with {code}; what it learnt so far is kept in {out}"
         raise FinetuneError(msg)

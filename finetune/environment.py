@@ -13,7 +13,7 @@ import sysconfig
 import venv
 from pathlib import Path
 
-from finetune.errors import FinetuneError
+from finetune.errors import FinetuneError, run
 
 LOCK = Path(__file__).parents[1] / "requirements/finetune.lock"
 _STAMP = "lock.sha256"
@@ -56,3 +56,7 @@ def ensure(folder: Path | None = None, lock: Path = LOCK) -> Path:
 
 def _ask(python: Path, code: str) -> str:
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(run(lambda: print(ensure())))

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from benchmarks.evaluation.errors import EvaluationError
 from export.errors import ExportError
 
+STOPPED = 130  # exit code of what a signal stopped, and what can go on
+
 
 class FinetuneError(Exception):
     """Something that was given does not fit; the text says what, and what would."""

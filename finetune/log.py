@@ -1,17 +1,19 @@
 """What is written while training."""
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 
 class Log:
-    """Lines of JSON, in `log.jsonl` and on stdout."""
+    """Lines of JSON, in `log.jsonl` and, with `echo`, on stdout; what is not a number is null."""
 
-    def __init__(self, work: Path, report: int) -> None:
-        self._file = (work / "log.jsonl").open("a", encoding="utf-8")
+    def __init__(self, work: Path, report: int, echo: bool = True) -> None:
+        self._path = work / "log.jsonl"
         self._report = report
+        self._echo = echo
         self._restart()
 
     def _restart(self) -> None:
@@ -27,8 +29,14 @@ class Log:
 
     def write(self, values: Mapping[str, object]) -> None:
         """Write a line now."""
-        rounded = {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in values.items()}
-        text = json.dumps(rounded)
-        print(text, flush=True)
-        self._file.write(f"{text}\n")
-        self._file.flush()
+        text = json.dumps({name: _rounded(value) for name, value in values.items()}, allow_nan=False)
+        if self._echo:
+            print(text, flush=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+
+
+def _rounded(value: object) -> object:
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.4g}") if math.isfinite(value) else None

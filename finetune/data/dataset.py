@@ -76,7 +76,7 @@ def read(folder: Path, findings: Findings) -> DataSet:
     coco = sorted([*folder.glob("annotations/*.json"), *folder.glob("*.json")])
     coco = [file for file in coco if file.name != "MANIFEST.json"]
     train, held_out, names = _read_coco(folder, coco, findings) if coco else _read_yolo(folder, findings)
-    if not held_out:
+    if held_out is None:
         train = sorted(train, key=lambda labelled: labelled.picture.name)
         count = len(train) // 10
         if not count:
@@ -94,7 +94,7 @@ def read(folder: Path, findings: Findings) -> DataSet:
 
 def _read_coco(
     folder: Path, files: list[Path], findings: Findings
-) -> tuple[list[Labelled], list[Labelled], tuple[str, ...]]:
+) -> tuple[list[Labelled], list[Labelled] | None, tuple[str, ...]]:
     held_out = [f for f in files if any(part in f.stem.lower() for part in _HELD_OUT_NAMES)]
     train = [f for f in files if f not in held_out]
     if len(train) != 1 or len(held_out) > 1:
@@ -105,7 +105,7 @@ def _read_coco(
         raise FinetuneError(msg)
     names, trained = _coco_part(folder, train[0], findings)
     if not held_out:
-        return trained, [], names
+        return trained, None, names
     other, kept = _coco_part(folder, held_out[0], findings)
     if other != names:
         msg = f"{train[0].name} has the categories {', '.join(names)}, {held_out[0].name} has {', '.join(other)}"
@@ -153,7 +153,7 @@ def _coco_picture(folder: Path, file: Path, name: str) -> Path:
     return next((place for place in places if place.is_file()), places[0])
 
 
-def _read_yolo(folder: Path, findings: Findings) -> tuple[list[Labelled], list[Labelled], tuple[str, ...]]:
+def _read_yolo(folder: Path, findings: Findings) -> tuple[list[Labelled], list[Labelled] | None, tuple[str, ...]]:
     described = next(
         (f for f in (folder / "data.yaml", folder / "data.yml", folder / "dataset.yaml") if f.is_file()), None
     )
@@ -187,7 +187,7 @@ def _read_yolo(folder: Path, findings: Findings) -> tuple[list[Labelled], list[L
         )
         for part in parts
     )
-    return train, held_out, names
+    return train, held_out if held_folder else None, names
 
 
 def _yaml(file: Path) -> dict[str, Any]:

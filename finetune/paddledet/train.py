@@ -24,7 +24,7 @@ from finetune import curves
 from finetune.crops import Crop, Habits, Stored, crop, keep
 from finetune.data.dataset import DataSet, Labelled
 from finetune.data.stored import load as load_data
-from finetune.errors import FinetuneError, run
+from finetune.errors import STOPPED, FinetuneError, run
 from finetune.log import Log
 from finetune.paddledet import export, model, predict, weights
 from finetune.schedule import rate
@@ -194,7 +194,7 @@ def _inputs(batch: Batch, classes: int) -> dict[str, Any]:
 
 
 def train(work: Path) -> None:
-    """Train until the settings' number of steps, measure, export.
+    """Train until the settings' number of steps, measure, export. SystemExit(130) if a signal stopped it.
 
     Raises:
         FinetuneError: something does not fit together.
@@ -207,7 +207,7 @@ def train(work: Path) -> None:
         signal.signal(number, stop)
     pictures, held_out = Pictures(data.train), Pictures(data.held_out)
     training = Training(work, settings, data, pictures)
-    log = Log(work, settings.report)
+    log = Log(work, settings.report, echo=False)
     if training.step == 0:
         _measure(training, held_out, data, log, work)
         training.save()
@@ -225,8 +225,8 @@ def train(work: Path) -> None:
                 training.save()
     if stop.asked:
         training.save()
-        msg = f"stopped and kept at step {training.step} of {settings.steps}: run the same command to go on"
-        raise FinetuneError(msg)
+        print(f"stopped and kept at step {training.step} of {settings.steps}: run again to go on", file=sys.stderr)
+        sys.exit(STOPPED)
     best = weights.read_pdparams(work / "best.pdparams")
     weights.load(training.averaged, best, data.names, data.names)
     export.write(training.averaged, settings.name, data.names, work / "inference")

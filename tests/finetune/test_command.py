@@ -1,0 +1,114 @@
+"""`python -m finetune` from end to end: it learns four pictures by heart, is stopped, goes on, and is exported."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+import pytest
+
+from finetune.command import main
+
+
+def test_wrong_data_stop_it_before_anything_is_trained(four, tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    for kind in ("images", "labels"):
+        (tmp_path / "data" / kind).symlink_to(four / kind)
+    (tmp_path / "data/data.yaml").write_text("names: [car]\ntrain: images\nval: images\n")
+    out = tmp_path / "out"
+    assert main(["--data", str(tmp_path / "data"), "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "error: unknown class" in said
+    assert "mend them" in said
+    assert [f.name for f in out.iterdir()] == ["labels.jpg"]
+
+
+def test_a_check_trains_nothing(four, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["--data", str(four), "--out", str(out), "--check"]) == 0
+    assert "awning-tricycle" in capsys.readouterr().err
+    assert cv2.imread(str(out / "labels.jpg")).shape == (360, 1920, 3)
+    assert [f.name for f in out.iterdir()] == ["labels.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--base", "PP-YOLO"], "can be demo, PP-YOLOE_plus_SOD-S"),
+        (["--base", "gone.pdparams"], "there is no gone.pdparams"),
+        (["--size", "333"], "multiple of 32"),
+        (["--size", "1280"], "multiple of 32"),
+        (["--batch", "0"], "must be positive"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(four, tmp_path, capsys, arguments, said):
+    assert main(["--data", str(four), "--out", str(tmp_path), *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def looks(out: Path) -> list[dict]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if "ap50" in line]
+
+
+def losses(out: Path) -> list[dict]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if "class" in line]
+
+
+def test_it_learns_four_pictures_by_heart(four, ppdet_python, tmp_path):
+    out, repository = tmp_path / "out", tmp_path / "models"
+    settings = ["--batch", "4", "--size", "320", "--plain", "--rate", "2e-3", "--steps", "60", "--name", "four"]
+    where = ["--out", out, "--output_dir", repository, "--environment", ppdet_python.parents[1]]
+    command = [sys.executable, "-m", "finetune", "--data", four, *settings, *where]
+
+    with (tmp_path / "first.txt").open("w") as said:
+        first = subprocess.Popen(command, stderr=said, stdout=said)
+        while not (out / "last.pdparams").exists() or not losses(out) or losses(out)[-1]["step"] < 17:
+            assert first.poll() is None, (tmp_path / "first.txt").read_text()[-2000:]
+            time.sleep(0.2)
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(120) == 130
+    assert "stopped and kept at step" in (tmp_path / "first.txt").read_text()
+    stopped_at = losses(out)[-1]["step"]
+    assert stopped_at < 60
+
+    other = subprocess.run([*command, "--seed", "5"], capture_output=True, text=True, check=False)
+    assert other.returncode == 2
+    assert "seed (1, now 5)" in other.stderr
+
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr[-2000:]
+    steps = [line["step"] for line in losses(out)]
+    assert steps == sorted(set(steps)), "it went on where it was, and did nothing twice"
+    assert steps[-1] == 60
+    values = [line["loss"] for line in losses(out)]
+    assert np.mean(values[-3:]) < 0.7 * np.mean(values[:3])
+    assert looks(out)[0]["ap50"] < 0.3
+    assert max(look["ap50"] for look in looks(out)) > 0.5
+    assert "four on held-out pictures: AP" in again.stdout
+    assert cv2.imread(str(out / "curves.png")) is not None
+
+    session = onnxruntime.InferenceSession(str(repository / "four_detector/1/model.onnx"))
+    boxes, scores = session.run(["boxes", "scores"], {"pixels": np.zeros((1, 640, 640, 3), np.uint8)})
+    assert boxes.shape == (1, 8400, 4)
+    assert scores.shape == (1, 10, 8400)
+
+
+def test_ppdets_side(ppdet_python):
+    """The tests that import ppdet run in its environment."""
+    folder = Path(__file__).with_name("paddledet")
+    command = [ppdet_python, "-m", "pytest", "-q", folder, "-p", "no:cacheprovider"]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=root, env=os.environ | {"PYTHONPATH": str(root)}
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "passed" in done.stdout
+    assert "skipped" not in done.stdout
