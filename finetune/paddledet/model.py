@@ -14,6 +14,8 @@ with silenced(), warnings.catch_warnings():
 
 SIZE = 640  # px of a side of what is served; multiples of 32 up to it can be trained on
 STRIDES = (32, 16, 8)
+# Paddle's advice to those who call `split` as PyTorch does, which ppdet's authors would need.
+warnings.filterwarnings("ignore", r"\s*Non compatible API")
 NMS = {"score_threshold": 0.01, "nms_top_k": 10000, "keep_top_k": 500, "nms_threshold": 0.6}
 _BINS = (-2, 8)
 

@@ -53,6 +53,7 @@ def load(model: Any, state: dict[str, Array], from_names: Sequence[str] | None, 
     new = [name for name in to_names if from_names is not None and name not in from_names]
     taken: dict[str, Any] = {}
     for name, value in own.items():
+        taken[name] = value
         if name.endswith("proj_conv.weight"):  # the numbers of the bins: nothing to learn
             continue
         if name not in state:
