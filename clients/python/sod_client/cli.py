@@ -30,14 +30,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(given: list[str]) -> int:
     if completion.is_asked():
         completion.answer(parser.make(), parser.OWN)
-    if given and given[0] not in parser.OWN and (code := _commands.run(given[0], given[1:])) is not None:
-        return code
     if not given:
         parser.make().print_help(sys.stderr)
         return console.USAGE
-    if given[0].startswith("-") and given[0] not in ("-h", "--help"):
+    first = given[0]
+    if first.startswith("-") and first not in ("-h", "--help"):
         root = parser.make(commands=False)
         return paddlex.run(root, *root.parse_known_args(given))
+    if first not in parser.OWN and (code := _commands.run(first, given[1:])) is not None:
+        return code
     arguments = parser.make().parse_args(given)
     command: Callable[[argparse.Namespace], int] = arguments.command
     return command(arguments)
