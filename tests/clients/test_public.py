@@ -182,8 +182,16 @@ PADDLEX: dict[str, list[str]] = {
 }  # fmt: skip
 
 
+# Of its command, but for the options that only --install and --paddle2onnx have.
+PADDLEX_OPTIONS = [
+    "--pipeline", "--input", "--save_path", "--threshold", "--device", "--use_hpip", "--engine", "--hpi_config",
+    "--get_pipeline_config", "--serve", "--host", "--port", "--paddle2onnx", "--install"
+]  # fmt: skip
+
+
 def test_the_table_has_paddlex_whole_interface() -> None:
     listed = {row[0].strip("`") for row in rows()}
+    assert {f"paddlex {option}" for option in PADDLEX_OPTIONS} <= listed
     for owner, names in PADDLEX.items():
         for name in names:
             assert f"{owner}.{name}" in listed

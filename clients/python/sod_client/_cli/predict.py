@@ -116,11 +116,12 @@ class _Run:
         if self._failed:
             sentence += f"{self._failed} failed, "
         sentence += f"in {time.monotonic() - began:.1f} s"
-        # A log wants the sum of what went wrong, and no more; a person the other one too.
-        if self._failed:
-            console.complain(sentence)
-        else:
-            console.note(sentence)
+        with self._progress.aside():
+            # A log wants the sums where something went wrong, a person always.
+            if self._failed:
+                console.complain(sentence)
+            else:
+                console.note(sentence)
         return console.FAILED if self._failed else code
 
     def _all(self, inputs: Sequence[str], arguments: argparse.Namespace) -> int:

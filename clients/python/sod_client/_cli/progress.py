@@ -20,7 +20,9 @@ class Progress:
     """
 
     def __init__(self, total: int | None, *, quiet: bool) -> None:
-        self._bar = tqdm(total=total, unit="picture", disable=True if quiet else None, leave=False, dynamic_ncols=True)
+        self._bar = tqdm(
+            total=total, unit=" pictures", disable=True if quiet else None, leave=False, dynamic_ncols=True
+        )
 
     def step(self) -> None:
         """One picture is done."""
