@@ -175,7 +175,7 @@ PROFILES = (
         backend="openvino",
         filename="model.onnx",
         parameters=(("HINT_BF16", "YES"),),
-        note="Scores move: docs/export.md has by how much. Twice as fast with AMX; with AVX512-BF16 alone it is slower.",
+        note="Scores move: docs/export.md has by how much. It pays with AMX; with AVX512-BF16 alone it is slower.",
     ),
     Profile(
         name="cpu_int8",

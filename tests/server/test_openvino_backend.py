@@ -22,7 +22,8 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", ModuleType("triton_python_backend_utils"))
     monkeypatch.delitem(sys.modules, "sod.triton.requests", raising=False)
     found = importlib.util.spec_from_file_location("openvino_backend", MODEL)
-    assert found is not None and found.loader is not None
+    assert found is not None
+    assert found.loader is not None
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     yield module
