@@ -49,7 +49,7 @@ def without_image(**changes: Any) -> dict[str, Any]:
 
 class FakeServer:
     """Records each request's path, JSON body (None without one) and headers, and answers with what `reply` makes of the
-    body; status 0 hangs up. GET serves `files` first."""
+    body; status 0 hangs up. What `reply` raises is answered as a 500 that says it. GET serves `files` first."""
 
     def __init__(self, port: int = 0) -> None:
         self.requests: list[tuple[str, Any]] = []
@@ -80,6 +80,9 @@ class FakeServer:
                     fake.most_at_once = max(fake.most_at_once, fake.at_once)
                 try:
                     status, content, *more = fake.reply(body)
+                except Exception as error:
+                    failure = {"logId": "0b7e", "errorCode": 500, "errorMsg": f"the test's reply failed: {error!r}"}
+                    status, content, more = 500, json.dumps(failure).encode(), []
                 finally:
                     with lock:
                         fake.at_once -= 1

@@ -13,6 +13,13 @@ from sod_client.cli import main
 
 ROOT = Path(__file__).parents[2]
 Install = Callable[..., Path]
+COMMANDS = {
+    "bench": "'triton-sod[bench]'",
+    "doctor": "triton-sod",
+    "eval": "'triton-sod[bench]'",
+    "export": "'triton-sod[export]'",
+    "serve": "'triton-sod[serve]'",
+}
 
 PLUGIN = """
 import argparse, sys
@@ -68,6 +75,7 @@ def test_help_lists_what_is_installed_and_loads_nothing(install: Install, capsys
     assert "export make a served model of a Paddle inference model" in words
     assert "serve start the server" in words
     assert "other of triton-sod" in words
+    assert "bench" not in words
 
 
 def test_a_client_alone_has_its_own_commands_only(
@@ -77,10 +85,13 @@ def test_a_client_alone_has_its_own_commands_only(
     with pytest.raises(SystemExit):
         main(["--help"])
     out = capsys.readouterr().out
-    assert "predict" in out
-    assert "export" not in out
-    assert main(["export", "--model_dir", "x"]) == 2
-    assert "the server's package, triton-sod, brings export, and is not installed here" in capsys.readouterr().err
+    assert "  predict  " in out
+    assert "  export  " not in out
+    for name, extra in COMMANDS.items():
+        assert main([name, "--nonsense"]) == 2
+        assert capsys.readouterr().err == (
+            f"sod: {name} is a command of the server's package, which is not installed here: pip install {extra}\n"
+        )
     with pytest.raises(SystemExit) as stop:
         main(["nonsense"])
     assert stop.value.code == 2
@@ -91,8 +102,17 @@ def test_a_command_that_lacks_a_package_says_which(install: Install, capsys: pyt
     assert main(["export"]) == 1
     error = capsys.readouterr().err
     assert "No module named 'not_there'" in error
-    assert "install triton-sod" in error
+    assert "pip install 'triton-sod[export]'" in error
     assert error.count("\n") == 1
+
+
+def test_another_packages_command_that_lacks_one_names_that_package(
+    install: Install, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(other="not_there:main")
+    monkeypatch.setattr("sod_client._commands._origin", lambda _: "their-package")
+    assert main(["other"]) == 1
+    assert "install their-package with all that it needs" in capsys.readouterr().err
 
 
 def test_no_command_takes_the_place_of_our_own(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,7 +123,7 @@ def test_no_command_takes_the_place_of_our_own(install: Install, capsys: pytest.
     assert "the following arguments are required: IMAGE" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["export", "serve"])
+@pytest.mark.parametrize("name", ["doctor", "eval", "export", "serve"])
 def test_the_commands_that_pyproject_declares(install: Install, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     install(**project["entry-points"]["sod.commands"])

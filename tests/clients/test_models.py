@@ -103,7 +103,9 @@ def test_exit_codes(sod: Run, server: Any, nowhere: str) -> None:
     code, _, err = sod("models", "--url", nowhere)
     assert (code, err.count("\n")) == (3, 1)
     server.answers(503, {"logId": "7", "errorCode": 503, "errorMsg": "not ready; try again"})
-    assert sod("models") == (1, "", "sod: the server answered 503: not ready; try again (logId 7)\n")
+    assert sod("models") == (3, "", "sod: the server answered 503: not ready; try again (logId 7)\n")
+    server.answers(500, {"logId": "7", "errorCode": 500, "errorMsg": "broken"})
+    assert sod("models") == (1, "", "sod: the server answered 500: broken (logId 7)\n")
 
 
 def test_predict_names_a_model(sod: Run, server: Any, tmp_path: Path) -> None:

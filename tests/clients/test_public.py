@@ -22,7 +22,11 @@ from tests.clients.conftest import SUCCESS, FakeServer, jpeg
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(str(sod_client.__file__)).parent
 TABLE = ROOT / "docs" / "paddlex-compat.md"
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem not in ("__init__", "_embedded_child"))
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if path.stem not in ("__init__", "__main__", "_embedded_child")
+)
 
 
 def test_all_is_sorted_and_complete() -> None:
@@ -89,8 +93,13 @@ import sod_client, sod_client.cli
         [sys.executable, "-c", program.replace("{blocked}", repr(blocked))], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    project = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text())["project"]
-    assert [re.split(r"[><=]", each)[0] for each in project["dependencies"]] == ["httpx", "pillow", "pyyaml"]
+    whole = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text())
+    project = whole["project"]
+    folders = {path.parent.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py")}
+    assert {".".join(folder.parts) for folder in folders} == set(whole["tool"]["setuptools"]["packages"])
+    assert [re.split(r"[><=]", each)[0] for each in project["dependencies"]] == [
+        "argcomplete", "httpx", "pillow", "pyyaml", "tqdm"
+    ]  # fmt: skip
     assert sorted(project["optional-dependencies"]) == ["grpc", "pandas", "pdf", "supervision"]
 
 
@@ -173,8 +182,16 @@ PADDLEX: dict[str, list[str]] = {
 }  # fmt: skip
 
 
+# Of its command, but for the options that only --install and --paddle2onnx have.
+PADDLEX_OPTIONS = [
+    "--pipeline", "--input", "--save_path", "--threshold", "--device", "--use_hpip", "--engine", "--hpi_config",
+    "--get_pipeline_config", "--serve", "--host", "--port", "--paddle2onnx", "--install"
+]  # fmt: skip
+
+
 def test_the_table_has_paddlex_whole_interface() -> None:
     listed = {row[0].strip("`") for row in rows()}
+    assert {f"paddlex {option}" for option in PADDLEX_OPTIONS} <= listed
     for owner, names in PADDLEX.items():
         for name in names:
             assert f"{owner}.{name}" in listed

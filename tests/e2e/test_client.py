@@ -1,11 +1,10 @@
-"""The Python client and the `sod` command against the real server."""
+"""The Python client against the real server; test_cli.py has the `sod` command."""
 
 import asyncio
 import json
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import httpx
@@ -16,9 +15,6 @@ from sod_client import AsyncPipeline, LocalServerError, ServerError, create_pipe
 from sod.image import decode_image
 from tests.clients.conftest import pdf
 from tests.e2e.conftest import DEMO
-from tests.e2e.serving import process_environment
-
-SOD = Path(sys.executable).parent / "sod"
 
 
 @pytest.fixture
@@ -132,23 +128,3 @@ def test_a_model_that_is_not_there_is_said(monkeypatch):
     monkeypatch.delenv("SOD_URL", raising=False)
     with pytest.raises(LocalServerError, match="there is no model nonsense; the repository has PP-YOLOE_plus_SOD-L,"):
         create_pipeline(model="nonsense")
-
-
-def test_the_command_prints_and_saves(server, file, tmp_path):
-    command = [SOD, "predict", file, "--threshold", "0.4", "--save_path", tmp_path / "out", "--json"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=process_environment(SOD_URL=server.url)
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["res"]["boxes"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["scene_res.jpg", "scene_res.json"]
-
-
-def test_the_command_reports_the_servers_sentence(server, tmp_path):
-    (tmp_path / "bad.jpg").write_bytes(b"not a picture")
-    done = subprocess.run(
-        [SOD, "predict", tmp_path / "bad.jpg", "--url", server.url], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert "not a picture we can read" in done.stderr
-    assert "Traceback" not in done.stderr

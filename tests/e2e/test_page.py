@@ -643,6 +643,7 @@ def test_phone(open_page: OpenPage, picture: bytes) -> None:
     )
     assert small == []
 
+    page.tab.evaluate("document.querySelector('#canvas').scrollIntoView({block: 'center'})")
     place = page.place()
     x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
     touch = page.context.new_cdp_session(page.tab)

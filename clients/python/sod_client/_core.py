@@ -75,9 +75,10 @@ class Core:
         self._url = url if url is not None else os.environ.get("SOD_URL") or None
         self._placement = self._place(device, use_hpip)
         if described.model_dir is not None:
+            name = f" --name {self.model}" if self.model else ""
             warnings.warn(
-                f"model_dir {described.model_dir!r} is not read here, the served model {self.model} answers; "
-                f"`sod export --model_dir {described.model_dir} --name {self.model}` makes a served model of it",
+                f"model_dir {described.model_dir!r} is not read here, the served model {self.model or 'by default'} "
+                f"answers; `sod export --model_dir {described.model_dir}{name}` makes a served model of it",
                 SodWarning,
                 stacklevel=4,
             )

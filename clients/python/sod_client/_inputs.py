@@ -121,7 +121,7 @@ def _at_path(path: str, number: int) -> Iterator[Item]:
     if not is_folder:
         yield from _in_file(path, number)
         return
-    files = _pictures_below(path)
+    files = pictures_below(path)
     if not files:
         raise NoPicturesError("no picture and no PDF in this folder or below it")
     for file in files:
@@ -131,7 +131,8 @@ def _at_path(path: str, number: int) -> Iterator[Item]:
             yield BrokenItem(file, entry=number, error=error)
 
 
-def _pictures_below(folder: str) -> list[str]:
+def pictures_below(folder: str) -> list[str]:
+    """The files of a folder, and of all below it, that are pictures or PDFs by their ending; sorted."""
     return sorted(
         os.path.join(parent, name)  # noqa: PTH118 - keeps a "./" that the caller wrote, as PaddleX does
         for parent, _, names in os.walk(folder)

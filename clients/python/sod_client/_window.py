@@ -19,7 +19,7 @@ OnError = Literal["raise", "skip"] | Callable[[SodError], None]
 """What a picture without a result does: raise, be skipped, or be skipped and told to a function."""
 
 # These are not about one picture: the next one would fare no better.
-_NOT_OF_A_PICTURE = (AuthenticationError, BadReplyError, ConnectionFailedError, ServerBusyError)
+NOT_OF_A_PICTURE = (AuthenticationError, BadReplyError, ConnectionFailedError, ServerBusyError)
 
 
 class Window:
@@ -79,7 +79,7 @@ class Window:
         try:
             return future.result()
         except SodError as error:
-            if future is self._fatal or isinstance(error, _NOT_OF_A_PICTURE):
+            if future is self._fatal or isinstance(error, NOT_OF_A_PICTURE):
                 raise
             about(error, name, page_index)
             if self._skipped is None:

@@ -2,11 +2,13 @@
 
 Parameters: `PERFORMANCE_HINT` (LATENCY, THROUGHPUT), `NUM_STREAMS` (a number, AUTO, NUMA), `INFERENCE_NUM_THREADS`,
 `TARGET_DEVICE`, `HINT_BF16` (YES). Without the last, inference is FP32 even where OpenVINO would choose BF16.
+One is this backend's own: `WHOLE_MACHINE_WHEN_ALONE` (YES) has a second network compiled, which gives a picture that
+comes while no other is there all the cores.
 """
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Lock
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ from openvino import properties  # noqa: E402
 _ATTEMPTS = 3
 _STREAMS = {"AUTO": properties.streams.Num.AUTO, "NUMA": properties.streams.Num.NUMA}
 
+Outputs = list[NDArray[Any]]
+
 
 class TritonPythonModel:
     """The network compiled for one picture; pictures of all requests flow over its streams.
@@ -30,26 +34,29 @@ class TritonPythonModel:
     """
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Compile the model, and make one infer request a stream."""
+        """Compile the model, once for many pictures and, if asked, once for a picture alone."""
         config = ModelConfig(args)
         core = ov.Core()
         model = core.read_model(f"{config.version_dir}/{config.model_filename or 'model.xml'}")
         # By the names of config.pbtxt: a tensor of OpenVINO's can have several.
         self._input = config.input_names()[0]
-        self._outputs = config.output_names()
-        model.reshape({self._input: [1, *config.input_dims(self._input)]})
+        outputs = config.output_names()
+        dims = config.input_dims(self._input)
+        model.reshape({self._input: [1, *dims]})
+        device, chosen = config.parameter("TARGET_DEVICE", "CPU"), _properties(config)
+        alone = None
+        if config.parameter("WHOLE_MACHINE_WHEN_ALONE", "").upper() == "YES":
+            alone = Network(core.compile_model(model, device, _for_one_picture(chosen)), outputs)
         for _ in range(_ATTEMPTS):
-            compiled = core.compile_model(model, config.parameter("TARGET_DEVICE", "CPU"), _properties(config))
-            streams = compiled.get_property(properties.optimal_number_of_infer_requests())
-            self._idle = [compiled.create_infer_request() for _ in range(streams)]
-            self._streams = ThreadPoolExecutor(streams)
-            if self._streams_agree(streams, config.input_dims(self._input)):
+            streams = Network(core.compile_model(model, device, chosen), outputs)
+            if agree(streams, alone, dims):
                 break
-            self._streams.shutdown(wait=True)
         else:
             raise RuntimeError(f"{config.name}: OpenVINO's streams answer differently: set NUM_STREAMS to 1")
+        self._lanes = Lanes(streams, alone)
+        self._outputs = outputs
         # Twice as many requests as streams: one is copied in and out while another computes.
-        self._pool = RequestPool(self._answer, [self._input], 2 * streams)
+        self._pool = RequestPool(self._answer, [self._input], 2 * streams.size)
 
     def execute(self, requests: list[Request]) -> None:
         """Take the requests on."""
@@ -58,41 +65,97 @@ class TritonPythonModel:
     def finalize(self) -> None:
         """Finish what was taken on."""
         self._pool.close()
-        self._streams.shutdown(wait=True)
-
-    def _streams_agree(self, streams: int, dims: list[int]) -> bool:
-        """Whether every stream says the same of one picture.
-
-        With several streams OpenVINO 2026.4 was seen to compile one of them wrong, one start in some ten, for good
-        (docs/architecture.md).
-        """
-        if streams == 1:
-            return True
-        picture = np.random.default_rng(0).integers(0, 256, dims, np.uint8)
-        together = Barrier(streams)  # so that each thread, and with it each stream, takes one
-
-        def infer(_: int) -> list[NDArray[Any]]:
-            together.wait()
-            return self._infer(picture)
-
-        first, *others = self._streams.map(infer, range(streams))
-        return all(
-            np.allclose(a, b, rtol=1e-2, atol=1e-2) for other in others for a, b in zip(first, other, strict=True)
-        )
+        self._lanes.close()
 
     def _answer(self, inputs: Arrays) -> Arrays:
-        pictures = inputs[self._input]
-        results = list(self._streams.map(self._infer, pictures))
+        results = self._lanes.infer(inputs[self._input])
+        if len(results) == 1:
+            return dict(zip(self._outputs, results[0], strict=True))
         return {name: np.concatenate([result[i] for result in results]) for i, name in enumerate(self._outputs)}
 
-    def _infer(self, picture: NDArray[Any]) -> list[NDArray[Any]]:
-        """Outputs of one picture, each [1, …]."""
+
+class Network:
+    """A compiled network with one infer request a stream.
+
+    Attributes:
+        size: number of streams.
+    """
+
+    def __init__(self, compiled: Any, outputs: list[str]) -> None:
+        self.size = int(compiled.get_property(properties.optimal_number_of_infer_requests()))
+        self._outputs = outputs
+        self._idle = [compiled.create_infer_request() for _ in range(self.size)]
+
+    def infer(self, picture: NDArray[Any]) -> Outputs:
+        """Outputs of one picture [H, W, 3], each [1, …]; at most `size` at a time."""
         infer_request = self._idle.pop()
         try:
             infer_request.infer([picture[None]])
             return [infer_request.get_tensor(name).data.copy() for name in self._outputs]
         finally:
             self._idle.append(infer_request)
+
+
+class Lanes:
+    """Where a picture is computed: by one of the streams, or, if it is the only one, by all cores."""
+
+    def __init__(self, streams: Network, alone: Network | None) -> None:
+        self._streams = streams
+        self._alone = alone
+        self._threads = ThreadPoolExecutor(streams.size)
+        self._lock = Lock()
+        self._taken_on = 0
+        self._alone_is_free = True
+
+    def infer(self, pictures: NDArray[Any]) -> list[Outputs]:
+        """Outputs of pictures [N, H, W, 3], in order."""
+        with self._lock:
+            self._taken_on += len(pictures)
+        return list(self._threads.map(self._infer, pictures))
+
+    def close(self) -> None:
+        """Finish what was taken on."""
+        self._threads.shutdown(wait=True)
+
+    def _infer(self, picture: NDArray[Any]) -> Outputs:
+        with self._lock:
+            alone = self._alone if self._taken_on == 1 and self._alone_is_free else None
+            self._alone_is_free = self._alone_is_free and alone is None
+        try:
+            return (alone or self._streams).infer(picture)
+        finally:
+            with self._lock:
+                self._taken_on -= 1
+                self._alone_is_free = self._alone_is_free or alone is not None
+
+
+def agree(streams: Network, alone: Network | None, dims: list[int]) -> bool:
+    """Whether every stream, and the network for a picture alone, says the same of one picture.
+
+    With several streams OpenVINO 2026.4 was seen to compile one of them wrong, one start in some ten, for good
+    (docs/architecture.md).
+    """
+    if streams.size == 1 and alone is None:
+        return True
+    picture = np.random.default_rng(0).integers(0, 256, dims, np.uint8)
+    together = Barrier(streams.size)  # so that each thread, and with it each stream, takes one
+
+    def infer(_: int) -> Outputs:
+        together.wait()
+        return streams.infer(picture)
+
+    with ThreadPoolExecutor(streams.size) as threads:
+        answers = list(threads.map(infer, range(streams.size)))
+    expected = answers[0] if alone is None else alone.infer(picture)
+    return all(
+        np.allclose(a, b, rtol=1e-2, atol=1e-2) for answer in answers for a, b in zip(expected, answer, strict=True)
+    )
+
+
+def _for_one_picture(chosen: dict[Any, Any]) -> dict[Any, Any]:
+    """The properties, with all cores for one picture."""
+    kept = {key: value for key, value in chosen.items() if key != properties.streams.num()}
+    return {**kept, properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY}
 
 
 def _properties(config: ModelConfig) -> dict[Any, Any]:
@@ -104,5 +167,7 @@ def _properties(config: ModelConfig) -> dict[Any, Any]:
     if threads := config.parameter("INFERENCE_NUM_THREADS", ""):
         chosen[properties.inference_num_threads()] = int(threads)
     if streams := config.parameter("NUM_STREAMS", "").upper():
-        chosen[properties.streams.num()] = _STREAMS.get(streams) or int(streams)
+        if streams not in _STREAMS and not streams.isdecimal():
+            raise ValueError(f"{config.name}: NUM_STREAMS is {streams}: it wants a number, AUTO or NUMA")
+        chosen[properties.streams.num()] = _STREAMS[streams] if streams in _STREAMS else int(streams)
     return chosen

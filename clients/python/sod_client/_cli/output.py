@@ -1,0 +1,110 @@
+"""What is printed and saved of each result."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sod_client._inputs import is_url
+from sod_client.result import Result
+
+FORMATS = ("python", "json", "csv", "coco")
+FILES = ("json", "img", "csv", "yolo")
+DEFAULT_FILES = ("json", "img")
+
+
+class Output:
+    """Prints results in one of `FORMATS`, and saves `FILES` of them.
+
+    Args:
+        kind: python and json print a line a picture, csv a line an object below the columns' names, coco one JSON
+            array.
+        folder: to save in; None saves nothing.
+        files: which of `FILES`.
+    """
+
+    def __init__(self, kind: str, folder: str | None, files: Sequence[str]) -> None:
+        self._kind = kind
+        self._folder = folder
+        self._files = files if folder is not None else ()
+        self._printed = 0  # results; of coco objects
+
+    def draws(self, inputs: Sequence[str]) -> bool:
+        """Whether the server must send the drawn picture: to save it, or to know the size of one that only it has."""
+        return "img" in self._files or ("yolo" in self._files and any(map(is_url, inputs)))
+
+    def save(self, result: Result) -> None:
+        """Write the files of a result.
+
+        Raises:
+            SodError: there is no picture, or no size of one.
+            OSError: a file cannot be written.
+        """
+        if self._folder is not None:
+            for file in self._files:
+                _SAVERS[file](result, self._folder)
+
+    def print(self, result: Result) -> None:
+        """Print a result."""
+        if self._kind == "coco":
+            self._print_coco(result)
+        else:
+            _PRINTERS[self._kind](result, self._printed == 0)
+            self._printed += 1
+        sys.stdout.flush()
+
+    def end(self) -> None:
+        """Print what comes after the last one."""
+        if self._kind == "coco":
+            print("\n]" if self._printed else "[]", flush=True)
+
+    def _print_coco(self, result: Result) -> None:
+        for entry in result.to_coco(_image_id(result)):
+            print(",\n" if self._printed else "[\n", json.dumps(entry, ensure_ascii=False), sep="", end="")
+            self._printed += 1
+
+
+def files(text: str) -> tuple[str, ...]:
+    """Names of `FILES`, by commas.
+
+    Raises:
+        argparse.ArgumentTypeError: one of them is none.
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    if wrong := [name for name in names if name not in FILES]:
+        raise argparse.ArgumentTypeError(f"there is no {wrong[0]!r} to save; choose from {', '.join(FILES)}, by commas")
+    return names
+
+
+def _python(result: Result, _first: bool) -> None:
+    result.print()
+
+
+def _json(result: Result, _first: bool) -> None:
+    result.print(json_format=True, indent=None)
+
+
+def _csv(result: Result, first: bool) -> None:
+    print(result.to_csv(header=first), end="")
+
+
+def _image_id(result: Result) -> int | str:
+    """The file's name without its ending, as a number if it is one: COCO's files are named by their id."""
+    stem = Path(result.input_path or "").stem
+    if result.page_index is not None:
+        return f"{stem}_{result.page_index}"
+    return int(stem) if stem.isascii() and stem.isdecimal() else stem
+
+
+_PRINTERS: dict[str, Callable[[Result, bool], None]] = {
+    "python": _python,
+    "json": _json,
+    "csv": _csv,
+}
+_SAVERS: dict[str, Callable[[Result, str], object]] = {
+    "json": Result.save_to_json,
+    "img": Result.save_to_img,
+    "csv": Result.to_csv,
+    "yolo": Result.to_yolo,
+}

@@ -1,0 +1,160 @@
+"""Which network computes a picture, and that all of them must say the same of one."""
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier, Event
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+MODEL = Path(__file__).parents[2] / "server" / "backends" / "openvino" / "model.py"
+PICTURE = np.zeros((1, 4, 4, 3), np.uint8)
+PATIENCE_S = 60
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", ModuleType("triton_python_backend_utils"))
+    monkeypatch.delitem(sys.modules, "sod.triton.requests", raising=False)
+    found = importlib.util.spec_from_file_location("openvino_backend", MODEL)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    yield module
+    sys.modules.pop("sod.triton.requests", None)
+
+
+class Network:
+    """Says which it is, and computes when it may."""
+
+    def __init__(self, name: str, size: int = 1) -> None:
+        self.name = name
+        self.size = size
+        self.computing = Event()
+        self.may_end = Event()
+        self.may_end.set()
+        self.fails = False
+
+    def infer(self, _: Any) -> list[Any]:
+        self.computing.set()
+        assert self.may_end.wait(PATIENCE_S)
+        if self.fails:
+            raise RuntimeError("no")
+        return [np.array([self.name])]
+
+
+def told(answers: list[list[Any]]) -> list[str]:
+    return [str(answer[0][0]) for answer in answers]
+
+
+@pytest.fixture
+def streams() -> Network:
+    return Network("streams", size=2)
+
+
+@pytest.fixture
+def alone() -> Network:
+    return Network("alone")
+
+
+def test_a_picture_alone_has_the_whole_machine_and_others_a_stream(backend: Any, streams: Any, alone: Any) -> None:
+    lanes = backend.Lanes(streams, alone)
+    assert told(lanes.infer(PICTURE)) == ["alone"]
+    alone.computing.clear()
+    alone.may_end.clear()
+    with ThreadPoolExecutor(2) as callers:
+        first = callers.submit(lanes.infer, PICTURE)
+        assert alone.computing.wait(PATIENCE_S)
+        assert told(callers.submit(lanes.infer, PICTURE).result(PATIENCE_S)) == ["streams"]
+        # That one has ended, so there is again one picture only; but the whole machine is taken.
+        alone.may_end.set()
+        assert told(first.result(PATIENCE_S)) == ["alone"]
+    assert told(lanes.infer(PICTURE)) == ["alone"]
+    lanes.close()
+
+
+def test_of_several_pictures_none_takes_the_whole_machine(backend: Any, streams: Any, alone: Any) -> None:
+    lanes = backend.Lanes(streams, alone)
+    streams.may_end.clear()
+    with ThreadPoolExecutor(1) as caller:
+        answers = caller.submit(lanes.infer, np.repeat(PICTURE, 2, axis=0))
+        assert streams.computing.wait(PATIENCE_S)
+        assert not alone.computing.is_set()
+        streams.may_end.set()
+        assert told(answers.result(PATIENCE_S))[0] == "streams"
+    lanes.close()
+
+
+def test_without_the_second_network_all_goes_over_streams(backend: Any, streams: Any) -> None:
+    lanes = backend.Lanes(streams, None)
+    assert told(lanes.infer(PICTURE)) == ["streams"]
+    lanes.close()
+
+
+def test_a_failure_gives_the_whole_machine_back(backend: Any, streams: Any, alone: Any) -> None:
+    lanes = backend.Lanes(streams, alone)
+    alone.fails = True
+    with pytest.raises(RuntimeError, match="no"):
+        lanes.infer(PICTURE)
+    alone.fails = False
+    assert told(lanes.infer(PICTURE)) == ["alone"]
+    lanes.close()
+
+
+class Answers:
+    """A network whose streams answer these, one each."""
+
+    def __init__(self, *answers: float) -> None:
+        self.size = len(answers)
+        self._answers = list(answers)
+        self._all = Barrier(len(answers))
+
+    def infer(self, _: Any) -> list[Any]:
+        self._all.wait(PATIENCE_S)
+        return [np.array([self._answers.pop()]), np.zeros(3)]
+
+
+@pytest.mark.parametrize(
+    ("streams", "alone", "expected"),
+    [
+        (Answers(1.0), None, True),
+        (Answers(1.0, 1.0), None, True),
+        (Answers(1.0, 1.5), None, False),
+        (Answers(1.0, 1.0), Answers(1.0), True),
+        (Answers(1.0, 1.0), Answers(1.5), False),
+        (Answers(1.0, 1.5), Answers(1.0), False),
+    ],
+)
+def test_networks_agree(backend: Any, streams: Any, alone: Any, expected: bool) -> None:
+    assert backend.agree(streams, alone, [4, 4, 3]) is expected
+
+
+def test_properties(backend: Any) -> None:
+    class Config:
+        name = "mine"
+
+        def __init__(self, **parameters: str) -> None:
+            self._parameters = parameters
+
+        def parameter(self, key: str, default: str) -> str:
+            return self._parameters.get(key, default)
+
+    chosen = backend._properties(Config(PERFORMANCE_HINT="throughput", NUM_STREAMS="3", INFERENCE_NUM_THREADS="4"))
+    assert {str(key): str(value) for key, value in chosen.items()} == {
+        "INFERENCE_PRECISION_HINT": "<Type: 'float32'>",
+        "PERFORMANCE_HINT": "PerformanceMode.THROUGHPUT",
+        "INFERENCE_NUM_THREADS": "4",
+        "NUM_STREAMS": "3",
+    }
+    one = backend._for_one_picture(chosen)
+    assert "NUM_STREAMS" not in {str(key) for key in one}
+    assert str(one["PERFORMANCE_HINT"]) == "PerformanceMode.LATENCY"
+    assert one["INFERENCE_NUM_THREADS"] == 4
+    with pytest.raises(ValueError, match="NUM_STREAMS"):
+        backend._properties(Config(NUM_STREAMS="many"))
