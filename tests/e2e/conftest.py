@@ -14,6 +14,7 @@ from export.pictures import synthetic_picture
 from export.pipeline import export_detector
 from finetune.onnx_weights import read
 from finetune.paddle_program import rewrite
+from finetune.scenes.render import render
 from tests.conftest import SHARED
 from tests.e2e.serving import REPOSITORY, Serving, serve
 from tests.export.tiny_model import make_tiny_paddle_model
@@ -65,23 +66,21 @@ def triton(server: Serving) -> Iterator[InferenceServerClient]:
 
 @pytest.fixture(scope="session")
 def pictures() -> dict[str, bytes]:
-    """Encoded pictures of different sizes: real ones where ../shared is, else made ones."""
+    """Encoded pictures of different sizes: real ones where ../shared is, else drawn ones."""
     if SHARED.is_dir():
         data = SHARED / "data"
         folders = ["train_open/hit_uav_thermal", "train_open/jekhor_aerial_cars", "train_open/atl_v2_street"]
         files = sorted((data / "real").glob("*.jpg"))[:1]
         files += [sorted((data / folder).rglob("*.jpg"))[7] for folder in folders]
         return {file.name: file.read_bytes() for file in files}
-    sizes = {"wide.jpg": (765, 1360), "thermal.png": (512, 640), "tall.webp": (900, 500), "tiny.bmp": (61, 47)}
-    return {
-        name: cv2.imencode(Path(name).suffix, synthetic_picture(*size, seed=seed))[1].tobytes()
-        for seed, (name, size) in enumerate(sizes.items())
-    }
+    sizes = {"wide.jpg": (1360, 765), "thermal.png": (640, 512), "tall.webp": (500, 900), "tiny.bmp": (61, 47)}
+    scenes = {name: cv2.resize(render(seed).pixels[..., ::-1], size) for seed, (name, size) in enumerate(sizes.items())}
+    return {name: cv2.imencode(Path(name).suffix, scene)[1].tobytes() for name, scene in scenes.items()}
 
 
 @pytest.fixture(scope="session")
 def picture(pictures: dict[str, bytes]) -> bytes:
-    """The drone photograph, or the first made one."""
+    """The drone photograph, or the first drawn one."""
     return next(iter(pictures.values()))
 
 
