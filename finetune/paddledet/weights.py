@@ -20,11 +20,11 @@ def read_pdparams(path: Path) -> dict[str, Array]:
     Raises:
         FinetuneError: it is no file of parameters.
     """
+    if not path.is_file():
+        msg = f"there is no {path}"
+        raise FinetuneError(msg)
     try:
         state = paddle.load(str(path), return_numpy=True)
-    except FileNotFoundError:
-        msg = f"there is no {path}"
-        raise FinetuneError(msg) from None
     except Exception as error:  # paddle.load unpickles: whatever a broken file makes it raise
         msg = f"{path} holds no parameters of Paddle: {str(error).splitlines()[0] if str(error) else error!r}"
         raise FinetuneError(msg) from None
