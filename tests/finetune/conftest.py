@@ -15,11 +15,11 @@ FEW_AND_LARGE = (90, 328, 426, 490)  # seeds of scenes
 
 @pytest.fixture(scope="session")
 def four(tmp_path_factory) -> Path:
-    """A YOLO data set whose two parts are the same four pictures."""
+    """A YOLO data set whose two parts are the same four pictures; the base model knows none of its classes' names."""
     folder = tmp_path_factory.mktemp("four")
     for seed in FEW_AND_LARGE:
         draw([str(folder), "--count", "1", "--first", str(seed)])
-    (folder / "data.yaml").write_text(f"names: [{', '.join(CLASSES)}]\ntrain: images\nval: images\n")
+    (folder / "data.yaml").write_text(f"names: [{', '.join(f'own {name}' for name in CLASSES)}]\ntrain: images\nval: images\n")
     return folder
 
 

@@ -32,7 +32,7 @@ def test_wrong_data_stop_it_before_anything_is_trained(four, tmp_path, capsys):
 def test_a_check_trains_nothing(four, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["--data", str(four), "--out", str(out), "--check"]) == 0
-    assert "awning-tricycle" in capsys.readouterr().err
+    assert "own awning-tricycle" in capsys.readouterr().err
     assert cv2.imread(str(out / "labels.jpg")).shape == (360, 1920, 3)
     assert [f.name for f in out.iterdir()] == ["labels.jpg"]
 
@@ -90,7 +90,7 @@ def test_it_learns_four_pictures_by_heart(four, ppdet_python, tmp_path):
     assert steps[-1] == 60
     values = [line["loss"] for line in losses(out)]
     assert np.mean(values[-3:]) < 0.7 * np.mean(values[:3])
-    assert looks(out)[0]["ap50"] < 0.3
+    assert looks(out)[0]["ap50"] < 0.05
     assert max(look["ap50"] for look in looks(out)) > 0.5
     assert "four on held-out pictures: AP" in again.stdout
     assert cv2.imread(str(out / "curves.png")) is not None
