@@ -19,7 +19,8 @@ def four(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("four")
     for seed in FEW_AND_LARGE:
         draw([str(folder), "--count", "1", "--first", str(seed)])
-    (folder / "data.yaml").write_text(f"names: [{', '.join(f'own {name}' for name in CLASSES)}]\ntrain: images\nval: images\n")
+    names = ", ".join(f"own {name}" for name in CLASSES)
+    (folder / "data.yaml").write_text(f"names: [{names}]\ntrain: images\nval: images\n")
     return folder
 
 
