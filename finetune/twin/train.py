@@ -44,6 +44,7 @@ class Training:
         self.optimiser = torch.optim.AdamW(_groups(self.model), lr=options.rate, betas=(0.9, 0.99))
         self.step = 0
         self.best = 0.0
+        self.frozen = False
 
     def restore(self) -> bool:
         """Go on from the last checkpoint, if there is one."""
@@ -54,7 +55,7 @@ class Training:
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.best = state["step"], state["best"]
+        self.step, self.best, self.frozen = state["step"], state["best"], state.get("frozen", False)
         return True
 
     def begin(self, batch: Batch) -> None:
@@ -70,6 +71,7 @@ class Training:
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "best": self.best,
+            "frozen": self.frozen,
         }
         part = self._options.work / "last.part"
         torch.save(state, part)
@@ -78,6 +80,9 @@ class Training:
     def learn(self, batch: Batch) -> dict[str, float]:
         """One step; returns the parts of the loss, the rate and the gradient's length."""
         self.model.train()
+        if self.frozen:
+            for norm in _norms(self.model):
+                norm.eval()
         options = self._options
         factor = rate(self.step, options.rate, options.steps, options.decay)
         for group in self.optimiser.param_groups:
@@ -106,15 +111,28 @@ class Training:
 
     @torch.no_grad()
     def settled(self, crops: Sequence[Crop]) -> Detector:
-        """The averaged weights, with batch norms' statistics measured anew: what is looked at and kept."""
+        """The averaged weights, with batch norms' statistics measured anew unless they are frozen: what is kept."""
         model = copy.deepcopy(self.averaged)
-        for norm in (layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)):
+        if self.frozen:
+            return model.eval()
+        for norm in _norms(model):
             norm.reset_running_stats()
             norm.momentum = None  # the plain mean over what follows
         model.train()
         for i in range(0, len(crops), _SETTLING_BATCH):
             model(tensor(crops[i : i + _SETTLING_BATCH]))
         return model.eval()
+
+    def freeze(self, crops: Sequence[Crop]) -> None:
+        """Go on from the averaged weights, with batch norms that keep the statistics of whole pictures.
+
+        What is learnt from then on is learnt as it is served, and a batch may be small.
+        """
+        if not self.frozen:
+            state = self.settled(crops).state_dict()
+            self.model.load_state_dict(state)
+            self.averaged.load_state_dict(state)
+            self.frozen = True
 
 
 def train(rank: int, options: argparse.Namespace) -> None:
@@ -132,6 +150,8 @@ def train(rank: int, options: argparse.Namespace) -> None:
     if not training.restore():
         batches = pictures.batches(0)
         training.begin([pair for _ in range(4) for pair in next(batches)])
+    if options.freeze:
+        training.freeze(pictures.whole(_SETTLING) if rank == 0 else [])
     if options.processes > 1:
         for value in training.model.state_dict().values():
             distributed.broadcast(value, 0)
@@ -189,6 +209,10 @@ def _groups(model: nn.Module) -> list[dict[str, object]]:
     ]
 
 
+def _norms(model: nn.Module) -> list[nn.BatchNorm2d]:
+    return [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+
+
 def _target(picture: Crop, source: Source) -> Target:
     return Target(
         torch.from_numpy(picture.boxes), torch.from_numpy(picture.class_ids), torch.from_numpy(source.labelled())
@@ -210,6 +234,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--freeze", action="store_true", help="from here on: batch norms as they are served")
     parser.add_argument("--report", type=int, default=20)
     parser.add_argument("--save", type=int, default=50)
     parser.add_argument("--evaluate", type=int, default=300)
