@@ -8,7 +8,7 @@ PROFILE ?=
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format export lock clean
+.PHONY: help serve test check format export lock clean bench bench-peer
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ ifeq ($(if $(IN_IMAGE),$(TARGET)),tensorrt)
 else
 	@$(EXPORT) $(if $(TARGET),--target $(TARGET))
 endif
+
+bench: $(VENV)/.dev  ## speed beside the bare detector's, and the targets: IMAGES= LABELS= ARGS='--quick …' (docs/performance.md)
+	@$(BIN)/python -m benchmarks.cli $(if $(IMAGES),--images $(IMAGES)) $(if $(LABELS),--labels $(LABELS)) $(ARGS)
 
 test: $(VENV)/.dev  ## static checks and every test, the end-to-end ones against a started Triton
 	$(MAKE) check
