@@ -10,24 +10,47 @@ MATCH_IOU = 0.5
 _MIN_SIDE = 1.0
 
 
-def matched(one: Detections, other: Detections) -> float:
-    """Share of both sides' objects that the other has too: the same class, IoU 0.5 or more; 1 if there is none."""
+def matched(one: Detections, other: Detections, threshold: float = 0.0) -> float:
+    """Share of both sides' objects that the other side has too: the same class, IoU 0.5 or more.
+
+    Args:
+        one: with scores from half the threshold on, or less.
+        other: likewise.
+        threshold: objects over it must have a partner, which may be one below: a rounding that takes an object across
+            the threshold makes no other object of it.
+
+    Returns:
+        0..1; 1 if neither side has one.
+    """
     one, other = _with_area(one), _with_area(other)
-    total = len(one) + len(other)
-    if not total:
-        return 1.0
-    overlaps = np.where(one.class_ids[:, None] == other.class_ids, _iou(one.boxes, other.boxes), 0.0)
-    pairs = 0
-    for row in np.argsort(-one.scores, kind="stable"):
-        best = int(overlaps[row].argmax()) if overlaps.shape[1] else -1
-        if best >= 0 and overlaps[row, best] >= MATCH_IOU:
+    wanted, given = _over(one, threshold), _over(other, threshold)
+    total = len(wanted) + len(given)
+    return (_found(wanted, other) + _found(given, one)) / total if total else 1.0
+
+
+def _found(objects: Detections, among: Detections) -> int:
+    """How many have a partner, each partner taken once; the best scores choose first."""
+    if not len(objects) or not len(among):
+        return 0
+    overlaps = np.where(objects.class_ids[:, None] == among.class_ids, _iou(objects.boxes, among.boxes), 0.0)
+    found = 0
+    for row in np.argsort(-objects.scores, kind="stable"):
+        best = int(overlaps[row].argmax())
+        if overlaps[row, best] >= MATCH_IOU:
             overlaps[:, best] = 0
-            pairs += 1
-    return 2 * pairs / total
+            found += 1
+    return found
+
+
+def _over(objects: Detections, threshold: float) -> Detections:
+    return _kept(objects, objects.scores > threshold)
 
 
 def _with_area(objects: Detections) -> Detections:
-    kept = (objects.boxes[:, 2:] - objects.boxes[:, :2]).min(axis=1, initial=np.inf) >= _MIN_SIDE
+    return _kept(objects, (objects.boxes[:, 2:] - objects.boxes[:, :2]).min(axis=1, initial=np.inf) >= _MIN_SIDE)
+
+
+def _kept(objects: Detections, kept: NDArray[np.bool_]) -> Detections:
     return Detections(objects.boxes[kept], objects.scores[kept], objects.class_ids[kept])
 
 

@@ -45,7 +45,7 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 def _options(asked: argparse.Namespace, made: Path) -> Options:
     pictures = find_pictures(asked.images) if asked.images else [_made_picture(made)]
     concurrency = asked.concurrency or ([1, 8] if asked.quick else [1, 2, 4, 8, 16])
-    sections = asked.sections or (["load"] if asked.quick else list(SECTIONS))
+    every = ("load",) if asked.quick else tuple(name for name in SECTIONS if name != "soak" or asked.soak)
     return Options(
         repository=asked.model_repository.absolute(),
         models=tuple(asked.models or []),
@@ -53,7 +53,7 @@ def _options(asked: argparse.Namespace, made: Path) -> Options:
         pictures=tuple(pictures),
         labels=asked.labels,
         peer=asked.peer,
-        sections=tuple(sections),
+        sections=tuple(asked.sections or every),
         concurrency=tuple(sorted(set(concurrency))),
         rounds=asked.rounds or (1 if asked.quick else 3),
         seconds=asked.seconds or (_QUICK_SECONDS if asked.quick else 6.0),

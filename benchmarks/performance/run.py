@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.performance import load_section, machine
+from benchmarks.performance import (
+    accuracy_section,
+    load_section,
+    machine,
+    perf_analyzer_section,
+    plots,
+    requests_section,
+    soak_section,
+    stages_section,
+)
 from benchmarks.performance.bench import Contest, gathered, read_pictures
 from benchmarks.performance.errors import BenchmarkError
 from benchmarks.performance.load import AskError
@@ -18,7 +27,14 @@ from server.installation import find_installation
 from server.repository import find_ensembles
 
 _Section = Callable[[Contest, Options], Any]
-_SECTIONS: dict[str, _Section] = {"load": load_section.measure}
+_SECTIONS: dict[str, _Section] = {
+    "load": load_section.measure,
+    "requests": requests_section.measure,
+    "stages": stages_section.measure,
+    "perf_analyzer": perf_analyzer_section.measure,
+    "accuracy": accuracy_section.measure,
+    "soak": soak_section.measure,
+}
 # What must be the same for results to be added to others.
 _DECISIVE = ("repository", "profiles", "pictures", "threshold")
 
@@ -46,7 +62,7 @@ def run(options: Options, *, resume: bool, command: str) -> None:
         document["models"] = _earlier(options.out / "results.json", document["options"])
     for model in options.models or _served(options):
         results = document["models"].setdefault(model, {})
-        missing = [name for name in options.sections if name in _SECTIONS and name not in results]
+        missing = [name for name in options.sections if results.get(name, {"missing": True}).get("missing")]
         if not missing:
             continue
         with gathered(options, model, pictures) as contest:
@@ -103,4 +119,6 @@ def _save(document: dict[str, Any], out: Path) -> None:
     part = out / ".results.json.part"
     part.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     part.replace(out / "results.json")
+    for model, results in document["models"].items():
+        results["plots"] = plots.draw(model, results, out)
     (out / "report.md").write_text(markdown(document), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Ways to ask: the ensemble and the detector over gRPC, the REST API in its forms, of us and of PaddleX."""
+"""Ways to ask: the ensemble over gRPC, the REST API in its forms, of us and of PaddleX."""
 
 import http.client
 import json
@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pybase64
-from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
@@ -48,19 +47,20 @@ class Ensemble:
     @contextmanager
     def session(self) -> Iterator[Ask]:
         """As `Way.session`."""
-        inputs = self._inputs()
+        inputs = self.inputs()
         with InferenceServerClient(self.address) as client:
             yield partial(_infer, client, self.model, inputs)
 
     def detect(self) -> Detections:
         """What it finds, as it leaves the ensemble."""
         with InferenceServerClient(self.address) as client:
-            result = client.infer(self.model, self._inputs(), client_timeout=_TIMEOUT_S)
+            result = client.infer(self.model, self.inputs(), client_timeout=_TIMEOUT_S)
         count = int(result.as_numpy(interface.NUM_DETECTIONS).flat[0])
         names = (interface.BOXES, interface.SCORES, interface.CLASS_IDS)
         return Detections(*(result.as_numpy(name)[0, :count] for name in names))
 
-    def _inputs(self) -> list[InferInput]:
+    def inputs(self) -> list[InferInput]:
+        """Tensors of one request."""
         image = InferInput(interface.IMAGE, [1, 1], "BYTES")
         image.set_data_from_numpy(np.array([[self.picture]], np.object_))
         thresholds = InferInput(interface.SCORE_THRESHOLD, [1, self.classes], "FP32")
@@ -173,28 +173,3 @@ def rest(  # noqa: PLR0913 - what a request can say, by name
     head = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="picture"\r\n\r\n'.encode()
     body = b"".join(parts) + head + picture + f"\r\n--{_BOUNDARY}--\r\n".encode()
     return Rest(url, body, f"multipart/form-data; boundary={_BOUNDARY}", visualize, name)
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorAlone:
-    """The detector's model in Triton, given pixels over gRPC.
-
-    Attributes:
-        address: Triton's, host:port.
-        model: the detector's name.
-        pixels: uint8 [H, W, 3].
-        name: for the results.
-    """
-
-    address: str
-    model: str
-    pixels: NDArray[np.uint8]
-    name: str = "detector"
-
-    @contextmanager
-    def session(self) -> Iterator[Ask]:
-        """As `Way.session`."""
-        tensor = InferInput(interface.PIXELS, [1, *self.pixels.shape], "UINT8")
-        tensor.set_data_from_numpy(self.pixels[None])
-        with InferenceServerClient(self.address) as client:
-            yield partial(_infer, client, self.model, [tensor])
