@@ -2,18 +2,15 @@
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+REPORT = "report"
+# Module and a line of help; each loads what only it needs.
 _PARTS = {
-    "report": (
-        "benchmarks.performance.cli",
-        "everything, as a report with the targets (this is what `sod bench` alone does)",
-    ),
-    "gateway-overhead": (
-        "benchmarks.gateway_overhead",
-        "what the gateway adds to the ensemble's time, of a running server",
-    ),
-    "overload": ("benchmarks.overload", "what a running server does under far more load than it can take"),
+    REPORT: ("benchmarks.performance.cli", "everything beside the bare detector, with the targets (the default)"),
+    "gateway-overhead": ("benchmarks.gateway_overhead", "what the gateway of a running server adds to the ensemble"),
+    "gpu": ("benchmarks.gpu", "the detector on a CUDA GPU, FP32 and FP16"),
+    "overload": ("benchmarks.overload", "a running server under far more load than it can take"),
     "sdk-throughput": ("benchmarks.sdk_throughput", "the Python SDK against raw HTTP requests to a running server"),
 }
 
@@ -21,20 +18,19 @@ _PARTS = {
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.cli") -> int:
     """Run a part; its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    name = words.pop(0) if words and words[0] in _PARTS else "report"
-    if name == "report" and words and not words[0].startswith("-"):
-        print(f"sod bench: there is no {words[0]!r}; there are {', '.join(_PARTS)}", file=sys.stderr)
+    name = words.pop(0) if words and not words[0].startswith("-") else REPORT
+    if name not in _PARTS:
+        print(f"{prog}: there is no {name!r}; there are {', '.join(_PARTS)}", file=sys.stderr)
         return 2
-    # Each loads what only it needs.
-    module = importlib.import_module(_PARTS[name][0])
-    title = f"{prog} {name}" if name != "report" else prog
-    code: int = module.main(words, prog=title)
-    return code
+    run: Callable[..., int] = importlib.import_module(_PARTS[name][0]).main
+    if name == REPORT:
+        return run(words, prog=prog, epilog=_describe(prog))
+    return run(words, prog=f"{prog} {name}")
 
 
-def describe() -> str:
-    """The parts, a line each."""
-    return "\n".join(f"  {name:<18}{text}" for name, (_, text) in _PARTS.items())
+def _describe(prog: str) -> str:
+    lines = [f"  {name:<18}{text}" for name, (_, text) in _PARTS.items()]
+    return "\n".join(["one measurement by itself:", *lines, "", f"{prog} NAME --help describes each."])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Command line of `sod bench`."""
 
 import argparse
+import shlex
 import signal
 import sys
 import tempfile
@@ -13,6 +14,7 @@ import cv2
 from benchmarks.performance import run
 from benchmarks.performance.errors import BenchmarkError
 from benchmarks.performance.options import CPU_PROFILES, GPU_PROFILES, SECTIONS, Options
+from benchmarks.performance.peer import install as install_peer
 from export.errors import ExportError
 from export.pictures import find_pictures, synthetic_picture
 
@@ -21,14 +23,18 @@ _REPOSITORY = ROOT / "model_repository"
 _QUICK_SECONDS = 1.0
 
 
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.performance.cli") -> int:
+def main(
+    arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.performance.cli", epilog: str = ""
+) -> int:
     """Measure and write the report; 0, 1 with a sentence if it cannot be done, 130 after Ctrl-C."""
-    parser = _parser(prog)
-    asked = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    asked = _parser(prog, epilog).parse_args(words)
     signal.signal(signal.SIGTERM, _stop)
     try:
+        if asked.install_peer:
+            install_peer()
         with tempfile.TemporaryDirectory(prefix="sod-bench-") as made:
-            run.run(_options(asked, Path(made)), resume=asked.resume, command=" ".join([prog, *(arguments or [])]))
+            run.run(_options(asked, Path(made)), resume=asked.resume, command=shlex.join([*prog.split(), *words]))
     except (BenchmarkError, ExportError) as error:
         print(f"sod bench: {error}", file=sys.stderr)
         return 1
@@ -84,18 +90,21 @@ def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
     return number
 
 
-def _parser(prog: str) -> argparse.ArgumentParser:
+def _parser(prog: str, epilog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Measure what the server does on this machine, beside the bare detector and the targets.",
     )
-    parser.add_argument("--quick", action="store_true", help="a minute: one short round of the load alone")
+    parser.add_argument("--quick", action="store_true", help="one short round of the load alone")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="ensembles (default: all whose files are there)")
     parser.add_argument(
         "--profiles",
         nargs="+",
         choices=CPU_PROFILES + GPU_PROFILES,
-        help="default: all of the CPU, and of a GPU if there is one",
+        metavar="PROFILE",
+        help=f"of {', '.join(CPU_PROFILES + GPU_PROFILES)} (default: the CPU's, and a GPU's where there is one)",
     )
     parser.add_argument("--model-repository", type=Path, default=_REPOSITORY, metavar="DIR")
     parser.add_argument(
@@ -112,7 +121,14 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         metavar="DIR",
         help="measure PaddleX, too, with the Paddle inference models in this folder (make bench-peer)",
     )
-    parser.add_argument("--sections", nargs="+", choices=SECTIONS, help="default: all")
+    parser.add_argument("--install-peer", action="store_true", help="first install PaddleX in .cache/peer (1.8 GB)")
+    parser.add_argument(
+        "--sections",
+        nargs="+",
+        choices=SECTIONS,
+        metavar="SECTION",
+        help=f"of {', '.join(SECTIONS)} (default: all; soak with --soak)",
+    )
     parser.add_argument("--concurrency", type=_positive(int), nargs="+", metavar="N", help="default: 1 2 4 8 16")
     parser.add_argument("--rounds", type=_positive(int), help="default: 3")
     parser.add_argument("--seconds", type=_positive(float), help="of each turn; default: 6")

@@ -88,12 +88,11 @@ class _OpenVino:
             sent += 1
         last_begin = time.perf_counter()
         self._queue.wait_all()
-        # Between the first answer and the last one that came while all were at work.
-        steady = sorted(ends)
-        steady = [end for end in steady if end <= last_begin] or steady
-        if len(steady) < 2:
+        # While all streams were at work; and a burst of as many answers as there are streams begins the count.
+        steady = [end for end in sorted(ends) if end <= last_begin]
+        if len(steady) <= self.streams:
             return sent, time.perf_counter() - started
-        return len(steady) - 1, steady[-1] - steady[0]
+        return len(steady) - self.streams, steady[-1] - steady[self.streams - 1]
 
 
 class _OneByOne:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -37,7 +37,7 @@ class Turn:
 
     Attributes:
         latencies_ms: float64 [requests], of the requests that were answered.
-        throughput: answers a second while all clients were at work.
+        throughput: answers a second, of all clients.
         errors: requests that were not answered well.
         first_error: what the first of them said; empty if there is none.
         seconds: of the whole turn, to its last answer.
@@ -63,8 +63,7 @@ def drive(way: Way, concurrency: int, seconds: float, least: int = 0) -> Turn:
         AskError: a client could not even connect.
     """
     lock = threading.Lock()
-    begins: list[float] = []
-    ends: list[float] = []
+    by_client: list[list[tuple[float, float]]] = []  # begin and end of each answer
     failures: list[str] = []
     broken: list[Exception] = []
     ready = threading.Barrier(concurrency + 1)
@@ -73,23 +72,25 @@ def drive(way: Way, concurrency: int, seconds: float, least: int = 0) -> Turn:
     def go_on(now: float) -> bool:
         if now - started < seconds:
             return True
-        return len(ends) + len(failures) < least and now - started < _LONGEST * seconds
+        answered = sum(map(len, by_client)) + len(failures)
+        return answered < least and now - started < _LONGEST * seconds
 
     def client() -> None:
+        own: list[tuple[float, float]] = []
+        by_client.append(own)
         try:
             with way.session() as ask:
                 ready.wait()
-                while go_on(begin := time.perf_counter()):
+                while go_on(begin := time.perf_counter()) or not own:
                     try:
                         ask()
                     except AskError as error:
                         with lock:
                             failures.append(str(error))
-                        continue
-                    end = time.perf_counter()
-                    with lock:
-                        begins.append(begin)
-                        ends.append(end)
+                        if not go_on(time.perf_counter()):
+                            return
+                    else:
+                        own.append((begin, time.perf_counter()))
         except Exception as error:  # told by the one who waits
             broken.append(error)
             ready.abort()
@@ -109,25 +110,28 @@ def drive(way: Way, concurrency: int, seconds: float, least: int = 0) -> Turn:
     told = [error for error in broken if not isinstance(error, threading.BrokenBarrierError)]
     if told:
         raise AskError(f"{way.name}: {told[0]}") from told[0]
-    begun, done = np.array(begins), np.array(ends)
+    latencies = [end - begin for own in by_client for begin, end in own]
     return Turn(
-        (done - begun) * 1e3,
-        rate(done, last_begin=float(begun.max(initial=started))),
+        1e3 * np.array(latencies),
+        sum(map(rate, by_client)),
         len(failures),
         failures[0] if failures else "",
         time.perf_counter() - started,
     )
 
 
-def rate(ends: NDArray[np.float64], last_begin: float) -> float:
-    """Answers a second, from the first answer to the last one before the load ebbs; 0 of fewer than two.
+def rate(answers: Sequence[tuple[float, float]]) -> float:
+    """Answers a second of one client, who is never without a request: from its first answer to its last one.
+
+    So neither the beginning counts, when nobody stands in the queue, nor do answers that come in bursts, which is how
+    a batch is answered.
 
     Args:
-        ends: float64 [n], seconds, in any order.
-        last_begin: when the last request was sent: after it clients run out of work.
+        answers: begin and end of each, in seconds, in order.
     """
-    steady = np.sort(ends)
-    steady = steady[: max(int(np.searchsorted(steady, last_begin, side="right")), 2)]
-    if len(steady) < 2 or steady[-1] <= steady[0]:
+    if not answers:
         return 0.0
-    return float((len(steady) - 1) / (steady[-1] - steady[0]))
+    first, last = answers[0], answers[-1]
+    if len(answers) == 1:
+        return 1 / (first[1] - first[0])
+    return (len(answers) - 1) / (last[1] - first[1])
