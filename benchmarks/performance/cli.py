@@ -29,7 +29,7 @@ def main(
     """Measure and write the report; 0, 1 with a sentence if it cannot be done, 130 after Ctrl-C."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     asked = _parser(prog, epilog).parse_args(words)
-    signal.signal(signal.SIGTERM, _stop)
+    earlier = signal.signal(signal.SIGTERM, _stop)
     try:
         if asked.install_peer:
             install_peer()
@@ -39,8 +39,10 @@ def main(
         print(f"sod bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nsod bench: stopped; what was measured is kept, --resume goes on", file=sys.stderr)
+        print("\nsod bench: stopped; sections that are done are kept, --resume goes on", file=sys.stderr)
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
     return 0
 
 

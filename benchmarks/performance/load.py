@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 Ask = Callable[[], object]
 # A slow server is asked for longer than was said, but not for ever.
 _LONGEST = 8
+# Answers of each client from which on its own rate says enough.
+_ENOUGH = 3
 
 
 class AskError(Exception):
@@ -113,11 +115,24 @@ def drive(way: Way, concurrency: int, seconds: float, least: int = 0) -> Turn:
     latencies = [end - begin for own in by_client for begin, end in own]
     return Turn(
         1e3 * np.array(latencies),
-        sum(map(rate, by_client)),
+        throughput(by_client, started),
         len(failures),
         failures[0] if failures else "",
         time.perf_counter() - started,
     )
+
+
+def throughput(by_client: Sequence[Sequence[tuple[float, float]]], started: float) -> float:
+    """Answers a second of all clients; where they are so slow that there are few, from the start to the last one.
+
+    Args:
+        by_client: begin and end of each answer of each client, in seconds.
+        started: when the clients began.
+    """
+    if min(map(len, by_client), default=0) >= _ENOUGH:
+        return sum(map(rate, by_client))
+    ends = [end for own in by_client for _, end in own]
+    return len(ends) / (max(ends) - started) if ends else 0.0
 
 
 def rate(answers: Sequence[tuple[float, float]]) -> float:
@@ -127,11 +142,6 @@ def rate(answers: Sequence[tuple[float, float]]) -> float:
     a batch is answered.
 
     Args:
-        answers: begin and end of each, in seconds, in order.
+        answers: begin and end of each, in seconds, in order; two at least.
     """
-    if not answers:
-        return 0.0
-    first, last = answers[0], answers[-1]
-    if len(answers) == 1:
-        return 1 / (first[1] - first[0])
-    return (len(answers) - 1) / (last[1] - first[1])
+    return (len(answers) - 1) / (answers[-1][1] - answers[0][1])

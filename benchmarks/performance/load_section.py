@@ -17,10 +17,11 @@ from benchmarks.performance.bench import Contest, on
 from benchmarks.performance.load import Turn as LoadTurn
 from benchmarks.performance.load import Way, drive
 from benchmarks.performance.options import LATENCY, LOADED, Options
-from benchmarks.performance.usage import cpu_ms, per_request, resident_mib
+from benchmarks.performance.usage import cpu_ms, per_request, proportional_mib, resident_mib
 from benchmarks.serving import Host
 
 _WARM_SECONDS = 0.5
+_WARM_CLIENTS = 2
 _LEAST_EACH = 3
 
 
@@ -104,10 +105,10 @@ def measure_turn(host: Host, way: Way, concurrency: int, seconds: float) -> dict
     """One turn of load on a host that runs: a short warm-up, then the measurement.
 
     Returns:
-        What `load_dict` says, and `cpu_ms` a request and `rss_mib` by role, `client_cpu_ms` a request, and `others`:
-        the share of the machine's processor time that went to other programs.
+        What `load_dict` says, and `cpu_ms` a request and `rss_mib` by role, `pss_mib` of all together,
+        `client_cpu_ms` a request, and `others`: the share of the machine's processor time that went to other programs.
     """
-    drive(way, concurrency, min(_WARM_SECONDS, seconds))
+    drive(way, min(concurrency, _WARM_CLIENTS), min(_WARM_SECONDS, seconds))
     before, own, machine = cpu_ms(host), time.process_time(), psutil.cpu_times()
     seen = drive(way, concurrency, seconds, least=_LEAST_EACH * concurrency)
     after, own, whole = cpu_ms(host), 1e3 * (time.process_time() - own), _elapsed(machine)
@@ -118,6 +119,7 @@ def measure_turn(host: Host, way: Way, concurrency: int, seconds: float) -> dict
         "cpu_ms": {name: round(ms, 3) for name, ms in per_request(before, after, answered).items()},
         "client_cpu_ms": round(own / max(answered, 1), 3),
         "others": round(max(0.0, (whole.busy_ms - ours) / whole.all_ms), 4),
+        "pss_mib": round(proportional_mib(host), 1),
         "rss_mib": {name: round(mib, 1) for name, mib in resident_mib(host).items()},
     }
 

@@ -55,7 +55,7 @@ def _model(results: dict[str, Any]) -> Iterator[str]:
     if stages := results.get("stages"):
         yield _stages(stages)
     if requests := results.get("requests"):
-        yield _requests(requests)
+        yield _requests(requests, results.get("load"))
     if grid := results.get("perf_analyzer"):
         yield _perf_analyzer(grid, results.get("load"))
     if soak := results.get("soak"):
@@ -144,7 +144,9 @@ def _load(load: dict[str, Any]) -> str:
         )
     if load["peer"]:
         parts.append(
-            "#### PaddleX, basic serving of the same model\n\n" + _table(head, _way_rows(load["peer"]["ways"], None))
+            "#### PaddleX, basic serving of the same model\n\n"
+            "Shares are of cpu_regular's bare detector, which is the same engine.\n\n"
+            + _table(head, _way_rows(load["peer"]["ways"], load["profiles"].get("cpu_regular")))
         )
     return "\n".join(parts)
 
@@ -230,8 +232,9 @@ def _stages(stages: dict[str, Any]) -> str:
     )
 
 
-def _requests(requests: dict[str, Any]) -> str:
+def _requests(requests: dict[str, Any], load: dict[str, Any] | None) -> str:
     rows = []
+    limit = median(_flat(load["profiles"][requests["profile"]]["bare"]["throughput"])) if load else NAN
     for one in requests["turns"]:
         picture = one["picture"]
         turns = one["rounds"]
@@ -242,13 +245,14 @@ def _requests(requests: dict[str, Any]) -> str:
                 one["form"],
                 "yes" if one["visualize"] else "no",
                 _n(middle(ways, "it", 0, "throughput"), 2),
+                _percent(middle(ways, "it", 0, "throughput") / limit),
                 *(_n(middle(ways, "it", 0, name)) for name in ("p50", "p95", "p99")),
                 str(sum(turn["errors"] for turn in turns)),
                 _n(median([turn["cpu_ms"].get("gateway", NAN) for turn in turns])),
                 _n(median([turn["rss_mib"].get("gateway", NAN) for turn in turns]), 0),
             ]
         )
-    head = ["picture", "form", "overlay", "pictures/s", "p50 ms", "p95 ms", "p99 ms", "errors"]
+    head = ["picture", "form", "overlay", "pictures/s", "of bare", "p50 ms", "p95 ms", "p99 ms", "errors"]
     head += ["gateway, CPU ms", "gateway, RSS MiB"]
     return f"### Requests, {requests['profile']}, {LOADED} clients\n\n" + _table(head, rows)
 

@@ -59,7 +59,7 @@ def run(options: Options, *, resume: bool, command: str) -> None:
         "models": {},
     }
     if resume:
-        document["models"] = _earlier(options.out / "results.json", document["options"])
+        document["models"] = _earlier(options.out / "results.json", document)
     for model in options.models or _served(options):
         results = document["models"].setdefault(model, {})
         missing = [name for name in options.sections if results.get(name, {"missing": True}).get("missing")]
@@ -96,7 +96,7 @@ def _served(options: Options) -> list[str]:
     return sorted(found)
 
 
-def _earlier(path: Path, options: dict[str, Any]) -> dict[str, Any]:
+def _earlier(path: Path, now: dict[str, Any]) -> dict[str, Any]:
     """The models' results of a run that was cut off; none if there was no run.
 
     Raises:
@@ -106,7 +106,8 @@ def _earlier(path: Path, options: dict[str, Any]) -> dict[str, Any]:
         return {}
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        other = [name for name in _DECISIVE if document["options"][name] != options[name]]
+        other = [name for name in _DECISIVE if document["options"][name] != now["options"][name]]
+        other += [name for name in ("cpu", "commit") if document["machine"][name] != now["machine"][name]]
         models: dict[str, Any] = document["models"]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise BenchmarkError(f"{path} cannot be gone on with ({error}): leave --resume out") from None

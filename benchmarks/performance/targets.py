@@ -72,7 +72,7 @@ def _of_profile(profile: str, of_profile: dict[str, Any], model: str) -> Iterato
     if model.endswith("largesize-L"):
         what = f"{profile}: ensemble / bare detector, pictures/s at {LOADED}"
         yield Target("5", what, ratio(column(ensemble, "throughput"), limit), 0.90)
-        held = median([sum(turn["rss_mib"].values()) for turn in ensemble])
+        held = median(column(ensemble, "pss_mib"))
         what = f"{profile}: memory of the whole stack / bare detector's"
         yield Target("5", what, held / bare["memory_mib"] if bare["memory_mib"] else NAN, 1.5, at_least=False)
         return

@@ -17,7 +17,8 @@ def turn(throughput: float, p50: float, **changes: Any) -> dict[str, Any]:
         "cpu_ms": {"gateway": 14.0, "triton": 2.0, "preprocess": 6.0, "postprocess": 1.0, "detector": 160.0},
         "client_cpu_ms": 1.0,
         "others": 0.01,
-        "rss_mib": {"gateway": 200.0, "detector": 400.0},
+        "rss_mib": {"gateway": 200.0, "detector": 500.0},
+        "pss_mib": 600.0,
         **changes,
     }
 

@@ -86,15 +86,18 @@ def test_a_stopped_run_is_told(monkeypatch, capsys):
 def test_only_the_same_run_is_gone_on_with(asked, tmp_path):
     cli.main(["--quick"])
     options = asked[0].as_dict()
+    now = {"options": options, "machine": {"cpu": "A CPU", "commit": "abc"}}
     file = tmp_path / "results.json"
-    file.write_text(json.dumps({"options": options, "models": {"S": {"load": {}}}}))
-    assert run._earlier(file, options) == {"S": {"load": {}}}
+    file.write_text(json.dumps({**now, "models": {"S": {"load": {}}}}))
+    assert run._earlier(file, now) == {"S": {"load": {}}}
     with pytest.raises(BenchmarkError, match="other threshold"):
-        run._earlier(file, {**options, "threshold": 0.1})
+        run._earlier(file, {**now, "options": {**options, "threshold": 0.1}})
+    with pytest.raises(BenchmarkError, match="other commit"):
+        run._earlier(file, {**now, "machine": {"cpu": "A CPU", "commit": "def"}})
     file.write_text("{")
     with pytest.raises(BenchmarkError, match="leave --resume out"):
-        run._earlier(file, options)
-    assert run._earlier(tmp_path / "none.json", options) == {}
+        run._earlier(file, now)
+    assert run._earlier(tmp_path / "none.json", now) == {}
 
 
 class TestParts:

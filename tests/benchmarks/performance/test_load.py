@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from benchmarks.performance.load import AskError, drive, rate
+from benchmarks.performance.load import AskError, drive, rate, throughput
 
 
 class Waiting:
@@ -77,16 +77,17 @@ def test_no_connection_is_one_error():
         drive(Absent(), 8, 1.0)
 
 
-@pytest.mark.parametrize(
-    ("answers", "expected"),
-    [([], 0), ([(1.0, 1.5)], 2), ([(0.0, 5.0), (5.0, 5.1), (5.1, 5.2)], 10)],
-    ids=["none", "one", "the first is not of the steady state"],
-)
-def test_rate_of_a_client(answers, expected):
-    assert rate(answers) == pytest.approx(expected)
+def test_the_first_answer_is_not_of_the_steady_state():
+    assert rate([(0.0, 5.0), (5.0, 5.1), (5.1, 5.2)]) == pytest.approx(10)
 
 
 def test_answers_in_bursts_are_not_counted_twice():
     # Four clients, answered together every tenth of a second.
     burst = [(index / 10, (index + 1) / 10) for index in range(3)]
-    assert sum(rate(burst) for _ in range(4)) == pytest.approx(40)
+    assert throughput([burst] * 4, 0.0) == pytest.approx(40)
+
+
+def test_of_few_answers_the_whole_time_counts():
+    # Two clients, whose pictures take a second each, one after the other.
+    assert throughput([[(0.0, 1.0)], [(0.0, 2.0)]], 0.0) == pytest.approx(1)
+    assert throughput([[], []], 0.0) == 0

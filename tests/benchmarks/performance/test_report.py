@@ -87,7 +87,7 @@ def test_all_other_sections():
     parts = {"load": both_profiles(), "stages": STAGES, "requests": REQUESTS, "perf_analyzer": grid, "soak": SOAK}
     text = markdown(document(**parts, plots=["a.png"]))
     assert "detector 90.0; postprocess 2.0" in text
-    assert rows(text, "1360x765, 196 kB")[0][1:4] == ["multipart", "yes", "8.00"]
+    assert rows(text, "1360x765, 196 kB")[0][1:5] == ["multipart", "yes", "8.00", "40%"]
     assert rows(text, "cpu_bf16 | ensemble")[0][3:5] == ["10.00", "50%"]
     assert "801 MiB in the later one" in text
     assert "![a.png](a.png)" in text
