@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,9 @@ def started(config: DetectorConfig, pixels: NDArray[np.uint8]) -> Iterator[BareD
 
 def _serve(line: "Connection[Any, Any]", config: DetectorConfig, pixels: NDArray[np.uint8]) -> None:
     """The child: answers until it is told None, or nobody is there."""
+    # Stdout is the report's, and Paddle prints there.
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
     with suppress(KeyboardInterrupt, EOFError, OSError):
         try:
             engines = {"configured": load(config, pixels, "configured")}

@@ -1,9 +1,7 @@
 """The bare detector in each engine, set up as the profile's config.pbtxt says; runs in a process of its own."""
 
 import os
-import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.performance.detector_config import DetectorConfig
+from export.quiet import import_openvino, import_paddle
 
 Pixels = NDArray[np.uint8]
 Outputs = list[NDArray[Any]]
@@ -47,11 +46,8 @@ def load(config: DetectorConfig, pixels: Pixels, setting: str) -> Engine:
 
 class _OpenVino:
     def __init__(self, config: DetectorConfig, pixels: Pixels, setting: str) -> None:
-        # Importing OpenVINO reports to its makers over the network; it does without where this cannot be imported.
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-        import openvino as ov  # noqa: PLC0415 - each engine is loaded where it runs
-        from openvino import properties as p  # noqa: PLC0415
-
+        ov = import_openvino()
+        p = ov.properties
         core = ov.Core()
         model = core.read_model(config.file)
         name = next(iter(model.inputs[0].names))
@@ -124,10 +120,7 @@ def _onnxruntime(config: DetectorConfig, pixels: Pixels) -> Callable[[], Outputs
 
 
 def _paddle(config: DetectorConfig, pixels: Pixels) -> Callable[[], Outputs]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a missing compiler cache
-        from paddle import inference  # noqa: PLC0415
-
+    inference = import_paddle().inference
     options = inference.Config(str(config.file), str(Path(config.file).with_suffix(".pdiparams")))
     options.disable_gpu()
     options.disable_glog_info()

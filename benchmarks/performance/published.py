@@ -11,17 +11,16 @@ MACHINES = "Tesla T4; Xeon Gold 5117, 8 threads"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Milliseconds of one inference, and mAP(0.5:0.95) on VisDrone val in per cent."""
+    """Milliseconds of one inference."""
 
     gpu_regular: float
     gpu_high_performance: float
     cpu_regular: float
     cpu_high_performance: float
-    ap: float
 
 
 PUBLISHED = {
-    "PP-YOLOE_plus_SOD-S": Published(135.68, 122.94, 188.09, 107.74, 25.1),
-    "PP-YOLOE_plus_SOD-L": Published(114.24, 93.98, 285.39, 285.39, 31.9),
-    "PP-YOLOE_plus_SOD-largesize-L": Published(639.57, 332.79, 2807.12, 2807.12, 42.7),
+    "PP-YOLOE_plus_SOD-S": Published(135.68, 122.94, 188.09, 107.74),
+    "PP-YOLOE_plus_SOD-L": Published(114.24, 93.98, 285.39, 285.39),
+    "PP-YOLOE_plus_SOD-largesize-L": Published(639.57, 332.79, 2807.12, 2807.12),
 }

@@ -105,10 +105,11 @@ def test_time_of_a_request():
 
 @pytest.fixture
 def child():
-    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-    yield Host("busy", process.pid)
-    process.kill()
-    process.wait()
+    program = "print('busy', flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline()
+        yield Host("busy", process.pid)
+        process.kill()
 
 
 def test_a_paused_host_takes_no_time(child: Host):
