@@ -18,7 +18,7 @@ from benchmarks.performance.figures import (
 )
 from benchmarks.performance.options import LATENCY, LOADED
 from benchmarks.performance.published import MACHINES, PUBLISHED
-from benchmarks.performance.targets import ENSEMBLE, Target, share_of_bare, targets
+from benchmarks.performance.targets import ENSEMBLE, Target, targets
 
 # From this share of the processors that others took on, figures say little.
 _NOISY = 0.05
@@ -145,7 +145,7 @@ def _load(load: dict[str, Any]) -> str:
     if load["peer"]:
         parts.append(
             "#### PaddleX, basic serving of the same model\n\n"
-            "Shares are of cpu_regular's bare detector, which is the same engine.\n\n"
+            "Shares are of cpu_regular's bare detector, which is the same engine; processor time is all of it.\n\n"
             + _table(head, _way_rows(load["peer"]["ways"], load["profiles"].get("cpu_regular")))
         )
     return "\n".join(parts)
@@ -161,14 +161,14 @@ def _way_rows(ways: dict[str, Any], of_profile: dict[str, Any] | None) -> list[l
         for clients in sorted(map(int, ways[way])):
             turns = rounds(ways, way, clients)
             throughput = column(turns, "throughput")
-            share = share_of_bare(of_profile, way, clients) if of_profile else NAN
+            bare = of_profile["bare"]["throughput"].get(str(clients), []) if of_profile else []
             rows.append(
                 [
                     way,
                     str(clients),
                     _n(median(throughput), 2),
                     _percent(spread(throughput)),
-                    _percent(share),
+                    _percent(ratio(throughput, bare)),
                     *(_n(middle(ways, way, clients, name)) for name in ("p50", "p95", "p99")),
                     str(sum(turn["errors"] for turn in turns)),
                     _n(cpu_outside_detector(ways, way, clients)),

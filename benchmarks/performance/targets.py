@@ -143,9 +143,3 @@ def _stages(stages: dict[str, Any] | None) -> Iterator[Target]:
         limit = 10 if int(side) <= 640 else 60
         what = f"pre- and postprocess at {side}, {of_side['candidates']:,} candidates"
         yield Target("3", what, of_side["preprocess_ms"] + of_side["postprocess_ms"], limit, False, " ms")
-
-
-def share_of_bare(of_profile: dict[str, Any], way: str, concurrency: int) -> float:
-    """Throughput of a way as a share of the bare detector's, round by round."""
-    own = column(rounds(of_profile["ways"], way, concurrency), "throughput")
-    return ratio(own, of_profile["bare"]["throughput"].get(str(concurrency), []))

@@ -67,8 +67,14 @@ def test_every_figure_stands_beside_its_share_of_the_limit():
     text = markdown(document(load=both_profiles()))
     ensemble = [row for row in rows(text, "ensemble") if row[1] == "8"]
     assert [row[4] for row in ensemble] == ["90%", "90%"]
-    assert rows(text, "PaddleX, overlay")
     assert "one picture on all cores: 100.0 ms" in text
+
+
+def test_paddlex_beside_its_own_engine():
+    section = both_profiles()
+    section["profiles"]["cpu_regular"] = profile(4, 4, 4, backend="paddle")
+    text = markdown(document(load=section))
+    assert next(row for row in rows(text, "PaddleX, overlay") if row[1] == "8")[4] == "75%"
 
 
 def test_the_table_of_the_documentation():
