@@ -175,7 +175,7 @@ PROFILES = (
         backend="openvino",
         filename="model.onnx",
         parameters=(("HINT_BF16", "YES"),),
-        note="Scores move: docs/export.md has by how much. Twice as fast on some CPUs, slower on others: sod bench tells.",
+        note="Scores move (docs/export.md). On some CPUs twice as fast, on others slower: sod bench tells.",
     ),
     Profile(
         name="cpu_int8",
