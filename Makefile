@@ -8,10 +8,10 @@ PROFILE ?=
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format export finetune lock clean
+.PHONY: help serve test check format export finetune lock clean bench bench-peer
 
 help:  ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One virtual environment; each stamp adds what its lock holds. A changed lock installs again.
 # Paddle (720 MB) comes only where it is used: the profile cpu_regular, and export.
@@ -55,6 +55,15 @@ finetune: $(VENV)/.export  ## train a detector: DATA=<COCO or YOLO folder> BASE=
 	@$(BIN)/python -m finetune $(if $(DATA),--data "$(DATA)") $(if $(BASE),--base "$(BASE)") $(if $(NAME),--name "$(NAME)") \
 		$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(BATCH),--batch $(BATCH)) $(if $(SIZE),--size $(SIZE)) \
 		$(if $(RATE),--rate $(RATE)) $(if $(OUT),--out "$(OUT)") $(ARGS)
+
+# What both take: IMAGES and LABELS as the export and `sod eval` do, further options by ARGS.
+BENCH = $(BIN)/python -m benchmarks.cli $(if $(IMAGES),--images $(IMAGES)) $(if $(LABELS),--labels "$(LABELS)")
+bench: $(VENV)/.dev  ## speed beside the bare detector's, and the targets: IMAGES= LABELS= ARGS='--quick …'
+	@$(BENCH) $(ARGS)
+
+bench-peer: $(VENV)/.dev  ## the same beside PaddleX, which is installed in .cache/peer (1.8 GB): MODEL_DIR=<Paddle models> …
+	@test -n "$(MODEL_DIR)" || { echo "name the Paddle inference models that PaddleX is to serve: make bench-peer MODEL_DIR=<folder>" >&2; exit 2; }
+	@$(BENCH) --install-peer --peer "$(MODEL_DIR)" $(ARGS)
 
 test: $(VENV)/.dev  ## static checks and every test, the end-to-end ones against a started Triton
 	$(MAKE) check

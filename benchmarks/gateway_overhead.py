@@ -108,10 +108,10 @@ def _grpc_request(picture: bytes, classes: int, threshold: float) -> list[InferI
     return [image, thresholds]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.gateway_overhead") -> int:
     """Print the table; the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.gateway_overhead",
+        prog=prog,
         description=__doc__.split("\n\n")[1],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

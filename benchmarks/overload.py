@@ -13,7 +13,7 @@ import multiprocessing
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,10 +46,10 @@ class Tally:
     broken: int = 0
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.overload") -> int:
     """Run; return the exit status, 1 if the server did not answer as before."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.overload",
+        prog=prog,
         description=__doc__.split("\n", 1)[1].strip(),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -32,9 +32,9 @@ _TIMEOUT_S = 300
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.sdk_throughput") -> int:
     """Run it; returns 1 if the SDK is more than `--tolerance` behind, or memory grows by more than `--growth` MiB."""
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory() as made:
             folder = _folder(Path(made), options.images, options.count, options.size)
@@ -45,9 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.sdk_throughput",
+        prog=prog,
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -167,15 +167,15 @@ PROFILES = (
         comment="CPU, high-performance: OpenVINO.",
         backend="openvino",
         filename="model.onnx",
-        note="Inference is FP32: detections equal Paddle's. Profile cpu_bf16 is faster where the CPU has AMX.",
+        note="Inference is FP32: detections equal Paddle's. Profile cpu_bf16 is faster on some CPUs: sod bench tells.",
     ),
     Profile(
         name="cpu_bf16",
-        comment="CPU with AMX: OpenVINO in BF16, on the FP32 file.",
+        comment="CPU with AMX or AVX512-BF16: OpenVINO in BF16, on the FP32 file.",
         backend="openvino",
         filename="model.onnx",
         parameters=(("HINT_BF16", "YES"),),
-        note="Scores move: docs/export.md has by how much. It pays with AMX; with AVX512-BF16 alone it is slower.",
+        note="Scores move (docs/export.md). On some CPUs twice as fast, on others slower: sod bench tells.",
     ),
     Profile(
         name="cpu_int8",

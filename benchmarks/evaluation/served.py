@@ -1,13 +1,10 @@
 """Detections of what is served: through Triton's gRPC, through the gateway, or of a server started for it."""
 
-import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from time import monotonic, sleep
 
 import httpx
 import numpy as np
@@ -16,6 +13,7 @@ from tqdm import tqdm
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
+from benchmarks import serving
 from benchmarks.evaluation.datasets import Sample
 from benchmarks.evaluation.errors import EvaluationError
 from sod import interface
@@ -26,7 +24,6 @@ from sod.frame import clip
 SCORE_THRESHOLD = 0.01
 _PATH = "/small-object-detection"
 _TIMEOUT_S = 120.0
-_START_TIMEOUT_S = 600.0
 
 Predict = Callable[[bytes], Detections]
 
@@ -126,34 +123,8 @@ def started(profile: str, model: str | None, arguments: Sequence[str] = ()) -> I
     Raises:
         EvaluationError: it ends, or does not become ready; its own messages have gone to stderr.
     """
-    port, http, grpc, metrics = _free_ports(4)
-    command = [sys.executable, "-m", "server", "--profile", profile, "--port", str(port)]
-    command += ["--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics), *arguments]
-    command += ["--model", model] if model else []
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
     try:
-        deadline = monotonic() + _START_TIMEOUT_S
-        while not _ready(url):
-            if process.poll() is not None or monotonic() > deadline:
-                raise EvaluationError(f"no server could be started in profile {profile}; its messages are above")
-            sleep(0.5)
-        yield url, f"127.0.0.1:{grpc}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health/ready", timeout=_TIMEOUT_S).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+        with serving.started(profile, [model] if model else [], arguments) as server:
+            yield server.url, server.grpc
+    except serving.StartError as error:
+        raise EvaluationError(str(error)) from None

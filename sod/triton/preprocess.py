@@ -23,6 +23,7 @@ class TritonPythonModel:
         config = ModelConfig(args)
         height, width, _ = config.output_dims(PIXELS)
         self._size = (height, width)
+        self._nothing = np.zeros((height, width, 3), np.uint8)
         self._max_pixels = int(config.parameter("max_image_pixels", str(DEFAULT_MAX_PIXELS)))
         # Parallelism is across pictures.
         cv2.setNumThreads(1)
@@ -39,7 +40,7 @@ class TritonPythonModel:
 
     def _answer(self, inputs: Arrays) -> Arrays:
         pictures = inputs[IMAGE].ravel()
-        pixels = np.zeros((len(pictures), *self._size, 3), np.uint8)
+        pixels = [self._nothing] * len(pictures)
         factors = np.ones((len(pictures), 2), np.float32)
         errors = [""] * len(pictures)
         for i, data in enumerate(pictures):
@@ -52,7 +53,9 @@ class TritonPythonModel:
             factors[i] = scale_factor(image, self._size)
         if all(errors):
             raise InvalidImageError("; ".join(dict.fromkeys(errors)))
-        return {PIXELS: pixels, SCALE_FACTOR: factors, ERROR: as_bytes(errors)}
+        # Triton copies what it is given; one picture, the usual case, need not be copied before.
+        batch = pixels[0][None] if len(pixels) == 1 else np.stack(pixels)
+        return {PIXELS: batch, SCALE_FACTOR: factors, ERROR: as_bytes(errors)}
 
     def _warm_up(self) -> None:
         for extension in (".jpg", ".png"):

@@ -53,3 +53,13 @@ def test_triton_does_not_get_the_gateway_s_secrets(tmp_path, monkeypatch):
     environ = find_installation(tmp_path).environ
     assert "secret" not in environ.values()
     assert environ["OMP_NUM_THREADS"] == "3"
+
+
+def test_malloc_keeps_the_memory_of_pictures_unless_the_user_says_otherwise(monkeypatch, tmp_path):
+    binary = tmp_path / "bin" / "tritonserver"
+    binary.parent.mkdir()
+    binary.touch()
+    (tmp_path / "backends" / "python").mkdir(parents=True)
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
+    environ = find_installation(tmp_path).environ
+    assert (environ["MALLOC_MMAP_THRESHOLD_"], environ["MALLOC_TRIM_THRESHOLD_"]) == ("8388608", "1")

@@ -108,14 +108,18 @@ def test_a_failure_gives_the_whole_machine_back(backend: Any, streams: Any, alon
 
 
 class Answers:
-    """A network whose streams answer these, one each."""
+    """A network whose streams answer these, one each; the first also what is asked before."""
 
-    def __init__(self, *answers: float) -> None:
+    def __init__(self, *answers: float, asked_first: bool = False) -> None:
         self.size = len(answers)
         self._answers = list(answers)
         self._all = Barrier(len(answers))
+        self._first = asked_first
 
     def infer(self, _: Any) -> list[Any]:
+        if self._first:
+            self._first = False
+            return [np.array([self._answers[0]]), np.zeros(3)]
         self._all.wait(PATIENCE_S)
         return [np.array([self._answers.pop()]), np.zeros(3)]
 
@@ -123,9 +127,9 @@ class Answers:
 @pytest.mark.parametrize(
     ("streams", "alone", "expected"),
     [
-        (Answers(1.0), None, True),
-        (Answers(1.0, 1.0), None, True),
-        (Answers(1.0, 1.5), None, False),
+        (Answers(1.0, asked_first=True), None, True),
+        (Answers(1.0, 1.0, asked_first=True), None, True),
+        (Answers(1.0, 1.5, asked_first=True), None, False),
         (Answers(1.0, 1.0), Answers(1.0), True),
         (Answers(1.0, 1.0), Answers(1.5), False),
         (Answers(1.0, 1.5), Answers(1.0), False),

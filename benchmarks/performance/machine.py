@@ -1,0 +1,91 @@
+"""What a machine is, so that its figures can be told from another's."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_GIB = 2**30
+# What decides which precisions are fast.
+_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8")
+_PACKAGES = (
+    "nvidia-pytriton",
+    "tritonclient",
+    "openvino",
+    "onnxruntime",
+    "paddlepaddle",
+    "opencv-python-headless",
+    "numpy",
+)
+_ROOT = Path(__file__).parents[2]
+
+
+def describe() -> dict[str, Any]:
+    """The machine, for JSON: processor, cores that we may use, memory, GPU, system, software, commit, load."""
+    cpuinfo = _read(Path("/proc/cpuinfo"))
+    flags = set(cpu_field(cpuinfo, "flags").split())
+    return {
+        "cpu": cpu_field(cpuinfo, "model name") or platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "cpu_flags": [flag for flag in _FLAGS if flag in flags],
+        "virtual": "hypervisor" in flags,
+        "memory_gib": round(psutil.virtual_memory().total / _GIB, 1),
+        "gpu": _output(["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "commit": _commit(),
+        "load_average": [round(value, 2) for value in os.getloadavg()],
+    }
+
+
+def summary(machine: dict[str, Any]) -> str:
+    """One paragraph for people."""
+    gpu = machine["gpu"] or "no GPU"
+    virtual = ", a virtual machine" if machine["virtual"] else ""
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores ({', '.join(machine['cpu_flags'])}){virtual}, "
+        f"{machine['memory_gib']:g} GiB, {gpu}; {machine['system']}, Python {machine['python']}, "
+        f"{', '.join(f'{name} {version}' for name, version in machine['packages'].items())}; "
+        f"commit {machine['commit'] or 'unknown'}; load average at the start {machine['load_average'][0]:g}."
+    )
+
+
+def cpu_field(cpuinfo: str, name: str) -> str:
+    """The first value of a field of /proc/cpuinfo; empty if it is not there."""
+    for line in cpuinfo.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return ""
+
+
+def _commit() -> str:
+    commit = _output(["git", "-C", str(_ROOT), "rev-parse", "--short=12", "HEAD"])
+    changed = _output(["git", "-C", str(_ROOT), "status", "--porcelain", "--untracked-files=no"])
+    return f"{commit} with changes" if commit and changed else commit
+
+
+def _version(package: str) -> str:
+    with suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(package)
+    return ""
+
+
+def _read(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text(encoding="utf-8")
+    return ""
+
+
+def _output(command: Sequence[str]) -> str:
+    with suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        return done.stdout.strip()
+    return ""

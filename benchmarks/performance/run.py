@@ -1,0 +1,125 @@
+"""One run: each model, each section; results are written after each, so that a run that was cut off can go on."""
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.performance import (
+    accuracy_section,
+    load_section,
+    machine,
+    perf_analyzer_section,
+    plots,
+    requests_section,
+    soak_section,
+    stages_section,
+)
+from benchmarks.performance.bench import Contest, gathered, read_pictures
+from benchmarks.performance.errors import BenchmarkError
+from benchmarks.performance.load import AskError
+from benchmarks.performance.options import Options
+from benchmarks.performance.report import markdown
+from server.errors import ServerError
+from server.installation import find_installation
+from server.repository import find_ensembles
+
+_Section = Callable[[Contest, Options], Any]
+_SECTIONS: dict[str, _Section] = {
+    "load": load_section.measure,
+    "requests": requests_section.measure,
+    "stages": stages_section.measure,
+    "perf_analyzer": perf_analyzer_section.measure,
+    "accuracy": accuracy_section.measure,
+    "soak": soak_section.measure,
+}
+# What must be the same for results to be added to others.
+_DECISIVE = ("repository", "profiles", "pictures", "threshold")
+
+
+def run(options: Options, *, resume: bool, command: str) -> None:
+    """Measure, write and print.
+
+    Raises:
+        BenchmarkError: it cannot be done.
+    """
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchmarkError(f"{options.out} cannot be written: {error.strerror}") from None
+    pictures = read_pictures(options.pictures)
+    document: dict[str, Any] = {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "machine": machine.describe(),
+        "options": options.as_dict(),
+        "pictures": [picture.as_dict() for picture in pictures],
+        "models": {},
+    }
+    if resume:
+        document["models"] = _earlier(options.out / "results.json", document)
+    for model in options.models or _served(options):
+        results = document["models"].setdefault(model, {})
+        missing = [name for name in options.sections if results.get(name, {"missing": True}).get("missing")]
+        if not missing:
+            continue
+        with gathered(options, model, pictures) as contest:
+            for name in missing:
+                print(f"{model}: {name}", file=sys.stderr, flush=True)
+                try:
+                    results[name] = _SECTIONS[name](contest, options)
+                except AskError as error:
+                    raise BenchmarkError(str(error)) from None
+                _save(document, options.out)
+    print(markdown(document))
+    print(f"report and results: {options.out}", file=sys.stderr)
+
+
+def _served(options: Options) -> list[str]:
+    """The ensembles that at least one profile can serve."""
+    try:
+        backends = find_installation().backends
+        found = {
+            ensemble.name
+            for profile in options.profiles
+            for ensemble in find_ensembles(options.repository, profile, backends)
+            if not ensemble.missing
+        }
+    except ServerError as error:
+        raise BenchmarkError(str(error)) from None
+    if not found:
+        raise BenchmarkError(
+            f"no model of {options.repository} can be served in {', '.join(options.profiles)}: make export"
+        )
+    return sorted(found)
+
+
+def _earlier(path: Path, now: dict[str, Any]) -> dict[str, Any]:
+    """The models' results of a run that was cut off; none if there was no run.
+
+    Raises:
+        BenchmarkError: it measured something else.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        other = [name for name in _DECISIVE if document["options"][name] != now["options"][name]]
+        other += [name for name in ("cpu", "commit") if document["machine"][name] != now["machine"][name]]
+        models: dict[str, Any] = document["models"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise BenchmarkError(f"{path} cannot be gone on with ({error}): leave --resume out") from None
+    if other:
+        raise BenchmarkError(f"{path} has results with other {', '.join(other)}: leave --resume out, or take --out")
+    return models
+
+
+def _save(document: dict[str, Any], out: Path) -> None:
+    part = out / ".results.json.part"
+    part.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    part.replace(out / "results.json")
+    for model, results in document["models"].items():
+        results["plots"] = plots.draw(model, results, out)
+    (out / "report.md").write_text(markdown(document), encoding="utf-8")

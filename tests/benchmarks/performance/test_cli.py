@@ -1,0 +1,123 @@
+"""The command line: what is asked for, and what is said of it."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import benchmarks.cli
+from benchmarks.performance import cli, run
+from benchmarks.performance.errors import BenchmarkError
+from benchmarks.performance.options import CPU_PROFILES, SECTIONS
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The options of the runs that were asked for."""
+    seen = []
+    monkeypatch.setattr(cli.run, "run", lambda options, **_: seen.append(options))
+    return seen
+
+
+def test_the_defaults(asked):
+    assert cli.main([]) == 0
+    (options,) = asked
+    assert options.concurrency == (1, 2, 4, 8, 16)
+    assert set(options.sections) == set(SECTIONS) - {"soak"}
+    assert set(CPU_PROFILES) <= set(options.profiles)
+    assert options.pictures[0].name == "synthetic.jpg"
+    assert not options.quick
+
+
+def test_quick_is_short(asked):
+    assert cli.main(["--quick"]) == 0
+    (options,) = asked
+    assert (options.sections, options.rounds, options.seconds) == (("load",), 1, 1.0)
+
+
+def test_soak_adds_its_section(asked):
+    assert cli.main(["--soak", "10"]) == 0
+    assert "soak" in asked[0].sections
+    assert json.dumps(asked[0].as_dict())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rounds", "0"], "0 is not greater than 0"),
+        (["--concurrency", "-1"], "not greater than 0"),
+        (["--profiles", "tpu"], "invalid choice: 'tpu'"),
+    ],
+)
+def test_a_wrong_option_is_a_usage_error(words, said, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--images", "/nowhere/a.jpg"], "/nowhere/a.jpg cannot be read"),
+        (["--model-repository", "/nowhere"], "there is no model repository at /nowhere"),
+        (["--models", "yolo", "--profiles", "cpu_bf16"], "yolo/config.pbtxt cannot be read"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_sentence(words, said, tmp_path, capsys):
+    assert cli.main([*words, "--out", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_a_stopped_run_is_told(monkeypatch, capsys):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.run, "run", stop)
+    assert cli.main([]) == 130
+    assert "--resume goes on" in capsys.readouterr().err
+
+
+def test_only_the_same_run_is_gone_on_with(asked, tmp_path):
+    cli.main(["--quick"])
+    options = asked[0].as_dict()
+    now = {"options": options, "machine": {"cpu": "A CPU", "commit": "abc"}}
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps({**now, "models": {"S": {"load": {}}}}))
+    assert run._earlier(file, now) == {"S": {"load": {}}}
+    with pytest.raises(BenchmarkError, match="other threshold"):
+        run._earlier(file, {**now, "options": {**options, "threshold": 0.1}})
+    with pytest.raises(BenchmarkError, match="other commit"):
+        run._earlier(file, {**now, "machine": {"cpu": "A CPU", "commit": "def"}})
+    file.write_text("{")
+    with pytest.raises(BenchmarkError, match="leave --resume out"):
+        run._earlier(file, now)
+    assert run._earlier(tmp_path / "none.json", now) == {}
+
+
+class TestParts:
+    def test_each_has_help_of_its_own(self, capsys):
+        for name in benchmarks.cli._PARTS:
+            with pytest.raises(SystemExit) as stop:
+                benchmarks.cli.main([name, "--help"], prog="sod bench")
+            assert stop.value.code == 0
+            assert capsys.readouterr().out.startswith("usage: sod bench")
+
+    def test_the_help_names_them(self, capsys):
+        with pytest.raises(SystemExit):
+            benchmarks.cli.main(["--help"], prog="sod bench")
+        out = capsys.readouterr().out
+        assert all(name in out for name in benchmarks.cli._PARTS)
+
+    def test_an_unknown_one_is_told(self, capsys):
+        assert benchmarks.cli.main(["everything"], prog="sod bench") == 2
+        assert "there is no 'everything'; there are report, gateway-overhead" in capsys.readouterr().err
+
+    def test_sod_has_the_command(self):
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        assert project["entry-points"]["sod.commands"]["bench"] == "benchmarks.cli:main"

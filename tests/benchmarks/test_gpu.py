@@ -1,0 +1,74 @@
+"""The GPU's script, its calls of ONNX Runtime answered by the CPU: not one figure of it is of a GPU."""
+
+import json
+import shutil
+from pathlib import Path
+
+import onnxruntime
+import pytest
+
+from benchmarks import gpu
+from export.pictures import synthetic_picture
+
+REPOSITORY = Path(__file__).parents[2] / "model_repository"
+
+
+class CpuForCuda:
+    """onnxruntime, with CUDA by name only."""
+
+    get_available_providers = staticmethod(lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+
+    class OrtValue:
+        @staticmethod
+        def ortvalue_from_numpy(array, _device, _number):
+            return onnxruntime.OrtValue.ortvalue_from_numpy(array, "cpu", 0)
+
+    class InferenceSession:
+        def __init__(self, model, providers):
+            self._session = onnxruntime.InferenceSession(model, providers=providers[1:])
+
+        def get_providers(self):
+            return ["CUDAExecutionProvider"]
+
+        def io_binding(self):
+            binding = self._session.io_binding()
+            bind = binding.bind_output
+            binding.bind_output = lambda name, _device: bind(name, "cpu")
+            return binding
+
+        def __getattr__(self, name):
+            return getattr(self._session, name)
+
+
+@pytest.fixture
+def picture(tmp_path) -> Path:
+    import cv2
+
+    path = tmp_path / "picture.jpg"
+    cv2.imwrite(str(path), synthetic_picture(200, 300))
+    return path
+
+
+def test_all_tables(tmp_path, picture, monkeypatch, capsys):
+    monkeypatch.setattr(gpu, "_onnxruntime", lambda: CpuForCuda)
+    monkeypatch.setattr(gpu, "_WARM_UP", 1)
+    folder = tmp_path / "models/demo_detector/1"
+    folder.mkdir(parents=True)
+    for name in ("model.onnx", "model_fp16.onnx"):
+        shutil.copy(REPOSITORY / "PP-YOLOE_plus_SOD-demo_detector/1/model.onnx", folder / name)
+    out = tmp_path / "gpu.json"
+    words = [str(picture), "--models", "demo", "--model-repository", str(tmp_path / "models")]
+    assert gpu.main([*words, "--batches", "1", "2", "--turns", "1", "--json", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("| demo, FP16 | ") for line in lines) == 3
+    results = json.loads(out.read_text())
+    assert results["demo, FP16"]["matched"] == 1
+    assert results["demo, FP32"]["batches"]["2"]["pictures_a_second"] > 0
+    assert results["demo, FP32"]["nms_graph_ms"] > 0
+
+
+def test_without_a_gpu_it_says_so(picture, capsys):
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine has CUDA")
+    assert gpu.main([str(picture)]) == 1
+    assert "this onnxruntime has no CUDA" in capsys.readouterr().err

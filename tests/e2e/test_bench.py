@@ -1,0 +1,46 @@
+"""`sod bench --quick` as a user runs it: a server and a bare detector started, measured, reported, stopped."""
+
+import json
+from pathlib import Path
+
+import psutil
+
+from benchmarks.cli import main
+from tests.e2e.conftest import DEMO
+from tests.e2e.serving import REPOSITORY
+
+
+def test_a_quick_run(picture: bytes, tmp_path: Path, capsys):
+    file = tmp_path / "picture.jpg"
+    file.write_bytes(picture)
+    out = tmp_path / "out"
+    words = ["--quick", "--models", DEMO, "--profiles", "cpu_high_performance", "--images", str(file)]
+    words += ["--model-repository", str(REPOSITORY), "--threshold", "0.02", "--concurrency", "1", "8"]
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    assert main([*words, "--seconds", "0.5", "--out", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert "1. cpu_high_performance: ensemble / bare detector, pictures/s at 8" in printed.out
+    assert "100%" in printed.err  # the progress bar's end
+
+    document = json.loads((out / "results.json").read_text())
+    profile = document["models"][DEMO]["load"]["profiles"]["cpu_high_performance"]
+    assert profile["bare"]["throughput"]["8"][0] > 0
+    for way in ("ensemble", "gateway", "gateway, overlay"):
+        for clients in ("1", "8"):
+            (turn,) = profile["ways"][way][clients]
+            assert turn["requests"] >= int(clients)
+            assert turn["errors"] == 0, turn["first_error"]
+            assert turn["cpu_ms"].keys() >= {"gateway", "triton", "preprocess", "detector", "postprocess"}
+    assert document["machine"]["cores"] >= 1
+    assert (out / f"{DEMO}-load.png").stat().st_size > 1000
+    assert (out / "report.md").read_text() in printed.out + "\n"
+    left = {
+        child.pid
+        for child in psutil.Process().children(recursive=True)
+        if "resource_tracker" not in str(child.cmdline())
+    }
+    assert left <= before
+
+    # Nothing is missing: it goes on without starting anything.
+    assert main([*words, "--out", str(out), "--resume"]) == 0
+    assert "starting the server" not in capsys.readouterr().err
