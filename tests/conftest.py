@@ -1,6 +1,7 @@
 """What tests of several packages share."""
 
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -12,6 +13,12 @@ from pathlib import Path
 import pytest
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_configure() -> None:
+    """Have Ctrl-C work in what the tests start: background jobs of a shell, and their children, ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
