@@ -2,6 +2,7 @@
 
 import signal
 import time
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -12,7 +13,7 @@ from tests.e2e.conftest import DEMO
 from tests.e2e.serving import REPOSITORY, serve
 from tests.otlp import receiver
 
-TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+PARENT = "b7ad6b7169203331"
 GATEWAY = "triton-sod-gateway"
 PATH = "/small-object-detection"
 
@@ -51,21 +52,29 @@ def test_metrics_of_the_gateway_and_of_triton(traced, picture):
 def test_one_trace_from_http_to_tritons_stages(traced, otlp, picture):
     # Readiness was asked before, and an inference went through Triton for it: no trace of it.
     otlp.spans.clear()
-    traced.http.headers["traceparent"] = f"00-{TRACE}-{PARENT}-01"
-    assert traced.post(picture).status_code == 200
+    traces = [uuid4().hex for _ in range(12)]  # Triton takes about one context in ten for none: docs/gateway.md
+    for trace in traces:
+        traced.http.headers["traceparent"] = f"00-{trace}-{PARENT}-01"
+        assert traced.post(picture).status_code == 200
     del traced.http.headers["traceparent"]
 
-    def spans(service):
-        return {span.name: span for span in otlp.of(service) if span.trace == TRACE}
+    stages = "preprocess_640", f"{DEMO}_detector", "postprocess"
 
-    traced.wait_for(lambda: {f"POST {PATH}", "infer"} <= spans(GATEWAY).keys(), "the gateway's spans")
-    traced.wait_for(lambda: "InferRequest" in spans("triton"), "Triton's spans")
-    gateways, tritons = spans(GATEWAY), spans("triton")
+    def spans(service, trace):
+        return {span.name: span for span in otlp.of(service) if span.trace == trace}
+
+    def of_triton():
+        return [trace for trace in traces if {"InferRequest", DEMO, *stages} <= spans("triton", trace).keys()]
+
+    for trace in traces:
+        traced.wait_for(lambda of=trace: {f"POST {PATH}", "infer"} <= spans(GATEWAY, of).keys(), "the gateway's spans")
+    traced.wait_for(lambda: len(of_triton()) >= 2, "Triton's spans")
+    gateways, tritons = spans(GATEWAY, of_triton()[0]), spans("triton", of_triton()[0])
     assert gateways[f"POST {PATH}"].parent == PARENT
     assert gateways["infer"].parent == gateways[f"POST {PATH}"].id
     assert tritons["InferRequest"].parent == gateways["infer"].id
     assert tritons[DEMO].parent == tritons["InferRequest"].id
-    for stage in ("preprocess_640", f"{DEMO}_detector", "postprocess"):
+    for stage in stages:
         assert tritons[stage].parent == tritons[DEMO].id
     # What the gateway has not asked to be traced is not: the readiness check has been there meanwhile.
     assert not [span for span in otlp.of("triton") if span.name == "InferRequest" and not span.parent]
