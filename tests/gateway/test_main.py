@@ -57,8 +57,8 @@ async def test_process(triton: Any, picture64: str) -> None:
             assert await process.wait() == 0
 
 
-async def test_a_client_that_leaves_is_no_error() -> None:
-    async with running() as (url, process):
+async def test_a_client_that_leaves_is_no_error(free_ports: Callable[[int], list[int]]) -> None:
+    async with running("--triton-url", f"127.0.0.1:{free_ports(1)[0]}") as (url, process):
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
         writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{{".encode())
         await writer.drain()
