@@ -19,6 +19,7 @@ from sod.draw import draw_detections
 from sod.encode import FORMATS, MAX_SIDE, PictureFormat, encode_picture
 from sod.frame import clip
 from sod.image import decode_image
+from sod.jpeg_strips import join, split
 
 Pixels = NDArray[np.uint8]
 
@@ -121,11 +122,19 @@ class Detector:
             decoding.add_done_callback(retrieve)
             raise
         with stage("draw"):
-            drawn = await self._workers.run(draw_detections, pixels, detections, model.labels)
+            drawn = await self._workers.run(draw_detections, pixels, detections, model.labels, in_place=True)
         with stage("encode"):
             quality = self._jpeg_quality if question.quality is None else question.quality
-            overlay = await self._workers.run(encode_picture, drawn, question.picture_format, quality)
+            overlay = await self._encode(drawn, question.picture_format, quality)
         return Outcome(detections, model.labels, overlay, question.picture_format)
+
+    async def _encode(self, drawn: Pixels, picture_format: PictureFormat, quality: int) -> bytes:
+        if picture_format != "jpeg":
+            return await self._workers.run(encode_picture, drawn, picture_format, quality)
+        strips = split(drawn, self._workers.cores)
+        return join(
+            await asyncio.gather(*(self._workers.run(encode_picture, strip, "jpeg", quality) for strip in strips))
+        )
 
     async def _find(
         self, question: Question, picture: Picture, thresholds: NDArray[np.float32], model: ModelInfo

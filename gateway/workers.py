@@ -1,6 +1,7 @@
 """Threads for work that would hold the event loop: decoding, drawing, encoding."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -15,6 +16,7 @@ class Workers:
     """A bounded pool of threads; OpenCV lets go of the interpreter's lock, so they run beside each other."""
 
     def __init__(self, threads: int) -> None:
+        self.cores = min(threads, os.cpu_count() or 1)  # how many parts of one task gain from running beside each other
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="picture")
 
     def run(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> asyncio.Future[_R]:

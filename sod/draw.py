@@ -39,24 +39,27 @@ _SPOTS: tuple[tuple[float, tuple[float, ...], tuple[float, ...]], ...] = (
 _ROOMY = 16  # a label may lie inside its own box if the box has this many times its area
 
 
-def draw_detections(image: Pixels, detections: Detections, labels: Sequence[str]) -> Pixels:
-    """Draw boxes and labels on a copy of the picture.
+def draw_detections(image: Pixels, detections: Detections, labels: Sequence[str], *, in_place: bool = False) -> Pixels:
+    """Draw boxes and labels on a copy of the picture, or into it.
 
     Args:
-        image: uint8 [H, W, 3], BGR; left as it is.
+        image: uint8 [H, W, 3], BGR.
         detections: M objects with boxes in the picture's pixels. Parts outside the picture are cut off; boxes wholly
             outside, or with a coordinate that is not finite, are not drawn.
         labels: class names by class id. Where one is missing or has characters that no font here has, the id stands in.
+        in_place: draw into `image`, which must be C-contiguous and writable, and return it.
 
     Returns:
-        uint8 [H, W, 3], BGR, a new array.
+        uint8 [H, W, 3], BGR.
 
     Raises:
-        ValueError: `image` is not uint8 [H, W, 3].
+        ValueError: `image` is not uint8 [H, W, 3], or cannot be drawn into.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
-    canvas = np.array(image, order="C")
+    if in_place and not (image.flags.c_contiguous and image.flags.writeable):
+        raise ValueError("image must be C-contiguous and writable to be drawn into")
+    canvas = image if in_place else np.array(image, order="C")
     height, width = canvas.shape[:2]
     style = _Style.of(width, height)
     rings, shown = _rings(detections.boxes, width, height, style.line)

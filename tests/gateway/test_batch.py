@@ -126,7 +126,7 @@ async def test_a_defect_fails_one_picture_and_is_logged(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a secret of the server")
 
     monkeypatch.setattr("gateway.detector.draw_detections", broken)

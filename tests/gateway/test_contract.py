@@ -251,7 +251,7 @@ async def test_odd_log_ids(gateway: httpx.AsyncClient, picture64: str, sent: str
 async def test_unforeseen_exception(
     gateway: httpx.AsyncClient, picture64: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a secret of the server")
 
     monkeypatch.setattr("gateway.detector.draw_detections", broken)

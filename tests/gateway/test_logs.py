@@ -76,7 +76,7 @@ async def test_every_line_of_a_request_has_its_log_id(
 ) -> None:
     import grpc
 
-    def noisy(*_: object) -> None:
+    def noisy(*_: object, **__: object) -> None:
         logging.getLogger("somebody").warning("in a thread")
         raise RuntimeError("broken\n2026-01-01 00:00:00,000 INFO forged: line")
 

@@ -139,6 +139,17 @@ def test_the_input_is_left_as_it_is_and_may_be_read_only_or_a_view() -> None:
     assert (drawn == draw_detections(np.ascontiguousarray(view), found(crowd(60, 5, 5, 100, 80)), LABELS)).all()
 
 
+def test_in_place_it_is_the_same_picture_in_the_same_memory() -> None:
+    image = picture(300, 200)
+    detections = found(crowd(60, 5, 5, 200, 150))
+    expected = draw_detections(image, detections, LABELS)
+    assert draw_detections(image, detections, LABELS, in_place=True) is image
+    assert (image == expected).all()
+    for unfit in (image[:, ::2], np.frombuffer(image.tobytes(), np.uint8).reshape(image.shape)):
+        with pytest.raises(ValueError, match="contiguous and writable"):
+            draw_detections(unfit, detections, LABELS, in_place=True)
+
+
 def test_no_detections_give_an_equal_new_picture() -> None:
     image = picture(30, 20)
     drawn = draw_detections(image, Detections.empty(), LABELS)
