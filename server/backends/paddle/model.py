@@ -20,8 +20,11 @@ with warnings.catch_warnings():
     from paddle import inference
 
 
+_TOGETHER = 2  # pictures in one run: more are slower, and take more memory (docs/performance.md)
+
+
 class TritonPythonModel:
-    """One predictor; the requests of a Triton batch run as one batch."""
+    """One predictor; the requests of a Triton batch run in twos."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the model."""
@@ -47,6 +50,10 @@ class TritonPythonModel:
         return run_batch(requests, self._input, self._run)
 
     def _run(self, pixels: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        parts = [self._run_few(pixels[first : first + _TOGETHER]) for first in range(0, len(pixels), _TOGETHER)]
+        return parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+    def _run_few(self, pixels: NDArray[Any]) -> dict[str, NDArray[Any]]:
         self._image.copy_from_cpu(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), np.float32))
         self._scale_factor.copy_from_cpu(np.ones((len(pixels), 2), np.float32))
         self._predictor.run()
