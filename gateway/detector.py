@@ -155,7 +155,7 @@ class Detector:
 
     async def _decode(self, picture: Picture) -> Pixels:
         with stage("decode"):
-            return await self._workers.run(decode_image, picture.data, self._max_pixels)
+            return await self._workers.run_patiently(decode_image, picture.data, self._max_pixels)
 
 
 def _check_drawable(picture: Picture, picture_format: PictureFormat) -> None:

@@ -114,7 +114,10 @@ class Settings(BaseSettings):
         description="Drawn pictures that one batch may hold, all together; one that is over it is answered 413.",
     )
     worker_threads: int = Field(
-        4, ge=1, le=256, description="Threads that read, decode, draw and encode pictures beside the event loop."
+        4,
+        ge=1,
+        le=256,
+        description="Threads that read, draw and encode pictures, and as many that decode, beside the event loop.",
     )
 
     max_body_bytes: int = Field(
