@@ -16,6 +16,8 @@ from sod.image import decode_image
 
 SERVED = 640
 _STORED = 1024  # px of each side that are kept of larger pictures
+_ZOOM = (0.75, 1.45)
+_ZOOM_SERVED = (0.85, 1.25)  # of crops of the size that is served: the last that is learnt
 _SEEN = 0.3  # share of an object that must be in the crop for it to be labelled
 _INTERPOLATIONS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)
 
@@ -88,10 +90,11 @@ def whole(stored: Stored, size: int = SERVED) -> Crop:
 
 def crop(stored: Stored, size: int, habits: Habits, rng: np.random.Generator) -> Crop:
     """A crop of `size` px, differently each time."""
-    zoom = 1.0 if habits.plain else float(np.exp(rng.uniform(np.log(0.75), np.log(1.45))))
+    least, most = _ZOOM if size < SERVED else _ZOOM_SERVED
+    zoom = 1.0 if habits.plain else float(np.exp(rng.uniform(np.log(least), np.log(most))))
     stretch = 1.0 if habits.plain else float(np.exp(rng.uniform(-0.15, 0.15)))
     share = np.array([size / SERVED / zoom * stretch, size / SERVED / zoom / stretch])  # of width, height
-    low = _corner(stored.boxes, share, rng)
+    low = _corner(stored, share, rng)
     pixels = _cut(stored.pixels, low, share, size, rng)
     boxes = (stored.boxes - np.tile(low, 2)) / np.tile(share, 2) * size
     boxes, kept = _visible(boxes.astype(np.float32), size)
@@ -101,11 +104,12 @@ def crop(stored: Stored, size: int, habits: Habits, rng: np.random.Generator) ->
     return Crop(_recoloured(pixels, habits, rng), boxes, stored.class_ids[kept])
 
 
-def _corner(boxes: Boxes, share: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Where the crop begins, as shares of the sides: mostly around some object."""
+def _corner(stored: Stored, share: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Where the crop begins, as shares of the sides: mostly around some object, of any class of the picture alike."""
     room = 1 - share
-    if len(boxes) and rng.random() < 0.75:
-        box = boxes[rng.integers(len(boxes))]
+    if len(stored.boxes) and rng.random() < 0.75:
+        of = rng.choice(np.unique(stored.class_ids))
+        box = stored.boxes[rng.choice(np.nonzero(stored.class_ids == of)[0])]
         low = (box[:2] + box[2:]) / 2 - share * rng.uniform(0.1, 0.9, 2)
     else:
         low = room * rng.uniform(0, 1, 2)

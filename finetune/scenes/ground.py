@@ -43,12 +43,15 @@ def paint(layout: Layout, reach: float, side: int, rng: Rng) -> Canvas:
     walk = rng.uniform(3, 9)
     for road in layout.roads:
         _strip(canvas, road, -road.half - walk, road.half + walk, tuple(pavement))
+    if rng.random() < 0.7:
+        _slabs(canvas, layout.roads, walk, pavement * rng.uniform(0.8, 0.92), rng)
     grain = clouds(side, rng)[..., None] * 5
     for road in layout.roads:
         _strip(canvas, road, -road.half - 0.25, road.half + 0.25, tuple(pavement * 1.15))
         _strip(canvas, road, -road.half, road.half, tuple(asphalt))
     for road in layout.roads:
         _markings(canvas, layout, road, rng)
+    cv2.GaussianBlur(canvas.pixels, (0, 0), 0.7, canvas.pixels)  # straight edges, not stairs
     canvas.pixels[:] += grain + rng.normal(0, 4, (side, side, 1)).astype(np.float32)
     return canvas
 
@@ -68,9 +71,12 @@ def shade(canvas: Canvas, layout: Layout, sun: Floats, strength: float) -> None:
             cast = solid.corners[:, :2] - solid.corners[:, 2:] * sun[:2] / sun[2]
             hull = cv2.convexHull(canvas.to_pixels(cast).round().astype(np.int32))
             cv2.fillConvexPoly(mask, hull, (255,))
-    for x, y, radius in layout.trees:
-        at = canvas.to_pixels(np.array([[x, y]]) - radius * 1.8 * sun[:2] / sun[2])[0]
-        cv2.circle(mask, (int(at[0]), int(at[1])), int(radius * canvas.scale), (255,), -1)
+    for house in layout.houses:
+        cast = house.body.corners[:, :2] - house.body.corners[:, 2:] * sun[:2] / sun[2]
+        cv2.fillConvexPoly(mask, cv2.convexHull(canvas.to_pixels(cast).round().astype(np.int32)), (255,))
+    for tree in layout.trees:
+        at = canvas.to_pixels(np.array([[tree.x, tree.y]]) - tree.middle * sun[:2] / sun[2])[0]
+        cv2.circle(mask, (int(at[0]), int(at[1])), int(tree.radius * canvas.scale), (255,), -1)
     soft = cv2.GaussianBlur(mask, (0, 0), max(0.12 * canvas.scale, 0.6)).astype(np.float32) / 255
     canvas.pixels[:] *= 1 - strength * soft[..., None]
 
@@ -109,9 +115,20 @@ def _strip(  # noqa: PLR0913, PLR0917
     corners = np.array(
         [road.point(a, c) for a, c in ((ends[0], left), (ends[0], right), (ends[1], right), (ends[1], left))]
     )
-    cv2.fillConvexPoly(
-        canvas.pixels, canvas.to_pixels(corners).round().astype(np.int32), tuple(float(c) for c in colour), cv2.LINE_AA
-    )
+    outline = (canvas.to_pixels(corners) * 16).round().astype(np.int32)  # sixteenths of a pixel: straight edges
+    cv2.fillConvexPoly(canvas.pixels, outline, tuple(float(c) for c in colour), cv2.LINE_AA, 4)
+
+
+def _slabs(canvas: Canvas, roads: list[Road], walk: float, joint: Floats, rng: Rng) -> None:
+    """Joints of the pavement, across and along."""
+    reach, step = canvas.pixels.shape[0] / canvas.scale / 2, rng.uniform(0.8, 2.2)
+    for road in roads:
+        for along in np.arange(-reach, reach, step):
+            ends = (float(along), float(along) + 0.1)
+            _strip(canvas, road, -road.half - walk, road.half + walk, tuple(joint), ends)
+        for across in np.arange(road.half + step, road.half + walk, step):
+            for side in (-1, 1):
+                _strip(canvas, road, side * float(across), side * float(across) + 0.1, tuple(joint))
 
 
 def _markings(canvas: Canvas, layout: Layout, road: Road, rng: Rng) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.scenes.houses import Footprint, House, hides_the_view, house
 from finetune.scenes.objects import MAKERS, people
-from finetune.scenes.shapes import Colour, Thing, block, placed
+from finetune.scenes.shapes import Thing, block, placed
 
 Rng = np.random.Generator
 Floats = NDArray[np.float64]
@@ -40,18 +41,32 @@ class Road:
         return abs((x - self.x) * math.cos(self.heading) + (y - self.y) * math.sin(self.heading))
 
 
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A tree or a bush: where, the crown's radius and its middle's height, how much taller than wide it is; m."""
+
+    x: float
+    y: float
+    radius: float
+    middle: float
+    stretch: float
+
+
 @dataclass(slots=True)
 class Layout:
     """A scene before it is drawn."""
 
     roads: list[Road]
     things: list[Thing] = field(default_factory=list)
-    trees: list[tuple[float, float, float]] = field(default_factory=list)  # x, y, radius of the crown, m
+    houses: list[House] = field(default_factory=list)
+    trees: list[Tree] = field(default_factory=list)
     taken: list[tuple[float, float, float]] = field(default_factory=list)  # x, y, radius, m
 
     def free(self, x: float, y: float, radius: float) -> bool:
         """Whether nothing is within that of a point."""
-        return all((x - a) ** 2 + (y - b) ** 2 > (radius + r) ** 2 for a, b, r in self.taken)
+        return all((x - a) ** 2 + (y - b) ** 2 > (radius + r) ** 2 for a, b, r in self.taken) and all(
+            h.footprint.beyond(x, y) > radius for h in self.houses
+        )
 
     def off_road(self, x: float, y: float, margin: float) -> bool:
         """Whether a point is beside every road by at least that."""
@@ -63,8 +78,14 @@ _RADII = {"car": 2.2, "van": 2.7, "truck": 4.2, "bus": 6.0, "motorcycle": 0.9, "
           "awning-tricycle": 1.4, "pedestrian": 0.25, "people": 0.35}  # fmt: skip
 
 
-def lay_out(reach: float, rng: Rng) -> Layout:
-    """A scene that fills a circle of `reach` m around the origin."""
+def lay_out(reach: float, camera: Floats, rng: Rng) -> Layout:
+    """A scene that fills a circle of `reach` m around the origin.
+
+    Args:
+        reach: m.
+        camera: its position, float64 [3]; no house stands in its way.
+        rng: draws everything.
+    """
     heading = rng.uniform(0, math.pi)
     roads = [Road(rng.uniform(-0.15, 0.15) * reach, rng.uniform(-0.15, 0.15) * reach, heading, int(rng.integers(1, 4)))]
     if rng.random() < 0.55:
@@ -73,7 +94,9 @@ def lay_out(reach: float, rng: Rng) -> Layout:
             Road(rng.uniform(-0.4, 0.4) * reach, rng.uniform(-0.4, 0.4) * reach, crossing, int(rng.integers(1, 3)))
         )
     layout = Layout(roads)
-    weights = rng.dirichlet(np.array([5.0, 1.8, 1.6, 1.8, 1.8, 2.4, 1.7, 1.7]))
+    if rng.random() < 0.85:
+        _houses(layout, reach, camera, rng)
+    weights = rng.dirichlet(np.array([6.0, 2.4, 2.0, 2.2, 2.6, 2.6, 2.4, 2.4]))
     _traffic(layout, reach, weights, rng)
     _parked(layout, reach, rng)
     _walkers(layout, reach, rng)
@@ -117,7 +140,7 @@ def _traffic(layout: Layout, reach: float, weights: Floats, rng: Rng) -> None:
 
 
 def _parked(layout: Layout, reach: float, rng: Rng) -> None:
-    for _ in range(int(rng.integers(2, 8))):
+    for _ in range(int(rng.integers(3, 11))):
         road = layout.roads[rng.integers(len(layout.roads))]
         side, two_wheels = rng.choice((-1, 1)), rng.random() < 0.4
         names = (
@@ -141,7 +164,7 @@ def _parked(layout: Layout, reach: float, rng: Rng) -> None:
 
 
 def _walkers(layout: Layout, reach: float, rng: Rng) -> None:
-    for _ in range(int(rng.integers(10, 70))):
+    for _ in range(int(rng.integers(8, 40))):
         road = layout.roads[rng.integers(len(layout.roads))]
         beside = rng.random() < 0.75
         across = (
@@ -149,33 +172,85 @@ def _walkers(layout: Layout, reach: float, rng: Rng) -> None:
             if beside
             else rng.uniform(-1, 1) * road.half
         )
-        x, y = road.point(rng.uniform(-1, 1) * reach, across)
+        x, y = road.point(rng.uniform(-1, 1) * min(reach, 70.0), across)
+        if beside and rng.random() < 0.25:
+            _bench(layout, x, y, rng.uniform(0, 2 * math.pi), rng)
+            continue
         for _ in range(1 + int(rng.random() < 0.35) + int(rng.random() < 0.15)):
             px, py = x + rng.normal(0, 0.5), y + rng.normal(0, 0.5)
             if layout.free(px, py, 0.3):
-                sits = rng.random() < 0.2 and beside
                 heading = road.heading + rng.choice((0, math.pi)) + rng.normal(0, 0.5)
-                _add(layout, "people" if sits else "pedestrian", px, py, heading, rng)
+                _add(layout, "pedestrian", px, py, heading, rng)
+
+
+def _bench(layout: Layout, x: float, y: float, heading: float, rng: Rng) -> None:
+    """A bench or a row of stools, with one to three who sit on it."""
+    if not layout.free(x, y, 1.1) or not layout.off_road(x, y, 0.5):
+        return
+    wood = (float(rng.uniform(90, 170)), float(rng.uniform(70, 120)), float(rng.uniform(50, 90)))
+    seat = [block((2.0, 0.5, 0.4), (0, -0.1, 0), wood), block((2.0, 0.08, 0.45), (0, -0.36, 0.4), wood)]
+    layout.things.append(Thing(placed(seat[: rng.integers(1, 3)], x, y, heading), None))
+    for place in rng.permutation((-0.65, 0.0, 0.65))[: rng.integers(1, 4)]:
+        px, py = x + math.cos(heading) * float(place), y + math.sin(heading) * float(place)
+        layout.things.append(Thing(placed(people(rng, 0.4), px, py, heading), "people"))
+    layout.taken.append((x, y, 1.1))
+
+
+def _houses(layout: Layout, reach: float, camera: Floats, rng: Rng) -> None:
+    """Rows along the roads, with gaps, and some in the second row."""
+    tall = rng.uniform(4, 20)
+    for road in layout.roads:
+        for side in (-1, 1):
+            if rng.random() < 0.1:
+                continue
+            setback = rng.uniform(3.5, 9)
+            along = -reach * 1.1
+            while along < reach * 1.1:
+                length, width = rng.uniform(8, 26), rng.uniform(7, 14)
+                height = max(tall * rng.uniform(0.6, 1.3), 3.2)
+                if rng.random() < 0.8:
+                    _build(layout, road, (along + length / 2, side, setback), (width, length, height), camera, rng)
+                if rng.random() < 0.5:
+                    behind = setback + width + rng.uniform(5, 14)
+                    _build(layout, road, (along + length / 2, side, behind), (width, length, height), camera, rng)
+                along += length + (0.3 if rng.random() < 0.6 else rng.uniform(2, 14))
+
+
+def _build(  # noqa: PLR0913, PLR0917
+    layout: Layout,
+    road: Road,
+    at: tuple[float, int, float],
+    size: tuple[float, float, float],
+    camera: Floats,
+    rng: Rng,
+) -> None:
+    """A house of a width, length and height beside a road (along it, on that side, that far from the kerb)."""
+    x, y = road.point(at[0], at[1] * (road.half + at[2] + size[0] / 2))
+    plan = Footprint(x, y, road.heading, size[0] / 2, size[1] / 2)
+    points = plan.points()
+    if hides_the_view(plan, size[2], camera) or not all(layout.off_road(a, b, 2.5) for a, b in points):
+        return
+    if any(h.footprint.beyond(a, b) < 0.2 for h in layout.houses for a, b in points):
+        return
+    if any(plan.beyond(a, b) < 0.2 for h in layout.houses for a, b in h.footprint.points()):
+        return
+    built, out = house(plan, size[2], rng)
+    layout.houses.append(built)
+    layout.things += out
 
 
 def _surroundings(layout: Layout, reach: float, rng: Rng) -> None:
-    for _ in range(int(rng.integers(0, 40))):
+    for _ in range(int(rng.integers(0, 80))):
         x, y = rng.uniform(-1.3, 1.3, 2) * reach
         if layout.off_road(x, y, 2.0) and layout.free(x, y, 0.6):
-            layout.trees.append((float(x), float(y), float(rng.uniform(0.9, 3.0))))
-    for _ in range(int(rng.integers(0, 8))):
-        x, y = rng.uniform(-1.6, 1.6, 2) * reach
-        w, length, h = rng.uniform(8, 22), rng.uniform(8, 30), rng.uniform(3, 16)
-        half = math.hypot(w, length) / 2
-        if layout.off_road(x, y, half + 4) and layout.free(x, y, half):
-            wall: Colour = tuple(float(v) for v in rng.uniform(90, 210) * rng.uniform(0.85, 1.1, 3))  # type: ignore[assignment]
-            roof: Colour = tuple(float(v) for v in rng.uniform(80, 190) * rng.uniform(0.8, 1.15, 3))  # type: ignore[assignment]
-            solids = [block((w, length, h), (0, 0, 0), roof, sides=wall)]
-            for _ in range(int(rng.integers(0, 6))):
-                px, py = rng.uniform(-0.4, 0.4) * w, rng.uniform(-0.4, 0.4) * length
-                solids.append(block((rng.uniform(1, 3), rng.uniform(1, 3), 0.8), (px, py, h), (150.0, 150.0, 152.0)))
-            layout.things.append(Thing(placed(solids, x, y, layout.roads[0].heading), None))
-            layout.taken.append((x, y, half))
+            layout.trees.append(_tree(float(x), float(y), rng))
+    for road in layout.roads:
+        if rng.random() < 0.35:
+            side = rng.choice((-1, 1))
+            for along in np.arange(-reach, reach, rng.uniform(5, 12)):
+                x, y = road.point(float(along + rng.normal(0, 0.4)), side * (road.half + 1.4))
+                if layout.free(x, y, 0.3) and layout.off_road(x, y, 0.7):
+                    layout.trees.append(_tree(x, y, rng))
     for road in layout.roads[:1]:
         if rng.random() < 0.6:
             for along in np.arange(-reach, reach, rng.uniform(15, 30)):
@@ -185,3 +260,12 @@ def _surroundings(layout: Layout, reach: float, rng: Rng) -> None:
                     block((1.6, 0.14, 0.1), (-0.8, 0, 7.0), (95.0, 98.0, 100.0)),
                 ]
                 layout.things.append(Thing(placed(pole, x, y, road.heading), None))
+
+
+def _tree(x: float, y: float, rng: Rng) -> Tree:
+    if rng.random() < 0.3:  # a bush
+        radius = float(rng.uniform(0.4, 1.2))
+        return Tree(x, y, radius, radius * 0.6, float(rng.uniform(0.6, 1.0)))
+    radius = float(rng.uniform(0.9, 3.0))
+    stretch = float(rng.uniform(0.8, 1.2) if rng.random() < 0.6 else rng.uniform(1.3, 2.4))
+    return Tree(x, y, radius, 1.2 + radius * stretch * 0.9, stretch)

@@ -54,7 +54,7 @@ def car(rng: Rng) -> list[Solid]:
 
 def van(rng: Rng) -> list[Solid]:
     """Minibus or delivery van: one box with a slanting nose, glass in front."""
-    paint = _pick(((238.0, 238.0, 236.0), (238.0, 238.0, 236.0), *_PAINT), rng)
+    paint = _pick(((238.0, 238.0, 236.0),) * 9 + ((190.0, 193.0, 196.0),) * 3 + _PAINT, rng)
     width, length, height = rng.uniform(1.8, 2.1), rng.uniform(4.6, 6.0), rng.uniform(1.55, 2.1)
     sides = _GLASS if rng.random() < 0.6 else paint
     parts = _wheels(width, (-length * 0.3, length * 0.32), 0.66)
@@ -142,28 +142,29 @@ def people(rng: Rng, seat: float | None = None) -> list[Solid]:
 
 
 def bicycle(rng: Rng) -> list[Solid]:
-    """Two thin wheels, a frame, handlebars."""
+    """Two thin wheels, the tubes of a frame with nothing between them, wide handlebars."""
     frame = _pick(_CLOTHES[1:], rng)
-    parts = [block((0.07, 0.66, 0.66), (0, y, 0), _TYRE, (1, 0.75)) for y in (-0.52, 0.52)]
-    parts.append(block((0.07, 0.9, 0.1), (0, 0, 0.6), frame))
-    parts.append(block((0.07, 0.14, 0.45), (0, -0.2, 0.35), frame))
-    parts.append(block((0.16, 0.26, 0.07), (0, -0.22, 0.9), (30.0, 28.0, 28.0)))
-    parts.append(block((0.55, 0.08, 0.07), (0, 0.42, 0.98), (70.0, 70.0, 72.0)))
+    parts = [block((0.06, 0.66, 0.66), (0, y, 0), (48.0, 48.0, 50.0), (1, 0.7)) for y in (-0.52, 0.52)]
+    parts.append(block((0.07, 0.95, 0.09), (0, 0, 0.64), frame))
+    parts += [block((0.07, 0.1, 0.5), (0, y, 0.35), frame) for y in (-0.2, 0.42)]
+    parts.append(block((0.18, 0.26, 0.07), (0, -0.22, 0.9), (30.0, 28.0, 28.0)))
+    parts.append(block((0.62, 0.08, 0.07), (0, 0.42, 0.98), (150.0, 150.0, 152.0)))
     if rng.random() < 0.4:
         parts.append(block((0.34, 0.26, 0.22), (0, 0.62, 0.72), (120.0, 120.0, 118.0)))
     return parts
 
 
 def motorcycle(rng: Rng) -> list[Solid]:
-    """Motorcycle or scooter: a body between thicker wheels, a seat, a screen."""
-    paint = _pick(_PAINT, rng)
-    parts = [block((0.16, 0.6, 0.6), (0, y, 0), _TYRE, (1, 0.75)) for y in (-0.62, 0.66)]
-    parts.append(block((0.4, 1.0, 0.4), (0, 0, 0.3), paint, (0.75, 0.9)))
-    parts.append(block((0.32, 0.75, 0.14), (0, -0.28, 0.7), (26.0, 25.0, 25.0)))
-    parts.append(block((0.42, 0.2, 0.6), (0, 0.52, 0.4), paint, (0.7, 0.6), -0.06))
-    parts.append(block((0.72, 0.1, 0.09), (0, 0.42, 1.0), (40.0, 40.0, 42.0)))
+    """Motorcycle or scooter: a broad painted body over thick wheels, a long seat, a shield, a lamp."""
+    paint = _pick(_PAINT[5:], rng)
+    parts = [block((0.2, 0.62, 0.6), (0, y, 0), _TYRE, (1, 0.75)) for y in (-0.66, 0.72)]
+    parts.append(block((0.5, 1.25, 0.5), (0, -0.05, 0.28), paint, (0.8, 0.9)))
+    parts.append(block((0.4, 0.85, 0.14), (0, -0.35, 0.78), (26.0, 25.0, 25.0)))
+    parts.append(block((0.56, 0.24, 0.75), (0, 0.55, 0.35), paint, (0.7, 0.6), -0.08))
+    parts.append(block((0.16, 0.08, 0.14), (0, 0.72, 0.8), (236.0, 232.0, 215.0)))
+    parts.append(block((0.78, 0.1, 0.09), (0, 0.45, 1.06), (40.0, 40.0, 42.0)))
     if rng.random() < 0.35:
-        parts.append(block((0.46, 0.42, 0.4), (0, -0.75, 0.8), _pick(_AWNINGS, rng)))
+        parts.append(block((0.5, 0.42, 0.42), (0, -0.82, 0.85), _pick(_AWNINGS, rng)))
     return parts
 
 
@@ -185,9 +186,10 @@ def tricycle(rng: Rng) -> list[Solid]:
     middle = -length / 2 + bed / 2
     parts.append(block((width, bed, 0.42), (0, middle, 0.45), (88.0, 78.0, 66.0), sides=paint))
     parts.append(block((0.3, 0.32, 0.12), (0, length * 0.1, 0.72), (30.0, 28.0, 28.0)))
-    if rng.random() < 0.5:
-        load = _pick(((170.0, 140.0, 95.0), (120.0, 120.0, 110.0), (80.0, 110.0, 70.0)), rng)
-        parts.append(block((width * 0.8, bed * 0.8, rng.uniform(0.15, 0.5)), (0, middle, 0.8), load, (0.8, 0.85)))
+    for _ in range(int(rng.integers(0, 4))):  # crates and sacks: nothing that could be a roof
+        load = _pick(((170.0, 140.0, 95.0), (120.0, 120.0, 110.0), (80.0, 110.0, 70.0), (210.0, 205.0, 190.0)), rng)
+        size, x, y = rng.uniform(0.3, 0.55), rng.uniform(-0.25, 0.25) * width, middle + rng.uniform(-0.3, 0.3) * bed
+        parts.append(block((size, size * 1.2, size * 0.8), (float(x), float(y), 0.8), load))
     return parts
 
 
@@ -195,10 +197,11 @@ def awning_tricycle(rng: Rng) -> list[Solid]:
     """The same chassis under a roof: closed behind, or a canopy on posts over everything."""
     parts, paint, width, length = _cart(rng)
     roof = _pick(_AWNINGS, rng)
+    width *= 1.12
     if rng.random() < 0.5:
         cabin = length * 0.62
         parts.append(block((width, cabin, 1.15), (0, -length / 2 + cabin / 2, 0.45), roof, (0.96, 0.96), 0, paint))
-        parts.append(block((width, length * 0.42, 0.08), (0, length * 0.22, 1.62), roof))
+        parts.append(block((width, length * 0.45, 0.08), (0, length * 0.22, 1.62), roof))
     else:
         parts.append(block((width, length * 0.55, 0.45), (0, -length * 0.22, 0.45), (70.0, 62.0, 56.0), sides=paint))
         for side in (-1, 1):

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from finetune.scenes.camera import Camera
 from finetune.scenes.ground import Canvas, paint, shade
-from finetune.scenes.layout import Layout, lay_out
+from finetune.scenes.houses import House, Texture
+from finetune.scenes.layout import Layout, Tree, lay_out
 from finetune.scenes.shapes import FACES, Colour, Floats, Solid, Thing, block
 from finetune.sources import CLASSES
 
@@ -17,8 +18,9 @@ Rng = np.random.Generator
 Pixels = NDArray[np.uint8]
 
 _OVER = 2  # drawn at twice the size, then averaged
-_SEEN = 0.2  # share of a thing that nothing hides and the frame shows, for it to be labelled
-_SMALLEST = 3.0  # px, the shorter side of a label
+_SEEN = 0.35  # share of a thing that nothing hides and the frame shows, for it to be labelled
+_SERVED = 640  # px: the picture is stretched to a square of that when it is served
+_SMALLEST = 7.0  # px of that square, the shorter side of a label; what would be smaller is not drawn
 _SIZES = ((960, 540), (800, 600), (640, 512), (720, 720))
 
 
@@ -44,8 +46,8 @@ def render(seed: int) -> Scene:
     rng = np.random.default_rng((20230917, seed))
     camera = _camera(rng)
     reach = _reach(camera)
-    layout = lay_out(reach, rng)
-    canvas = paint(layout, reach * 1.3, 1600, rng)
+    layout = lay_out(reach, camera.position, rng)
+    canvas = paint(layout, reach * 1.3, 2000, rng)
     sun = _sun(rng)
     overcast = rng.random() < 0.3
     shade(canvas, layout, sun, float(rng.uniform(0.1, 0.25) if overcast else rng.uniform(0.4, 0.65)))
@@ -61,7 +63,7 @@ def _camera(rng: Rng) -> Camera:
     width, height = _SIZES[rng.integers(len(_SIZES))]
     pitch = math.radians(90 if rng.random() < 0.2 else rng.uniform(24, 88))
     view = math.radians(rng.uniform(45, 70))
-    across = rng.uniform(26, 75)  # m that the picture is wide in its middle
+    across = rng.uniform(18, 34) if rng.random() < 0.5 else rng.uniform(26, 60)  # m, the picture's width in its middle
     distance = across / 2 / math.tan(view / 2)
     return Camera(
         distance * math.sin(pitch), pitch, rng.uniform(0, 2 * math.pi), width / 2 / math.tan(view / 2), width, height
@@ -69,14 +71,14 @@ def _camera(rng: Rng) -> Camera:
 
 
 def _reach(camera: Camera) -> float:
-    """How far from the origin the ground is in view, m, at most 150."""
+    """How far from the origin the ground is in view, m, at most 120."""
     top = 0.0 if camera.pitch > math.radians(45) else camera.height_px * 0.08
     corners = np.array([[0, top], [camera.width, top], [0, camera.height_px], [camera.width, camera.height_px]])
     rays = (corners - (camera.width / 2, camera.height_px / 2)) / camera.focal
     down = camera.axes[1, 2] * rays[:, 1] + camera.axes[2, 2]
     if (down > -0.05).any():
-        return 150.0
-    return float(min(np.hypot(*camera.on_ground(corners).T).max(), 150.0))
+        return 120.0
+    return float(min(np.hypot(*camera.on_ground(corners).T).max(), 120.0))
 
 
 def _sun(rng: Rng) -> Floats:
@@ -125,24 +127,88 @@ class Stage:
             self._pixels[:] = (grey - grey.mean()) * 0.4 + self._rng.uniform(60, 130)
 
     def draw(self, layout: Layout) -> None:
-        """Paint trees and things, the farthest first."""
-        items: list[tuple[float, Thing | tuple[float, float, float]]] = []
-        for thing in layout.things:
-            centre = np.mean([s.corners.mean(0) for s in thing.solids], 0)
-            items.append((float(np.linalg.norm(centre - self._camera.position)), thing))
-        for tree in layout.trees:
-            items.append((float(np.linalg.norm(np.array([tree[0], tree[1], 2.0]) - self._camera.position)), tree))
-        for number, (_, item) in enumerate(sorted(items, key=lambda i: -i[0]), 1):
-            if isinstance(item, Thing):
-                self._thing(item, number)
+        """Paint houses, trees and things, the farthest first."""
+        eye = self._camera.position
+        houses = sorted(layout.houses, key=lambda h: -float(np.linalg.norm(h.body.corners.mean(0) - eye)))
+        items: list[tuple[int, float, Thing | Tree | House]] = [(2 * i + 1, 0.0, h) for i, h in enumerate(houses)]
+        views = [_View(h, self._camera) for h in houses]
+        standing: list[Thing | Tree] = [*layout.things, *layout.trees]
+        for item in standing:
+            if isinstance(item, Tree):
+                low, high = item.middle - item.radius * item.stretch, item.middle + item.radius * item.stretch
+                corners = np.array([[item.x, item.y, z] for z in (low, high)])
             else:
-                self._tree(item, number)
+                corners = np.concatenate([s.corners for s in item.solids])
+            centre = corners.mean(0)
+            # Before the first house that stands in front of it; the nearer of what is left, the later.
+            slot = next((i for i, view in enumerate(views) if view.hides(corners, centre)), len(views))
+            items.append((2 * slot, -float(np.linalg.norm(centre - eye)), item))
+        for number, (_, _, drawn) in enumerate(sorted(items, key=lambda i: i[:2]), 1):
+            if isinstance(drawn, House):
+                self._house(drawn, number)
+            elif isinstance(drawn, Thing):
+                self._thing(drawn, number)
+            else:
+                self._tree(drawn, number)
+
+    def _house(self, house: House, number: int) -> None:
+        points, depth = self._camera.project(house.body.corners)
+        frame = (self._camera.width, self._camera.height_px)
+        if depth.min() < 1 or (points.max(0) < 0).any() or (points.min(0) > frame).any():
+            return
+        eye = self._camera.position
+        above = sorted(house.above, key=lambda s: -float(np.linalg.norm(s.corners.mean(0) - eye)))
+        below = eye[2] < house.body.corners[4, 2]
+        for solid in above if below else ():
+            self._roof_solid(solid, number)
+        for face, texture in zip(FACES, house.textures, strict=True):
+            a, b, c = house.body.corners[face[0]], house.body.corners[face[1]], house.body.corners[face[3]]
+            normal = np.cross(b - a, c - a)
+            if normal @ (eye - house.body.corners[face].mean(0)) > 0:
+                self._textured(points[face], texture, normal, number)
+        for solid in () if below else above:
+            self._roof_solid(solid, number)
+
+    def _roof_solid(self, solid: Solid, number: int) -> None:
+        if self._camera.project(solid.corners)[1].min() > 1:
+            self._solid(solid, number, np.zeros((1, 1), np.uint8), np.zeros(2, int), None)
+
+    def _textured(self, outline: Floats, texture: Texture, normal: Floats, number: int) -> None:
+        """A face's picture: its lower left, lower right, upper right and upper left corners seen from outside."""
+        low = np.maximum(np.floor(outline.min(0)).astype(int), 0)
+        high = np.minimum(np.ceil(outline.max(0)).astype(int) + 1, (self._camera.width, self._camera.height_px))
+        if (high <= low).any():
+            return
+        # No larger than it is seen: what is left out cannot flicker.
+        sides = np.linalg.norm(outline - np.roll(outline, -1, 0), axis=1)
+        size = np.minimum(
+            (texture.shape[1], texture.shape[0]), np.maximum((max(sides[0], sides[2]), max(sides[1], sides[3])), 2)
+        )
+        width, height = size.round().astype(int).tolist()
+        small = cv2.resize(texture, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+        lit = np.array(self._lit((1.0, 1.0, 1.0), normal, None), np.float32)
+        if self._heat:
+            small = small.mean(2, keepdims=True).repeat(3, 2) * 0.5 + 20
+        else:
+            small *= lit
+        flat = np.array([[0, height], [width, height], [width, 0], [0, 0]], np.float32)
+        matrix = cv2.getPerspectiveTransform(flat, (outline - low).astype(np.float32))
+        patch = cv2.warpPerspective(
+            small, matrix, tuple((high - low).tolist()), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        mask = np.zeros(patch.shape[:2], np.uint8)
+        cv2.fillConvexPoly(mask, (outline - low).round().astype(np.int32), (1,))
+        inside = mask > 0
+        self._pixels[low[1] : high[1], low[0] : high[0]][inside] = patch[inside]
+        self._owner[low[1] : high[1], low[0] : high[0]][inside] = number
 
     def _thing(self, thing: Thing, number: int) -> None:
         corners = np.concatenate([s.corners for s in thing.solids])
         points, depth = self._camera.project(corners)
         frame = (self._camera.width, self._camera.height_px)
         if depth.min() < 1 or (points.max(0) < 0).any() or (points.min(0) > frame).any():
+            return
+        if thing.class_name and self._served(points.max(0) - points.min(0)) < _SMALLEST:
             return
         warm = None
         if self._heat and thing.class_name:
@@ -157,6 +223,10 @@ class Stage:
         if thing.class_name:
             box = np.concatenate([points.min(0), points.max(0)]) / _OVER
             self._labelled.append((number, CLASSES.index(thing.class_name), box, int(own.sum())))
+
+    def _served(self, sides: Floats) -> float:
+        """The shorter of two sides, in px as it is served."""
+        return float((sides * _SERVED / (self._camera.width, self._camera.height_px)).min())
 
     def _solid(self, solid: Solid, number: int, own: Pixels, low: NDArray[np.int_], warm: float | None) -> None:
         points, _ = self._camera.project(solid.corners)
@@ -183,23 +253,26 @@ class Stage:
         r, g, b = (v * light for v in colour)
         return (r, g, b)
 
-    def _tree(self, tree: tuple[float, float, float], number: int) -> None:
-        x, y, radius = tree
-        trunk = block((0.3, 0.3, radius * 1.7), (x, y, 0), (84.0, 66.0, 50.0))
+    def _tree(self, tree: Tree, number: int) -> None:
         own = np.zeros((1, 1), np.uint8)
-        if self._camera.project(trunk.corners)[1].min() > 1:
+        trunk = block((0.3, 0.3, tree.middle), (tree.x, tree.y, 0), (84.0, 66.0, 50.0))
+        if tree.middle > tree.radius and self._camera.project(trunk.corners)[1].min() > 1:
             self._solid(trunk, number, own, np.zeros(2, int), None)
-        green = np.array((62, 88, 44), np.float64) * self._rng.uniform(0.6, 1.3) * self._rng.uniform(0.85, 1.15, 3)
-        middle = np.array([x, y, radius * 1.8])
-        leaves = middle + self._rng.normal(0, radius * 0.42, (int(40 + radius * 30), 3))
+        green = np.array((62, 88, 44), np.float64) * self._rng.uniform(0.6, 1.5) * self._rng.uniform(0.8, 1.2, 3)
+        middle = np.array([tree.x, tree.y, tree.middle])
+        spread = np.array([1, 1, tree.stretch]) * tree.radius
+        away = self._rng.normal(0, 1, (int(90 + tree.radius * 70), 3))
+        away *= (self._rng.random(len(away)) ** 0.4 / np.linalg.norm(away, axis=1) * 0.85)[:, None]
+        leaves = np.asarray(middle + away * spread, np.float64)
+        leaves[:, 2] = np.maximum(leaves[:, 2], 0.1)
         points, depth = self._camera.project(leaves)
         if depth.min() < 1:
             return
-        for i in np.argsort(leaves[:, 2] - depth * 0.3):
-            light = 0.55 + 0.28 * (leaves[i, 2] / (radius * 1.8)) * self._rng.uniform(0.6, 1.4)
-            tone = (70.0, 70.0, 70.0) if self._heat else tuple((green * light).tolist())
-            size = max(1, round(float(self._rng.uniform(0.12, 0.3)) * radius / depth[i] * self._camera.focal))
-            at = (round(points[i, 0]), round(points[i, 1]))
+        lights = 0.5 + (0.32 + 0.28 * away @ self._sun) * self._rng.uniform(0.7, 1.3, len(away)) + away[:, 2] * 0.12
+        sizes = self._rng.uniform(0.08, 0.22, len(away)) * tree.radius / depth * self._camera.focal
+        for i in np.argsort(away[:, 2] - depth * 0.5 / tree.radius):
+            tone = (70.0, 70.0, 70.0) if self._heat else tuple((green * lights[i] * 1.2).tolist())
+            at, size = (round(points[i, 0]), round(points[i, 1])), max(1, round(sizes[i]))
             cv2.circle(self._pixels, at, size, tone, -1)
             cv2.circle(self._owner, at, size, (number,), -1)
 
@@ -213,7 +286,7 @@ class Stage:
         for number, class_id, box, area in self._labelled:
             cut = np.clip(box, 0, size)
             share = seen[number] / max(area, 1)
-            if share >= _SEEN and min(cut[2] - cut[0], cut[3] - cut[1]) >= _SMALLEST:
+            if share >= _SEEN and self._served(np.asarray((cut[2:] - cut[:2]) * _OVER, np.float64)) >= _SMALLEST:
                 boxes.append(cut)
                 ids.append(class_id)
                 shares.append(min(share, 1.0))
@@ -223,6 +296,30 @@ class Stage:
         """Averaged down to its size, float32 [H, W, 3]."""
         size = (self._camera.width // _OVER, self._camera.height_px // _OVER)
         return np.asarray(cv2.resize(self._pixels, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+class _View:
+    """A house as the camera sees it: in front of what it stands."""
+
+    def __init__(self, house: House, camera: Camera) -> None:
+        corners = house.body.corners
+        points, depth = camera.project(corners)
+        self._drawn = bool(depth.min() >= 1)
+        self._low, self._high = points.min(0), points.max(0)
+        self._camera = camera
+        self._planes: list[tuple[Floats, Floats]] = []  # of the walls that are seen: a point, the outward normal
+        for face in FACES[1:]:
+            a, b, c = corners[face[0]], corners[face[1]], corners[face[3]]
+            normal = np.cross(b - a, c - a)
+            if normal @ (camera.position - a) > 0:
+                self._planes.append((a, normal))
+
+    def hides(self, corners: Floats, centre: Floats) -> bool:
+        """Whether it may hide something around `centre` with those corners."""
+        if not self._drawn or any(normal @ (centre - a) > 0 for a, normal in self._planes):
+            return False
+        points, depth = self._camera.project(corners)
+        return bool(depth.min() < 1 or ((points.max(0) > self._low) & (points.min(0) < self._high)).all())
 
 
 def _photographed(pixels: NDArray[np.float32], heat: bool, rng: Rng) -> Pixels:
