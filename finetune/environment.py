@@ -4,6 +4,7 @@
 is shared.
 """
 
+import argparse
 import hashlib
 import importlib.util
 import shutil
@@ -58,5 +59,16 @@ def _ask(python: Path, code: str) -> str:
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
+def main(arguments: list[str] | None = None) -> int:
+    """The command: install it, and print its Python."""
+    parser = argparse.ArgumentParser(
+        prog="python -m finetune.environment",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args(arguments)
+    return run(lambda: print(ensure()))
+
+
 if __name__ == "__main__":
-    sys.exit(run(lambda: print(ensure())))
+    sys.exit(main())
