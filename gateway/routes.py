@@ -1,6 +1,5 @@
 """The endpoints: HTTP in, HTTP out, nothing else."""
 
-from contextvars import copy_context
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
@@ -105,7 +104,7 @@ async def infer_batch(request: Request, services: Annotated[Services, Depends(_s
     accepted_format(_accept(request), (), "because it is a batch")
     questions = [one if isinstance(one, Exception) else _question(one, services.visualize) for one in pictures]
     outcomes = await services.batches.detect(questions)
-    return await services.workers.run(copy_context().run, answers.batch, outcomes)
+    return await services.workers.run(answers.batch, outcomes)
 
 
 @router.get(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK = 8  # pixels; without chroma subsampling a unit of the coded data is one block of each colour
-_MAX_INTERVAL = 65_535  # units between two restart markers
+_MOST = 65_535  # rows of a picture, and units between two restart markers: two bytes each
 _MIN_PIXELS = 250_000  # of a strip: starting a thread for less takes longer than it saves
 _DRI, _SOS, _EOI, _RST0, _SOF = 0xDD, 0xDA, 0xD9, 0xD0, (0xC0, 0xC1)
 
@@ -25,7 +25,7 @@ def split(image: NDArray[np.uint8], count: int) -> list[NDArray[np.uint8]]:
     """
     height, width = image.shape[:2]
     rows = -(-height // _BLOCK)
-    most = _MAX_INTERVAL // -(-width // _BLOCK)
+    most = _MOST // -(-width // _BLOCK)
     wanted = max(1, min(count, height * width // _MIN_PIXELS))
     if wanted == 1:
         return [image]
@@ -53,9 +53,9 @@ def join(strips: Sequence[bytes]) -> bytes:
         raise ValueError(f"the strips, all but the last, need one height, a multiple of {_BLOCK} pixels")
     height = sum(one.height for one in frames)
     interval = -(-first.width // _BLOCK) * (first.height // _BLOCK)
-    if height > _MAX_INTERVAL or interval > _MAX_INTERVAL:
+    if height > _MOST or interval > _MOST:
         raise ValueError(f"JPEG cannot hold {height} rows in strips of {first.height}")
-    parts = [first.head(height), _marker(_DRI, interval.to_bytes(2, "big")), first.scan_header, first.scan]
+    parts = [first.head(height), bytes((0xFF, _DRI, 0, 4)) + interval.to_bytes(2, "big"), first.scan_header, first.scan]
     for number, frame in enumerate(frames[1:]):
         parts += [bytes((0xFF, _RST0 + number % 8)), frame.scan]
     parts.append(bytes((0xFF, _EOI)))
@@ -87,7 +87,3 @@ class _Frame:
     def head(self, height: int) -> bytes:
         """All before the scan, of a picture that is `height` pixels high."""
         return self._head[: self._size_at] + height.to_bytes(2, "big") + self._head[self._size_at + 2 :]
-
-
-def _marker(code: int, content: bytes) -> bytes:
-    return bytes((0xFF, code)) + (2 + len(content)).to_bytes(2, "big") + content

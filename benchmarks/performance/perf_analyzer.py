@@ -31,7 +31,7 @@ _PINS = ("tritonclient==2.51.0", "nvidia-cuda-runtime-cu12==12.9.79")
 _LIBB64 = "libb64-0d"
 _TIMEOUT_S = 1200
 # Its CSV's columns; times are in microseconds.
-_SPLIT = {
+_PARTS = {  # of a request, means; they follow each other
     "send": "Client Send",
     "network": "Network+Server Send/Recv",
     "queue": "Server Queue",
@@ -39,12 +39,12 @@ _SPLIT = {
     "compute_infer": "Server Compute Infer",
     "compute_output": "Server Compute Output",
     "receive": "Client Recv",
+}
+_PERCENTILES = {
     "p50": "p50 latency",
     "p95": "p95 latency",
     "p99": "p99 latency",
 }
-# The mean parts of a request, which follow each other.
-_WHOLE = ("send", "network", "queue", "compute_input", "compute_infer", "compute_output", "receive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +151,13 @@ def read_csv(text: str) -> dict[str, float]:
     """
     row = next(csv.DictReader(io.StringIO(text)), {})
     try:
-        clients, split = int(row["Concurrency"]), {name: float(row[title]) / 1e3 for name, title in _SPLIT.items()}
-        throughput = 1e3 * clients / sum(split[part] for part in _WHOLE)
+        parts, percentiles = (
+            {name: float(row[title]) / 1e3 for name, title in titles.items()} for titles in (_PARTS, _PERCENTILES)
+        )
+        throughput = 1e3 * int(row["Concurrency"]) / sum(parts.values())
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         raise BenchmarkError(f"perf_analyzer's report is not as expected: {text[:200]!r}") from None
-    return {"throughput": round(throughput, 3), **{name: round(ms, 3) for name, ms in split.items()}}
+    return {"throughput": round(throughput, 3), **{name: round(ms, 3) for name, ms in (parts | percentiles).items()}}
 
 
 def ensemble_data(picture: bytes, classes: int, threshold: float) -> dict[str, Any]:

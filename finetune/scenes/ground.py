@@ -66,14 +66,11 @@ def shade(canvas: Canvas, layout: Layout, sun: Floats, strength: float) -> None:
         strength: 0..1, of the shadows.
     """
     mask = np.zeros(canvas.pixels.shape[:2], np.uint8)
-    for thing in layout.things:
-        for solid in thing.solids:
-            cast = solid.corners[:, :2] - solid.corners[:, 2:] * sun[:2] / sun[2]
-            hull = cv2.convexHull(canvas.to_pixels(cast).round().astype(np.int32))
-            cv2.fillConvexPoly(mask, hull, (255,))
-    for house in layout.houses:
-        cast = house.body.corners[:, :2] - house.body.corners[:, 2:] * sun[:2] / sun[2]
-        cv2.fillConvexPoly(mask, cv2.convexHull(canvas.to_pixels(cast).round().astype(np.int32)), (255,))
+    solids = [solid for thing in layout.things for solid in thing.solids]
+    for solid in (*solids, *(house.body for house in layout.houses)):
+        cast = solid.corners[:, :2] - solid.corners[:, 2:] * sun[:2] / sun[2]
+        hull = cv2.convexHull(canvas.to_pixels(cast).round().astype(np.int32))
+        cv2.fillConvexPoly(mask, hull, (255,))
     for tree in layout.trees:
         at = canvas.to_pixels(np.array([[tree.x, tree.y]]) - tree.middle * sun[:2] / sun[2])[0]
         cv2.circle(mask, (int(at[0]), int(at[1])), int(tree.radius * canvas.scale), (255,), -1)

@@ -153,23 +153,24 @@ class Stage:
 
     def _house(self, house: House, number: int) -> None:
         points, depth = self._camera.project(house.body.corners)
-        frame = (self._camera.width, self._camera.height_px)
-        if depth.min() < 1 or (points.max(0) < 0).any() or (points.min(0) > frame).any():
+        if not self._in_view(points, depth):
             return
         eye = self._camera.position
         above = sorted(house.above, key=lambda s: -float(np.linalg.norm(s.corners.mean(0) - eye)))
         below = eye[2] < house.body.corners[4, 2]
         for solid in above if below else ():
-            self._roof_solid(solid, number)
-        for face, texture in zip(FACES, house.textures, strict=True):
-            a, b, c = house.body.corners[face[0]], house.body.corners[face[1]], house.body.corners[face[3]]
-            normal = np.cross(b - a, c - a)
-            if normal @ (eye - house.body.corners[face].mean(0)) > 0:
-                self._textured(points[face], texture, normal, number)
+            self._unlabelled(solid, number)
+        for face, normal in house.body.seen_from(eye):
+            self._textured(points[FACES[face]], house.textures[face], normal, number)
         for solid in () if below else above:
-            self._roof_solid(solid, number)
+            self._unlabelled(solid, number)
 
-    def _roof_solid(self, solid: Solid, number: int) -> None:
+    def _in_view(self, points: Floats, depth: Floats) -> bool:
+        """Whether corners that project there are all before the camera, and may be within the frame."""
+        frame = (self._camera.width, self._camera.height_px)
+        return not (depth.min() < 1 or (points.max(0) < 0).any() or (points.min(0) > frame).any())
+
+    def _unlabelled(self, solid: Solid, number: int) -> None:
         if self._camera.project(solid.corners)[1].min() > 1:
             self._solid(solid, number, np.zeros((1, 1), np.uint8), np.zeros(2, int), None)
 
@@ -205,8 +206,7 @@ class Stage:
     def _thing(self, thing: Thing, number: int) -> None:
         corners = np.concatenate([s.corners for s in thing.solids])
         points, depth = self._camera.project(corners)
-        frame = (self._camera.width, self._camera.height_px)
-        if depth.min() < 1 or (points.max(0) < 0).any() or (points.min(0) > frame).any():
+        if not self._in_view(points, depth):
             return
         if thing.class_name and self._served(points.max(0) - points.min(0)) < _SMALLEST:
             return
@@ -230,13 +230,9 @@ class Stage:
 
     def _solid(self, solid: Solid, number: int, own: Pixels, low: NDArray[np.int_], warm: float | None) -> None:
         points, _ = self._camera.project(solid.corners)
-        for face, colour in zip(FACES, solid.colours, strict=True):
-            a, b, c = solid.corners[face[0]], solid.corners[face[1]], solid.corners[face[3]]
-            normal = np.cross(b - a, c - a)
-            if normal @ (self._camera.position - solid.corners[face].mean(0)) <= 0:
-                continue
-            outline = points[face].round().astype(np.int32)
-            cv2.fillConvexPoly(self._pixels, outline, self._lit(colour, normal, warm))
+        for face, normal in solid.seen_from(self._camera.position):
+            outline = points[FACES[face]].round().astype(np.int32)
+            cv2.fillConvexPoly(self._pixels, outline, self._lit(solid.colours[face], normal, warm))
             cv2.fillConvexPoly(self._owner, outline, (number,))
             cv2.fillConvexPoly(own, outline - low, (1,))
 
@@ -254,10 +250,9 @@ class Stage:
         return (r, g, b)
 
     def _tree(self, tree: Tree, number: int) -> None:
-        own = np.zeros((1, 1), np.uint8)
         trunk = block((0.3, 0.3, tree.middle), (tree.x, tree.y, 0), (84.0, 66.0, 50.0))
-        if tree.middle > tree.radius and self._camera.project(trunk.corners)[1].min() > 1:
-            self._solid(trunk, number, own, np.zeros(2, int), None)
+        if tree.middle > tree.radius:
+            self._unlabelled(trunk, number)
         green = np.array((62, 88, 44), np.float64) * self._rng.uniform(0.6, 1.5) * self._rng.uniform(0.8, 1.2, 3)
         middle = np.array([tree.x, tree.y, tree.middle])
         spread = np.array([1, 1, tree.stretch]) * tree.radius
@@ -307,12 +302,9 @@ class _View:
         self._drawn = bool(depth.min() >= 1)
         self._low, self._high = points.min(0), points.max(0)
         self._camera = camera
-        self._planes: list[tuple[Floats, Floats]] = []  # of the walls that are seen: a point, the outward normal
-        for face in FACES[1:]:
-            a, b, c = corners[face[0]], corners[face[1]], corners[face[3]]
-            normal = np.cross(b - a, c - a)
-            if normal @ (camera.position - a) > 0:
-                self._planes.append((a, normal))
+        # Of the walls that are seen: a point, the outward normal.
+        seen = house.body.seen_from(camera.position)
+        self._planes = [(corners[FACES[face][0]], normal) for face, normal in seen if face > 0]
 
     def hides(self, corners: Floats, centre: Floats) -> bool:
         """Whether it may hide something around `centre` with those corners."""

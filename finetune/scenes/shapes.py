@@ -1,5 +1,6 @@
 """Solids of flat faces: what everything in a scene is made of."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,14 @@ class Solid:
 
     corners: Floats
     colours: tuple[Colour, ...]
+
+    def seen_from(self, eye: Floats) -> Iterator[tuple[int, Floats]]:
+        """Which of FACES look towards a point float64 [3], and their outward normals."""
+        for number, face in enumerate(FACES):
+            a, b, c = self.corners[face[[0, 1, 3]]]
+            normal = np.cross(b - a, c - a)
+            if normal @ (eye - self.corners[face].mean(0)) > 0:
+                yield number, normal
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,33 +1,20 @@
 """Which network computes a picture, and that all of them must say the same of one."""
 
-import importlib.util
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Barrier, Event
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-MODEL = Path(__file__).parents[2] / "server" / "backends" / "openvino" / "model.py"
 PICTURE = np.zeros((1, 4, 4, 3), np.uint8)
 PATIENCE_S = 60
 
 
 @pytest.fixture
-def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", ModuleType("triton_python_backend_utils"))
-    monkeypatch.delitem(sys.modules, "sod.triton.requests", raising=False)
-    found = importlib.util.spec_from_file_location("openvino_backend", MODEL)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    yield module
-    sys.modules.pop("sod.triton.requests", None)
+def backend(load_backend: Callable[[str], Any]) -> Any:
+    return load_backend("openvino")
 
 
 class Network:
