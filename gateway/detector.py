@@ -11,17 +11,19 @@ from gateway.admission import Admission
 from gateway.errors import DetectorUnavailableError, InputError, InvalidRequestError
 from gateway.picture_input import Picture, PictureInput
 from gateway.request_scope import stage
-from gateway.single_flight import retrieve
 from gateway.triton import ModelInfo, TritonDetector
 from gateway.workers import Workers
 from sod.detections import Detections
 from sod.draw import draw_detections
-from sod.encode import FORMATS, MAX_SIDE, PictureFormat, encode_picture
-from sod.frame import clip
-from sod.image import decode_image
+from sod.encode import FORMATS, MAX_SIDE, PictureFormat, encode_picture, encode_plainly
+from sod.frame import clip, to_source
+from sod.image import decode_image, resize, scale_factor
 from sod.jpeg_strips import join, split
 
 Pixels = NDArray[np.uint8]
+
+# Pixels of a picture that is sent without compression: beyond, copying costs more than decoding twice.
+_MAX_SENT = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,19 @@ class Outcome:
     labels: tuple[str, ...]
     overlay: bytes | None = None
     overlay_format: PictureFormat = "jpeg"
+
+
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """A picture as the detector's stage of preprocessing would resize it, encoded without loss.
+
+    Attributes:
+        data: the encoded picture.
+        scale_factor: float32 [2], (scale_y, scale_x): its size over the source's.
+    """
+
+    data: bytes
+    scale_factor: NDArray[np.float32]
 
 
 class Detector:
@@ -112,15 +127,8 @@ class Detector:
         thresholds = threshold_vector(question.threshold, model, self._default_threshold)
         if not question.visualize:
             return Outcome(await self._find(question, picture, thresholds, model), model.labels)
-        # The gateway decodes for the overlay while Triton decodes and infers.
-        decoding = asyncio.create_task(self._decode(picture))
-        try:
-            detections = await self._find(question, picture, thresholds, model)
-            pixels = await decoding
-        except BaseException:
-            decoding.cancel()
-            decoding.add_done_callback(retrieve)
-            raise
+        pixels, sent = await self._decode(picture, model)
+        detections = await self._find(question, picture, thresholds, model, sent)
         with stage("draw"):
             drawn = await self._workers.run(draw_detections, pixels, detections, model.labels, in_place=True)
         with stage("encode"):
@@ -137,10 +145,17 @@ class Detector:
         )
 
     async def _find(
-        self, question: Question, picture: Picture, thresholds: NDArray[np.float32], model: ModelInfo
+        self,
+        question: Question,
+        picture: Picture,
+        thresholds: NDArray[np.float32],
+        model: ModelInfo,
+        sent: Resized | None = None,
     ) -> Detections:
         with stage("infer"):
-            detections = await self._triton.infer(picture.data, thresholds, model)
+            detections = await self._triton.infer(picture.data if sent is None else sent.data, thresholds, model)
+        if sent is not None:
+            detections = to_source(detections, sent.scale_factor)
         detections = clip(detections, picture.width, picture.height)
         if question.max_detections is not None:
             detections = detections.best(question.max_detections)
@@ -153,9 +168,29 @@ class Detector:
         )
         return detections
 
-    async def _decode(self, picture: Picture) -> Pixels:
+    async def _decode(self, picture: Picture, model: ModelInfo) -> tuple[Pixels, Resized | None]:
         with stage("decode"):
-            return await self._workers.run_patiently(decode_image, picture.data, self._max_pixels)
+            return await self._workers.run(decode, picture.data, self._max_pixels, model.input_size)
+
+
+def decode(data: bytes, max_pixels: int, size: tuple[int, int] | None) -> tuple[Pixels, Resized | None]:
+    """Decode a picture to draw on, and resize it for the detector where that spares Triton the decoding.
+
+    Args:
+        data: the encoded picture.
+        max_pixels: that it may have.
+        size: (height, width) of the detector's input, if it is known.
+
+    Returns:
+        uint8 [H, W, 3], BGR; and what to send in the picture's place, None for the picture itself.
+
+    Raises:
+        InvalidImageError: it cannot be decoded.
+    """
+    pixels = decode_image(data, max_pixels)
+    if size is None or size[0] * size[1] > min(pixels.shape[0] * pixels.shape[1], _MAX_SENT):
+        return pixels, None
+    return pixels, Resized(encode_plainly(resize(pixels, size)), scale_factor(pixels, size))
 
 
 def _check_drawable(picture: Picture, picture_format: PictureFormat) -> None:

@@ -83,8 +83,8 @@ _request_seconds = _histogram(
 )
 _stage_seconds = _histogram(
     "sod_stage_seconds",
-    "Seconds that a request spent in a stage (`body`, `parse`, `fetch`, `queue`, `infer`, `decode`, `draw`, `encode`);"
-    " `decode` runs beside `infer`, and the pictures of a batch add up.",
+    "Seconds that a request spent in a stage (`body`, `parse`, `fetch`, `queue`, `decode`, `infer`, `draw`, `encode`);"
+    " the pictures of a batch add up.",
     SECONDS,
     "stage",
 )

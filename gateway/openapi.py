@@ -75,7 +75,7 @@ KEY_OPTIONAL: _Document = {"security": [{}]}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string"}, "example": "1"}}
 _TIMING = {
     TIMING_HEADER: {
-        "description": "Milliseconds of each stage, and in total. `decode` runs beside `infer`.",
+        "description": "Milliseconds of each stage, and in total; the pictures of a batch add up.",
         "schema": {"type": "string"},
         "example": "body;dur=0.2, parse;dur=0.5, infer;dur=41.0, decode;dur=6.3, draw;dur=5.1, encode;dur=5.9, "
         "total;dur=53.4",

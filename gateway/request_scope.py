@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.tracing import span
 
-# In the order of a request. `decode` (for the overlay) runs beside `infer`.
-Stage = Literal["body", "parse", "fetch", "queue", "infer", "decode", "draw", "encode"]
+# In the order of a request; `decode` is for the overlay.
+Stage = Literal["body", "parse", "fetch", "queue", "decode", "infer", "draw", "encode"]
 
 
 @dataclass(slots=True)

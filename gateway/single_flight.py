@@ -22,7 +22,7 @@ class SingleFlight(Generic[_R]):
         """The run under way, or a new one; nobody need wait for it."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._function())
-            self._task.add_done_callback(retrieve)
+            self._task.add_done_callback(_retrieve)
         return self._task
 
     async def close(self) -> None:
@@ -32,7 +32,7 @@ class SingleFlight(Generic[_R]):
             await asyncio.wait([self._task])
 
 
-def retrieve(future: asyncio.Future[Any]) -> None:
+def _retrieve(future: asyncio.Future[Any]) -> None:
     """Look at a result that perhaps nobody waits for, so that asyncio does not complain of it."""
     if not future.cancelled():
         future.exception()

@@ -4,6 +4,7 @@ import io
 import struct
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from sod.detections import Detections
@@ -32,6 +33,16 @@ def clip(detections: Detections, width: int, height: int) -> Detections:
     frame = np.array([width, height, width, height], np.float32)
     boxes = np.clip(detections.boxes, np.float32(0), frame)
     return Detections(boxes, detections.scores, detections.class_ids)
+
+
+def to_source(detections: Detections, scale_factor: NDArray[np.float32]) -> Detections:
+    """Detections of a resized picture, as they are in the source picture.
+
+    Args:
+        detections: boxes in pixels of the resized picture.
+        scale_factor: float32 [2], (scale_y, scale_x), the resized picture's size over the source's.
+    """
+    return Detections(detections.boxes / scale_factor[[1, 0, 1, 0]], detections.scores, detections.class_ids)
 
 
 def _orientation(picture: bytes) -> int:

@@ -111,6 +111,21 @@ def _imdecode(data: bytes) -> NDArray[np.uint8] | None:
     return None if image is None else np.asarray(image, np.uint8)
 
 
+def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize to the detector's size; the picture itself if it has it.
+
+    Args:
+        image: uint8 [h, w, 3].
+        size: (height, width); the aspect is not kept.
+
+    Returns:
+        uint8 [height, width, 3], colours in the same order.
+    """
+    if image.shape[:2] == size:
+        return image
+    return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
 def to_pixels(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Resize to the detector's size and turn to RGB.
 
@@ -121,10 +136,7 @@ def to_pixels(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uin
     Returns:
         uint8 RGB [height, width, 3].
     """
-    height, width = size
-    if image.shape[:2] != size:
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)  # type: ignore[assignment]
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(cv2.cvtColor(resize(image, size), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def scale_factor(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:

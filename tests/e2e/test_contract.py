@@ -101,6 +101,19 @@ def test_visualize_off_leaves_the_image_out(server, picture):
     assert list(server.post(picture, visualize=False).json()["result"]) == ["detectedObjects"]
 
 
+def test_the_overlay_changes_nothing_that_is_found(server, pictures):
+    # With it the gateway decodes and resizes the picture, without it Triton does.
+    for data in pictures.values():
+        plain, drawn = (
+            server.post(data, threshold=0.3, visualize=visualize).json()["result"]["detectedObjects"]
+            for visualize in (False, True)
+        )
+        assert plain
+        assert [one["categoryId"] for one in drawn] == [one["categoryId"] for one in plain]
+        for key, tolerance in (("score", 1e-4), ("bbox", 1e-2)):
+            np.testing.assert_allclose([one[key] for one in drawn], [one[key] for one in plain], rtol=0, atol=tolerance)
+
+
 def test_a_url_is_fetched(server, web, pictures):
     name, data = next(iter(pictures.items()))
     by_url = server.post(f"{web}/{name}", visualize=False).json()["result"]["detectedObjects"]

@@ -253,5 +253,5 @@ async def test_server_timing_adds_up(gateway: httpx.AsyncClient, picture64: str)
     answer = await gateway.post(PATH, json={"images": [picture64] * 2})
     names = [part.split(";")[0] for part in answer.headers["server-timing"].split(", ")]
     assert [name for name in names if name != "queue"] == [
-        "body", "parse", "infer", "decode", "draw", "encode", "total",
+        "body", "parse", "decode", "infer", "draw", "encode", "total",
     ]  # fmt: skip

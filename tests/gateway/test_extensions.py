@@ -215,7 +215,7 @@ async def test_server_timing(gateway: httpx.AsyncClient, web: Any, picture: byte
 
     assert await stages({"image": picture64, "visualize": False}) == ["body", "parse", "queue", "infer", "total"]
     url = web.picture("/a.jpg", picture)
-    expected = ["body", "parse", "fetch", "queue", "infer", "decode", "draw", "encode", "total"]
+    expected = ["body", "parse", "fetch", "queue", "decode", "infer", "draw", "encode", "total"]
     assert await stages({"image": url}) == expected
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sod.errors import ImageTooLargeError, InvalidImageError
-from sod.image import ImageHeader, check_image, decode_image, may_be_image, read_header, scale_factor, to_pixels
+from sod.image import ImageHeader, check_image, decode_image, may_be_image, read_header, resize, scale_factor, to_pixels
 
 # A gradient with red on the left and green growing downwards: shows swapped channels, flips and turns.
 HEIGHT, WIDTH = 48, 80
@@ -168,6 +168,12 @@ def test_to_pixels_is_opencvs_plain_cubic_resize():
     image = np.random.default_rng(0).integers(0, 256, (97, 53, 3), np.uint8)
     expected = cv2.cvtColor(cv2.resize(image, (64, 64), interpolation=cv2.INTER_CUBIC), cv2.COLOR_BGR2RGB)
     np.testing.assert_array_equal(to_pixels(image, (64, 64)), expected)
+
+
+def test_resize_to_the_same_size_is_the_picture_itself():
+    image = np.ascontiguousarray(BGR)
+    assert resize(image, image.shape[:2]) is image
+    assert resize(image, (7, 90)).shape == (7, 90, 3)
 
 
 def test_scale_factor_is_y_then_x():
