@@ -160,7 +160,7 @@ def gathered(options: Options, model: str, pictures: tuple[Picture, ...]) -> Ite
         if options.peer is not None:
             _say(f"{model}: starting PaddleX")
             folder = find_paddle_model(options.peer, model)
-            contest.peer = stack.enter_context(start_peer(folder, model, options.out))
+            contest.peer = stack.enter_context(start_peer(folder, options.out))
             contest.peer.pause()
         check(contest)
         yield contest

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import yaml
 
 from benchmarks.performance.errors import BenchmarkError
 from benchmarks.serving import Host, StartError, free_ports, running
@@ -72,13 +73,24 @@ def find_model(folder: Path, name: str) -> Path:
     raise BenchmarkError(f"{folder} holds no Paddle inference model (inference.yml), nor does {folder / name}")
 
 
+def architecture(model: Path) -> str:
+    """PaddleX's name of a Paddle inference model's architecture, which it refuses to load under any other.
+
+    Raises:
+        BenchmarkError: its `inference.yml` does not say.
+    """
+    try:
+        return str(yaml.safe_load((model / "inference.yml").read_text(encoding="utf-8"))["Global"]["model_name"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        raise BenchmarkError(f"{model / 'inference.yml'} has no Global.model_name, which PaddleX asks for") from None
+
+
 @contextmanager
-def started(model: Path, name: str, work: Path, venv: Path = VENV) -> Iterator[Peer]:
+def started(model: Path, work: Path, venv: Path = VENV) -> Iterator[Peer]:
     """PaddleX serving a model on a free port, with a font of ours; stopped at exit.
 
     Args:
         model: folder of the Paddle inference model.
-        name: PaddleX's name of its architecture.
         work: folder for its pipeline file and its log.
         venv: where it is installed.
 
@@ -89,7 +101,7 @@ def started(model: Path, name: str, work: Path, venv: Path = VENV) -> Iterator[P
     if not program.is_file():
         raise BenchmarkError(f"PaddleX is not installed in {venv}: make bench-peer installs it")
     pipeline = work / "peer.yaml"
-    pipeline.write_text(_PIPELINE.format(name=name, folder=model))
+    pipeline.write_text(_PIPELINE.format(name=architecture(model), folder=model))
     (port,) = free_ports(1)
     command = [str(program), "--serve", "--pipeline", str(pipeline), "--device", "cpu"]
     command += ["--host", "127.0.0.1", "--port", str(port)]

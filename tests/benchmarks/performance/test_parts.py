@@ -202,9 +202,18 @@ class TestPeer:
         with pytest.raises(BenchmarkError, match=r"inference\.yml"):
             peer.find_model(tmp_path, "L")
 
+    def test_its_architecture_is_what_the_model_says(self, tmp_path):
+        says = tmp_path / "inference.yml"
+        says.write_text("Global:\n  model_name: PP-YOLOE_plus_SOD-S\n")
+        assert peer.architecture(tmp_path) == "PP-YOLOE_plus_SOD-S"
+        for text in ("Global: {}\n", "", "[", "mode: paddle\n"):
+            says.write_text(text)
+            with pytest.raises(BenchmarkError, match=r"model_name"):
+                peer.architecture(tmp_path)
+
     def test_where_it_is_not_installed_a_target_is_named(self, tmp_path):
         said = pytest.raises(BenchmarkError, match="make bench-peer")
-        with said, peer.started(tmp_path, "S", tmp_path, tmp_path / "venv"):
+        with said, peer.started(tmp_path, tmp_path, tmp_path / "venv"):
             pytest.fail("there is none")
 
     def test_installed_once(self, tmp_path, monkeypatch):
