@@ -26,10 +26,10 @@ class Diet:
 
 
 DIET = (
-    Diet(THERMAL, 0.40, Habits(turn=True, negative=0.15)),
-    Diet(AERIAL, 0.12, Habits(turn=True)),
+    Diet(THERMAL, 0.24, Habits(turn=True, negative=0.15)),
+    Diet(AERIAL, 0.11, Habits(turn=True)),
     Diet(STREET, 0.05, Habits(turn=False)),
-    Diet(SCENES, 0.43, Habits(turn=False, negative=0.05)),
+    Diet(SCENES, 0.60, Habits(turn=False, negative=0.05)),
 )
 
 
