@@ -77,7 +77,7 @@ _TIMING = {
     TIMING_HEADER: {
         "description": "Milliseconds of each stage, and in total; the pictures of a batch add up.",
         "schema": {"type": "string"},
-        "example": "body;dur=0.2, parse;dur=0.5, infer;dur=41.0, decode;dur=6.3, draw;dur=5.1, encode;dur=5.9, "
+        "example": "body;dur=0.2, parse;dur=0.5, decode;dur=6.3, infer;dur=41.0, draw;dur=5.1, encode;dur=5.9, "
         "total;dur=53.4",
     }
 }

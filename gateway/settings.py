@@ -117,7 +117,7 @@ class Settings(BaseSettings):
         4,
         ge=1,
         le=256,
-        description="Threads that read, draw and encode pictures, and as many that decode, beside the event loop.",
+        description="Threads that read, decode, draw and encode pictures, beside the event loop.",
     )
 
     max_body_bytes: int = Field(
