@@ -134,13 +134,13 @@ def remote_parent(headers: Mapping[str, str]) -> Context:
     return _propagator.extract(headers, Context())
 
 
-def trace_headers() -> dict[str, str] | None:
-    """`traceparent` for a call within the current span; None where nothing is recorded."""
+def trace_metadata() -> tuple[tuple[str, str], ...] | None:
+    """Metadata for gRPC: `traceparent`, for a call within the current span; None where nothing is recorded."""
     if not get_current_span().get_span_context().trace_flags.sampled:
         return None
     headers: dict[str, str] = {}
     _propagator.inject(headers)
-    return headers
+    return tuple(headers.items())
 
 
 def current_trace_id() -> str | None:

@@ -1,22 +1,26 @@
-"""The adapter to Triton over gRPC: pictures in, `sod.Detections` out. Only this module imports tritonclient."""
+"""The adapter to Triton over gRPC: pictures in, `sod.Detections` out. Only this module imports tritonclient.
+
+It speaks through the generated stub: on its way into a message of `tritonclient.grpc.aio` a picture is copied so often
+that 1.2 MB take the event loop 3 ms; here it is 1 ms.
+"""
 
 import asyncio
 import json
 import re
+import struct
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
+import grpc
 import numpy as np
 from numpy.typing import NDArray
-from tritonclient.grpc import InferInput
-from tritonclient.grpc.aio import InferenceServerClient
-from tritonclient.utils import InferenceServerException
+from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 
 from gateway.errors import DetectorUnavailableError, GatewayTimeoutError, InputError, UnknownModelError
 from gateway.single_flight import SingleFlight
-from gateway.tracing import trace_headers
+from gateway.tracing import trace_metadata
 from sod import interface
 from sod.detections import Detections
 
@@ -56,6 +60,7 @@ _MISFIT = re.compile(
 )
 _STUB_DEAD = re.compile(r"stub process.*not healthy", re.IGNORECASE | re.DOTALL)
 _LONGEST = 500
+_LENGTH = struct.Struct("<I")  # before each element of a BYTES tensor
 # A model that is asked for and not known may have been loaded just now: what is known is then this old at most.
 _FRESH_S = 1.0
 
@@ -93,7 +98,8 @@ class TritonDetector:
             info_ttl: Seconds that what is known of the models is kept.
             timeout: Deadline of one call in seconds.
         """
-        self._client = InferenceServerClient(url, channel_args=_CHANNEL_ARGS)
+        self._channel = grpc.aio.insecure_channel(url, options=_CHANNEL_ARGS)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._model = model
         self._info_ttl = info_ttl
         self._timeout = timeout
@@ -113,7 +119,7 @@ class TritonDetector:
     ) -> None:
         await self._ask.close()
         await self._list.close()
-        await self._client.close()
+        await self._channel.close()
 
     @property
     def seconds_since_success(self) -> float | None:
@@ -150,20 +156,19 @@ class TritonDetector:
         Raises:
             InputError: the model cannot read this picture; the text is its sentence.
         """
-        image = InferInput(interface.IMAGE, [1, 1], "BYTES")
-        image.set_data_from_numpy(np.array([[picture]], dtype=np.object_))
-        score_threshold = InferInput(interface.SCORE_THRESHOLD, [1, len(thresholds)], "FP32")
-        score_threshold.set_data_from_numpy(thresholds[np.newaxis])
+        request = service_pb2.ModelInferRequest(model_name=model.name)
+        request.inputs.add(name=interface.IMAGE, datatype="BYTES", shape=[1, 1])
+        request.raw_input_contents.append(_LENGTH.pack(len(picture)) + picture)
+        request.inputs.add(name=interface.SCORE_THRESHOLD, datatype="FP32", shape=[1, len(thresholds)])
+        request.raw_input_contents.append(thresholds.tobytes())
         try:
-            result = await self._client.infer(
-                model.name, [image, score_threshold], client_timeout=self._timeout, headers=trace_headers()
-            )
-        except InferenceServerException as error:
-            sentence = clean_sentence(str(error.message() or ""))
-            if error.status() == "StatusCode.INVALID_ARGUMENT" and not _MISFIT.search(sentence):
+            response = await self._stub.ModelInfer(request, timeout=self._timeout, metadata=trace_metadata())
+        except grpc.RpcError as error:
+            sentence = clean_sentence(str(error.details() or ""))
+            if error.code() is grpc.StatusCode.INVALID_ARGUMENT and not _MISFIT.search(sentence):
                 raise InputError(sentence) from error
             raise self._unavailable(error, model.name) from error
-        detections = self._read(result)
+        detections = self._read(InferResult(response))
         # Readiness is the default model's; that another one works says nothing of it.
         if self._info is not None and self._info.name == model.name:
             self._succeeded_at = monotonic()
@@ -197,7 +202,7 @@ class TritonDetector:
     async def _ask_model(self) -> ModelInfo:
         try:
             info = await self._find_model()
-        except InferenceServerException as error:
+        except grpc.RpcError as error:
             raise self._unavailable(error, self._model) from error
         self._info, self._info_until = info, monotonic() + self._info_ttl
         return info
@@ -218,33 +223,34 @@ class TritonDetector:
         try:
             names = await self._ready_names()
             infos = await asyncio.gather(*map(self._ask_config_if_there, names))
-        except InferenceServerException as error:
+        except grpc.RpcError as error:
             raise self._unavailable(error, None) from error
         self._catalogue = {info.name: info for info in infos if info is not None}
         self._catalogue_at = monotonic()
         return self._catalogue
 
     async def _ready_names(self) -> list[str]:
-        index = await self._client.get_model_repository_index(client_timeout=self._timeout)
+        index = await self._stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=self._timeout)
         return sorted({model.name for model in index.models if model.state == "READY"}, key=_preference)
 
     async def _ask_config_if_there(self, name: str) -> ModelInfo | None:
         try:
             return await self._ask_config(name)
-        except InferenceServerException as error:
+        except grpc.RpcError as error:
             if _is_not_loaded(error):  # unloaded since the index was made
                 return None
             raise
 
     async def _ask_config(self, name: str) -> ModelInfo | None:
         """What an ensemble's configuration says; None for a model that is no such ensemble."""
-        config = (await self._client.get_model_config(name, client_timeout=self._timeout)).config
+        request = service_pb2.ModelConfigRequest(name=name)
+        config = (await self._stub.ModelConfig(request, timeout=self._timeout)).config
         return read_info(config) if config.platform == "ensemble" else None
 
     def _unavailable(self, error: Any, model: str | None) -> DetectorUnavailableError | GatewayTimeoutError:
         """The sentence for the client; Triton's own, which names insides, goes to the log as the cause."""
-        status, text = str(error.status()), str(error.message() or "")
-        if status == "StatusCode.DEADLINE_EXCEEDED":  # a busy Triton is no broken one
+        status, text = error.code(), str(error.details() or "")
+        if status is grpc.StatusCode.DEADLINE_EXCEEDED:  # a busy Triton is no broken one
             return GatewayTimeoutError(f"The inference server did not answer within {self._timeout:g} s; try again")
         self._forget()
         if _STUB_DEAD.search(text):
@@ -252,9 +258,9 @@ class TritonDetector:
         elif _is_not_loaded(error):
             name = "The model" if model is None else f"The model {model}"
             sentence = f"{name} is not loaded in the inference server"
-        elif status == "StatusCode.UNAVAILABLE":
+        elif status is grpc.StatusCode.UNAVAILABLE:
             sentence = "The inference server cannot be reached or is not ready"
-        elif status == "StatusCode.INVALID_ARGUMENT":
+        elif status is grpc.StatusCode.INVALID_ARGUMENT:
             sentence = "The model changed while the request was under way"
         else:
             sentence = "The inference server failed on this request"
@@ -312,8 +318,8 @@ def _is_score(value: object) -> bool:
 
 
 def _is_not_loaded(error: Any) -> bool:
-    text = str(error.message() or "")
-    return error.status() == "StatusCode.NOT_FOUND" or "is not found" in text or "has no available versions" in text
+    text = str(error.details() or "")
+    return error.code() is grpc.StatusCode.NOT_FOUND or "is not found" in text or "has no available versions" in text
 
 
 def _preference(name: str) -> tuple[int, str]:
