@@ -6,7 +6,6 @@ first; one that finds none is left out, and then a legend in a corner says which
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
@@ -29,13 +28,6 @@ _MAX_LABEL = 32  # characters; a longer class name ends in an ellipsis
 _LEGEND_SHARE = 0.25  # of the picture, at most
 _LEGEND_DIM = 0.35  # what is left of the picture's light under the legend
 _LEGEND_INK = (245, 245, 245)
-# Distance from the box in heights of the label, and where along its edges: 0 is flush with one end, 1 with the other.
-_SPOTS: tuple[tuple[float, tuple[float, ...], tuple[float, ...]], ...] = (
-    (0, (0, 1, 0.5, 0.25, 0.75), (0, 1, 0.5)),
-    (0.6, (0, 1, 0.5), (0.5,)),
-    (1.2, (0, 1, 0.5), (0.5,)),
-    (2.2, (0, 1, 0.5), (0.5,)),
-)
 _ROOMY = 16  # a label may lie inside its own box if the box has this many times its area
 
 
@@ -178,13 +170,46 @@ class _Place(NamedTuple):
     leader: Rect
 
 
-@dataclass(frozen=True)
-class _Candidates:
-    """Possible places of K labels, C each, the better ones first; in cells."""
+class _Spots(NamedTuple):
+    """Where labels may be around a box, C places, the better ones first."""
 
-    tag: Ints  # [K, C, 4]
-    leader: Ints  # [K, C, 4]
-    margin: Ints  # [C, 4], what to add to `tag` for the distance it keeps from other things
+    above: NDArray[np.bool_]  # [C]
+    beside: NDArray[np.bool_]  # [C]; where neither is true, a place is below the box
+    right: NDArray[np.bool_]  # [C], of those beside
+    distance: NDArray[np.float64]  # [C], from the box, in heights of the label
+    slide: NDArray[np.float64]  # [C], along the box's edge: 0 is flush with one end, 1 with the other
+    margin: Ints  # [4, C], what to add to a label's edges for the distance it keeps from other things
+
+    @classmethod
+    def listed(cls) -> "_Spots":
+        sides, distances, slides = zip(
+            *(
+                (side, distance, slide)
+                for distance, vertical, horizontal in (
+                    (0, (0, 1, 0.5, 0.25, 0.75), (0, 1, 0.5)),
+                    (0.6, (0, 1, 0.5), (0.5,)),
+                    (1.2, (0, 1, 0.5), (0.5,)),
+                    (2.2, (0, 1, 0.5), (0.5,)),
+                )
+                for pair, along in (("ab", vertical), ("rl", horizontal))
+                for slide in along
+                for side in pair
+            ),
+            strict=True,
+        )
+        above, below, right, left = (np.array([side == one for side in sides]) for one in "abrl")
+        distance = np.array(distances, np.float64)
+        near = (distance > 0).astype(np.int32)  # a label may touch its own box only
+        margin = [
+            np.where(right, -near, -1),
+            np.where(below, -near, -1),
+            np.where(left, near, 1),
+            np.where(above, near, 1),
+        ]
+        return cls(above, right | left, right, distance, np.array(slides, np.float64), np.array(margin, np.int32))
+
+
+_SPOTS = _Spots.listed()
 
 
 def _place(rings: Ints, tags: list[Pixels], width: int, height: int, cell: int) -> list[_Place | None]:
@@ -196,32 +221,31 @@ def _place(rings: Ints, tags: list[Pixels], width: int, height: int, cell: int) 
         occupied[y0:y1, x0:x1] = 1
 
     # What no other label can change is answered for all candidates at once, in flat arrays of them.
-    candidates = _candidates(cells, sizes)
-    ranks = candidates.tag.shape[1]
-    spots, leaders = candidates.tag.reshape(-1, 4), candidates.leader.reshape(-1, 4)
+    spots, leaders = (edges.reshape(4, -1) for edges in _candidates(cells, sizes))
+    ranks = len(_SPOTS.slide)
     limit_x, limit_y = width // cell, height // cell
-    x0, y0, x1, y1 = spots.T
+    x0, y0, x1, y1 = spots
     left = np.flatnonzero((x0 >= 0) & (y0 >= 0) & (x1 <= limit_x) & (y1 <= limit_y))
-    claims = spots[left] + candidates.margin[left % ranks]
-    np.maximum(claims[:, :2], 0, out=claims[:, :2])
-    np.minimum(claims[:, 2:], (limit_x, limit_y), out=claims[:, 2:])
+    claims = spots[:, left] + _SPOTS.margin[:, left % ranks]
+    np.maximum(claims[:2], 0, out=claims[:2])
+    np.minimum(claims[2:], [[limit_x], [limit_y]], out=claims[2:])
     table = cv2.integral(occupied).astype(np.int32, copy=False)
     clear = _sums(table, claims) == 0
-    left, claims = left[clear], claims[clear]
-    clear = _sums(table, leaders[left]) == 0
-    left, claims = left[clear], claims[clear]
+    left, claims = left[clear], claims[:, clear]
+    clear = _sums(table, leaders[:, left]) == 0
+    left, claims = left[clear], claims[:, clear]
 
     places: list[_Place | None] = [None] * len(tags)
     taken = np.zeros(occupied.shape, np.bool_)
     starts = np.searchsorted(left, ranks * np.arange(len(tags) + 1)).tolist()
     for owner, (start, end) in enumerate(pairwise(starts)):
         for index in range(start, end):
-            leader = leaders[left[index]].tolist()
+            leader = leaders[:, left[index]].tolist()
             # count_nonzero is five times as fast as any() here
-            if not np.count_nonzero(_slice(taken, claims[index].tolist())) and not np.count_nonzero(
+            if not np.count_nonzero(_slice(taken, claims[:, index].tolist())) and not np.count_nonzero(
                 _slice(taken, leader)
             ):
-                spot = spots[left[index]].tolist()
+                spot = spots[:, left[index]].tolist()
                 _slice(taken, spot)[:] = True
                 _slice(taken, leader)[:] = True
                 places[owner] = _Place([cell * edge for edge in spot], [cell * edge for edge in leader])
@@ -234,41 +258,34 @@ def _slice(array: NDArray[_Scalar], rect: list[int]) -> NDArray[_Scalar]:
     return array[y0:y1, x0:x1]
 
 
-def _candidates(cells: Ints, sizes: Ints) -> _Candidates:
-    """Places around boxes [K, 4] for labels of sizes [K, 2] (width, height): touching the box first, then farther."""
-    x0, y0, x1, y1 = cells.T
-    w, h = sizes.T
-    count = sum(2 * len(slides) for _, *both in _SPOTS for slides in both)
-    tag = np.empty((len(cells), count, 4), np.int32)
-    leader = np.empty_like(tag)
-    margins: list[tuple[int, int, int, int]] = []
+def _candidates(cells: Ints, sizes: Ints) -> tuple[Ints, Ints]:
+    """Places around boxes [K, 4] for labels of sizes [K, 2] (width, height), the better ones first.
 
-    def add(left: Ints, top: Ints, margin: tuple[int, int, int, int], line: tuple[Ints, Ints, Ints, Ints]) -> None:
-        for column, edge in enumerate((left, top, left + w, top + h)):
-            tag[:, len(margins), column] = edge
-        for column, edge in enumerate(line):
-            leader[:, len(margins), column] = edge
-        margins.append(margin)
+    Returns:
+        The labels' edges and those of the lines that lead to them: int32 [4, K, C], as x0, y0, x1, y1.
+    """
+    x0, y0, x1, y1 = cells.T[:, :, None]
+    w, h = sizes.T[:, :, None]
+    above, beside, right, distance, slide, _ = _SPOTS
+    gap, near = (distance * h).astype(np.int32), distance > 0
+    where = np.where
 
-    for distance, above_below, beside in _SPOTS:
-        gap = (distance * h).astype(np.int32)
-        near = 1 if distance else 0  # a label may touch its own box only
-        for slide in above_below:
-            left = x0 + (slide * (x1 - w - x0)).astype(np.int32)
-            middle = (np.maximum(left, x0) + np.minimum(left + w, x1)) // 2
-            add(left, y0 - h - gap, (-1, -1, 1, near), (middle, y0 - gap, middle + near, y0))
-            add(left, y1 + gap, (-1, -near, 1, 1), (middle, y1, middle + near, y1 + gap))
-        for slide in beside:
-            top = y0 + (slide * (y1 - h - y0)).astype(np.int32)
-            middle = (np.maximum(top, y0) + np.minimum(top + h, y1)) // 2
-            add(x1 + gap, top, (-near, -1, 1, 1), (x1, middle, x1 + gap, middle + near))
-            add(x0 - w - gap, top, (-1, -1, near, 1), (x0 - gap, middle, x0, middle + near))
-    return _Candidates(tag, leader, np.array(margins, np.int32))
+    left = where(beside, where(right, x1 + gap, x0 - w - gap), x0 + (slide * (x1 - w - x0)).astype(np.int32))
+    top = where(beside, y0 + (slide * (y1 - h - y0)).astype(np.int32), where(above, y0 - h - gap, y1 + gap))
+    middle_x = (np.maximum(left, x0) + np.minimum(left + w, x1)) // 2
+    middle_y = (np.maximum(top, y0) + np.minimum(top + h, y1)) // 2
+    leader = (
+        where(beside, where(right, x1, x0 - gap), middle_x),
+        where(beside, middle_y, where(above, y0 - gap, y1)),
+        where(beside, where(right, x1 + gap, x0), middle_x + near),
+        where(beside, middle_y + near, where(above, y0, y1 + gap)),
+    )
+    return np.array((left, top, left + w, top + h), np.int32), np.array(leader, np.int32)
 
 
 def _sums(table: Ints, rects: Ints) -> Ints:
-    """Sums [N] of the array whose integral image is `table` over rects [N, 4]."""
-    x0, y0, x1, y1 = rects.T
+    """Sums [N] of the array whose integral image is `table` over rects [4, N]."""
+    x0, y0, x1, y1 = rects
     upper, lower = y0 * table.shape[1], y1 * table.shape[1]
     flat = table.ravel()
     sums: Ints = flat[lower + x1] - flat[upper + x1] - flat[lower + x0] + flat[upper + x0]

@@ -34,6 +34,7 @@ class Face(Enum):
     WIDE = "Noto Sans CJK"
 
 
+@lru_cache(maxsize=4096)
 def face_of(word: str) -> Face | None:
     """The font that has all of a word's characters, so that no word is put together from two; None if none has."""
     return next((face for face in Face if all(_has_glyph(face, character) for character in word)), None)

@@ -368,7 +368,7 @@ def test_threads_draw_what_one_thread_draws() -> None:
         rng.random(80).tolist(),
     )
     expected = draw_detections(picture(520, 520), detections, LABELS)
-    for cache in (draw._tag, fonts.text_mask, fonts._word, fonts._line, fonts._has_glyph, fonts._load):
+    for cache in (draw._tag, fonts.text_mask, fonts._word, fonts._line, fonts.face_of, fonts._has_glyph, fonts._load):
         cache.cache_clear()
     with ThreadPoolExecutor(8) as pool:
         for drawn in pool.map(lambda _: draw_detections(picture(520, 520), detections, LABELS), range(16)):

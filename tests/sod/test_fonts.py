@@ -12,7 +12,7 @@ from sod.draw import draw_detections
 from sod.fonts import Face, can_draw, face_of, is_wide, text_mask
 
 needs_wide_font = pytest.mark.skipif(fonts.wide_font() is None, reason="the package noto-cjk-sans-otc is not installed")
-CACHES = (draw._tag, fonts.text_mask, fonts._word, fonts._line, fonts._has_glyph, fonts._load)
+CACHES = (draw._tag, fonts.text_mask, fonts._word, fonts._line, fonts.face_of, fonts._has_glyph, fonts._load)
 
 
 @pytest.fixture
