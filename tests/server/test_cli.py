@@ -140,3 +140,16 @@ def test_the_banner_leads_to_the_page():
     assert "open http://127.0.0.1:8080/ " in told
     assert "http://127.0.0.1:8080/docs" in told
     assert "    a_model" in told
+
+
+@pytest.mark.parametrize(
+    ("profile", "flags", "told"),
+    [
+        ("cpu_high_performance", {"avx2", "amx_bf16"}, True),
+        ("cpu_high_performance", {"avx2", "avx512_bf16"}, False),
+        ("cpu_bf16", {"avx2", "amx_bf16"}, False),
+    ],
+)
+def test_the_banner_names_the_faster_profile_of_a_cpu_with_amx(profile, flags, told, monkeypatch):
+    monkeypatch.setattr(cli, "cpu_flags", lambda: flags)
+    assert ("PROFILE=cpu_bf16" in cli._banner("http://127.0.0.1:8080", profile, [], ("a_model",))) == told

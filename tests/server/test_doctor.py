@@ -89,11 +89,22 @@ def test_an_absent_wheel_names_its_extra(capsys, monkeypatch, ports):
 
 
 def test_an_old_cpu_is_told_what_it_cannot(capsys, monkeypatch, ports):
-    monkeypatch.setattr(doctor, "_cpu_flags", lambda: {"sse4_2"})
+    monkeypatch.setattr(doctor, "cpu_flags", lambda: {"sse4_2"})
     code, findings = run(capsys, *ports, "--profile", "cpu_high_performance")
     assert code == 0
     assert "none of avx2, vnni, bf16" in findings["CPU"]["detail"]
     assert findings["BF16"]["remedy"] == "the profile cpu_bf16 gains nothing here"
+
+
+@pytest.mark.parametrize(
+    ("flags", "gain"),
+    [({"avx512_bf16", "amx_bf16"}, "2.9 times as fast"), ({"avx512_bf16"}, "may be twice as fast")],
+)
+def test_it_says_what_bf16_gains_on_this_cpu(flags, gain, capsys, monkeypatch, ports):
+    monkeypatch.setattr(doctor, "cpu_flags", lambda: flags | {"avx2"})
+    code, findings = run(capsys, *ports, "--profile", "cpu_high_performance")
+    assert code == 0
+    assert gain in findings["BF16"]["remedy"]
 
 
 def test_the_report_is_read_by_people(capsys, ports):
