@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 
+from server.cpu import cpu_flags
+
 _GIB = 2**30
 # What decides which precisions are fast.
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8")
@@ -28,8 +30,7 @@ _ROOT = Path(__file__).parents[2]
 
 def describe() -> dict[str, Any]:
     """The machine, for JSON: processor, cores that we may use, memory, GPU, system, software, commit, load."""
-    cpuinfo = _read(Path("/proc/cpuinfo"))
-    flags = set(cpu_field(cpuinfo, "flags").split())
+    cpuinfo, flags = _read(Path("/proc/cpuinfo")), cpu_flags()
     return {
         "cpu": cpu_field(cpuinfo, "model name") or platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
