@@ -78,19 +78,21 @@ def compare_raw(name: str, expected: Raw, actual: Raw, limits: Limits) -> Measur
 def format_table(results: Sequence[Measured]) -> str:
     """Measured values beside their limits."""
     heads = ("against Paddle Inference", "box, px", "(limit)", "score", "(limit)", "matched", "(limit)", "objects")
-    return "\n".join([_LINE.format(*heads), *(_LINE.format(*_cells(line)).rstrip() for line in results)])
+    lines = [heads, *map(_cells, results)]
+    width = max(len(line[0]) for line in lines)
+    return "\n".join(_LINE.format(line[0].ljust(width), *line[1:]).rstrip() for line in lines)
 
 
-_LINE = "{:<44}{:>10}{:>9}{:>10}{:>9}{:>9}{:>9}  {:<}"
+_LINE = "{}{:>10}{:>9}{:>10}{:>9}{:>9}{:>9}  {}"
 
 
-def _cells(line: Measured) -> list[str]:
+def _cells(line: Measured) -> tuple[str, ...]:
     limits = line.limits
     objects = f"{line.objects} over {line.threshold:g}{'' if line.passed else '  TOO LARGE'}"
-    return [
+    return (
         *(f"  {line.name}", f"{line.box:.4f}", f"{limits.box:g}", f"{line.score:.5f}", f"{limits.score:g}"),
         *(f"{line.matched:.1%}", f"{limits.matched:.0%}", objects),
-    ]
+    )
 
 
 def require(results: Sequence[Measured]) -> None:

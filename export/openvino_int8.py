@@ -2,7 +2,7 @@
 
 NNCF's `quantize_with_accuracy_control` runs the model once for each of some hundred operators on each picture: two
 hours for a 1920 x 1920 input, with no bound to set. Here a fixed ladder is climbed instead: each rung keeps more of the
-graph in FP32, and the first that passes is taken. Three rungs are the most that is run.
+backbone in floating point, and the first that passes is taken. Three rungs are the most that is run.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,19 @@ from export.reference import Reference
 
 LOG = logging.getLogger(__name__)
 MAX_PICTURES, MAX_LARGE_PICTURES = 200, 32
-_ATTENTION = {"MatMul", "Softmax", "LayerNormalization", "Erf"}
+# OpenVINO's reader makes two operators of a convolution with a bias: the sum has the ONNX node's name, and this is
+# appended to the convolution's.
+_WITHOUT_BIAS = "/WithoutBiases"
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One attempt: what stays FP32, beside the decoding of boxes and scores."""
+    """One attempt.
+
+    Attributes:
+        name: in a few words.
+        nodes: names of the ONNX nodes that stay floating-point: BF16 where the CPU has it, else FP32.
+    """
 
     name: str
     nodes: frozenset[str]
@@ -56,11 +63,10 @@ def quantise(
     Raises:
         ExportError: NNCF cannot quantise the model.
     """
-    nncf = import_nncf()
     best: Measured | None = None
     for rung in ladder(onnx.load(onnx_path)):
         attempt = output.with_name(f"attempt_{output.name}")
-        _quantise(nncf, onnx_path, pixels, rung, attempt)
+        write_rung(rung, onnx_path, pixels, attempt)
         name = f"{output.name} in OpenVINO ({rung.name})"
         measured = measure(name, openvino_detector(attempt, Precision.INT8), reference, limits)
         LOG.info(
@@ -85,18 +91,49 @@ def quantise(
 
 
 def ladder(model: onnx.ModelProto) -> list[Rung]:
-    """From most to least INT8. The decoding is never quantised: a step of an 8-bit coordinate is pixels."""
+    """From most to least INT8. The decoding is never quantised: a step of an 8-bit coordinate is pixels.
+
+    The first convolutions are left out first: they see raw pixels, and what goes wrong there all later ones build on.
+    """
     nodes = list(model.graph.node)
     decoding = {nodes[index].name for index in decoding_nodes(model.graph)}
-    attention = {node.name for node in nodes if node.op_type in _ATTENTION} - decoding
     convolutions = [node.name for node in nodes if node.op_type == "Conv" and node.name not in decoding]
-    # The stem sees raw pixels, the last third is neck and heads.
-    ends = set(convolutions[:3]) | set(convolutions[-len(convolutions) // 3 :])
+    quarter, most = (convolutions[: round(len(convolutions) * share)] for share in (1 / 4, 2 / 3))
     return [
         Rung("all but decoding", frozenset(decoding)),
-        Rung("attention in FP32", frozenset(decoding | attention)),
-        Rung("attention, stem, neck and heads in FP32", frozenset(decoding | attention | ends)),
+        Rung("first quarter in floating point", frozenset(decoding | set(quarter))),
+        Rung("first two thirds in floating point", frozenset(decoding | set(most))),
     ]
+
+
+def write_rung(rung: Rung, onnx_path: Path, pixels: CalibrationPixels, output: Path) -> None:
+    """Quantise all but the rung's nodes, and write `output` (.xml, and .bin beside it), unmeasured.
+
+    Raises:
+        ExportError: NNCF cannot quantise the model.
+    """
+    nncf, ov = import_nncf(), import_openvino()
+    model = ov.Core().read_model(onnx_path)
+    names = [operator.get_friendly_name() for operator in model.get_ops()]
+    kept = sorted(name for name in names if name.removesuffix(_WITHOUT_BIAS) in rung.nodes)
+    try:
+        # Its progress bars go to stdout, which is for the paths of what was written.
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            quantised = nncf.quantize(
+                model,
+                nncf.Dataset(_Batches(pixels)),
+                preset=nncf.QuantizationPreset.MIXED,
+                model_type=nncf.ModelType.TRANSFORMER,
+                subset_size=len(pixels),
+                # Names of operators that OpenVINO folds or fuses meanwhile are no error.
+                ignored_scope=nncf.IgnoredScope(names=kept, validate=False),
+                advanced_parameters=_advanced(nncf),
+            )
+        ov.save_model(quantised, output, compress_to_fp16=False)
+    # NNCF's exceptions have no common base class.
+    except Exception as error:
+        raise ExportError(f"NNCF cannot quantise the model: {str(error).splitlines()[0]}") from error
 
 
 def import_nncf() -> Any:
@@ -119,28 +156,13 @@ def import_nncf() -> Any:
     return nncf
 
 
-def _quantise(nncf: Any, onnx_path: Path, pixels: CalibrationPixels, rung: Rung, output: Path) -> None:
-    ov = import_openvino()
-
-    model = ov.Core().read_model(onnx_path)
-    # Names that OpenVINO's reader gave up, of operators it folded or fused, are no operators of the model any more.
-    names: Sequence[str] = sorted({operator.get_friendly_name() for operator in model.get_ops()} & rung.nodes)
-    try:
-        # Its progress bars go to stdout, which is for the paths of what was written.
-        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            quantised = nncf.quantize(
-                model,
-                nncf.Dataset(_Batches(pixels)),
-                preset=nncf.QuantizationPreset.MIXED,
-                model_type=nncf.ModelType.TRANSFORMER,
-                subset_size=len(pixels),
-                ignored_scope=nncf.IgnoredScope(names=list(names), validate=False),
-            )
-        ov.save_model(quantised, output, compress_to_fp16=False)
-    # NNCF's exceptions have no common base class.
-    except Exception as error:
-        raise ExportError(f"NNCF cannot quantise the model: {str(error).splitlines()[0]}") from error
+def _advanced(nncf: Any) -> Any:
+    """Ranges of activations by least error over histograms, no SmoothQuant: docs/export.md has what each gave."""
+    off = nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1)
+    return nncf.AdvancedQuantizationParameters(
+        activations_range_estimator_params=nncf.quantization.range_estimator.RangeEstimatorParametersSet.HISTOGRAM,
+        smooth_quant_alphas=off,
+    )
 
 
 class _Batches:

@@ -183,7 +183,8 @@ PROFILES = (
         "`make export TARGET=openvino PRECISION=int8 IMAGES=<folder>` makes.",
         backend="openvino",
         filename="model_int8.xml",
-        note="What is not quantised computes in FP32.",
+        parameters=(("HINT_BF16", "YES"),),
+        note="What is not quantised computes in BF16 where the CPU has it, else in FP32.",
     ),
 )
 

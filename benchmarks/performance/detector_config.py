@@ -39,7 +39,12 @@ class DetectorConfig:
         """FP32, BF16 or INT8."""
         if "int8" in self.file.name:
             return "INT8"
-        return "BF16" if self.parameters.get("HINT_BF16", "").upper() == "YES" else "FP32"
+        return "BF16" if self.bf16 else "FP32"
+
+    @property
+    def bf16(self) -> bool:
+        """Whether what is floating-point computes in BF16: all of BF16's network, and what INT8 leaves."""
+        return self.parameters.get("HINT_BF16", "").upper() == "YES"
 
 
 def read_detector(repository: Path, ensemble: str, profile: str) -> DetectorConfig:

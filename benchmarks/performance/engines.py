@@ -52,8 +52,7 @@ class _OpenVino:
         model = core.read_model(config.file)
         name = next(iter(model.inputs[0].names))
         model.reshape({name: [1, *pixels.shape]})
-        bf16 = config.precision == "BF16"
-        chosen: dict[Any, Any] = {p.hint.inference_precision(): ov.Type.bf16 if bf16 else ov.Type.f32}
+        chosen: dict[Any, Any] = {p.hint.inference_precision(): ov.Type.bf16 if config.bf16 else ov.Type.f32}
         words = config.parameters if setting == "configured" else {"PERFORMANCE_HINT": setting}
         if hint := words.get("PERFORMANCE_HINT", "").upper():
             chosen[p.hint.performance_mode()] = p.hint.PerformanceMode.__members__[hint]

@@ -31,7 +31,9 @@ def read(path: Path) -> ModelConfig:
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """The configs without any weights."""
-    return shutil.copytree(ROOT, tmp_path / "models", ignore=shutil.ignore_patterns("*.onnx", "inference.*", "*.plan"))
+    return shutil.copytree(
+        ROOT, tmp_path / "models", ignore=shutil.ignore_patterns("*.onnx", "inference.*", "*.plan", "model_int8.*")
+    )
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -68,9 +70,9 @@ def test_profiles_differ_in_the_engine_only(name):
 
 
 @pytest.mark.parametrize("name", [*OFFICIAL, DEMO])
-def test_only_cpu_bf16_asks_for_bf16(name):
+def test_only_cpu_bf16_and_cpu_int8_ask_for_bf16(name):
     for path in (ROOT / f"{name}_detector" / "configs").glob("*.pbtxt"):
-        assert ("HINT_BF16" in read(path).parameters) == (path.stem == "cpu_bf16")
+        assert ("HINT_BF16" in read(path).parameters) == (path.stem in {"cpu_bf16", "cpu_int8"})
 
 
 def test_an_absent_int8_model_is_named_with_the_options_that_make_it(repository):
