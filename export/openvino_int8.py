@@ -2,7 +2,7 @@
 
 NNCF's `quantize_with_accuracy_control` runs the model once for each of some hundred operators on each picture: two
 hours for a 1920 x 1920 input, with no bound to set. Here a fixed ladder is climbed instead: each rung keeps more of the
-backbone in floating point, and the first that passes is taken. Three rungs are the most that is run.
+network in floating point, and the first that passes is taken. Three rungs are the most that is run.
 """
 
 import contextlib

@@ -17,7 +17,7 @@ CONVOLUTIONS = 86  # the same in S; the last three, of the heads' distributions,
 
 @pytest.fixture(scope="module")
 def rungs() -> list[Rung]:
-    return ladder(onnx.load(DEMO, load_external_data=False))
+    return ladder(onnx.load(DEMO))
 
 
 @pytest.fixture(scope="module")
