@@ -59,3 +59,22 @@ def test_one_that_does_not_start_is_told(tmp_path):
     binary.chmod(0o755)
     with pytest.raises(BenchmarkError, match=r"does not run here: libx\.so is missing"):
         perf_analyzer.install(tmp_path)
+
+
+@pytest.mark.parametrize(("failures", "ends_well"), [(0, True), (2, True), (3, False)])
+def test_one_that_fails_is_run_again_twice(tmp_path, failures, ends_well):
+    tries, row = tmp_path / "tries", f"{HEAD}\n1,10,0,0,0,0,90000,0,0,90000,90000,90000,90000\n"
+    binary = tmp_path / "perf_analyzer"
+    binary.write_text(
+        f"#!/bin/sh\necho try >> {tries}\n"
+        f"if [ $(wc -l < {tries}) -le {failures} ]; then echo no such version; exit 99; fi\n"
+        f'while [ "$1" != -f ]; do shift; done\nprintf "{row}" > "$2"\n'
+    )
+    binary.chmod(0o755)
+    analyzer = perf_analyzer.PerfAnalyzer(binary, ())
+    if ends_well:
+        assert analyzer.run("127.0.0.1:1", "detector", tmp_path / "data.json", 1, 1)["compute_infer"] == 90
+    else:
+        with pytest.raises(BenchmarkError, match=r"failed 3 times: no such version"):
+            analyzer.run("127.0.0.1:1", "detector", tmp_path / "data.json", 1, 1)
+    assert len(tries.read_text().splitlines()) == min(failures + 1, 3)
