@@ -56,7 +56,8 @@ def _infer_result(outcome: Outcome) -> dict[str, Any]:
         ]
     }
     if outcome.overlay is not None:
-        result["image"] = pybase64.b64encode_as_string(outcome.overlay)
+        # Nothing in base64 needs escaping: half a megabyte less to look through.
+        result["image"] = orjson.Fragment(b'"%b"' % pybase64.b64encode(outcome.overlay))
     return result
 
 

@@ -53,7 +53,7 @@ class Services:
     max_batch_images: int
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:  # async, or FastAPI would call it in a thread
     services: Services = request.app.state.services
     return services
 

@@ -1,7 +1,7 @@
 """The adapter to Triton over gRPC: pictures in, `sod.Detections` out. Only this module imports tritonclient.
 
-It speaks through the generated stub: on its way into a message of `tritonclient.grpc.aio` a picture is copied so often
-that 1.2 MB take the event loop 3 ms; here it is 1 ms.
+It speaks through the generated stub, and writes the one large message itself: on its way into `tritonclient.grpc.aio`
+a picture is copied so often that 1.2 MB take the event loop 3 ms, into a message of the stub 1 ms, here half of that.
 """
 
 import asyncio
@@ -61,6 +61,9 @@ _MISFIT = re.compile(
 _STUB_DEAD = re.compile(r"stub process.*not healthy", re.IGNORECASE | re.DOTALL)
 _LONGEST = 500
 _LENGTH = struct.Struct("<I")  # before each element of a BYTES tensor
+_MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
+# Of protobuf's wire format: the field's number, and that a length and so many bytes follow.
+_RAW_TAG = bytes((service_pb2.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER << 3 | 2,))
 # A model that is asked for and not known may have been loaded just now: what is known is then this old at most.
 _FRESH_S = 1.0
 
@@ -100,6 +103,9 @@ class TritonDetector:
         """
         self._channel = grpc.aio.insecure_channel(url, options=_CHANNEL_ARGS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._model_infer = self._channel.unary_unary(
+            _MODEL_INFER, response_deserializer=service_pb2.ModelInferResponse.FromString
+        )
         self._model = model
         self._info_ttl = info_ttl
         self._timeout = timeout
@@ -156,13 +162,9 @@ class TritonDetector:
         Raises:
             InputError: the model cannot read this picture; the text is its sentence.
         """
-        request = service_pb2.ModelInferRequest(model_name=model.name)
-        request.inputs.add(name=interface.IMAGE, datatype="BYTES", shape=[1, 1])
-        request.raw_input_contents.append(_LENGTH.pack(len(picture)) + picture)
-        request.inputs.add(name=interface.SCORE_THRESHOLD, datatype="FP32", shape=[1, len(thresholds)])
-        request.raw_input_contents.append(thresholds.tobytes())
+        message = infer_request(picture, thresholds, model.name)
         try:
-            response = await self._stub.ModelInfer(request, timeout=self._timeout, metadata=trace_metadata())
+            response = await self._model_infer(message, timeout=self._timeout, metadata=trace_metadata())
         except grpc.RpcError as error:
             sentence = clean_sentence(str(error.details() or ""))
             if error.code() is grpc.StatusCode.INVALID_ARGUMENT and not _MISFIT.search(sentence):
@@ -269,6 +271,32 @@ class TritonDetector:
     def _forget(self) -> None:
         self._info = self._catalogue = None
         self._succeeded_at = None
+
+
+def infer_request(picture: bytes, thresholds: NDArray[np.float32], model: str) -> bytes:
+    """A `ModelInferRequest` as it goes over the wire; the picture is copied once.
+
+    Args:
+        picture: encoded.
+        thresholds: float32 [classes].
+        model: its name.
+    """
+    request = service_pb2.ModelInferRequest(model_name=model)
+    request.inputs.add(name=interface.IMAGE, datatype="BYTES", shape=[1, 1])
+    request.inputs.add(name=interface.SCORE_THRESHOLD, datatype="FP32", shape=[1, len(thresholds)])
+    image = (_LENGTH.pack(len(picture)), picture)
+    # Fields may follow each other in any order; those of one number keep theirs.
+    return b"".join((request.SerializeToString(), *_raw_input(*image), *_raw_input(thresholds.tobytes())))
+
+
+def _raw_input(*content: bytes) -> tuple[bytes, ...]:
+    """The parts of one `raw_input_contents`, whose content comes in parts itself."""
+    length, varint = sum(map(len, content)), bytearray()
+    while length > 0x7F:
+        varint.append(length & 0x7F | 0x80)
+        length >>= 7
+    varint.append(length)
+    return _RAW_TAG, bytes(varint), *content
 
 
 def clean_sentence(text: str) -> str:

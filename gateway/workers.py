@@ -8,6 +8,8 @@ from contextvars import copy_context
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+import cv2
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -16,6 +18,7 @@ class Workers:
     """A bounded pool of threads; OpenCV lets go of the interpreter's lock, so they run beside each other."""
 
     def __init__(self, threads: int) -> None:
+        cv2.setNumThreads(1)  # parallelism is across pictures; OpenCV's own threads would spin for their share of one
         self.cores = min(threads, os.cpu_count() or 1)  # how many parts of one task gain from running beside each other
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="picture")
 

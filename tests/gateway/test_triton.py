@@ -7,9 +7,10 @@ import grpc
 import httpx
 import numpy as np
 import pytest
+from tritonclient.grpc import service_pb2
 
 from gateway.errors import DetectorUnavailableError, InputError
-from gateway.triton import PREFERENCE, ModelInfo, TritonDetector, clean_sentence
+from gateway.triton import PREFERENCE, ModelInfo, TritonDetector, clean_sentence, infer_request
 
 PATH = "/small-object-detection"
 INVALID, INTERNAL = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL
@@ -41,6 +42,18 @@ async def post_until(gateway: httpx.AsyncClient, image: str, status: int) -> Non
     async with asyncio.timeout(15):
         while (await post(gateway, image)).status_code != status:  # noqa: ASYNC110 - nothing tells us
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("size", [0, 1, 123, 124, 16_379, 16_380, 2**21 - 5, 2**21 - 4])  # lengths of one byte to four
+@pytest.mark.parametrize("classes", [1, 32])
+def test_a_request_is_the_message_that_triton_knows(size: int, classes: int) -> None:
+    picture, thresholds = bytes(range(256)) * (size // 256 + 1), np.linspace(0, 1, classes, dtype=np.float32)
+    picture = picture[:size]
+    expected = service_pb2.ModelInferRequest(model_name="a model")
+    expected.inputs.add(name="image", datatype="BYTES", shape=[1, 1])
+    expected.inputs.add(name="score_threshold", datatype="FP32", shape=[1, classes])
+    expected.raw_input_contents.extend((size.to_bytes(4, "little") + picture, thresholds.tobytes()))
+    assert service_pb2.ModelInferRequest.FromString(infer_request(picture, thresholds, "a model")) == expected
 
 
 @pytest.mark.parametrize("visualize", [True, False])
