@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.gateway.process import TIMEOUT_S, ended, insist, running, until_closed
-from tests.gateway.test_metrics import scrape, value
+from tests.gateway.test_metrics import Samples, scrape, value
 
 PATH = "/small-object-detection"
 
@@ -52,6 +52,15 @@ async def ask(url: str, body: dict[str, Any]) -> httpx.Response:
         return await client.post(PATH, json=body)
 
 
+async def scrape_counted(client: httpx.AsyncClient, inferences: int) -> Samples:
+    """The samples once so many inferences are among them: a worker counts a request after its client has the answer."""
+    samples: Samples = {}
+    async with asyncio.timeout(TIMEOUT_S):
+        while value(samples, "sod_stage_seconds_count", stage="infer") < inferences:
+            samples = await scrape(client)
+    return samples
+
+
 def metrics_folder(worker: psutil.Process) -> Path:
     return Path(worker.environ()["PROMETHEUS_MULTIPROC_DIR"])
 
@@ -68,7 +77,7 @@ async def test_workers_share_the_door_the_settings_and_the_metrics(triton: Any, 
             triton.hold.set()
             answers = await asyncio.gather(*held)
             assert {answer.status_code for answer in answers} == {200}
-            samples = await scrape(client)
+            samples = await scrape_counted(client, 12)
         assert value(samples, "sod_requests_total", path=PATH, method="POST", code="200") == 12
         assert value(samples, "sod_stage_seconds_count", stage="infer") == 12
         assert value(samples, "sod_requests_in_flight") == 1
@@ -85,7 +94,7 @@ async def test_workers_share_the_door_the_settings_and_the_metrics(triton: Any, 
         await until_serving(url, 2)
         assert (await ask(url, {"image": picture64})).status_code == 200
         async with httpx.AsyncClient(base_url=url, timeout=60) as client:
-            samples = await scrape(client)
+            samples = await scrape_counted(client, 13)
         assert value(samples, "sod_requests_total", path=PATH, method="POST", code="200") == 13
         process.send_signal(signal.SIGTERM)
         code, log = await ended(process)
