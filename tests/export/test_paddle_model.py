@@ -1,7 +1,9 @@
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,6 +120,23 @@ def test_the_cut_model_gives_boxes_and_scores(tiny_model: Path, tmp_path: Path) 
     centres = (boxes[..., 2:] + boxes[..., :2]) / 2
     assert np.abs(centres[:, 0] - 16).max() <= 16
     assert np.abs(centres[:, -1] - 636).max() <= 4
+
+
+def test_means_over_height_and_width_become_global_pooling(tiny_model: Path, tmp_path: Path) -> None:
+    model = find_model(tiny_model)
+    cut = cut_model(model, tmp_path)
+    before, after = operators(model.program), operators(cut.program)
+    assert (before["1.mean"], before["1.pool2d"]) == (6, 0)
+    assert (after["1.mean"], after["1.pool2d"]) == (3, 3)  # the others' means are over another axis
+    pixels = to_pixels(synthetic_picture(), (640, 640))
+    whole = ReferenceDetector(model).detect_pixels(pixels, np.ones(2, np.float32))
+    assert compare_detections("", whole, cut_detector(cut)(pixels[None]), Limits()).within(Limits())
+
+
+def operators(program: Path) -> Counter[str]:
+    """How many of each operator a program of Paddle 3 has."""
+    blocks = json.loads(program.read_text())["program"]["regions"][0]["blocks"]
+    return Counter(operator["#"] for operator in blocks[0]["ops"])
 
 
 def test_a_pdmodel_gives_the_same(tiny_model: Path, tmp_path: Path) -> None:

@@ -131,8 +131,8 @@ class _Network:
             features = paddle.nn.functional.relu(self._conv(features, 16, 3, 2))
             levels.insert(0, features)
         levels[0] = self._layer_norm(levels[0])
-        heads = [paddle.flatten(self._conv(level, 4 + self.classes, 1, 1), 2) for level in levels]  # [N, 4 + C, a]
-        head = paddle.transpose(paddle.concat([self._standardised(h) for h in heads], axis=2), [0, 2, 1])
+        heads = [self._standardised(self._conv(level, 4 + self.classes, 1, 1)) for level in levels]  # [N, 4 + C, a]
+        head = paddle.transpose(paddle.concat(heads, axis=2), [0, 2, 1])
         centres, strides = self._anchors()
         middle = paddle.tanh(head[:, :, :2]) * (strides * 0.5) + centres
         half = self._sigmoid(head[:, :, 2:4]) * (strides * 0.45) + strides * 0.5  # whole sizes: 8..15 to 32..61 px
@@ -143,8 +143,9 @@ class _Network:
         return boxes / scale, paddle.transpose(scores, [0, 2, 1])
 
     def _standardised(self, x: Any) -> Any:
-        """Mean 0 and deviation 1 over the last axis, 0 where all is even."""
-        centred = x - self.paddle.mean(x, axis=2, keepdim=True)
+        """[N, C, h, w] → [N, C, h * w], mean 0 and deviation 1 over the picture, 0 where all is even."""
+        # A mean over height and width, as in the real models' backbone, and below one of another kind.
+        centred = self.paddle.flatten(x - self.paddle.mean(x, axis=[2, 3], keepdim=True), 2)
         return centred / ((self.paddle.mean(centred * centred, axis=2, keepdim=True) + 1e-6) ** 0.5)
 
     def _anchors(self) -> tuple[Any, Any]:
