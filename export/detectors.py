@@ -51,7 +51,7 @@ def openvino_detector(path: Path, precision: Precision) -> Detector:
     ov = import_openvino()
 
     # What INT8 leaves floating-point is BF16 too, in both only where the CPU has it.
-    hint = ov.Type.f32 if precision is Precision.FP32 else ov.Type.bf16
+    hint = ov.Type.bf16 if precision is not Precision.FP32 and has_bf16() else ov.Type.f32
     core = ov.Core()
     try:
         model = core.read_model(path)
@@ -80,7 +80,7 @@ def cut_detector(cut: CutModel, *, onednn: bool = False) -> Detector:
 
 
 def has_bf16() -> bool:
-    """Whether this CPU computes in BF16 itself (AVX512-BF16 or AMX); elsewhere OpenVINO would take FP32."""
+    """Whether this CPU computes in BF16 itself (AVX512-BF16 or AMX); elsewhere FP32 is served."""
     ov = import_openvino()
     return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 

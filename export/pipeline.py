@@ -176,7 +176,7 @@ class _Export:
             if not self.request.wants(Target.OPENVINO, precision):
                 continue
             if precision is Precision.BF16 and not has_bf16():
-                self._skip("openvino bf16: this CPU has neither AVX512-BF16 nor AMX, so OpenVINO would take FP32")
+                self._skip("openvino bf16: this CPU has neither AVX512-BF16 nor AMX, so FP32 is served")
                 continue
             with self.meter.step(f"comparing model.onnx in OpenVINO, {precision}"):
                 measured = gate.measure(

@@ -52,7 +52,10 @@ class _OpenVino:
         model = core.read_model(config.file)
         name = next(iter(model.inputs[0].names))
         model.reshape({name: [1, *pixels.shape]})
-        chosen: dict[Any, Any] = {p.hint.inference_precision(): ov.Type.bf16 if config.bf16 else ov.Type.f32}
+        device = config.parameters.get("TARGET_DEVICE", "CPU")
+        # As the server's backend: BF16 only where the device computes in it.
+        bf16 = config.bf16 and "BF16" in core.get_property(device, p.device.capabilities())
+        chosen: dict[Any, Any] = {p.hint.inference_precision(): ov.Type.bf16 if bf16 else ov.Type.f32}
         words = config.parameters if setting == "configured" else {"PERFORMANCE_HINT": setting}
         if hint := words.get("PERFORMANCE_HINT", "").upper():
             chosen[p.hint.performance_mode()] = p.hint.PerformanceMode.__members__[hint]
@@ -62,7 +65,7 @@ class _OpenVino:
             chosen[p.streams.num()] = {"AUTO": p.streams.Num.AUTO, "NUMA": p.streams.Num.NUMA}.get(streams) or int(
                 streams
             )
-        compiled = core.compile_model(model, config.parameters.get("TARGET_DEVICE", "CPU"), chosen)
+        compiled = core.compile_model(model, device, chosen)
         self.streams = int(compiled.get_property(p.optimal_number_of_infer_requests()))
         self._queue = ov.AsyncInferQueue(compiled, self.streams)
         self._request = compiled.create_infer_request()

@@ -131,7 +131,7 @@ def test_bf16_is_measured_where_the_cpu_has_it(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    # With the hint alone, as OpenVINO takes it on any CPU.
+    # What is measured is FP32 where this CPU has no BF16.
     monkeypatch.setattr(pipeline, "has_bf16", lambda: able)
     assert main([*base, "--target", "openvino", "--precision", "bf16"]) == 0
     said = capfd.readouterr().err

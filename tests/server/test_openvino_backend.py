@@ -126,17 +126,21 @@ def test_networks_agree(backend: Any, streams: Any, alone: Any, expected: bool) 
     assert backend.agree(streams, alone, [4, 4, 3]) is expected
 
 
+class Config:
+    """A config.pbtxt with these parameters."""
+
+    name = "mine"
+
+    def __init__(self, **parameters: str) -> None:
+        self._parameters = parameters
+
+    def parameter(self, key: str, default: str) -> str:
+        return self._parameters.get(key, default)
+
+
 def test_properties(backend: Any) -> None:
-    class Config:
-        name = "mine"
-
-        def __init__(self, **parameters: str) -> None:
-            self._parameters = parameters
-
-        def parameter(self, key: str, default: str) -> str:
-            return self._parameters.get(key, default)
-
-    chosen = backend._properties(Config(PERFORMANCE_HINT="throughput", NUM_STREAMS="3", INFERENCE_NUM_THREADS="4"))
+    config = Config(PERFORMANCE_HINT="throughput", NUM_STREAMS="3", INFERENCE_NUM_THREADS="4")
+    chosen = backend._properties(config, ["FP32", "BF16"])
     assert {str(key): str(value) for key, value in chosen.items()} == {
         "INFERENCE_PRECISION_HINT": "<Type: 'float32'>",
         "PERFORMANCE_HINT": "PerformanceMode.THROUGHPUT",
@@ -148,4 +152,17 @@ def test_properties(backend: Any) -> None:
     assert str(one["PERFORMANCE_HINT"]) == "PerformanceMode.LATENCY"
     assert one["INFERENCE_NUM_THREADS"] == 4
     with pytest.raises(ValueError, match="NUM_STREAMS"):
-        backend._properties(Config(NUM_STREAMS="many"))
+        backend._properties(Config(NUM_STREAMS="many"), ["FP32"])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "capabilities", "expected"),
+    [
+        ({"HINT_BF16": "YES"}, ["FP32", "BF16", "INT8"], "bfloat16"),
+        ({"HINT_BF16": "YES"}, ["FP32", "INT8"], "float32"),
+        ({}, ["FP32", "BF16", "INT8"], "float32"),
+    ],
+)
+def test_bf16_is_not_emulated(backend: Any, parameters: dict[str, str], capabilities: list[str], expected: str) -> None:
+    chosen = backend._properties(Config(**parameters), capabilities)
+    assert str(chosen[backend.properties.hint.inference_precision()]) == f"<Type: '{expected}'>"
