@@ -1,8 +1,8 @@
 """FP32 ONNX → INT8 for OpenVINO, by NNCF's post-training quantisation, with accuracy control of our own.
 
 NNCF's `quantize_with_accuracy_control` runs the model once for each of some hundred operators on each picture: two
-hours for a 1920 x 1920 input, with no bound to set. Here a fixed ladder is climbed instead: each rung keeps more of the
-network in floating point, and the first that passes is taken. Three rungs are the most that is run.
+hours for a 1920 x 1920 input, with no bound to set. Here the model is quantised once and a ladder is climbed: each rung
+puts more of its convolutions back into floating point, and the first that passes is taken. A rung takes seconds.
 """
 
 import contextlib
@@ -33,6 +33,11 @@ MAX_PICTURES, MAX_LARGE_PICTURES = 200, 32
 # OpenVINO's reader makes two operators of a convolution with a bias: the sum has the ONNX node's name, and this is
 # appended to the convolution's.
 _WITHOUT_BIAS = "/WithoutBiases"
+_CONVOLUTION = "Convolution"
+_QUANTISER = "FakeQuantize"
+_MOVING = ("Concat", "Interpolate", "MaxPool", "Reshape", "Transpose")
+# A rung has a tenth of the convolutions more in floating point than the one before it, up to seven tenths.
+_RUNGS, _SHARE = 8, 1 / 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class Rung:
 
     Attributes:
         name: in a few words.
-        nodes: names of the ONNX nodes that stay floating-point: BF16 where the CPU has it, else FP32.
+        nodes: names of the ONNX convolutions that are put back: into BF16 where the CPU has it, else FP32.
     """
 
     name: str
@@ -55,7 +60,7 @@ def quantise(
 
     Args:
         onnx_path: the FP32 detector.
-        pixels: to calibrate on, at least `pictures.MIN_CALIBRATION`; read anew for each rung.
+        pixels: to calibrate on, at least `pictures.MIN_CALIBRATION`.
         reference: what rungs are measured against; its pictures should not be among `pixels`.
         limits: what passes.
         output: model_int8.xml.
@@ -63,10 +68,13 @@ def quantise(
     Raises:
         ExportError: NNCF cannot quantise the model.
     """
+    ov = import_openvino()
+    graph, original = onnx.load(onnx_path).graph, ov.Core().read_model(onnx_path)
+    quantised = quantise_all(original, decoding_names(graph), pixels)
+    attempt = output.with_name(f"attempt_{output.name}")
     best: Measured | None = None
-    for rung in ladder(onnx.load(onnx_path)):
-        attempt = output.with_name(f"attempt_{output.name}")
-        write_rung(rung, onnx_path, pixels, attempt)
+    for rung in ladder(graph):
+        ov.save_model(put_back(quantised, original, rung.nodes), attempt, compress_to_fp16=False)
         name = f"{output.name} in OpenVINO ({rung.name})"
         measured = measure(name, openvino_detector(attempt, Precision.INT8), reference, limits)
         LOG.info(
@@ -90,37 +98,49 @@ def quantise(
     return best
 
 
-def ladder(model: onnx.ModelProto) -> list[Rung]:
-    """From most to least INT8. The decoding is never quantised: a step of an 8-bit coordinate is pixels.
+def decoding_names(graph: onnx.GraphProto) -> frozenset[str]:
+    """Names of the nodes that are never quantised: a step of an 8-bit coordinate is pixels."""
+    return frozenset(graph.node[index].name for index in decoding_nodes(graph))
 
-    The first convolutions are left out first: they see raw pixels, and what goes wrong there all later ones build on.
+
+def ladder(graph: onnx.GraphProto) -> list[Rung]:
+    """From most to least INT8.
+
+    The first convolutions are put back first: they see raw pixels, and what goes wrong there all later ones build on.
     """
-    nodes = list(model.graph.node)
-    decoding = {nodes[index].name for index in decoding_nodes(model.graph)}
-    convolutions = [node.name for node in nodes if node.op_type == "Conv" and node.name not in decoding]
-    quarter, most = (convolutions[: round(len(convolutions) * share)] for share in (1 / 4, 2 / 3))
+    decoding = decoding_names(graph)
+    convolutions = [node.name for node in graph.node if node.op_type == "Conv" and node.name not in decoding]
+    counts = [round(len(convolutions) * _SHARE * number) for number in range(_RUNGS)]
     return [
-        Rung("all but decoding", frozenset(decoding)),
-        Rung("first quarter in floating point", frozenset(decoding | set(quarter))),
-        Rung("first two thirds in floating point", frozenset(decoding | set(most))),
+        Rung(
+            f"first {count} of {len(convolutions)} convolutions in floating point" if count else "all but decoding",
+            frozenset(convolutions[:count]),
+        )
+        for count in counts
     ]
 
 
-def write_rung(rung: Rung, onnx_path: Path, pixels: CalibrationPixels, output: Path) -> None:
-    """Quantise all but the rung's nodes, and write `output` (.xml, and .bin beside it), unmeasured.
+def quantise_all(model: Any, decoding: frozenset[str], pixels: CalibrationPixels) -> Any:
+    """Quantise all but the decoding.
+
+    Args:
+        model: `openvino.Model`, read from ONNX; it stays as it is.
+        decoding: names of ONNX nodes.
+        pixels: to calibrate on.
+
+    Returns:
+        Another `openvino.Model`.
 
     Raises:
         ExportError: NNCF cannot quantise the model.
     """
-    nncf, ov = import_nncf(), import_openvino()
-    model = ov.Core().read_model(onnx_path)
-    names = [operator.get_friendly_name() for operator in model.get_ops()]
-    kept = sorted(name for name in names if name.removesuffix(_WITHOUT_BIAS) in rung.nodes)
+    nncf = import_nncf()
+    kept = sorted(name for name in map(_name, model.get_ops()) if _onnx_name(name) in decoding)
     try:
         # Its progress bars go to stdout, which is for the paths of what was written.
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            quantised = nncf.quantize(
+            return nncf.quantize(
                 model,
                 nncf.Dataset(_Batches(pixels)),
                 preset=nncf.QuantizationPreset.MIXED,
@@ -130,10 +150,61 @@ def write_rung(rung: Rung, onnx_path: Path, pixels: CalibrationPixels, output: P
                 ignored_scope=nncf.IgnoredScope(names=kept, validate=False),
                 advanced_parameters=_advanced(nncf),
             )
-        ov.save_model(quantised, output, compress_to_fp16=False)
     # NNCF's exceptions have no common base class.
     except Exception as error:
         raise ExportError(f"NNCF cannot quantise the model: {str(error).splitlines()[0]}") from error
+
+
+def put_back(quantised: Any, original: Any, nodes: frozenset[str]) -> Any:
+    """A copy of the quantised model in which some convolutions have their own weights and unrounded inputs again.
+
+    Args:
+        quantised: the `openvino.Model` of `quantise_all`.
+        original: what it was made of.
+        nodes: names of ONNX convolutions.
+    """
+    ov = import_openvino()
+    weights = {
+        _name(operator): operator.input_value(1)
+        for operator in original.get_ops()
+        if operator.get_type_name() == _CONVOLUTION
+    }
+    model = quantised.clone()
+    for operator in model.get_ops():
+        # A quantiser that no quantised operator needs any more goes; what shares one with others reads past it.
+        if operator.get_type_name() == _QUANTISER and _ends_in(operator, nodes):
+            operator.output(0).replace(operator.input_value(0))
+    for operator in model.get_ops():
+        if not _is_convolution(operator, nodes):
+            continue
+        source = operator.input_value(0).get_node()
+        if source.get_type_name() == _QUANTISER:
+            operator.input(0).replace_source_output(source.input_value(0))
+        constant = ov.opset13.constant(weights[_name(operator)].get_node().data)
+        operator.input(1).replace_source_output(constant.output(0))
+    model.validate_nodes_and_infer_types()
+    return model
+
+
+def _ends_in(operator: Any, nodes: frozenset[str]) -> bool:
+    """Whether all that reads an operator's outputs, through others that only move values, are these convolutions."""
+    readers = [reader.get_node() for output in operator.outputs() for reader in output.get_target_inputs()]
+    return all(
+        _is_convolution(reader, nodes) or (reader.get_type_name() in _MOVING and _ends_in(reader, nodes))
+        for reader in readers
+    )
+
+
+def _is_convolution(operator: Any, nodes: frozenset[str]) -> bool:
+    return operator.get_type_name() == _CONVOLUTION and _onnx_name(_name(operator)) in nodes
+
+
+def _name(operator: Any) -> str:
+    return str(operator.get_friendly_name())
+
+
+def _onnx_name(name: str) -> str:
+    return name.removesuffix(_WITHOUT_BIAS)
 
 
 def import_nncf() -> Any:
