@@ -26,7 +26,8 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 _MAX_LABEL = 32  # characters; a longer class name ends in an ellipsis
 _LEGEND_SHARE = 0.25  # of the picture, at most
-_LEGEND_DIM = 0.35  # what is left of the picture's light under the legend
+# What is left of the picture's light under the legend: 35 %.
+_LEGEND_DIM = (np.arange(256) * np.float32(0.35)).astype(np.uint8)
 _LEGEND_INK = (245, 245, 245)
 _ROOMY = 16  # a label may lie inside its own box if the box has this many times its area
 
@@ -151,7 +152,7 @@ def _tag(text: str, style: _Style, colour: Colour) -> Pixels:
 def _write(canvas: Pixels, mask: Pixels, x: int, y: int, colour: Colour) -> None:
     """Lay `colour` over `canvas` where `mask` says, with the mask's top left at (x, y); it must fit."""
     under = canvas[y : y + mask.shape[0], x : x + mask.shape[1]]
-    share = mask[:, :, None] / np.float32(255)
+    share = np.divide(mask[:, :, None], 255, dtype=np.float32)
     under[:] = np.rint(under + share * (np.array(colour, np.float32) - under))
 
 
@@ -226,14 +227,16 @@ def _place(rings: Ints, tags: list[Pixels], width: int, height: int, cell: int) 
     limit_x, limit_y = width // cell, height // cell
     x0, y0, x1, y1 = spots
     left = np.flatnonzero((x0 >= 0) & (y0 >= 0) & (x1 <= limit_x) & (y1 <= limit_y))
-    claims = spots[:, left] + _SPOTS.margin[:, left % ranks]
+    # `take` keeps rows contiguous, an index does not, and what follows is three times as fast on such rows.
+    claims = spots.take(left, 1) + _SPOTS.margin.take(left % ranks, 1)
     np.maximum(claims[:2], 0, out=claims[:2])
-    np.minimum(claims[2:], [[limit_x], [limit_y]], out=claims[2:])
+    np.minimum(claims[2], limit_x, out=claims[2])
+    np.minimum(claims[3], limit_y, out=claims[3])
     table = cv2.integral(occupied).astype(np.int32, copy=False)
     clear = _sums(table, claims) == 0
-    left, claims = left[clear], claims[:, clear]
-    clear = _sums(table, leaders[:, left]) == 0
-    left, claims = left[clear], claims[:, clear]
+    left, claims = left[clear], claims.compress(clear, 1)
+    clear = _sums(table, leaders.take(left, 1)) == 0
+    left, claims = left[clear], claims.compress(clear, 1)
 
     places: list[_Place | None] = [None] * len(tags)
     taken = np.zeros(occupied.shape, np.bool_)
@@ -296,18 +299,21 @@ def _place_inside(rings: Ints, tags: list[Pixels], places: list[_Place | None], 
     """Give the big boxes among those without a label one in their own corner, where it lies on no other box."""
     taken = _rects([place.tag for place in places if place is not None])
     for index, (x0, y0, x1, y1) in enumerate(rings.tolist()):
+        if places[index] is not None:
+            continue
         height, width = tags[index].shape[:2]
         left, top, right, bottom = x0 + line, y0 + line, x1 - line - width, y1 - line - height
-        too_small = (x1 - x0) * (y1 - y0) < _ROOMY * width * height or right < left or bottom < top
-        if places[index] is not None or too_small:
+        if (x1 - x0) * (y1 - y0) < _ROOMY * width * height or right < left or bottom < top:
             continue
-        others = np.concatenate((np.delete(rings, index, axis=0), taken))
-        for x, y in ((left, top), (right, top), (left, bottom), (right, bottom)):
-            spot = [x, y, x + width, y + height]
-            if not _touching(_rects([spot]), others).any():
-                places[index] = _Place(spot, [x, y, x, y])
-                taken = np.concatenate((taken, _rects([spot])))
-                break
+        corners = ((left, top), (right, top), (left, bottom), (right, bottom))
+        spots = _rects([[x, y, x + width, y + height] for x, y in corners])
+        # Each of them lies on the box that it is of.
+        free = (_touching(spots, rings).sum(1) == 1) & ~_touching(spots, taken).any(1)
+        if free.any():
+            best = int(free.argmax())
+            x, y = corners[best]
+            places[index] = _Place(spots[best].tolist(), [x, y, x, y])
+            taken = np.concatenate((taken, spots[best : best + 1]))
 
 
 def _rects(rects: list[Rect]) -> Ints:
@@ -360,7 +366,7 @@ def _draw_legend(
 
     rows, (x0, y0, x1, y1) = shapes[best]
     panel = canvas[y0:y1, x0:x1]
-    panel[:] = panel * np.float32(_LEGEND_DIM)
+    panel[:] = cv2.LUT(panel, _LEGEND_DIM)
     for index, ((colour, _), mask) in enumerate(zip(entries, masks, strict=True)):
         x, y = margin + index // rows * pitch_x, margin + index % rows * pitch_y
         panel[y : y + swatch, x : x + swatch] = colour

@@ -299,7 +299,7 @@ def test_a_missing_name_is_the_class_id_and_a_long_one_is_cut() -> None:
 
 
 def dimmed(drawn: Picture) -> NDArray[np.bool_]:
-    return np.asarray((drawn == int(GREY * draw._LEGEND_DIM)).all(axis=2))
+    return np.asarray((drawn == draw._LEGEND_DIM[GREY]).all(axis=2))
 
 
 def test_no_legend_while_every_box_has_its_label() -> None:
@@ -324,7 +324,7 @@ def test_the_legend_takes_the_corner_without_boxes_and_counts_by_class(free: str
     for class_id, text in ((3, "car 162"), (7, "awning-tricycle 54")):
         mask = fonts.text_mask(text, 10)
         ink = np.empty((*mask.shape, 3), np.uint8)
-        ink[:] = int(GREY * draw._LEGEND_DIM)
+        ink[:] = draw._LEGEND_DIM[GREY]
         draw._write(ink, mask, 0, 0, draw._LEGEND_INK)
         assert len(positions(panel, ink)) == 1
         assert (panel == class_colour(class_id)).all(axis=2).sum() >= 60
