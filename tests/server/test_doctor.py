@@ -107,6 +107,22 @@ def test_it_says_what_bf16_gains_on_this_cpu(flags, gain, capsys, monkeypatch, p
     assert gain in findings["BF16"]["remedy"]
 
 
+@pytest.mark.parametrize(
+    ("flags", "gain"),
+    [
+        ({"avx512_vnni"}, "1.9 to 2.8 times as fast"),
+        ({"avx_vnni"}, "1.9 to 2.8 times as fast"),
+        ({"avx512_vnni", "amx_bf16"}, "gains nothing over cpu_bf16"),
+        (set(), "is not meant for it"),
+    ],
+)
+def test_it_says_what_int8_gains_on_this_cpu(flags, gain, capsys, monkeypatch, ports):
+    monkeypatch.setattr(doctor, "cpu_flags", lambda: flags | {"avx2"})
+    code, findings = run(capsys, *ports, "--profile", "cpu_high_performance")
+    assert code == 0
+    assert gain in findings["INT8"]["remedy"]
+
+
 def test_the_report_is_read_by_people(capsys, ports):
     code = doctor.main([*ports, "--profile", "cpu_high_performance"])
     lines = capsys.readouterr().out.splitlines()
