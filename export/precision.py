@@ -53,8 +53,8 @@ class Limits:
     quantile: float = 1.0
 
 
-# Half as much again, or more, as the worst that was measured (docs/export.md), and the worst are L and largesize-L with
-# random weights, which answer to rounding a hundred times as strongly as the trained demo. `matched` is what guards
+# Above the worst that was measured (docs/export.md), and the worst are L and largesize-L with random weights, which answer
+# to rounding a hundred times as strongly as the trained demo. `matched` is what guards
 # detections, in BF16 and INT8 above all; box and score find what is simply wrong. FP32 is held to what no detection
 # shows, over all anchors, background too; its `matched` leaves room for objects that NMS keeps or drops by a rounding.
 LIMITS = {
