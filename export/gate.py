@@ -95,8 +95,8 @@ def _cells(line: Measured) -> tuple[str, ...]:
     )
 
 
-def require(results: Sequence[Measured]) -> None:
-    """Raise CheckFailedError, naming the artefacts and by what they fail, unless all passed."""
+def require(results: Sequence[Measured], consequence: str = "was deleted") -> None:
+    """Raise CheckFailedError, naming the artefacts, by what they fail and what follows, unless all passed."""
     failed = [
         f"{line.name}: box {line.box:.3g} px (limit {line.limits.box:g}), score {line.score:.3g} "
         f"(limit {line.limits.score:g}), matched {line.matched:.1%} (limit {line.limits.matched:.0%})"
@@ -104,7 +104,7 @@ def require(results: Sequence[Measured]) -> None:
         if not line.passed
     ]
     if failed:
-        raise CheckFailedError(f"differs too much from Paddle Inference, and was deleted: {'; '.join(failed)}")
+        raise CheckFailedError(f"differs too much from Paddle Inference, and {consequence}: {'; '.join(failed)}")
 
 
 def _matched(expected: Raw, actual: Raw, limits: Limits) -> tuple[float, int, float]:

@@ -186,7 +186,10 @@ class _Export:
                     self.request.limits[precision],
                 )
             # BF16 is a way to run the FP32 file: it does not stand or fall with it.
-            self._judge(measured, {"model.onnx": self.onnx} if precision is Precision.FP32 else {})
+            if precision is Precision.BF16:
+                self._judge(measured, {}, "should not be served so (profile cpu_bf16)")
+            else:
+                self._judge(measured, {"model.onnx": self.onnx})
 
     def int8(self, images: Sequence[Path]) -> None:
         """FP32 ONNX → INT8 for OpenVINO: the profile cpu_int8."""
@@ -223,10 +226,10 @@ class _Export:
                     LOG.warning("%s was there before, and is not of this export: make it anew or remove it", path)
             self.outcome.written.extend(self.configuration.write())
 
-    def _judge(self, measured: gate.Measured, files: Mapping[str, Path]) -> None:
+    def _judge(self, measured: gate.Measured, files: Mapping[str, Path], consequence: str = "was deleted") -> None:
         self.outcome.measured.append(measured)
         try:
-            gate.require([measured])
+            gate.require([measured], consequence)
         except CheckFailedError as error:
             self.outcome.failures.append(str(error))
             return  # the file goes with the work folder

@@ -127,6 +127,8 @@ def test_a_breach_is_named_with_values_and_limits() -> None:
     ) as said:
         require([good, bad])
     assert "good" not in str(said.value)
+    with pytest.raises(CheckFailedError, match=r"^differs too much from .*, and should not be served: bad"):
+        require([bad], "should not be served")
     table = format_table([good, bad]).splitlines()
     assert table[2].split() == [
         "bad",
