@@ -117,6 +117,7 @@ class TritonDetector:
         self._catalogue_at = 0.0
         self._list = SingleFlight(self._list_models)
         self._succeeded_at: float | None = None
+        self._took = 0.0
 
     async def __aenter__(self) -> Self:
         return self
@@ -132,6 +133,11 @@ class TritonDetector:
     def seconds_since_success(self) -> float | None:
         """Age of the last inference that succeeded; None if there was none, or Triton failed since."""
         return None if self._succeeded_at is None else monotonic() - self._succeeded_at
+
+    @property
+    def seconds_of_success(self) -> float:
+        """What that inference took, its waiting included; 0 if there was none."""
+        return self._took
 
     async def model_info(self, name: str | None = None) -> ModelInfo:
         """An ensemble, asked anew when what is known has grown old or Triton has failed.
@@ -163,7 +169,7 @@ class TritonDetector:
         Raises:
             InputError: the model cannot read this picture; the text is its sentence.
         """
-        message = infer_request(picture, thresholds, model.name)
+        message, started = infer_request(picture, thresholds, model.name), monotonic()
         try:
             response = await self._model_infer(message, timeout=self._timeout, metadata=trace_metadata())
         except grpc.RpcError as error:
@@ -175,6 +181,7 @@ class TritonDetector:
         # Readiness is the default model's; that another one works says nothing of it.
         if self._info is not None and self._info.name == model.name:
             self._succeeded_at = monotonic()
+            self._took = self._succeeded_at - started
         return detections
 
     async def _named(self, name: str) -> ModelInfo:

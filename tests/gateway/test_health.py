@@ -143,6 +143,7 @@ class SlowDetector:
     """Stands for a `TritonDetector` whose readiness picture is never answered."""
 
     seconds_since_success: float | None = None
+    seconds_of_success = 0.0
 
     async def model_info(self) -> ModelInfo:
         return ModelInfo("M", ("a",))
@@ -182,6 +183,30 @@ async def test_what_succeeds_beside_the_try_counts() -> None:
         await asyncio.sleep(0.01)
     detector.seconds_since_success = 1000.0  # it has stopped: one try later that is known
     await until_tried(readiness, "No inference finished within 0.1 s")
+    await readiness.close()
+
+
+async def test_a_slow_model_at_work_is_tried_only_when_overdue() -> None:
+    class Counting(SlowDetector):
+        tries = 0
+
+        async def infer(self, *_: Any) -> None:
+            self.tries += 1
+
+    detector: Any = Counting()
+    work = 0
+    readiness = Readiness(detector, Drain(), ttl=0, timeout=1, request_timeout=60, in_work=lambda: work)
+    assert await readiness.problem() is None
+    work, detector.seconds_of_success, detector.seconds_since_success = 2, 7.0, 13.0
+    for _ in range(5):
+        assert await readiness.problem() is None
+        await asyncio.sleep(0.005)
+    assert detector.tries == 1
+    detector.seconds_since_success = 15.0
+    async with asyncio.timeout(10):
+        while detector.tries == 1:
+            assert await readiness.problem() is None
+            await asyncio.sleep(0.005)
     await readiness.close()
 
 
