@@ -1,4 +1,4 @@
-"""What the gateway adds to the ensemble's own time: `python -m benchmarks.gateway_overhead PICTURE`.
+"""What the gateway adds to the ensemble's own time: `python -m benchmarks.gateway_overhead IMAGE`.
 
 One client, one request at a time, in turns: the ensemble over gRPC, the gateway without overlay, the gateway with it.
 The overhead of a turn is the gateway's time minus the ensemble's in the same turn; its median is reported, so that
@@ -63,10 +63,10 @@ def measure(ways: Sequence[Callable[[], None]], turns: int, warm_up: int) -> NDA
 
 def run(options: argparse.Namespace) -> Overhead:
     """Measure against a running server."""
-    picture = options.picture.read_bytes()
+    image = options.image.read_bytes()
     with httpx.Client(base_url=options.url, timeout=60) as http, InferenceServerClient(options.grpc) as triton:
         model, classes = _model(http, options.model)
-        request = _grpc_request(picture, classes, options.threshold)
+        request = _grpc_request(image, classes, options.threshold)
 
         def ask_ensemble() -> None:
             triton.infer(model, request)
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> Overhead:
         def ask_gateway(visualize: bool) -> Callable[[], None]:
             body = orjson.dumps(
                 {
-                    "image": base64.b64encode(picture).decode(),
+                    "image": base64.b64encode(image).decode(),
                     "threshold": options.threshold,
                     "visualize": visualize,
                     "model": model,
@@ -100,12 +100,12 @@ def _model(http: httpx.Client, name: str | None) -> tuple[str, int]:
     sys.exit(f"there is no model {name}; loaded are {', '.join(model['name'] for model in models)}")
 
 
-def _grpc_request(picture: bytes, classes: int, threshold: float) -> list[InferInput]:
-    image = InferInput(interface.IMAGE, [1, 1], "BYTES")
-    image.set_data_from_numpy(np.array([[picture]], np.object_))
+def _grpc_request(image: bytes, classes: int, threshold: float) -> list[InferInput]:
+    image_tensor = InferInput(interface.IMAGE, [1, 1], "BYTES")
+    image_tensor.set_data_from_numpy(np.array([[image]], np.object_))
     thresholds = InferInput(interface.SCORE_THRESHOLD, [1, classes], "FP32")
     thresholds.set_data_from_numpy(np.full((1, classes), threshold, np.float32))
-    return [image, thresholds]
+    return [image_tensor, thresholds]
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.gateway_overhead") -> int:
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
         description=__doc__.split("\n\n")[1],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("picture", type=Path, help="JPEG, PNG, WebP, BMP or TIFF")
+    parser.add_argument("image", type=Path, help="JPEG, PNG, WebP, BMP or TIFF")
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="the gateway")
     parser.add_argument("--grpc", default="127.0.0.1:8001", help="Triton's gRPC address")
     parser.add_argument("--model", help="ensemble (default: the server's)")
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     try:
         overhead = run(options)
     except OSError as error:
-        sys.stderr.write(f"cannot read the picture: {error}\n")
+        sys.stderr.write(f"cannot read the image: {error}\n")
         return 2
     except httpx.HTTPError as error:
         sys.stderr.write(f"the server at {options.url} does not answer ({error}): start it with make serve\n")

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.performance.agreement import matched
 from benchmarks.performance.errors import BenchmarkError
+from benchmarks.performance.report.agreement import matched
 from sod.errors import SodError
 from sod.image import decode_image, scale_factor, to_pixels
 from sod.nms import NmsConfig, multiclass_nms
@@ -75,18 +75,18 @@ def _measure(ort: Any, file: Path, options: argparse.Namespace) -> dict[str, Any
         raise BenchmarkError(f"there is no {file}: make export TARGET=onnx")
     session = _session(ort, str(file))
     height, width = session.get_inputs()[0].shape[1:3]
-    image = decode_image(options.picture.read_bytes())
+    image = decode_image(options.image.read_bytes())
     pixels = to_pixels(image, (height, width))
     factor = scale_factor(image, (height, width))
     by_batch: dict[str, Any] = {}
     for batch in options.batches:
-        pictures = np.ascontiguousarray(np.broadcast_to(pixels, (batch, *pixels.shape)))
-        whole = _median_ms(partial(session.run, list(_OUTPUTS), _feed(session, pictures)), options)
-        inside = _median_ms(_on_device(ort, session, pictures), options)
+        images = np.ascontiguousarray(np.broadcast_to(pixels, (batch, *pixels.shape)))
+        whole = _median_ms(partial(session.run, list(_OUTPUTS), _feed(session, images)), options)
+        inside = _median_ms(_on_device(ort, session, images), options)
         by_batch[str(batch)] = {
             "whole_ms": round(whole, 3),
             "inside_ms": round(inside, 3),
-            "pictures_a_second": round(1e3 * batch / whole, 2),
+            "images_a_second": round(1e3 * batch / whole, 2),
             "transfers": round(max(0.0, 1 - inside / whole), 4),
         }
     boxes, scores = session.run(list(_OUTPUTS), _feed(session, pixels[None]))
@@ -108,14 +108,14 @@ def _session(ort: Any, model: str | bytes) -> Any:
     return session
 
 
-def _feed(session: Any, pictures: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
-    return {session.get_inputs()[0].name: pictures}
+def _feed(session: Any, images: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
+    return {session.get_inputs()[0].name: images}
 
 
-def _on_device(ort: Any, session: Any, pictures: NDArray[np.uint8]) -> Callable[[], None]:
+def _on_device(ort: Any, session: Any, images: NDArray[np.uint8]) -> Callable[[], None]:
     """A run whose input lies on the GPU, and whose outputs stay there."""
     binding = session.io_binding()
-    binding.bind_ortvalue_input(session.get_inputs()[0].name, ort.OrtValue.ortvalue_from_numpy(pictures, "cuda", 0))
+    binding.bind_ortvalue_input(session.get_inputs()[0].name, ort.OrtValue.ortvalue_from_numpy(images, "cuda", 0))
     for name in _OUTPUTS:
         binding.bind_output(name, "cuda")
 
@@ -170,16 +170,16 @@ def markdown(results: dict[str, Any]) -> str:
     """Tables: by batch, and postprocess.
 
     Args:
-        results: by title `batches` (by size `whole_ms` with transfers, `inside_ms` without, `pictures_a_second`,
+        results: by title `batches` (by size `whole_ms` with transfers, `inside_ms` without, `images_a_second`,
             `transfers` as a share of the time), `nms_cpu_ms`, `nms_graph_ms`, `matched`.
     """
     lines = [
-        "| model | batch | ms | on the GPU alone, ms | pictures/s | transfers |",
+        "| model | batch | ms | on the GPU alone, ms | images/s | transfers |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for title, one in results.items():
         lines += [
-            f"| {title} | {batch} | {row['whole_ms']:.2f} | {row['inside_ms']:.2f} | {row['pictures_a_second']:.1f} | "
+            f"| {title} | {batch} | {row['whole_ms']:.2f} | {row['inside_ms']:.2f} | {row['images_a_second']:.1f} | "
             f"{row['transfers']:.0%} |"
             for batch, row in one["batches"].items()
         ]
@@ -194,7 +194,7 @@ def markdown(results: dict[str, Any]) -> str:
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description="The detector on a CUDA GPU, FP32 and FP16.")
-    parser.add_argument("picture", type=Path, help="JPEG, PNG, WebP, BMP or TIFF")
+    parser.add_argument("image", type=Path, help="JPEG, PNG, WebP, BMP or TIFF")
     parser.add_argument("--models", nargs="+", metavar="NAME", default=["PP-YOLOE_plus_SOD-S", "PP-YOLOE_plus_SOD-L"])
     parser.add_argument("--model-repository", type=Path, default=_REPOSITORY, metavar="DIR")
     parser.add_argument("--batches", type=int, nargs="+", default=list(_BATCHES), metavar="N")

@@ -1,6 +1,6 @@
 """`python -m benchmarks.overload`: far more load than a server can take, and what it does about it.
 
-Many clients post large pictures without end; others send a byte a second, or never read their answer. They share a
+Many clients post large images without end; others send a byte a second, or never read their answer. They share a
 process; in another, a few patient clients measure how long answers take, the gateway's memory, and how the server
 answers before and afterwards.
 """
@@ -54,9 +54,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="the server, on this machine")
-    parser.add_argument("--clients", type=int, default=200, help="clients that post pictures without end")
+    parser.add_argument("--clients", type=int, default=200, help="clients that post images without end")
     parser.add_argument("--body-mb", type=float, default=8.0, help="size of each of their bodies, in MB")
-    parser.add_argument("--megapixels", type=float, default=12.0, help="size of the picture in it")
+    parser.add_argument("--megapixels", type=float, default=12.0, help="size of the image in it")
     parser.add_argument("--slow", type=int, default=50, help="clients that send a byte a second")
     parser.add_argument("--deaf", type=int, default=20, help="clients that never read their answer")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long")
@@ -128,9 +128,9 @@ def _make_body(size: int, megapixels: float) -> bytes:
     height = int((megapixels * 1e6 * 9 / 16) ** 0.5)
     noise = np.random.default_rng(0).integers(0, 256, (height // 16, height // 9, 3), np.uint8)
     jpeg = cv2.imencode(".jpg", cv2.resize(noise, (height * 16 // 9, height)), [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
-    picture = jpeg.tobytes()
-    picture += bytes(max(0, size * 3 // 4 - len(picture)))
-    return json.dumps({"image": base64.b64encode(picture).decode()}).encode()
+    image = jpeg.tobytes()
+    image += bytes(max(0, size * 3 // 4 - len(image)))
+    return json.dumps({"image": base64.b64encode(image).decode()}).encode()
 
 
 async def _calm(url: str, body: bytes, name: str) -> list[float]:
@@ -269,7 +269,7 @@ def _report(
         "| | before | under load | afterwards |",
         "| --- | --- | --- | --- |",
         f"| gateway's memory, MiB | {before / _MIB:,.0f} | {peaks} (peaks of its quarters) | {after / _MIB:,.0f} |",
-        f"| one small picture at a time, p50 | {_ms(calm[0], 50)} | | {_ms(calm[1], 50)} |",
+        f"| one small image at a time, p50 | {_ms(calm[0], 50)} | | {_ms(calm[1], 50)} |",
         f"| of {_CALM} answered | {len(calm[0])} | | {len(calm[1])} |",
     ]
     return "\n".join(lines)

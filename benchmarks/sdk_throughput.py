@@ -1,9 +1,9 @@
-"""What the Python SDK costs: a folder of pictures through it, against raw HTTP requests at the same concurrency.
+"""What the Python SDK costs: a folder of images through it, against raw HTTP requests at the same concurrency.
 
 The raw load posts bodies that were made before, and reads the replies without a look at them. Both run in turn, so
 that a machine that is busy with other things is so for both. Against a running server:
 
-    python -m benchmarks.sdk_throughput --url http://127.0.0.1:8080 --images ./pictures
+    python -m benchmarks.sdk_throughput --url http://127.0.0.1:8080 --images ./images
 
 The report is Markdown, on stdout.
 """
@@ -53,8 +53,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--url", required=True, help="of a running gateway")
     parser.add_argument("--images", type=Path, help="folder of JPEGs to take again and again (default: made ones)")
-    parser.add_argument("--count", type=int, default=1000, help="pictures of the folder (default: 1000)")
-    parser.add_argument("--size", type=int, default=640, help="width of the made pictures (default: 640)")
+    parser.add_argument("--count", type=int, default=1000, help="images of the folder (default: 1000)")
+    parser.add_argument("--size", type=int, default=640, help="width of the made images (default: 640)")
     parser.add_argument("--concurrency", type=int, default=4, help="requests under way (default: 4)")
     parser.add_argument(
         "--rounds", type=int, default=10, help="parts of the folder, each taken by both in turn (default: 10)"
@@ -91,7 +91,7 @@ def _sdk(pipeline: Pipeline, files: Sequence[Path], *, visualize: bool) -> float
     count = sum(1 for _ in pipeline.predict(files, visualize=visualize))
     seconds = time.perf_counter() - begun
     if count != len(files):
-        raise SodError(f"{count} results of {len(files)} pictures")
+        raise SodError(f"{count} results of {len(files)} images")
     return seconds
 
 
@@ -159,7 +159,7 @@ def _body(file: Path, *, visualize: bool) -> bytes:
 
 
 def _folder(made: Path, images: Path | None, count: int, width: int) -> Path:
-    """A folder of `count` pictures: links to those of `images`, or made ones."""
+    """A folder of `count` images: links to those of `images`, or made ones."""
     sources = sorted(path.absolute() for path in images.rglob("*") if path.suffix.lower() == ".jpg") if images else []
     if images is not None and not sources:
         raise SodError(f"{images} holds no .jpg")
@@ -171,7 +171,7 @@ def _folder(made: Path, images: Path | None, count: int, width: int) -> Path:
             coarse = random.integers(0, 256, (width * 9 // 16 // 8, width // 8, 3), np.uint8)
             Image.fromarray(coarse).resize((width, width * 9 // 16)).save(originals / f"{number}.jpg", quality=90)
         sources = sorted(originals.iterdir())
-    folder = made / "pictures"
+    folder = made / "images"
     folder.mkdir()
     for number, source in enumerate(itertools.islice(itertools.cycle(sources), count)):
         (folder / f"{number:06}.jpg").symlink_to(source)
@@ -187,10 +187,10 @@ def _report(
 ) -> str:
     ratios = [of_sdk / of_raw for of_raw, of_sdk in zip(raw, sdk, strict=True)]
     lines = [
-        f"## SDK against raw HTTP: {count} pictures, {options.concurrency} at once, "
+        f"## SDK against raw HTTP: {count} images, {options.concurrency} at once, "
         f"{'with' if options.visualize else 'without'} drawing",
         "",
-        "| round | raw, pictures/s | SDK, pictures/s | SDK / raw |",
+        "| round | raw, images/s | SDK, images/s | SDK / raw |",
         "| ---: | ---: | ---: | ---: |",
         *(
             f"| {number} | {of_raw:.2f} | {of_sdk:.2f} | {ratio:.3f} |"

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from export.download import OFFICIAL_ARCHIVES, fetch_official
 from export.errors import ExportError
+from export.hub.download import OFFICIAL_ARCHIVES, fetch_official
 from export.installed import check_installed, export_plan
 from export.outcome import Outcome, Request
-from export.paddlex_pipeline import PipelineFile, source_of
+from export.paddle.paddlex_pipeline import PipelineFile, source_of
 from export.precision import PRECISIONS, Precision, Target
-from export.templates import ServingOptions
-from export.tensorrt_check import TURING
-from export.tensorrt_plan import import_tensorrt
+from export.tensorrt.compile_check import TURING
+from export.tensorrt.plan import import_tensorrt
+from export.triton.templates import ServingOptions
 
 LOG = logging.getLogger("export")
 OFFICIAL = tuple(OFFICIAL_ARCHIVES)
@@ -72,7 +72,7 @@ def _load(arguments: argparse.Namespace, names: Sequence[str]) -> int:
     """Have a running server take the models in, if that was asked for; the exit code."""
     if arguments.load is None:
         return 0
-    from export.serving import load_exported, triton_url  # noqa: PLC0415  (a client that few exports need)
+    from export.triton.model_control import load_exported, triton_url  # noqa: PLC0415  (a client that few exports need)
 
     try:
         for name in names:
@@ -95,7 +95,7 @@ def _jobs(arguments: argparse.Namespace) -> Iterator[Callable[[], Outcome]]:
             yield lambda name=name: check_installed(name, request)  # type: ignore[misc]
         if Target.TENSORRT in request.targets:
             if not name and model_dir:
-                from export.paddle_model import find_model  # noqa: PLC0415  (not in the Triton image)
+                from export.paddle.inference_model import find_model  # noqa: PLC0415  (not in the Triton image)
 
                 name = find_model(model_dir).config.model_name  # noqa: PLW2901
             yield lambda name=name: export_plan(name, request)  # type: ignore[misc]
@@ -115,17 +115,17 @@ def _models(arguments: argparse.Namespace, given: PipelineFile) -> Iterator[tupl
         yield name, None
 
 
-def _from_paddle(model_dir: Path, name: str, images: Sequence[Path], request: Request) -> Callable[[], Outcome]:
+def _from_paddle(model_dir: Path, name: str, paths: Sequence[Path], request: Request) -> Callable[[], Outcome]:
     # Only here: Paddle, ONNX and ONNX Runtime are not in the Triton image.
-    from export.check import picture_count  # noqa: PLC0415
-    from export.paddle_model import find_model  # noqa: PLC0415
-    from export.pictures import find_pictures, load_pictures, split, synthetic_picture  # noqa: PLC0415
+    from export.paddle.inference_model import find_model  # noqa: PLC0415
     from export.pipeline import export_model  # noqa: PLC0415
+    from export.verification.images import find_images, load_images, split, synthetic_image  # noqa: PLC0415
+    from export.verification.paddle_parity import image_count  # noqa: PLC0415
 
     model = find_model(model_dir, name or None)
-    compared, calibration = split(find_pictures(images), picture_count(model.config))
-    pictures = load_pictures(compared) or [synthetic_picture()]
-    return lambda: export_model(model, request, pictures, calibration)
+    compared, calibration = split(find_images(paths), image_count(model.config))
+    images = load_images(compared) or [synthetic_image()]
+    return lambda: export_model(model, request, images, calibration)
 
 
 def _request(arguments: argparse.Namespace, given: PipelineFile) -> Request:
@@ -182,7 +182,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Take a Paddle inference model to what Triton loads. Every artefact is compared with Paddle "
-        "Inference on pictures; one that differs by more than its precision's limits is deleted, and the model "
+        "Inference on images; one that differs by more than its precision's limits is deleted, and the model "
         "repository stays as it was.",
         epilog="targets and precisions: "
         + "; ".join(f"{target}: {', '.join(precisions)}" for target, precisions in PRECISIONS.items())
@@ -221,7 +221,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         action="extend",
         default=[],
         metavar="PATH",
-        help="pictures, or folders of them, to compare on and to calibrate INT8 on (default: a synthetic one)",
+        help="images, or folders of them, to compare on and to calibrate INT8 on (default: a synthetic one)",
     )
     parser.add_argument(
         "--output_dir",

@@ -4,16 +4,16 @@ import logging
 import tempfile
 from pathlib import Path
 
-from export.artefacts import put_in_place
 from export.errors import CheckFailedError, ExportError
-from export.gate import measure, require
-from export.meter import Meter
 from export.outcome import Outcome, Request
 from export.precision import Precision
-from export.reference import load_reference
-from export.tensorrt_check import check_compiles
-from export.tensorrt_plan import build_plan, import_tensorrt, read_max_batch
-from export.tensorrt_run import plan_detector
+from export.step_timer import Meter
+from export.tensorrt.compile_check import check_compiles
+from export.tensorrt.plan import build_plan, import_tensorrt, read_max_batch
+from export.tensorrt.plan_runner import plan_detector
+from export.triton.artefacts import put_in_place
+from export.verification.accuracy_check import measure, require
+from export.verification.reference import load_reference
 
 LOG = logging.getLogger(__name__)
 HALF, PLAN = "model_fp16.onnx", "model.plan"
@@ -65,7 +65,7 @@ def check_installed(name: str, request: Request) -> Outcome:
                 raise ExportError(f"{detector_dir / '1'} has neither {HALF} nor model.onnx: export the model first")
             with meter.step("converting model.onnx to FP16"):
                 half = Path(work) / HALF
-                from export.fp16 import make_fp16  # noqa: PLC0415  (ONNX is not in the Triton image)
+                from export.onnx.fp16 import make_fp16  # noqa: PLC0415  (ONNX is not in the Triton image)
 
                 make_fp16(whole, half)
         compile_for(half, request, read_max_batch(detector_dir), meter, outcome)

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from export.gate import Measured, format_table
-from export.meter import Step, format_steps
 from export.precision import LIMITS, Limits, Precision, Target, applicable
-from export.templates import DEFAULT_OPTIONS, ServingOptions
-from export.tensorrt_check import TURING, CompileReport
+from export.step_timer import Step, format_steps
+from export.tensorrt.compile_check import TURING, CompileReport
+from export.triton.templates import DEFAULT_OPTIONS, ServingOptions
+from export.verification.accuracy_check import Measured, format_table
 
 
 @dataclass(frozen=True, slots=True)

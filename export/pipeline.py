@@ -8,23 +8,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export import check, child, gate
-from export.artefacts import put_in_place
-from export.convert import convert
-from export.detectors import has_bf16, onnx_detector, openvino_detector
+from export import isolated_process
 from export.errors import CheckFailedError, ChildCrashedError, ExportError
-from export.fp16 import make_fp16
 from export.installed import compile_for
-from export.meter import Meter
-from export.onnx_model import OPSET, make_detector
-from export.openvino_int8 import MAX_LARGE_PICTURES, MAX_PICTURES, quantise
+from export.onnx.conversion import convert
+from export.onnx.detector_graph import OPSET, make_detector
+from export.onnx.fp16 import make_fp16
+from export.openvino.int8 import MAX_IMAGES, MAX_LARGE_IMAGES, quantise
 from export.outcome import Outcome, Request
-from export.paddle_model import CutModel, PaddleModel, cut_model
-from export.pictures import MIN_CALIBRATION, CalibrationPixels, spread
+from export.paddle.inference_model import CutModel, PaddleModel, cut_model
 from export.precision import LIMITS, Limits, Precision, Target
-from export.reference import Reference, in_batches
-from export.repository import Plan, plan_model, stale_files
-from export.templates import DEFAULT_OPTIONS, ModelSpec, ServingOptions
+from export.step_timer import Meter
+from export.triton.artefacts import put_in_place
+from export.triton.repository import Plan, plan_model, stale_files
+from export.triton.templates import DEFAULT_OPTIONS, ModelSpec, ServingOptions
+from export.verification import accuracy_check, paddle_parity
+from export.verification.detectors import has_bf16, onnx_detector, openvino_detector
+from export.verification.images import MIN_CALIBRATION, CalibrationPixels, spread
+from export.verification.reference import Reference, in_batches
 
 LOG = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ LOG = logging.getLogger(__name__)
 def export_model(
     model: PaddleModel,
     request: Request,
-    pictures: Sequence[NDArray[np.uint8]],
+    images: Sequence[NDArray[np.uint8]],
     calibration: Sequence[Path] = (),
 ) -> Outcome:
     """Make what is asked for, and install in `<output_dir>/<model name>_detector/1/` what passes.
@@ -40,8 +41,8 @@ def export_model(
     Args:
         model: of `find_model`.
         request: what to make and where.
-        pictures: to compare on, uint8 BGR [h, w, 3], at least one.
-        calibration: picture files for INT8.
+        images: to compare on, uint8 BGR [h, w, 3], at least one.
+        calibration: image files for INT8.
 
     Returns:
         What was written, measured, left out, and what failed its limits: an artefact that did was not installed.
@@ -56,7 +57,7 @@ def export_model(
         raise ExportError(_too_few(len(calibration)))
     with tempfile.TemporaryDirectory(prefix="triton-sod-export-") as work:
         run = _Export(model, request, Path(work))
-        run.convert(pictures)
+        run.convert(images)
         run.fp16()
         run.openvino()
         run.int8(calibration)
@@ -68,7 +69,7 @@ def export_model(
 def export_detector(  # noqa: PLR0913 - options, all by name
     model: PaddleModel,
     output_dir: Path,
-    pictures: Sequence[NDArray[np.uint8]],
+    images: Sequence[NDArray[np.uint8]],
     *,
     with_paddle: bool = True,
     limits: Limits = LIMITS[Precision.FP32],
@@ -90,12 +91,12 @@ def export_detector(  # noqa: PLR0913 - options, all by name
         limits={**LIMITS, Precision.FP32: limits},
         options=options,
     )
-    return export_model(model, request, pictures).written
+    return export_model(model, request, images).written
 
 
 def _too_few(count: int) -> str:
     return (
-        f"INT8 is calibrated on pictures, and {count} are too few: give --images a folder of at least "
+        f"INT8 is calibrated on images, and {count} are too few: give --images a folder of at least "
         f"{MIN_CALIBRATION}, better 100, of what the cameras see"
     )
 
@@ -116,7 +117,7 @@ class _Export:
         self.spec: ModelSpec
         self.configuration: Plan
 
-    def convert(self, pictures: Sequence[NDArray[np.uint8]]) -> None:
+    def convert(self, images: Sequence[NDArray[np.uint8]]) -> None:
         """Paddle → FP32 ONNX, and the whole check of it."""
         limits = self.request.limits[Precision.FP32]
         with self.meter.step("cutting the model before its NMS"):
@@ -127,27 +128,27 @@ class _Export:
         with self.meter.step(f"converting to ONNX, opset {OPSET}"):
             converted = self.work / "converted.onnx"
             convert(self.cut, converted, OPSET)
-            child.call(make_detector, converted, self.cut, self.onnx)
+            isolated_process.call(make_detector, converted, self.cut, self.onnx)
             converted.unlink()
         with self.meter.step("running the reference, Paddle Inference (CPU, FP32)"):
-            self.reference = check.paddle_reference(self.cut, pictures)
+            self.reference = paddle_parity.paddle_reference(self.cut, images)
         with self.meter.step("comparing the FP32 detector in ONNX Runtime, batched"):
             detector = onnx_detector(self.onnx)
             answers = in_batches(detector, self.reference.pixels, 1)
-            report = check.check_detector(detector, answers, self.cut, self.reference, limits)
-        LOG.info("%s", check.format_report(report, limits))
-        check.require(report, limits)
-        measured = gate.compare_raw("model.onnx in ONNX Runtime", self.reference.raw, answers, limits)
+            report = paddle_parity.check_detector(detector, answers, self.cut, self.reference, limits)
+        LOG.info("%s", paddle_parity.format_report(report, limits))
+        paddle_parity.require(report, limits)
+        measured = accuracy_check.compare_raw("model.onnx in ONNX Runtime", self.reference.raw, answers, limits)
         files = {"model.onnx": self.onnx}
         if self.request.with_paddle:
             files |= {"inference.json": self.cut.program, "inference.pdiparams": self.cut.params}
-        gate.require([measured])
+        accuracy_check.require([measured])
         wanted = self.request.wants(Target.ONNX, Precision.FP32)
         self._judge(measured, files if wanted else {})
 
     def _cut(self) -> CutModel:
         try:
-            return child.call(cut_model, self.model, self.work)
+            return isolated_process.call(cut_model, self.model, self.work)
         except ChildCrashedError as error:
             raise ExportError(
                 f"Paddle cannot load {self.model.program}: it died with {error.how}, as it does where a file is "
@@ -159,9 +160,9 @@ class _Export:
         if not any(self.request.wants(target, Precision.FP16) for target in (Target.ONNX, Target.TENSORRT_CHECK)):
             return
         with self.meter.step("converting to FP16"):
-            child.call(make_fp16, self.onnx, self.half)
+            isolated_process.call(make_fp16, self.onnx, self.half)
         with self.meter.step("comparing the FP16 detector in ONNX Runtime"):
-            measured = gate.measure(
+            measured = accuracy_check.measure(
                 "model_fp16.onnx in ONNX Runtime",
                 onnx_detector(self.half),
                 self.reference,
@@ -179,7 +180,7 @@ class _Export:
                 self._skip("openvino bf16: this CPU has neither AVX512-BF16 nor AMX, so FP32 is served")
                 continue
             with self.meter.step(f"comparing model.onnx in OpenVINO, {precision}"):
-                measured = gate.measure(
+                measured = accuracy_check.measure(
                     f"model.onnx in OpenVINO, {precision}",
                     openvino_detector(self.onnx, precision),
                     self.reference,
@@ -199,8 +200,8 @@ class _Export:
             self._skip(f"openvino int8: {_too_few(len(images))}")
             return
         config = self.model.config
-        chosen = spread(images, MAX_LARGE_PICTURES if check.is_large(config) else MAX_PICTURES)
-        with self.meter.step(f"quantising to INT8 on {len(chosen)} pictures"):
+        chosen = spread(images, MAX_LARGE_IMAGES if paddle_parity.is_large(config) else MAX_IMAGES)
+        with self.meter.step(f"quantising to INT8 on {len(chosen)} images"):
             pixels = CalibrationPixels(chosen, (config.height, config.width))
             limits = self.request.limits[Precision.INT8]
             measured = quantise(self.onnx, pixels, self.reference, limits, self.int8_path)
@@ -226,10 +227,12 @@ class _Export:
                     LOG.warning("%s was there before, and is not of this export: make it anew or remove it", path)
             self.outcome.written.extend(self.configuration.write())
 
-    def _judge(self, measured: gate.Measured, files: Mapping[str, Path], consequence: str = "was deleted") -> None:
+    def _judge(
+        self, measured: accuracy_check.Measured, files: Mapping[str, Path], consequence: str = "was deleted"
+    ) -> None:
         self.outcome.measured.append(measured)
         try:
-            gate.require([measured], consequence)
+            accuracy_check.require([measured], consequence)
         except CheckFailedError as error:
             self.outcome.failures.append(str(error))
             return  # the file goes with the work folder

@@ -34,7 +34,7 @@ PRECISIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What passes the gate, each held against Paddle Inference picture by picture.
+    """What passes the gate, each held against Paddle Inference image by image.
 
     Attributes:
         box: difference of a box's side, in pixels of the input.
@@ -53,13 +53,13 @@ class Limits:
     quantile: float = 1.0
 
 
-# Half as much again, or more, as the worst on a VisDrone picture (docs/export.md): L and largesize-L with random
-# weights, which answer to rounding a hundred times as strongly as the trained demo. On small pictures enlarged to
+# Half as much again, or more, as the worst on a VisDrone image (docs/export.md): L and largesize-L with random
+# weights, which answer to rounding a hundred times as strongly as the trained demo. On small images enlarged to
 # 1920 such a largesize-L is beyond them. `matched` is what guards detections, in BF16 and INT8 above all; box and
 # score find what is simply wrong. FP32 is held to what no detection shows, over all anchors, background too; its
 # `matched` leaves room for objects that NMS keeps or drops by a rounding.
 LIMITS = {
-    # Kernels round differently by CPU: on one the worst of SOD-S was 0.00003, on another 0.0011 (a synthetic picture).
+    # Kernels round differently by CPU: on one the worst of SOD-S was 0.00003, on another 0.0011 (a synthetic image).
     Precision.FP32: Limits(score=0.003, matched=0.97),
     Precision.FP16: Limits(box=8.0, score=0.15, matched=0.97, floor=0.05),
     Precision.BF16: Limits(box=24.0, score=0.60, matched=0.90, floor=0.30, quantile=0.99),

@@ -13,20 +13,20 @@ def write_report(path: Path, outcomes: Sequence[Outcome]) -> list[Path]:
     Raises:
         ExportError: they cannot be written.
     """
-    picture = path.with_suffix(".png")
+    image = path.with_suffix(".png")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _plot(picture, outcomes)
+        _plot(image, outcomes)
         path.write_text(
             "\n\n".join(
-                ["# Export", *(_section(outcome) for outcome in outcomes), f"![differences and times]({picture.name})"]
+                ["# Export", *(_section(outcome) for outcome in outcomes), f"![differences and times]({image.name})"]
             )
             + "\n",
             encoding="utf-8",
         )
     except OSError as error:
         raise ExportError(f"the report {path} cannot be written: {error.strerror}") from error
-    return [path, picture]
+    return [path, image]
 
 
 def _section(outcome: Outcome) -> str:

@@ -1,1 +1,1 @@
-"""The way to the demo model: its data, the pictures drawn for it, and its training."""
+"""The way to the demo model: its data, the images drawn for it, and its training."""

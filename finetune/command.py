@@ -15,12 +15,12 @@ from pathlib import Path
 
 from export.cli import main as export_main
 from finetune import environment
-from finetune.base import OFFICIAL, find
 from finetune.data import checks, contact_sheet, dataset, stored
 from finetune.data.dataset import DataSet
 from finetune.data.findings import Findings
 from finetune.errors import STOPPED, FinetuneError, run
-from finetune.settings import Settings
+from finetune.training.settings import Settings
+from finetune.weights.base import OFFICIAL, find
 
 
 def main(arguments: list[str] | None = None, prog: str = "python -m finetune") -> int:
@@ -49,9 +49,9 @@ def _run(options: argparse.Namespace) -> None:
     python = environment.ensure(options.environment)
     _train(python, options.out)
     _say_figures(options.out / "log.jsonl", settings.name)
-    pictures = [str(p.picture) for p in data.held_out[: options.images]]
+    images = [str(p.image) for p in data.held_out[: options.images]]
     to = ["--output_dir", str(options.output_dir)] if options.output_dir else []
-    if export_main(["--model_dir", str(options.out / "inference"), "--images", *pictures, *to], "sod export"):
+    if export_main(["--model_dir", str(options.out / "inference"), "--images", *images, *to], "sod export"):
         msg = f"the model is trained ({options.out / 'inference'}) and not exported"
         raise FinetuneError(msg)
 
@@ -130,7 +130,7 @@ def _train(python: Path, out: Path) -> None:
 def _say_figures(log: Path, name: str) -> None:
     looks = [line for line in map(json.loads, log.read_text(encoding="utf-8").splitlines()) if "ap50" in line]
     best = max(looks, key=lambda line: line["ap50"])
-    print(f"{name} on held-out pictures: AP {best['ap']:.3f}, AP50 {best['ap50']:.3f} (step {best['step']})")
+    print(f"{name} on held-out images: AP {best['ap']:.3f}, AP50 {best['ap50']:.3f} (step {best['step']})")
     print("AP50 by class: " + ", ".join(f"{c} {value:.3f}" for c, value in best["classes"].items()))
 
 
@@ -145,16 +145,16 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--base", default="demo", help=f"demo, {', '.join(OFFICIAL)}, or a file *.pdparams")
     parser.add_argument("--name", default="finetuned", help="of the model that comes out")
     parser.add_argument("--out", type=Path, help="checkpoint, log, curves, model (default: .cache/finetune/NAME)")
-    parser.add_argument("--epochs", type=int, default=30, help="rounds through the pictures")
+    parser.add_argument("--epochs", type=int, default=30, help="rounds through the images")
     parser.add_argument("--steps", type=int, help="instead of rounds")
-    parser.add_argument("--batch", type=int, default=8, help="pictures of a step")
+    parser.add_argument("--batch", type=int, default=8, help="images of a step")
     parser.add_argument("--size", type=int, default=640, help="px of the crops; 640 is what is served, 416 is faster")
     parser.add_argument("--rate", type=float, default=5e-4, help="learning rate at its peak")
-    parser.add_argument("--turn", action="store_true", help="pictures from straight above: turn them every way")
+    parser.add_argument("--turn", action="store_true", help="images from straight above: turn them every way")
     parser.add_argument("--plain", action="store_true", help="only cut crops out: to see whether it learns by heart")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--check", action="store_true", help="look at the data only")
-    parser.add_argument("--images", type=int, default=8, help="held-out pictures that the export is checked on")
+    parser.add_argument("--images", type=int, default=8, help="held-out images that the export is checked on")
     parser.add_argument("--output_dir", type=Path, help="model repository to install into (default: the server's)")
     parser.add_argument("--environment", type=Path, help="folder of ppdet's environment (default: beside this one)")
     return parser

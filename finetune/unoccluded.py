@@ -1,6 +1,6 @@
-"""The share of unoccluded objects of a class that a running server finds on a picture with VisDrone labels.
+"""The share of unoccluded objects of a class that a running server finds on an image with VisDrone labels.
 
-python -m finetune.unoccluded picture.jpg picture.txt --threshold 0.3
+python -m finetune.unoccluded image.jpg image.txt --threshold 0.3
 """
 
 import argparse
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluation import served
+from finetune.data.sources import CLASSES
 from finetune.errors import FinetuneError, run
-from finetune.sources import CLASSES
 
 _IOU = 0.5
 _UNOCCLUDED = 0
@@ -51,7 +51,7 @@ def _iou(a: Boxes, b: Boxes) -> float:
 def main(arguments: list[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("picture", type=Path)
+    parser.add_argument("image", type=Path)
     parser.add_argument("labels", type=Path, help="VisDrone text")
     parser.add_argument("--class-name", default="car", choices=CLASSES)
     parser.add_argument("--threshold", type=float, default=0.3)
@@ -66,7 +66,7 @@ def report(options: argparse.Namespace) -> None:
     wanted = unoccluded(options.labels.read_text(encoding="utf-8"), options.class_name)
     model = served.find_model(options.url, options.model)
     with served.through_gateway(options.url, model) as predict:
-        seen = predict(options.picture.read_bytes())
+        seen = predict(options.image.read_bytes())
     chosen = (seen.scores > options.threshold) & (seen.class_ids == model.labels.index(options.class_name))
     count = found(wanted, seen.boxes[chosen], seen.scores[chosen])
     print(

@@ -9,14 +9,15 @@ from types import FrameType
 
 from pydantic import ValidationError
 
-from gateway import logs, network
-from gateway.api_keys import new_api_key
 from gateway.app import create_app
-from gateway.metrics import metrics_markdown
-from gateway.processes import serve_workers
-from gateway.serving import serve
+from gateway.http_server.processes import serve_workers
+from gateway.http_server.server import serve
+from gateway.observability import logs
+from gateway.observability.metrics import metrics_markdown
+from gateway.security import listen
+from gateway.security.api_keys import new_api_key
+from gateway.security.tls import TlsError
 from gateway.settings import ENV_PREFIX, Settings, setting_rows, settings_markdown
-from gateway.tls import TlsError
 
 
 def _openapi_json() -> str:
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stderr.write(f"{ENV_PREFIX}{name.upper()} (--{name.replace('_', '-')}): {problem}\n")
         return 2
     try:
-        network.check(settings)
+        listen.check(settings)
     except TlsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit)
     logs.configure(settings.log_level, settings.log_format)
-    network.warn_if_open(settings)
+    listen.warn_if_open(settings)
     if settings.workers > 1:
         return serve_workers(settings)
     serve(settings)

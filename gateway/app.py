@@ -9,32 +9,33 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from gateway import metrics, operations
-from gateway.admission import Admission
-from gateway.api_keys import ApiKeys
-from gateway.batch import Batches
-from gateway.body_limit import BodyLimit
-from gateway.connection import STATE_KEY, ConnectionLimits
-from gateway.detector import Detector
-from gateway.door import Door, TimeLimits
+from gateway.api import operations
+from gateway.api.openapi import install_openapi
+from gateway.api.routes import DETECTION_PATHS, INFER_PATH, Services, router
+from gateway.demo_page.routes import router as pages
 from gateway.drain import Drain, Draining
 from gateway.errors import CatchAll, install_handlers
-from gateway.fetch import PictureFetcher
-from gateway.gate import Gate
-from gateway.health import Readiness
-from gateway.openapi import install_openapi
-from gateway.pages import router as pages
-from gateway.picture_input import PictureInput
-from gateway.rate_limit import MovingWindows, RateLimit
-from gateway.request_scope import RequestScopes
-from gateway.routes import DETECTION_PATHS, INFER_PATH, Services, router
-from gateway.security_headers import SecurityHeaders
+from gateway.http_server.connection import STATE_KEY, ConnectionLimits
+from gateway.images.fetch import ImageFetcher
+from gateway.images.image_input import ImageInput
+from gateway.inference.batch import Batches
+from gateway.inference.detector import Detector
+from gateway.inference.health import Readiness
+from gateway.inference.triton_client import TritonDetector
+from gateway.limits.body_limit import BodyLimit
+from gateway.limits.concurrency_limiter import ConcurrencyLimiter
+from gateway.limits.load_shedder import LoadShedder
+from gateway.limits.rate_limit import MovingWindows, RateLimit
+from gateway.limits.request_limits import RequestLimits, TimeLimits
+from gateway.limits.workers import Workers
+from gateway.observability import metrics
+from gateway.observability.request_context import RequestContexts
+from gateway.observability.telemetry import Telemetry
+from gateway.observability.tracing import Tracing
+from gateway.observability.triton_metrics import TritonMetrics
+from gateway.security.api_keys import ApiKeys
+from gateway.security.security_headers import SecurityHeaders
 from gateway.settings import Settings
-from gateway.telemetry import Telemetry
-from gateway.tracing import Tracing
-from gateway.triton import TritonDetector
-from gateway.triton_metrics import TritonMetrics
-from gateway.workers import Workers
 
 _DESCRIPTION = """\
 PP-YOLOE+ SOD small-object detection with PaddleX's REST contract. Every error, of whatever status, is
@@ -69,16 +70,16 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
         async with AsyncExitStack() as stack:
             url = settings.triton_metrics_url
             app.state.triton_metrics = await stack.enter_async_context(TritonMetrics(None if url is None else str(url)))
-            app.state.services = await _start(settings, drain, admission, stack)
+            app.state.services = await _start(settings, drain, limiter, stack)
             await stack.enter_async_context(tracing)
             metrics.started(_version())
             yield {STATE_KEY: ConnectionLimits(settings.body_timeout, settings.send_timeout)}
 
-    admission = Admission(settings.max_concurrency)
-    gate = Gate(
+    limiter = ConcurrencyLimiter(settings.max_concurrency)
+    shedder = LoadShedder(
         places=settings.max_concurrency + settings.max_queue,
         max_bytes=settings.max_buffered_bytes,
-        wait_s=admission.wait_s,
+        wait_s=limiter.wait_s,
     )
 
     app = FastAPI(
@@ -89,7 +90,7 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         middleware=[
-            Middleware(RequestScopes),
+            Middleware(RequestContexts),
             Middleware(Telemetry, tracing=tracing, access_log=settings.access_log),
             Middleware(SecurityHeaders),
             *_cors(settings),
@@ -98,10 +99,10 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
             *_guards(settings),
             # Before the door, so that a body that never fits hears 413 at the busiest time too.
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
-            Middleware(Door, path=INFER_PATH, gate=gate, limits=_time_limits(settings)),
+            Middleware(RequestLimits, path=INFER_PATH, shedder=shedder, limits=_time_limits(settings)),
         ],
     )
-    app.state.admission, app.state.gate = admission, gate
+    app.state.limiter, app.state.shedder = limiter, shedder
     install_handlers(app)
     app.include_router(router)
     app.include_router(operations.router)
@@ -144,10 +145,10 @@ def _time_limits(settings: Settings) -> TimeLimits:
     )
 
 
-async def _start(settings: Settings, drain: Drain, admission: Admission, stack: AsyncExitStack) -> Services:
+async def _start(settings: Settings, drain: Drain, limiter: ConcurrencyLimiter, stack: AsyncExitStack) -> Services:
     workers = Workers(settings.worker_threads)
     stack.callback(workers.close)
-    fetcher = await stack.enter_async_context(PictureFetcher(settings))
+    fetcher = await stack.enter_async_context(ImageFetcher(settings))
     triton = await stack.enter_async_context(
         TritonDetector(
             settings.triton_url,
@@ -162,10 +163,10 @@ async def _start(settings: Settings, drain: Drain, admission: Admission, stack: 
         ttl=settings.ready_ttl,
         timeout=settings.ready_timeout,
         request_timeout=settings.request_timeout,
-        in_work=lambda: admission.in_use,
+        in_work=lambda: limiter.in_use,
     )
     stack.push_async_callback(readiness.close)
-    pictures = PictureInput(
+    images = ImageInput(
         fetcher,
         workers,
         max_bytes=settings.max_image_bytes,
@@ -173,9 +174,9 @@ async def _start(settings: Settings, drain: Drain, admission: Admission, stack: 
     )
     detector = Detector(
         triton=triton,
-        pictures=pictures,
+        images=images,
         workers=workers,
-        admission=admission,
+        limiter=limiter,
         default_threshold=settings.default_threshold,
         max_pixels=settings.max_image_pixels,
         jpeg_quality=settings.jpeg_quality,

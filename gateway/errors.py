@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.request_scope import current_request
+from gateway.observability.request_context import current_request
 from sod.errors import SodError
 
 _log = logging.getLogger(__name__)
@@ -66,13 +66,13 @@ class UnknownModelError(InvalidRequestError):
 
 
 class TooManyBytesError(GatewayError):
-    """The body or the picture is longer than its limit."""
+    """The body or the image is longer than its limit."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 class NotAcceptableError(GatewayError):
-    """The client wants a picture for an answer, and none that can be had."""
+    """The client wants an image for an answer, and none that can be had."""
 
     status = HTTPStatus.NOT_ACCEPTABLE
 
@@ -97,7 +97,7 @@ class NotReadyError(DetectorUnavailableError):
 
 
 class OverloadedError(GatewayError):
-    """There is no room for the request now; the gate counts and logs these, many at a time."""
+    """There is no room for the request now; the load shedder counts and logs these, many at a time."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     logged = False

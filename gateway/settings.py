@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from gateway.addresses import AllowList
-from gateway.api_keys import ApiKey, parse_api_keys
-from gateway.rate_limit import Rate, parse_rates
+from gateway.images.addresses import AllowList
+from gateway.limits.rate_limit import Rate, parse_rates
+from gateway.security.api_keys import ApiKey, parse_api_keys
 from sod.encode import JPEG_QUALITY
 from sod.image import DEFAULT_MAX_PIXELS
 
@@ -100,44 +100,44 @@ class Settings(BaseSettings):
     default_threshold: float = Field(
         0.5, ge=0, le=1, description="Score threshold where the request names none; an object's score is greater."
     )
-    visualize: bool = Field(True, description="Return the picture with its boxes drawn where the request does not say.")
+    visualize: bool = Field(True, description="Return the image with its boxes drawn where the request does not say.")
     jpeg_quality: int = Field(
-        JPEG_QUALITY, ge=1, le=100, description="Quality of the drawn picture where the request says none."
+        JPEG_QUALITY, ge=1, le=100, description="Quality of the drawn image where the request says none."
     )
-    max_batch_images: int = Field(32, ge=1, le=1000, description="Most pictures of one batch; more are answered 422.")
+    max_batch_images: int = Field(32, ge=1, le=1000, description="Most images of one batch; more are answered 422.")
     batch_concurrency: int = Field(
-        4, ge=1, le=64, description="Pictures of one batch that are fetched, asked about and drawn at once."
+        4, ge=1, le=64, description="Images of one batch that are fetched, asked about and drawn at once."
     )
     max_batch_overlay_bytes: int = Field(
         128 * _MIB,
         gt=0,
-        description="Drawn pictures that one batch may hold, all together; one that is over it is answered 413.",
+        description="Drawn images that one batch may hold, all together; one that is over it is answered 413.",
     )
     worker_threads: int = Field(
         4,
         ge=1,
         le=256,
-        description="Threads that read, decode, draw and encode pictures, beside the event loop.",
+        description="Threads that read, decode, draw and encode images, beside the event loop.",
     )
 
     max_body_bytes: int = Field(
         64 * _MIB, gt=0, description="Largest request body; a longer one is answered 413 while it is read."
     )
     max_image_bytes: int = Field(
-        48 * _MIB, gt=0, description="Largest encoded picture, sent or fetched; a longer one is answered 413."
+        48 * _MIB, gt=0, description="Largest encoded image, sent or fetched; a longer one is answered 413."
     )
     max_image_pixels: int = Field(
-        DEFAULT_MAX_PIXELS, gt=0, description="Most pixels of a picture, by its header; more are answered 422."
+        DEFAULT_MAX_PIXELS, gt=0, description="Most pixels of an image, by its header; more are answered 422."
     )
 
     max_concurrency: int = Field(
-        8, ge=1, description="Pictures in work at once: inferred, decoded and drawn; further ones wait."
+        8, ge=1, description="Images in work at once: inferred, decoded and drawn; further ones wait."
     )
     max_queue: int = Field(
         32, ge=0, description="Requests let in beyond `SOD_MAX_CONCURRENCY`; further ones are answered 503 at once."
     )
     max_buffered_bytes: int = Field(
-        256 * _MIB, gt=0, description="Bytes that all requests together may hold: bodies, fetched pictures, answers."
+        256 * _MIB, gt=0, description="Bytes that all requests together may hold: bodies, fetched images, answers."
     )
     body_grace: float = Field(
         5.0, ge=0, description="Seconds after which a request gives its place back until its body is complete."
@@ -152,7 +152,7 @@ class Settings(BaseSettings):
         60.0, gt=0, description="Seconds for a client to take its answer; then the connection is cut."
     )
 
-    fetch_enabled: bool = Field(True, description="Fetch pictures that requests name by URL.")
+    fetch_enabled: bool = Field(True, description="Fetch images that requests name by URL.")
     fetch_allow: Annotated[str, AfterValidator(_check_allow_list)] = Field(
         "",
         description="Hosts fetched from although their addresses are not public, separated by commas: names, "
@@ -229,7 +229,7 @@ _SECTIONS = {
     "triton_url": "Triton",
     "default_threshold": "Answers",
     "max_body_bytes": "Limits",
-    "fetch_enabled": "Pictures from URLs",
+    "fetch_enabled": "Images from URLs",
     "ready_ttl": "Readiness",
     "api_keys": "Security",
     "triton_metrics_url": "Metrics and traces",

@@ -167,7 +167,7 @@ def _seconds(environment: dict[str, str], name: str) -> float:
 
 def _banner(url: str, profile: str, ensembles: list[Ensemble], served: tuple[str, ...]) -> str:
     lines = [
-        f"\n  ready (profile {profile}): open {url}/ and drop a picture on it",
+        f"\n  ready (profile {profile}): open {url}/ and drop an image on it",
         f"  the API: {url}/small-object-detection, described at {url}/docs\n",
     ]
     lines += ["  served:", *(f"    {name}" for name in served)]
@@ -179,8 +179,8 @@ def _banner(url: str, profile: str, ensembles: list[Ensemble], served: tuple[str
     curl = f"curl -s{'k' if url.startswith('https') else ''} {url}/small-object-detection"
     key = ' -H "X-API-Key: $KEY"' if has_setting("api_keys") else ""
     lines += [
-        "\n  try, with a picture of yours:",
-        f"""    (printf '{{"image": "'; base64 -w0 picture.jpg; printf '"}}') |"""
+        "\n  try, with an image of yours:",
+        f"""    (printf '{{"image": "'; base64 -w0 image.jpg; printf '"}}') |"""
         f" {curl}{key} -H 'content-type: application/json' -d @-",
         "\n  Ctrl-C stops it.",
     ]

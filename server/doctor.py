@@ -115,7 +115,7 @@ def _machine() -> Iterator[Finding]:
     if "avx2" in flags:
         yield Finding("ok", "CPU", detail)
     else:
-        yield Finding("note", "CPU", detail, "without AVX2 a picture takes several times as long")
+        yield Finding("note", "CPU", detail, "without AVX2 an image takes several times as long")
     yield _bf16(flags)
     yield _int8(flags)
     shared_memory = shutil.disk_usage("/dev/shm").free  # noqa: S108 — where Triton has its regions

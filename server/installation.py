@@ -21,7 +21,7 @@ IMAGE_ROOT = Path("/opt/tritonserver")
 _OWN_BACKENDS = Path(__file__).parent / "backends"
 OWN_BACKENDS = ("onnxruntime", "openvino", "paddle")
 
-# glibc would give a decoded picture's memory back at each request and take it anew, page by page: more than 1 ms of
+# glibc would give a decoded image's memory back at each request and take it anew, page by page: more than 1 ms of
 # 10 for 1360 x 765 pixels (docs/performance.md). Blocks that are larger than the first still go back at once.
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(8 * 1024 * 1024), "MALLOC_TRIM_THRESHOLD_": str(64 * 1024 * 1024)}
 
@@ -76,7 +76,7 @@ def _of_wheel() -> Installation:
 def _environ(libraries: list[str]) -> dict[str, str]:
     """Ours, with libraries to be found first, and this Python, from whose packages the stub takes its own.
 
-    Without the gateway's settings: its secrets are no business of the process that decodes strangers' pictures.
+    Without the gateway's settings: its secrets are no business of the process that decodes strangers' images.
     """
     environ = {name: value for name, value in os.environ.items() if not name.upper().startswith("SOD_")}
     found = [*libraries, *filter(None, [environ.get("LD_LIBRARY_PATH")])]

@@ -1,4 +1,4 @@
-"""Whether the gateway on this machine answers a picture: for the launcher, and for the image's health check."""
+"""Whether the gateway on this machine answers an image: for the launcher, and for the image's health check."""
 
 import argparse
 import os

@@ -14,7 +14,7 @@ PROFILES = ("cpu_bf16", "cpu_high_performance", "cpu_int8", "cpu_regular", "gpu_
 
 _DEFAULT_FILENAMES = {"python": "model.py", "onnxruntime": "model.onnx", "openvino": "model.xml"}
 # What `make export` must be told to make these; the others it makes by itself.
-_EXPORT_OPTIONS = {"model_int8.xml": " TARGET=openvino PRECISION=int8 IMAGES=<folder of pictures>"}
+_EXPORT_OPTIONS = {"model_int8.xml": " TARGET=openvino PRECISION=int8 IMAGES=<folder of images>"}
 
 # What the export can download.
 _OFFICIAL = ("PP-YOLOE_plus_SOD-S", "PP-YOLOE_plus_SOD-L", "PP-YOLOE_plus_SOD-largesize-L")

@@ -1,4 +1,4 @@
-"""The result of detection on one picture."""
+"""The result of detection on one image."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """Detected objects of one picture, by class id ascending, then score descending.
+    """Detected objects of one image, by class id ascending, then score descending.
 
     Attributes:
-        boxes: float32 [M, 4], xyxy in pixels of the source picture; may reach past its edges.
+        boxes: float32 [M, 4], xyxy in pixels of the source image; may reach past its edges.
         scores: float32 [M], 0..1.
         class_ids: int32 [M].
     """

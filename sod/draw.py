@@ -25,19 +25,19 @@ Rect = list[int]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 _MAX_LABEL = 32  # characters; a longer class name ends in an ellipsis
-_LEGEND_SHARE = 0.25  # of the picture, at most
-# What is left of the picture's light under the legend: 35 %.
+_LEGEND_SHARE = 0.25  # of the image, at most
+# What is left of the image's light under the legend: 35 %.
 _LEGEND_DIM = (np.arange(256) * np.float32(0.35)).astype(np.uint8)
 _LEGEND_INK = (245, 245, 245)
 _ROOMY = 16  # a label may lie inside its own box if the box has this many times its area
 
 
 def draw_detections(image: Pixels, detections: Detections, labels: Sequence[str], *, in_place: bool = False) -> Pixels:
-    """Draw boxes and labels on a copy of the picture, or into it.
+    """Draw boxes and labels on a copy of the image, or into it.
 
     Args:
         image: uint8 [H, W, 3], BGR.
-        detections: M objects with boxes in the picture's pixels. Parts outside the picture are cut off; boxes wholly
+        detections: M objects with boxes in the image's pixels. Parts outside the image are cut off; boxes wholly
             outside, or with a coordinate that is not finite, are not drawn.
         labels: class names by class id. Where one is missing or has characters that no font here has, the id stands in.
         in_place: draw into `image`, which must be C-contiguous and writable, and return it.
@@ -90,7 +90,7 @@ class _Style(NamedTuple):
 
     line: int
     font: int
-    cell: int  # labels are placed on a grid of such cells, to bound the work on large pictures
+    cell: int  # labels are placed on a grid of such cells, to bound the work on large images
     wide: bool = False  # whether lines have room for the wide font's characters
 
     @classmethod
@@ -337,7 +337,7 @@ def _draw_legend(
     """Draw a panel of colours and their meaning in the corner where it covers the fewest boxes.
 
     It goes under the boxes, so that every box stays visible, and takes away the labels that would lie on it. Nothing
-    is drawn if it would fill too much of the picture.
+    is drawn if it would fill too much of the image.
     """
     height, width = canvas.shape[:2]
     masks = [text_mask(text, style.font, wide=style.wide) for _, text in entries]

@@ -6,8 +6,8 @@ class SodError(Exception):
 
 
 class InvalidImageError(SodError):
-    """The bytes are not a picture that can be decoded; the text says why and what would do."""
+    """The bytes are not an image that can be decoded; the text says why and what would do."""
 
 
 class ImageTooLargeError(InvalidImageError):
-    """The picture's header announces more pixels than the limit."""
+    """The image's header announces more pixels than the limit."""

@@ -1,4 +1,4 @@
-"""Encoded picture → pixels, as PaddleX reads them: OpenCV's colour decoding, plain cubic resize, RGB.
+"""Encoded image → pixels, as PaddleX reads them: OpenCV's colour decoding, plain cubic resize, RGB.
 
 Sources: PaddleX `ReadImage` (cv2.IMREAD_COLOR, EXIF orientation applied) and the models' `inference.yml`
 (`Resize: {interp: 2, keep_ratio: false}`).
@@ -30,7 +30,7 @@ _WARNINGS = Lock()
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What a picture says of itself before it is decoded; size in pixels, before any EXIF rotation."""
+    """What an image says of itself before it is decoded; size in pixels, before any EXIF rotation."""
 
     format: str
     width: int
@@ -38,7 +38,7 @@ class ImageHeader:
 
 
 def may_be_image(head: bytes | bytearray) -> bool:
-    """Whether the first bytes of a file, at least eight, are how a picture of one of `FORMATS` begins."""
+    """Whether the first bytes of a file, at least eight, are how an image of one of `FORMATS` begins."""
     return head.startswith(_BEGINNINGS)
 
 
@@ -50,7 +50,7 @@ def read_header(data: bytes) -> ImageHeader:
     """
     wanted = "send JPEG, PNG, WebP, BMP or TIFF"
     if not data:
-        raise InvalidImageError(f"the picture is empty (0 bytes): {wanted}")
+        raise InvalidImageError(f"the image is empty (0 bytes): {wanted}")
     try:
         with _WARNINGS, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata
@@ -59,9 +59,9 @@ def read_header(data: bytes) -> ImageHeader:
                 # An MPO (a stereo or burst JPEG) is read as the JPEG it begins with.
                 name = "JPEG" if image.format == "MPO" else str(image.format)
     except UnidentifiedImageError:
-        raise InvalidImageError(f"these {len(data)} bytes are not a picture we can read: {wanted}") from None
+        raise InvalidImageError(f"these {len(data)} bytes are not an image we can read: {wanted}") from None
     except (OSError, ValueError, SyntaxError, struct.error, OverflowError, EOFError, TypeError, KeyError) as error:
-        raise InvalidImageError(f"the picture's header is damaged ({error}): {wanted}") from None
+        raise InvalidImageError(f"the image's header is damaged ({error}): {wanted}") from None
     return ImageHeader(name, width, height)
 
 
@@ -69,13 +69,13 @@ def check_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHeade
     """Read the header and hold its size against a limit, so that no memory is spent on a bomb.
 
     Raises:
-        InvalidImageError: not a picture.
+        InvalidImageError: not an image.
         ImageTooLargeError: more than `max_pixels` pixels.
     """
     header = read_header(data)
     if header.width * header.height > max_pixels:
         raise ImageTooLargeError(
-            f"the picture has {header.width} x {header.height} = {header.width * header.height:,} pixels; "
+            f"the image has {header.width} x {header.height} = {header.width * header.height:,} pixels; "
             f"the limit is {max_pixels:,}: send a smaller one, or tiles of it"
         )
     return header
@@ -87,7 +87,7 @@ def decode_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[n
     A JPEG that ends early decodes to what is there, as it does in PaddleX.
 
     Raises:
-        InvalidImageError: not a picture, or damaged beyond decoding.
+        InvalidImageError: not an image, or damaged beyond decoding.
         ImageTooLargeError: more than `max_pixels` pixels by its header.
     """
     header = check_image(data, max_pixels)
@@ -97,7 +97,7 @@ def decode_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[n
         image = _imdecode(data + b"\xff\xd9")
     if image is None:
         raise InvalidImageError(
-            f"the {header.format} picture of {header.width} x {header.height} pixels cannot be decoded: "
+            f"the {header.format} image of {header.width} x {header.height} pixels cannot be decoded: "
             "its data is damaged or of a kind that OpenCV does not read"
         )
     return image
@@ -112,7 +112,7 @@ def _imdecode(data: bytes) -> NDArray[np.uint8] | None:
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize to the detector's size; the picture itself if it has it.
+    """Resize to the detector's size; the image itself if it has it.
 
     Args:
         image: uint8 [h, w, 3].
@@ -140,5 +140,5 @@ def to_pixels(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uin
 
 
 def scale_factor(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Paddle's `scale_factor`: float32 [2], (scale_y, scale_x) = detector's size over the picture's."""
+    """Paddle's `scale_factor`: float32 [2], (scale_y, scale_x) = detector's size over the image's."""
     return np.array([size[0] / image.shape[0], size[1] / image.shape[1]], np.float32)

@@ -1,15 +1,15 @@
 """Names of the tensors between gateway, ensemble and its stages (docs/ensemble.md)."""
 
 # The ensemble's inputs.
-IMAGE = "image"  # BYTES [1]: one encoded picture
+IMAGE = "image"  # BYTES [1]: one encoded image
 SCORE_THRESHOLD = "score_threshold"  # FP32 [classes]: an object is kept if its score is greater
 
 # The ensemble's outputs; M is the widest of the request's batch, the rest of a row is zero.
-BOXES = "boxes"  # FP32 [M, 4]: xyxy in pixels of the source picture
+BOXES = "boxes"  # FP32 [M, 4]: xyxy in pixels of the source image
 SCORES = "scores"  # FP32 [M]
 CLASS_IDS = "class_ids"  # INT32 [M]
 NUM_DETECTIONS = "num_detections"  # INT32 [1]
-ERROR = "error"  # BYTES [1]: empty, or why this picture of the batch could not be read
+ERROR = "error"  # BYTES [1]: empty, or why this image of the batch could not be read
 
 # Between the stages. The detector's own outputs are called BOXES and SCORES too.
 PIXELS = "pixels"  # UINT8 [H, W, 3]: RGB at the detector's size

@@ -1,7 +1,7 @@
 """One JPEG from strips that were encoded beside each other.
 
 A restart marker (ITU-T T.81, B.2.4.4) lets a decoder forget what came before it. So strips whose heights are whole
-blocks, encoded alone with the same tables, are one picture when such markers stand between them.
+blocks, encoded alone with the same tables, are one image when such markers stand between them.
 """
 
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK = 8  # pixels; without chroma subsampling a unit of the coded data is one block of each colour
-_MOST = 65_535  # rows of a picture, and units between two restart markers: two bytes each
+_MOST = 65_535  # rows of an image, and units between two restart markers: two bytes each
 _MIN_PIXELS = 250_000  # of a strip: starting a thread for less takes longer than it saves
 _DRI, _SOS, _EOI, _RST0, _SOF = 0xDD, 0xDA, 0xD9, 0xD0, (0xC0, 0xC1)
 
 
 def split(image: NDArray[np.uint8], count: int) -> list[NDArray[np.uint8]]:
-    """Strips of a picture from top to bottom, for `join`: `count` of them, or fewer of a small picture.
+    """Strips of an image from top to bottom, for `join`: `count` of them, or fewer of a small image.
 
     Args:
         image: uint8 [H, W, 3].
-        count: at least 1. A picture whose strips would be too large for a restart interval becomes more of them.
+        count: at least 1. An image whose strips would be too large for a restart interval becomes more of them.
     """
     height, width = image.shape[:2]
     rows = -(-height // _BLOCK)
@@ -34,7 +34,7 @@ def split(image: NDArray[np.uint8], count: int) -> list[NDArray[np.uint8]]:
 
 
 def join(strips: Sequence[bytes]) -> bytes:
-    """One picture of encoded strips.
+    """One image of encoded strips.
 
     Args:
         strips: baseline JPEGs without chroma subsampling of what `split` gave, in its order, written by one encoder
@@ -85,5 +85,5 @@ class _Frame:
         self.scan_header, self.scan = encoded[position:data], encoded[data:-2]
 
     def head(self, height: int) -> bytes:
-        """All before the scan, of a picture that is `height` pixels high."""
+        """All before the scan, of an image that is `height` pixels high."""
         return self._head[: self._size_at] + height.to_bytes(2, "big") + self._head[self._size_at + 2 :]

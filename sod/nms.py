@@ -34,7 +34,7 @@ def multiclass_nms(
     scale_factor: NDArray[np.float32] | None = None,
     config: NmsConfig | None = None,
 ) -> Detections:
-    """Detections of one picture.
+    """Detections of one image.
 
     Greedy NMS never lets a lower score suppress a higher one, so filtering by the request's threshold first gives the
     boxes that filtering last would, for a fraction of the work. With thresholds that differ by class and more than

@@ -23,7 +23,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real pictures and models beside the checkout."""
+    """The folder of real images and models beside the checkout."""
     if not SHARED.is_dir():
         pytest.skip("the shared test data lies outside the repository, in ../shared, and is not here")
     return SHARED

@@ -44,10 +44,10 @@ def _run(options: argparse.Namespace) -> None:
         )
     runs = [(side.title, side.figures(dataset)) for side in sides]
     model = sides[0].model_name
-    print(f"\n{model}, {len(dataset.samples):,} pictures of {options.data}, in per cent:\n")
+    print(f"\n{model}, {len(dataset.samples):,} images of {options.data}, in per cent:\n")
     print(markdown(runs, model))
     if options.json:
-        document = {"model": model, "pictures": len(dataset.samples), "runs": {t: as_dict(f) for t, f in runs}}
+        document = {"model": model, "images": len(dataset.samples), "runs": {t: as_dict(f) for t, f in runs}}
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     if options.plot:
         plot_curves(runs, options.plot)
@@ -93,7 +93,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "data", type=Path, help="COCO json, or a folder with images/ and labels/ (YOLO) or annotations/ (VisDrone)"
     )
-    parser.add_argument("--images", type=Path, help="folder of the pictures, where it is not beside the labels")
+    parser.add_argument("--images", type=Path, help="folder of the images, where it is not beside the labels")
     parser.add_argument("--format", choices=FORMATS, help="of the labels (default: looked at)")
     parser.add_argument("--model", help="name of a served model (default: the server's)")
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="a running gateway")
@@ -104,9 +104,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--against", metavar="PROFILE|MODEL", help="measure this one too, and print the difference (second - first)"
     )
-    parser.add_argument("--max-detections", type=int, default=100, help="of a picture and class; VisDrone counts 500")
+    parser.add_argument("--max-detections", type=int, default=100, help="of an image and class; VisDrone counts 500")
     parser.add_argument("--concurrency", type=int, default=4, help="requests under way at once")
-    parser.add_argument("--limit", type=int, help="only the first so many pictures")
+    parser.add_argument("--limit", type=int, help="only the first so many images")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw precision-recall curves (png, svg, pdf)")
     return parser

@@ -1,8 +1,8 @@
-"""Labelled pictures: COCO json, VisDrone txt and YOLO txt to one form.
+"""Labelled images: COCO json, VisDrone txt and YOLO txt to one form.
 
 Sources: COCO's "data format" (bbox is x, y, w, h); VisDrone2019-DET's toolkit readme (x, y, w, h, score, category,
 truncation, occlusion; category 0 is an ignored region, 11 "others", score 0 not to be counted); Ultralytics' YOLO txt
-(class, centre x, centre y, w, h as shares of the picture).
+(class, centre x, centre y, w, h as shares of the image).
 """
 
 import json
@@ -30,10 +30,10 @@ _Read = Callable[[Path, int, int], "Labels"]
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What is in one picture.
+    """What is in one image.
 
     Attributes:
-        boxes: float32 [n, 4], x1, y1, x2, y2 in pixels of the picture as shown.
+        boxes: float32 [n, 4], x1, y1, x2, y2 in pixels of the image as shown.
         class_ids: int32 [n].
         ignored: float32 [k, 4]; detections that lie in these regions count neither way.
     """
@@ -45,9 +45,9 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A picture's file, its size in pixels, and what is in it."""
+    """An image's file, its size in pixels, and what is in it."""
 
-    picture: Path
+    image: Path
     width: int
     height: int
     labels: Labels
@@ -55,37 +55,37 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Labelled pictures, and the class names where the labels bring them."""
+    """Labelled images, and the class names where the labels bring them."""
 
     samples: tuple[Sample, ...]
     class_names: tuple[str, ...] | None = None
 
 
-def read_dataset(path: Path, kind: Format | None = None, pictures: Path | None = None) -> Dataset:
-    """Read labelled pictures.
+def read_dataset(path: Path, kind: Format | None = None, images: Path | None = None) -> Dataset:
+    """Read labelled images.
 
     Args:
-        path: a COCO json file, or a folder with `images/` and `labels/` (YOLO) or `annotations/` (VisDrone); pictures
+        path: a COCO json file, or a folder with `images/` and `labels/` (YOLO) or `annotations/` (VisDrone); images
             and txt files may lie in one folder as well.
         kind: of the labels; None looks at them.
-        pictures: their folder, where it is not beside the labels.
+        images: their folder, where it is not beside the labels.
 
     Raises:
-        EvaluationError: the labels cannot be read, or a picture is missing; the text names the file and the line.
+        EvaluationError: the labels cannot be read, or an image is missing; the text names the file and the line.
     """
     if not path.exists():
-        raise EvaluationError(f"there is no {path}: give a COCO json file or a folder of pictures and txt labels")
+        raise EvaluationError(f"there is no {path}: give a COCO json file or a folder of images and txt labels")
     if path.is_file():
         if kind not in (None, "coco"):
             raise EvaluationError(f"{path} is a file, and {kind} labels are a folder of txt files")
-        return _read_coco(path, pictures or _beside(path))
+        return _read_coco(path, images or _beside(path))
     if kind == "coco":
         raise EvaluationError(f"{path} is a folder: name the COCO json file in it")
-    return _read_texts(path, kind, pictures)
+    return _read_texts(path, kind, images)
 
 
 def _beside(path: Path) -> Path:
-    """Where a COCO file's pictures are by custom: images/ beside it, or beside its folder, else its own folder."""
+    """Where a COCO file's images are by custom: images/ beside it, or beside its folder, else its own folder."""
     return next((f for f in (path.parent / "images", path.parent.parent / "images") if f.is_dir()), path.parent)
 
 
@@ -93,12 +93,12 @@ def _read_coco(path: Path, folder: Path) -> Dataset:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         categories = sorted(document["categories"], key=lambda category: category["id"])
-        by_picture: dict[int, list[dict[str, object]]] = {int(image["id"]): [] for image in document["images"]}
+        by_image: dict[int, list[dict[str, object]]] = {int(image["id"]): [] for image in document["images"]}
         for annotation in document["annotations"]:
-            by_picture[annotation["image_id"]].append(annotation)
+            by_image[annotation["image_id"]].append(annotation)
         class_of = {category["id"]: index for index, category in enumerate(categories)}
         samples = [
-            _sample(folder / image["file_name"], partial(_coco_labels, by_picture[image["id"]], class_of))
+            _sample(folder / image["file_name"], partial(_coco_labels, by_image[image["id"]], class_of))
             for image in document["images"]
         ]
         names = tuple(str(category["name"]) for category in categories)
@@ -124,17 +124,17 @@ def _corners(boxes: Sequence[object]) -> Boxes:
     return array
 
 
-def _read_texts(folder: Path, kind: Format | None, pictures: Path | None) -> Dataset:
-    images = pictures or (folder / "images" if (folder / "images").is_dir() else folder)
+def _read_texts(folder: Path, kind: Format | None, images: Path | None) -> Dataset:
+    image_folder = images or (folder / "images" if (folder / "images").is_dir() else folder)
     texts = next((f for f in (folder / "labels", folder / "annotations") if f.is_dir()), folder)
-    files = sorted(file for file in images.iterdir() if file.suffix.lower() in _SUFFIXES)
+    files = sorted(file for file in image_folder.iterdir() if file.suffix.lower() in _SUFFIXES)
     if not files:
-        raise EvaluationError(f"{images} holds no picture ({', '.join(sorted(_SUFFIXES))})")
+        raise EvaluationError(f"{image_folder} holds no image ({', '.join(sorted(_SUFFIXES))})")
     labelled = [(file, texts / f"{file.stem}.txt") for file in files]
     if not any(text.is_file() for _, text in labelled):
-        raise EvaluationError(f"{texts} holds no <picture>.txt for the pictures of {images}")
+        raise EvaluationError(f"{texts} holds no <image>.txt for the images of {image_folder}")
     read: _Read = _visdrone if (kind or _guess([text for _, text in labelled])) == "visdrone" else _yolo
-    # A picture without a file of labels is one without objects, in both forms.
+    # An image without a file of labels is one without objects, in both forms.
     samples = [_sample(file, partial(read, text) if text.is_file() else _nothing) for file, text in labelled]
     return _dataset(samples, folder, None)
 
@@ -186,14 +186,14 @@ def _numbers(text: Path, separator: str | None, count: int) -> list[list[float]]
     return rows
 
 
-def _sample(picture: Path, read: Callable[[int, int], Labels]) -> Sample:
+def _sample(image: Path, read: Callable[[int, int], Labels]) -> Sample:
     try:
-        width, height = shown_size(picture.read_bytes())
+        width, height = shown_size(image.read_bytes())
     except OSError as error:
-        raise EvaluationError(f"{picture} is labelled and cannot be read ({error.strerror})") from None
+        raise EvaluationError(f"{image} is labelled and cannot be read ({error.strerror})") from None
     except InvalidImageError as error:
-        raise EvaluationError(f"{picture}: {error}") from None
-    return Sample(picture, width, height, read(width, height))
+        raise EvaluationError(f"{image}: {error}") from None
+    return Sample(image, width, height, read(width, height))
 
 
 def _dataset(samples: Sequence[Sample], source: Path, names: tuple[str, ...] | None) -> Dataset:

@@ -53,10 +53,10 @@ def evaluate(
     """Hold detections against labels.
 
     Args:
-        dataset: pictures and labels.
+        dataset: images and labels.
         detections: one for each of its samples, in their order.
         class_names: by class id.
-        max_detections: highest scores of a picture and class that count; COCO's is 100, VisDrone's 500.
+        max_detections: highest scores of an image and class that count; COCO's is 100, VisDrone's 500.
     """
     with contextlib.redirect_stdout(io.StringIO()):  # it prints progress
         truth, rows = COCO(), _rows(dataset, detections)

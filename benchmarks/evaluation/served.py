@@ -13,7 +13,7 @@ from tqdm import tqdm
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
-from benchmarks import serving
+from benchmarks import servers
 from benchmarks.evaluation.datasets import Sample
 from benchmarks.evaluation.errors import EvaluationError
 from sod import interface
@@ -37,22 +37,22 @@ class Model:
 
 
 def detect_all(predict: Predict, samples: Sequence[Sample], concurrency: int, title: str) -> list[Detections]:
-    """The detections of every picture, in order, with a progress bar on stderr.
+    """The detections of every image, in order, with a progress bar on stderr.
 
     Raises:
-        EvaluationError: a picture was refused, or the server does not answer.
+        EvaluationError: an image was refused, or the server does not answer.
     """
 
     def detect(sample: Sample) -> Detections:
         try:
-            found = predict(sample.picture.read_bytes())
+            found = predict(sample.image.read_bytes())
         except (InferenceServerException, httpx.HTTPError) as error:
-            raise EvaluationError(f"{sample.picture}: the server answers {error}") from error
+            raise EvaluationError(f"{sample.image}: the server answers {error}") from error
         # The ensemble's boxes may reach past the edges; the gateway's, and the labels, do not.
         return clip(found, sample.width, sample.height)
 
     with ThreadPoolExecutor(concurrency) as pool:
-        results = tqdm(pool.map(detect, samples), title, len(samples), unit="picture", file=sys.stderr)
+        results = tqdm(pool.map(detect, samples), title, len(samples), unit="image", file=sys.stderr)
         try:
             return list(results)
         except EvaluationError:
@@ -65,12 +65,12 @@ def through_triton(address: str, model: Model) -> Iterator[Predict]:
     """The ensemble over gRPC; coordinates and scores as they leave it."""
     with InferenceServerClient(address) as client:
 
-        def predict(picture: bytes) -> Detections:
-            image = InferInput(interface.IMAGE, [1, 1], "BYTES")
-            image.set_data_from_numpy(np.array([[picture]], np.object_))
+        def predict(image: bytes) -> Detections:
+            image_tensor = InferInput(interface.IMAGE, [1, 1], "BYTES")
+            image_tensor.set_data_from_numpy(np.array([[image]], np.object_))
             threshold = InferInput(interface.SCORE_THRESHOLD, [1, len(model.labels)], "FP32")
             threshold.set_data_from_numpy(np.full((1, len(model.labels)), SCORE_THRESHOLD, np.float32))
-            result = client.infer(model.name, [image, threshold], client_timeout=_TIMEOUT_S)
+            result = client.infer(model.name, [image_tensor, threshold], client_timeout=_TIMEOUT_S)
             count = int(result.as_numpy(interface.NUM_DETECTIONS).flat[0])
             boxes, scores, class_ids = (
                 result.as_numpy(name)[0, :count] for name in (interface.BOXES, interface.SCORES, interface.CLASS_IDS)
@@ -85,9 +85,9 @@ def through_gateway(url: str, model: Model) -> Iterator[Predict]:
     """The REST API, as any client has it."""
     with httpx.Client(base_url=url, timeout=_TIMEOUT_S) as http:
 
-        def predict(picture: bytes) -> Detections:
-            image = pybase64.b64encode(picture).decode()
-            body = {"image": image, "threshold": SCORE_THRESHOLD, "visualize": False, "model": model.name}
+        def predict(image: bytes) -> Detections:
+            image_tensor = pybase64.b64encode(image).decode()
+            body = {"image": image_tensor, "threshold": SCORE_THRESHOLD, "visualize": False, "model": model.name}
             found = http.post(_PATH, json=body).raise_for_status().json()["result"]["detectedObjects"]
             return Detections(
                 np.array([one["bbox"] for one in found], np.float32).reshape(-1, 4),
@@ -124,7 +124,7 @@ def started(profile: str, model: str | None, arguments: Sequence[str] = ()) -> I
         EvaluationError: it ends, or does not become ready; its own messages have gone to stderr.
     """
     try:
-        with serving.started(profile, [model] if model else [], arguments) as server:
+        with servers.started(profile, [model] if model else [], arguments) as server:
             yield server.url, server.grpc
-    except serving.StartError as error:
+    except servers.StartError as error:
         raise EvaluationError(str(error)) from None

@@ -12,11 +12,11 @@ from types import FrameType
 import cv2
 
 from benchmarks.performance import run
+from benchmarks.performance.baselines.paddlex import install as install_peer
 from benchmarks.performance.errors import BenchmarkError
 from benchmarks.performance.options import CPU_PROFILES, GPU_PROFILES, SECTIONS, Options
-from benchmarks.performance.peer import install as install_peer
 from export.errors import ExportError
-from export.pictures import find_pictures, synthetic_picture
+from export.verification.images import find_images, synthetic_image
 
 ROOT = Path(__file__).parents[2]
 _REPOSITORY = ROOT / "model_repository"
@@ -51,14 +51,14 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 
 def _options(asked: argparse.Namespace, made: Path) -> Options:
-    pictures = find_pictures(asked.images) if asked.images else [_made_picture(made)]
+    images = find_images(asked.images) if asked.images else [_made_image(made)]
     concurrency = asked.concurrency or ([1, 8] if asked.quick else [1, 2, 4, 8, 16])
     every = ("load",) if asked.quick else tuple(name for name in SECTIONS if name != "soak" or asked.soak)
     return Options(
         repository=asked.model_repository.absolute(),
         models=tuple(asked.models or []),
         profiles=tuple(asked.profiles or _default_profiles()),
-        pictures=tuple(pictures),
+        images=tuple(images),
         labels=asked.labels,
         peer=asked.peer,
         sections=tuple(asked.sections or every),
@@ -72,9 +72,9 @@ def _options(asked: argparse.Namespace, made: Path) -> Options:
     )
 
 
-def _made_picture(folder: Path) -> Path:
+def _made_image(folder: Path) -> Path:
     path = folder / "synthetic.jpg"
-    cv2.imwrite(str(path), synthetic_picture(765, 1360))
+    cv2.imwrite(str(path), synthetic_image(765, 1360))
     return path
 
 
@@ -114,9 +114,9 @@ def _parser(prog: str, epilog: str) -> argparse.ArgumentParser:
         type=Path,
         nargs="+",
         metavar="PATH",
-        help="pictures, or folders of them; the first is the one of the targets (default: a made one of 1360x765)",
+        help="images, or folders of them; the first is the one of the targets (default: a made one of 1360x765)",
     )
-    parser.add_argument("--labels", type=Path, metavar="DATA", help="labelled pictures for mAP, as sod eval takes them")
+    parser.add_argument("--labels", type=Path, metavar="DATA", help="labelled images for mAP, as sod eval takes them")
     parser.add_argument(
         "--peer",
         type=Path,

@@ -19,8 +19,8 @@ class Options:
         repository: model repository.
         models: ensembles.
         profiles: under which they are served.
-        pictures: encoded ones; the first is the one that the targets are about.
-        labels: labelled pictures for the accuracy of each precision, as `sod eval` takes them; None for none.
+        images: encoded ones; the first is the one that the targets are about.
+        labels: labelled images for the accuracy of each precision, as `sod eval` takes them; None for none.
         peer: folder of Paddle inference models for PaddleX; None leaves it out.
         sections: of `SECTIONS`.
         concurrency: numbers of clients.
@@ -35,7 +35,7 @@ class Options:
     repository: Path
     models: tuple[str, ...]
     profiles: tuple[str, ...]
-    pictures: tuple[Path, ...]
+    images: tuple[Path, ...]
     labels: Path | None
     peer: Path | None
     sections: tuple[str, ...]

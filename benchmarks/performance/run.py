@@ -7,21 +7,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.performance import (
-    accuracy_section,
-    load_section,
-    machine,
-    perf_analyzer_section,
-    plots,
-    requests_section,
-    soak_section,
-    stages_section,
-)
-from benchmarks.performance.bench import Contest, gathered, read_pictures
+from benchmarks.performance import machine
 from benchmarks.performance.errors import BenchmarkError
-from benchmarks.performance.load import AskError
+from benchmarks.performance.loadgen.closed_loop import AskError
 from benchmarks.performance.options import Options
-from benchmarks.performance.report import markdown
+from benchmarks.performance.participants import Contest, gathered, read_images
+from benchmarks.performance.report import plots
+from benchmarks.performance.report.markdown import markdown
+from benchmarks.performance.sections import accuracy as accuracy_section
+from benchmarks.performance.sections import load as load_section
+from benchmarks.performance.sections import perf_analyzer as perf_analyzer_section
+from benchmarks.performance.sections import requests as requests_section
+from benchmarks.performance.sections import soak as soak_section
+from benchmarks.performance.sections import stages as stages_section
 from server.errors import ServerError
 from server.installation import find_installation
 from server.repository import find_ensembles
@@ -36,7 +34,7 @@ _SECTIONS: dict[str, _Section] = {
     "soak": soak_section.measure,
 }
 # What must be the same for results to be added to others.
-_DECISIVE = ("repository", "profiles", "pictures", "threshold")
+_DECISIVE = ("repository", "profiles", "images", "threshold")
 
 
 def run(options: Options, *, resume: bool, command: str) -> None:
@@ -49,13 +47,13 @@ def run(options: Options, *, resume: bool, command: str) -> None:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BenchmarkError(f"{options.out} cannot be written: {error.strerror}") from None
-    pictures = read_pictures(options.pictures)
+    images = read_images(options.images)
     document: dict[str, Any] = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "machine": machine.describe(),
         "options": options.as_dict(),
-        "pictures": [picture.as_dict() for picture in pictures],
+        "images": [image.as_dict() for image in images],
         "models": {},
     }
     if resume:
@@ -65,7 +63,7 @@ def run(options: Options, *, resume: bool, command: str) -> None:
         missing = [name for name in options.sections if results.get(name, {"missing": True}).get("missing")]
         if not missing:
             continue
-        with gathered(options, model, pictures) as contest:
+        with gathered(options, model, images) as contest:
             for name in missing:
                 print(f"{model}: {name}", file=sys.stderr, flush=True)
                 try:

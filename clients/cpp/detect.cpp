@@ -1,4 +1,4 @@
-// Detect small objects in a picture: detect IMAGE [URL] [OUTPUT]
+// Detect small objects in an image: detect IMAGE [URL] [OUTPUT]
 #include <httplib.h>
 
 #include <algorithm>
@@ -25,7 +25,7 @@ namespace {
 
 struct Detections {
     std::vector<std::string> lines;
-    std::string picture;
+    std::string overlay;
 };
 
 std::string read_file(const std::string& path) {
@@ -112,7 +112,7 @@ httplib::Result post(const std::string& endpoint, const std::string& body) {
     return response;
 }
 
-// Ask the server: a line for each object, and a JPEG of the picture with their boxes.
+// Ask the server: a line for each object, and a JPEG of the image with their boxes.
 Detections detect(const std::string& image, const std::string& endpoint) {
     const json body = {{"image", base64::encode(read_file(image))}, {"visualize", true}};
     const httplib::Result response = post(endpoint, body.dump());
@@ -125,7 +125,7 @@ Detections detect(const std::string& image, const std::string& endpoint) {
             for (const json& found : reply.at("result").at("detectedObjects")) {
                 detections.lines.push_back(line(found));
             }
-            detections.picture = base64::decode(reply.at("result").at("image").get<std::string>());
+            detections.overlay = base64::decode(reply.at("result").at("image").get<std::string>());
             return detections;
         }
         sentence = "the server answered " + std::to_string(code) + ": " + reply.at("errorMsg").get<std::string>() +
@@ -149,7 +149,7 @@ int main(int argc, char** argv) {
     url.erase(url.find_last_not_of('/') + 1);
     try {
         const Detections detections = detect(argv[1], url + "/small-object-detection");
-        write_file(output, detections.picture);
+        write_file(output, detections.overlay);
         for (const std::string& one : detections.lines) {
             std::cout << one << '\n';
         }

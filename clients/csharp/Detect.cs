@@ -1,4 +1,4 @@
-// Detects small objects in a picture: Detect IMAGE [URL] [OUTPUT]
+// Detects small objects in an image: Detect IMAGE [URL] [OUTPUT]
 // C# 7, for .NET 8 and for Mono alike.
 using System;
 using System.Collections.Generic;
@@ -79,7 +79,7 @@ internal static class Program
         }
     }
 
-    // Asks the server for the objects, and for a JPEG of the picture with their boxes.
+    // Asks the server for the objects, and for a JPEG of the image with their boxes.
     private static Result Detect(string image, string endpoint)
     {
         var body = JsonConvert.SerializeObject(new { image = File.ReadAllBytes(image), visualize = true });

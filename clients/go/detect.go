@@ -1,4 +1,4 @@
-// Detect small objects in a picture: detect IMAGE [URL] [OUTPUT]
+// Detect small objects in an image: detect IMAGE [URL] [OUTPUT]
 package main
 
 import (
@@ -71,13 +71,13 @@ func run(image, endpoint, output string) error {
 	return nil
 }
 
-// detect asks the server for the objects, and for a JPEG of the picture with their boxes.
+// detect asks the server for the objects, and for a JPEG of the image with their boxes.
 func detect(image, endpoint string) (*result, error) {
-	picture, err := os.ReadFile(image)
+	data, err := os.ReadFile(image)
 	if err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(request{Image: picture, Visualize: true})
+	body, err := json.Marshal(request{Image: data, Visualize: true})
 	if err != nil {
 		return nil, err
 	}

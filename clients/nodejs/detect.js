@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-// Detect small objects in a picture: node detect.js IMAGE [URL] [OUTPUT]
+// Detect small objects in an image: node detect.js IMAGE [URL] [OUTPUT]
 import { readFile, writeFile } from "node:fs/promises";
 
-/** Ask the server: a line for each object, and a JPEG of the picture with their boxes. */
+/** Ask the server: a line for each object, and a JPEG of the image with their boxes. */
 async function detect(image, endpoint) {
   const file = await readFile(image).catch((error) => {
     throw new Error(`cannot read ${image}: ${error.message}`);
@@ -26,7 +26,7 @@ async function detect(image, endpoint) {
     const reply = JSON.parse(text);
     if (reply.errorCode === 0) {
       const { detectedObjects, image: drawn } = reply.result;
-      return { lines: detectedObjects.map(line), picture: Buffer.from(drawn, "base64") };
+      return { lines: detectedObjects.map(line), overlay: Buffer.from(drawn, "base64") };
     }
     sentence = serverError(reply);
   } catch {
@@ -65,8 +65,8 @@ async function main([image, url = "http://127.0.0.1:8080", output = "out.jpg", .
     return 2;
   }
   try {
-    const { lines, picture } = await detect(image, `${url.replace(/\/+$/, "")}/small-object-detection`);
-    await writeFile(output, picture);
+    const { lines, overlay } = await detect(image, `${url.replace(/\/+$/, "")}/small-object-detection`);
+    await writeFile(output, overlay);
     console.log([...lines, `${lines.length} objects, drawn in ${output}`].join("\n"));
     return 0;
   } catch (error) {

@@ -1,5 +1,5 @@
 <?php
-// Detect small objects in a picture: php detect.php IMAGE [URL] [OUTPUT]
+// Detect small objects in an image: php detect.php IMAGE [URL] [OUTPUT]
 declare(strict_types=1);
 
 // What PHP would only warn of (a file that is absent, a key that is missing) is an error.
@@ -14,8 +14,8 @@ function main(array $arguments): int
     }
     [$image, $url, $output] = $arguments + [1 => 'http://127.0.0.1:8080', 2 => 'out.jpg'];
     try {
-        [$lines, $picture] = detect($image, rtrim($url, '/') . '/small-object-detection');
-        file_put_contents($output, $picture);
+        [$lines, $overlay] = detect($image, rtrim($url, '/') . '/small-object-detection');
+        file_put_contents($output, $overlay);
     } catch (Exception $error) {
         fwrite(STDERR, "detect: {$error->getMessage()}\n");
         return 1;
@@ -27,15 +27,15 @@ function main(array $arguments): int
     return 0;
 }
 
-/** Ask the server: a line for each object, and a JPEG of the picture with their boxes. */
+/** Ask the server: a line for each object, and a JPEG of the image with their boxes. */
 function detect(string $image, string $endpoint): array
 {
     try {
-        $picture = file_get_contents($image);
+        $data = file_get_contents($image);
     } catch (ErrorException $error) { // it may not name the file
         throw new RuntimeException("cannot read $image: {$error->getMessage()}");
     }
-    [$status, $body] = post($endpoint, json_encode(['image' => base64_encode($picture), 'visualize' => true]));
+    [$status, $body] = post($endpoint, json_encode(['image' => base64_encode($data), 'visualize' => true]));
     try {
         $reply = json_decode($body, true, flags: JSON_THROW_ON_ERROR);
         if ($reply['errorCode'] === 0) {

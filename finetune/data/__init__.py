@@ -1,1 +1,1 @@
-"""Labelled pictures to train on: read, checked, shown."""
+"""Labelled images to train on: read, checked, shown."""

@@ -1,4 +1,4 @@
-"""A sheet of labelled pictures to look at before training: wrong labels are seen at once, and by nothing else."""
+"""A sheet of labelled images to look at before training: wrong labels are seen at once, and by nothing else."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ _TILE = (480, 360)  # px, width and height
 _COLUMNS = 4
 
 
-def write(pictures: Sequence[Labelled], names: Sequence[str], path: Path, count: int = 16, seed: int = 0) -> None:
-    """Draw the labels of some pictures, those with objects first, into one JPEG; the same ones for the same seed."""
+def write(images: Sequence[Labelled], names: Sequence[str], path: Path, count: int = 16, seed: int = 0) -> None:
+    """Draw the labels of some images, those with objects first, into one JPEG; the same ones for the same seed."""
     rng = np.random.default_rng(seed)
-    order = sorted(rng.permutation(len(pictures)).tolist(), key=lambda i: not len(pictures[i].boxes))
-    tiles = [_tile(pictures[i], names) for i in order[:count]]
+    order = sorted(rng.permutation(len(images)).tolist(), key=lambda i: not len(images[i].boxes))
+    tiles = [_tile(images[i], names) for i in order[:count]]
     columns = min(_COLUMNS, len(tiles))
     rows = -(-len(tiles) // columns)
     sheet = np.full((rows * _TILE[1], columns * _TILE[0], 3), 40, np.uint8)
@@ -31,8 +31,8 @@ def write(pictures: Sequence[Labelled], names: Sequence[str], path: Path, count:
 
 
 def _tile(labelled: Labelled, names: Sequence[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """The picture within the tile, aspect kept, with its boxes; BGR."""
-    pixels = decode_image(labelled.picture.read_bytes())
+    """The image within the tile, aspect kept, with its boxes; BGR."""
+    pixels = decode_image(labelled.image.read_bytes())
     scale = min(_TILE[0] / labelled.width, _TILE[1] / labelled.height)
     size = (max(1, int(labelled.width * scale)), max(1, int(labelled.height * scale)))
     small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)

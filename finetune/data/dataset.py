@@ -3,13 +3,13 @@
 Forms, by what the folder holds:
 
 - COCO: `annotations/*.json` or `*.json`, one file whose name has "train" in it and one with "val" (or "test"), or a
-  single file. Pictures in `images/`, `train/`, `val/`, `train2017/` …, or beside the json.
+  single file. Images in `images/`, `train/`, `val/`, `train2017/` …, or beside the json.
 - YOLO: `data.yaml` (names, train, val), or `images/` and `labels/`, each with `train/` and `val/` or flat.
 
-Without a held-out part the last tenth of the pictures, by name, is held out: neighbouring frames stay together.
+Without a held-out part the last tenth of the images, by name, is held out: neighbouring frames stay together.
 
-A picture need not label every class. COCO: `not_exhaustive_category_ids` of an image (as in LVIS, Gupta et al. 2019,
-arXiv:1908.03195). YOLO: `unlabelled: [names]` in data.yaml, for all pictures. Not finding such a class is no mistake.
+An image need not label every class. COCO: `not_exhaustive_category_ids` of an image (as in LVIS, Gupta et al. 2019,
+arXiv:1908.03195). YOLO: `unlabelled: [names]` in data.yaml, for all images. Not finding such a class is no mistake.
 """
 
 import json
@@ -29,25 +29,25 @@ from sod.frame import shown_size
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 _HELD_OUT_NAMES = ("val", "valid", "test")
-_SLACK = 1.0  # px that a box may lie outside of its picture without a word: labelling tools round
+_SLACK = 1.0  # px that a box may lie outside of its image without a word: labelling tools round
 
 Rows = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A picture and what is in it.
+    """An image and what is in it.
 
     Attributes:
-        picture: its file.
+        image: its file.
         width: px, as shown.
         height: px, as shown.
-        boxes: float32 [n, 4], x1, y1, x2, y2 in pixels, within the picture.
+        boxes: float32 [n, 4], x1, y1, x2, y2 in pixels, within the image.
         class_ids: int64 [n].
-        unlabelled: ids of classes that may be in the picture without a label.
+        unlabelled: ids of classes that may be in the image without a label.
     """
 
-    picture: Path
+    image: Path
     width: int
     height: int
     boxes: NDArray[np.float32]
@@ -57,7 +57,7 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """Class names by id; pictures to train on and pictures to measure on."""
+    """Class names by id; images to train on and images to measure on."""
 
     names: tuple[str, ...]
     train: tuple[Labelled, ...]
@@ -65,7 +65,7 @@ class DataSet:
 
 
 def read(folder: Path, findings: Findings) -> DataSet:
-    """Read a data set; what is wrong with single labels and pictures goes to `findings`, and they are left out.
+    """Read a data set; what is wrong with single labels and images goes to `findings`, and they are left out.
 
     Raises:
         FinetuneError: there is nothing that could be read.
@@ -77,18 +77,16 @@ def read(folder: Path, findings: Findings) -> DataSet:
     coco = [file for file in coco if file.name != "MANIFEST.json"]
     train, held_out, names = _read_coco(folder, coco, findings) if coco else _read_yolo(folder, findings)
     if held_out is None:
-        train = sorted(train, key=lambda labelled: labelled.picture.name)
+        train = sorted(train, key=lambda labelled: labelled.image.name)
         count = len(train) // 10
         if not count:
             msg = (
-                f"{folder} has no part to measure on (val), and {len(train)} pictures are too few to keep a tenth "
-                "back: add a val part; the same pictures will do to try things out"
+                f"{folder} has no part to measure on (val), and {len(train)} images are too few to keep a tenth "
+                "back: add a val part; the same images will do to try things out"
             )
             raise FinetuneError(msg)
         train, held_out = train[:-count], train[-count:]
-        findings.note(
-            f"no part to measure on: the last {count} of {count + len(train)} pictures, by name, are held out"
-        )
+        findings.note(f"no part to measure on: the last {count} of {count + len(train)} images, by name, are held out")
     return DataSet(names, tuple(train), tuple(held_out))
 
 
@@ -122,7 +120,7 @@ def _coco_part(folder: Path, file: Path, findings: Findings) -> tuple[tuple[str,
         rows: dict[object, list[dict[str, Any]]] = {image["id"]: [] for image in document["images"]}
         for annotation in document["annotations"]:
             if annotation["image_id"] not in rows:
-                findings.error("label of no picture", f"{file.name}: image_id {annotation['image_id']}")
+                findings.error("label of no image", f"{file.name}: image_id {annotation['image_id']}")
             elif annotation["category_id"] not in class_of:
                 findings.error("unknown class", f"{file.name}: category_id {annotation['category_id']}")
             elif not annotation.get("iscrowd"):
@@ -142,12 +140,12 @@ def _coco_part(folder: Path, file: Path, findings: Findings) -> tuple[tuple[str,
             findings.error("mask of a class that there is not", where)
         ids = np.array([class_of[a["category_id"]] for a in rows[key]], np.int64)
         masked = frozenset(class_of[i] for i in unlabelled if i in class_of)
-        found.append((_coco_picture(folder, file, name), corners, ids, masked))
+        found.append((_coco_image(folder, file, name), corners, ids, masked))
     return names, list(_sound(found, file.name, len(names), findings))
 
 
-def _coco_picture(folder: Path, file: Path, name: str) -> Path:
-    """Where a picture is by custom; its place beside the json if it is nowhere."""
+def _coco_image(folder: Path, file: Path, name: str) -> Path:
+    """Where an image is by custom; its place beside the json if it is nowhere."""
     part = file.stem.removeprefix("instances_")
     places = [folder / p / name for p in ("images", f"images/{part}", part, ".")] + [file.parent / name]
     return next((place for place in places if place.is_file()), places[0])
@@ -211,22 +209,22 @@ def _yolo_folder(base: Path, given: object, usual: tuple[str, ...]) -> Path | No
     return next((base / place for place in usual if (base / place).is_dir()), None)
 
 
-def _yolo_files(images: Path, findings: Findings) -> list[tuple[Path, Rows]]:
-    """Pictures and rows of class, x1, y1, x2, y2 as shares of the picture."""
-    parts = list(images.parts)
+def _yolo_files(folder: Path, findings: Findings) -> list[tuple[Path, Rows]]:
+    """Images and rows of class, x1, y1, x2, y2 as shares of the image."""
+    parts = list(folder.parts)
     last = max((i for i, part in enumerate(parts) if part == "images"), default=None)
-    labels = Path(*parts[:last], "labels", *parts[last + 1 :]) if last is not None else images
-    pictures = sorted(f for f in images.rglob("*") if f.suffix.lower() in SUFFIXES)
-    stems = {f.relative_to(images).with_suffix("") for f in pictures}
+    labels = Path(*parts[:last], "labels", *parts[last + 1 :]) if last is not None else folder
+    images = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
+    stems = {f.relative_to(folder).with_suffix("") for f in images}
     for text in sorted(labels.rglob("*.txt")):
         if text.relative_to(labels).with_suffix("") not in stems and text.name != "classes.txt":
-            findings.error("label of no picture", str(text))
+            findings.error("label of no image", str(text))
     found = []
-    for picture in pictures:
-        text = labels / picture.relative_to(images).with_suffix(".txt")
+    for image in images:
+        text = labels / image.relative_to(folder).with_suffix(".txt")
         if not text.is_file():
-            findings.warning("picture without labels, taken as empty", str(picture))
-        found.append((picture, _yolo_rows(text, findings) if text.is_file() else np.zeros((0, 5))))
+            findings.warning("image without labels, taken as empty", str(image))
+        found.append((image, _yolo_rows(text, findings) if text.is_file() else np.zeros((0, 5))))
     return found
 
 
@@ -259,7 +257,7 @@ def _yolo_names(
         raise FinetuneError(msg)
     highest = max((int(rows[:, 0].max()) for part in parts for _, rows in part if len(rows)), default=-1)
     # Without names the ids are the base model's: VisDrone's.
-    from finetune.sources import CLASSES  # noqa: PLC0415
+    from finetune.data.sources import CLASSES  # noqa: PLC0415
 
     if highest >= len(CLASSES):
         msg = f"the labels use class {highest}, and there is no data.yaml that names the classes"
@@ -268,22 +266,22 @@ def _yolo_names(
 
 
 def _sound(
-    pictures: list[tuple[Path, Rows, NDArray[np.int64], frozenset[int]]],
+    images: list[tuple[Path, Rows, NDArray[np.int64], frozenset[int]]],
     source: str,
     classes: int,
     findings: Findings,
     shares: bool = False,
 ) -> Iterator[Labelled]:
-    """Pictures that can be read, with the boxes that make sense, cut off at the edges."""
-    for file, given, given_ids, masked in pictures:
+    """Images that can be read, with the boxes that make sense, cut off at the edges."""
+    for file, given, given_ids, masked in images:
         where = f"{source}: {file}" if source else str(file)
         try:
             width, height = shown_size(file.read_bytes())
         except FileNotFoundError:
-            findings.error("missing picture", where)
+            findings.error("missing image", where)
             continue
         except (OSError, InvalidImageError) as error:
-            findings.error("picture that cannot be read", f"{where}: {error}")
+            findings.error("image that cannot be read", f"{where}: {error}")
             continue
         boxes = given * ([width, height] * 2 if shares else 1.0)
         boxes, ids = _within(boxes, given_ids, (width, height), where, findings)
@@ -309,7 +307,7 @@ def _within(
             findings.warning("box without an area, left out", text)
         elif (inner[2:] - inner[:2]).min() <= 0:
             kept[i] = False
-            findings.error("box outside of its picture", text)
+            findings.error("box outside of its image", text)
         elif np.abs(inner - box).max() > _SLACK:
-            findings.warning("box beyond its picture's edge, cut off", text)
+            findings.warning("box beyond its image's edge, cut off", text)
     return cut[kept], ids[kept]

@@ -16,7 +16,7 @@ def dump(data: DataSet) -> str:
         **{
             name: [
                 {
-                    "picture": str(p.picture.resolve()),
+                    "image": str(p.image.resolve()),
                     "size": [p.width, p.height],
                     "boxes": p.boxes.round(2).astype(float).round(2).tolist(),
                     "class_ids": p.class_ids.tolist(),
@@ -36,7 +36,7 @@ def load(path: Path) -> DataSet:
     train, held_out = (
         tuple(
             Labelled(
-                Path(entry["picture"]),
+                Path(entry["image"]),
                 entry["size"][0],
                 entry["size"][1],
                 np.array(entry["boxes"], np.float32).reshape(-1, 4),

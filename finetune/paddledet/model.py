@@ -1,10 +1,10 @@
-"""PP-YOLOE+ SOD as ppdet builds it, but that classes which a picture leaves unlabelled are not punished there."""
+"""PP-YOLOE+ SOD as ppdet builds it, but that classes which an image leaves unlabelled are not punished there."""
 
 import warnings
 from typing import Any
 
-from export.quiet import import_paddle, silenced
-from finetune.shapes import Shape
+from export.paddle.lazy_imports import import_paddle, silenced
+from finetune.variants import Shape
 
 paddle = import_paddle()
 with silenced(), warnings.catch_warnings():

@@ -8,14 +8,14 @@ import paddle
 
 from benchmarks.evaluation.datasets import Dataset, Labels, Sample
 from benchmarks.evaluation.metrics import Figures, evaluate
-from finetune.crops import Stored, whole
 from finetune.data.dataset import Labelled
+from finetune.training.crops import Stored, whole
 from sod.detections import Detections
 
 
-def predict(model: Any, picture: Stored, width: int, height: int) -> Detections:
-    """Detections over 0.01 in pixels of a picture of that size, by the model's own NMS."""
-    pixels = whole(picture).pixels.transpose(2, 0, 1)[None].astype(np.float32) / 255
+def predict(model: Any, image: Stored, width: int, height: int) -> Detections:
+    """Detections over 0.01 in pixels of an image of that size, by the model's own NMS."""
+    pixels = whole(image).pixels.transpose(2, 0, 1)[None].astype(np.float32) / 255
     scale = np.array([[pixels.shape[2] / height, pixels.shape[3] / width]], np.float32)
     with paddle.no_grad():
         found = model({"image": paddle.to_tensor(pixels), "scale_factor": paddle.to_tensor(scale)})
@@ -24,15 +24,15 @@ def predict(model: Any, picture: Stored, width: int, height: int) -> Detections:
     return Detections(rows[:, 2:].copy(), rows[:, 1].copy(), rows[:, 0].astype(np.int32))
 
 
-def figures(model: Any, pictures: Sequence[tuple[Labelled, Stored]], names: Sequence[str]) -> Figures:
-    """COCO's figures in pixels of the pictures; detections of classes that a picture leaves unlabelled are left out."""
+def figures(model: Any, images: Sequence[tuple[Labelled, Stored]], names: Sequence[str]) -> Figures:
+    """COCO's figures in pixels of the images; detections of classes that an image leaves unlabelled are left out."""
     model.eval()
     samples, found = [], []
-    for labelled, stored in pictures:
+    for labelled, stored in images:
         seen = predict(model, stored, labelled.width, labelled.height)
         kept = ~np.isin(seen.class_ids, list(labelled.unlabelled))
         found.append(Detections(seen.boxes[kept], seen.scores[kept], seen.class_ids[kept]))
         counted = ~np.isin(labelled.class_ids, list(labelled.unlabelled))
         labels = Labels(labelled.boxes[counted], labelled.class_ids[counted].astype(np.int32))
-        samples.append(Sample(labelled.picture, labelled.width, labelled.height, labels))
+        samples.append(Sample(labelled.image, labelled.width, labelled.height, labels))
     return evaluate(Dataset(tuple(samples), tuple(names)), found, tuple(names))

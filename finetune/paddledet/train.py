@@ -20,22 +20,22 @@ import numpy as np
 import paddle
 from tqdm import tqdm
 
-from finetune import curves
-from finetune.crops import Crop, Habits, Stored, crop, keep
 from finetune.data.dataset import DataSet, Labelled
+from finetune.data.sources import CLASSES
 from finetune.data.stored import load as load_data
 from finetune.errors import STOPPED, FinetuneError, run
-from finetune.log import Log
 from finetune.paddledet import export, model, predict, weights
-from finetune.schedule import rate
-from finetune.settings import Settings
-from finetune.shapes import SHAPES
-from finetune.sources import CLASSES
+from finetune.training import curves
+from finetune.training.crops import Crop, Habits, Stored, crop, keep
+from finetune.training.log import Log
+from finetune.training.schedule import rate
+from finetune.training.settings import Settings
+from finetune.variants import SHAPES
 
 _EMA = 0.998
 _CLIP = 10.0
 _DECAY = 0.02  # of weights
-_KEPT_BYTES = 2 << 30  # of decoded pictures in memory; further ones are read each time
+_KEPT_BYTES = 2 << 30  # of decoded images in memory; further ones are read each time
 
 Batch = list[tuple[Crop, Labelled]]
 
@@ -51,22 +51,22 @@ class Stop:
         self.asked = True
 
 
-class Pictures:
-    """Labelled pictures in memory, as far as they fit."""
+class Images:
+    """Labelled images in memory, as far as they fit."""
 
-    def __init__(self, pictures: tuple[Labelled, ...]) -> None:
-        self._pictures = pictures
+    def __init__(self, images: tuple[Labelled, ...]) -> None:
+        self._images = images
         self._kept: dict[int, Stored] = {}
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._images)
 
     def __getitem__(self, index: int) -> tuple[Labelled, Stored]:
-        labelled = self._pictures[index]
+        labelled = self._images[index]
         stored = self._kept.get(index)
         if stored is None:
-            stored = keep(labelled.picture, labelled.width, labelled.height, labelled.boxes, labelled.class_ids)
+            stored = keep(labelled.image, labelled.width, labelled.height, labelled.boxes, labelled.class_ids)
             if self._bytes < _KEPT_BYTES:
                 self._kept[index] = stored
                 self._bytes += stored.pixels.nbytes
@@ -90,7 +90,7 @@ class Pictures:
 class Training:
     """The state that is kept: weights, their moving average, the optimiser, the step."""
 
-    def __init__(self, work: Path, settings: Settings, data: DataSet, train: Pictures) -> None:
+    def __init__(self, work: Path, settings: Settings, data: DataSet, train: Images) -> None:
         self._path = work / "last.pdparams"
         self._settings = settings
         self.model = model.build(SHAPES[settings.variant], len(data.names))
@@ -109,7 +109,7 @@ class Training:
         else:
             self._begin(data, train)
 
-    def _begin(self, data: DataSet, train: Pictures) -> None:
+    def _begin(self, data: DataSet, train: Images) -> None:
         base = Path(self._settings.base)
         if base.suffix == ".onnx":
             batch = next(train.batches(self._settings, 0))
@@ -175,19 +175,19 @@ class Training:
 
 def _pixels(batch: Batch) -> Any:
     """Float32 [N, 3, S, S], 0..1."""
-    return np.stack([picture.pixels for picture, _ in batch]).transpose(0, 3, 1, 2).astype(np.float32) / 255
+    return np.stack([image.pixels for image, _ in batch]).transpose(0, 3, 1, 2).astype(np.float32) / 255
 
 
 def _inputs(batch: Batch, classes: int) -> dict[str, Any]:
     """What the model takes in training: objects padded to the same number."""
-    most = max(1, *(len(picture.boxes) for picture, _ in batch))
+    most = max(1, *(len(image.boxes) for image, _ in batch))
     boxes = np.zeros((len(batch), most, 4), np.float32)
     ids = np.zeros((len(batch), most, 1), np.int64)
     real = np.zeros((len(batch), most, 1), np.float32)
     labelled = np.ones((len(batch), 1, classes), np.float32)
-    for i, (picture, source) in enumerate(batch):
-        count = len(picture.boxes)
-        boxes[i, :count], ids[i, :count, 0], real[i, :count] = picture.boxes, picture.class_ids, 1
+    for i, (image, source) in enumerate(batch):
+        count = len(image.boxes)
+        boxes[i, :count], ids[i, :count, 0], real[i, :count] = image.boxes, image.class_ids, 1
         labelled[i, 0, list(source.unlabelled)] = 0
     arrays = {"image": _pixels(batch), "gt_bbox": boxes, "gt_class": ids, "pad_gt_mask": real, "labelled": labelled}
     return {name: paddle.to_tensor(value) for name, value in arrays.items()} | {"epoch_id": 0}
@@ -205,13 +205,13 @@ def train(work: Path) -> None:
     stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    pictures, held_out = Pictures(data.train), Pictures(data.held_out)
-    training = Training(work, settings, data, pictures)
+    images, held_out = Images(data.train), Images(data.held_out)
+    training = Training(work, settings, data, images)
     log = Log(work, settings.report, echo=False)
     if training.step == 0:
         _measure(training, held_out, data, log, work)
         training.save()
-    batches = pictures.batches(settings, training.step)
+    batches = images.batches(settings, training.step)
     with tqdm(total=settings.steps, initial=training.step, unit="step", dynamic_ncols=True) as bar:
         while training.step < settings.steps and not stop.asked:
             batch = next(batches)
@@ -232,7 +232,7 @@ def train(work: Path) -> None:
     export.write(training.averaged, settings.name, data.names, work / "inference")
 
 
-def _measure(training: Training, held_out: Pictures, data: DataSet, log: Log, work: Path) -> None:
+def _measure(training: Training, held_out: Images, data: DataSet, log: Log, work: Path) -> None:
     found = predict.figures(training.averaged, [held_out[i] for i in range(len(held_out))], data.names)
     classes = {c.name: round(c.ap50, 4) for c in found.classes if c.labelled}
     log.write(

@@ -8,8 +8,8 @@ import numpy as np
 import paddle
 
 from finetune.errors import FinetuneError
-from finetune.fused import Unit, parameters
-from finetune.onnx_weights import Array, read
+from finetune.weights.fused import Unit, parameters
+from finetune.weights.onnx_weights import Array, read
 
 _CLASS_HEAD = "yolo_head.pred_cls."
 

@@ -30,7 +30,7 @@ def write(scene: Scene, folder: Path, name: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; pictures that are there already are left."""
+    """The command; images that are there already are left."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=600)

@@ -18,7 +18,7 @@ class Camera:
         pitch: of the line of sight below the horizon, radians, up to pi/2: straight down.
         yaw: direction of sight on the map, radians, 0 is north.
         focal: px.
-        width, height_px: of the picture.
+        width, height_px: of the image.
     """
 
     height: float

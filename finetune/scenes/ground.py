@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.scenes.layout import Layout, Road
-from finetune.scenes.shapes import Floats
+from finetune.scenes.solids import Floats
 
 Rng = np.random.Generator
 _PAINT = (225.0, 224.0, 216.0)

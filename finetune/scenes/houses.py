@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.scenes.shapes import Colour, Floats, Solid, Thing, block, placed
+from finetune.scenes.solids import Colour, Floats, Solid, Thing, block, placed
 
 Rng = np.random.Generator
 Texture = NDArray[np.uint8]
 
-_SCALE = 14.0  # px a metre of a wall's picture
+_SCALE = 14.0  # px a metre of a wall's image
 _WALLS = (
     (214.0, 208.0, 196.0), (196.0, 176.0, 148.0), (176.0, 110.0, 88.0), (188.0, 192.0, 196.0), (222.0, 196.0, 150.0),
     (150.0, 120.0, 100.0), (228.0, 228.0, 226.0), (140.0, 150.0, 158.0),
@@ -55,7 +55,7 @@ class Footprint:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A body with a picture for its roof and each wall (in the order of FACES), and what is on its roof."""
+    """A body with an image for its roof and each wall (in the order of FACES), and what is on its roof."""
 
     body: Solid
     textures: tuple[Texture, ...]
@@ -96,11 +96,11 @@ def _pick(colours: tuple[Colour, ...], rng: Rng) -> Colour:
     return (float(r), float(g), float(b))
 
 
-def _fill(picture: Texture, at: tuple[float, float], size: tuple[float, float], colour: Colour) -> None:
+def _fill(image: Texture, at: tuple[float, float], size: tuple[float, float], colour: Colour) -> None:
     """A rectangle: its upper left corner and size in m from the upper left of the wall."""
     low = (round(at[0] * _SCALE), round(at[1] * _SCALE))
     high = (round((at[0] + size[0]) * _SCALE) - 1, round((at[1] + size[1]) * _SCALE) - 1)
-    cv2.rectangle(picture, low, high, colour, -1)
+    cv2.rectangle(image, low, high, colour, -1)
 
 
 def _plain(width: float, height: float, colour: Colour, rng: Rng) -> Texture:
@@ -112,7 +112,7 @@ def _plain(width: float, height: float, colour: Colour, rng: Rng) -> Texture:
 
 
 def _wall(width: float, height: float, colour: Colour, style: _Style, shops: bool, rng: Rng) -> Texture:  # noqa: PLR0913, PLR0917
-    picture = _plain(width, height, colour, rng)
+    image = _plain(width, height, colour, rng)
     dark: Colour = (colour[0] * 0.8, colour[1] * 0.8, colour[2] * 0.8)
     floors = max(int(height / style.floor), 1)
     columns = max(int((width - 0.8) / style.pitch), 1)
@@ -121,83 +121,83 @@ def _wall(width: float, height: float, colour: Colour, style: _Style, shops: boo
     for floor in range(1 if shops else 0, floors):
         top = height - (floor + 1) * style.floor + 0.5
         if style.band:
-            _fill(picture, (0, top + style.height + 0.35), (width, 0.3), dark)
+            _fill(image, (0, top + style.height + 0.35), (width, 0.3), dark)
         for column in range(0 if blind else columns):
             left = margin + (column + 0.5) * style.pitch - style.width / 2
             if floor == 0 and rng.random() < 0.15:
-                _door(picture, left, height, rng)
+                _door(image, left, height, rng)
             elif rng.random() < 0.95:
-                _window(picture, left, top, style, rng)
+                _window(image, left, top, style, rng)
     if shops:
-        _shops(picture, width, height, rng)
-    return picture
+        _shops(image, width, height, rng)
+    return image
 
 
-def _window(picture: Texture, left: float, top: float, style: _Style, rng: Rng) -> None:
+def _window(image: Texture, left: float, top: float, style: _Style, rng: Rng) -> None:
     glass = _pick(_GLASS, rng)
-    _fill(picture, (left - 0.1, top - 0.1), (style.width + 0.2, style.height + 0.2), style.frame)
-    _fill(picture, (left, top), (style.width, style.height), glass)
+    _fill(image, (left - 0.1, top - 0.1), (style.width + 0.2, style.height + 0.2), style.frame)
+    _fill(image, (left, top), (style.width, style.height), glass)
     if rng.random() < 0.3:  # a curtain, or a reflection
-        _fill(picture, (left, top), (style.width * rng.uniform(0.2, 0.6), style.height), _pick(_WALLS, rng))
+        _fill(image, (left, top), (style.width * rng.uniform(0.2, 0.6), style.height), _pick(_WALLS, rng))
     for pane in range(1, style.panes):
-        _fill(picture, (left + style.width * pane / style.panes - 0.05, top), (0.1, style.height), style.frame)
+        _fill(image, (left + style.width * pane / style.panes - 0.05, top), (0.1, style.height), style.frame)
     if style.balconies:
-        _fill(picture, (left - 0.2, top + style.height * 0.6), (style.width + 0.4, 0.9), _pick(_WALLS, rng))
+        _fill(image, (left - 0.2, top + style.height * 0.6), (style.width + 0.4, 0.9), _pick(_WALLS, rng))
     elif rng.random() < 0.15:
-        _fill(picture, (left + style.width * 0.6, top + style.height + 0.15), (0.8, 0.5), (222.0, 222.0, 218.0))
+        _fill(image, (left + style.width * 0.6, top + style.height + 0.15), (0.8, 0.5), (222.0, 222.0, 218.0))
 
 
-def _door(picture: Texture, left: float, height: float, rng: Rng) -> None:
-    _fill(picture, (left, height - 2.2), (1.1, 2.2), _pick(((96.0, 64.0, 44.0), (60.0, 66.0, 72.0), *_SIGNS), rng))
+def _door(image: Texture, left: float, height: float, rng: Rng) -> None:
+    _fill(image, (left, height - 2.2), (1.1, 2.2), _pick(((96.0, 64.0, 44.0), (60.0, 66.0, 72.0), *_SIGNS), rng))
 
 
-def _shops(picture: Texture, width: float, height: float, rng: Rng) -> None:
+def _shops(image: Texture, width: float, height: float, rng: Rng) -> None:
     left = 0.3
     while left < width - 2:
         size = min(rng.uniform(2.8, 7), width - left - 0.2)
         if rng.random() < 0.2:
-            _fill(picture, (left, height - 2.6), (size - 0.3, 2.6), _pick(((170.0, 172.0, 174.0), *_WALLS), rng))
+            _fill(image, (left, height - 2.6), (size - 0.3, 2.6), _pick(((170.0, 172.0, 174.0), *_WALLS), rng))
         else:
-            _fill(picture, (left, height - 2.6), (size - 0.3, 2.6), _pick(_GLASS, rng))
+            _fill(image, (left, height - 2.6), (size - 0.3, 2.6), _pick(_GLASS, rng))
             for _ in range(int(rng.integers(1, 6))):
                 at = left + rng.uniform(0, size - 0.5)
                 tall = rng.uniform(0.4, 2.4)
-                _fill(picture, (at, height - tall), (rng.uniform(0.1, 0.8), tall), _pick((*_GLASS, *_SIGNS), rng))
+                _fill(image, (at, height - tall), (rng.uniform(0.1, 0.8), tall), _pick((*_GLASS, *_SIGNS), rng))
         if rng.random() < 0.85:
-            _sign(picture, left, height - 2.7 - rng.uniform(0.8, 1.4), size - rng.uniform(0, 0.4), rng)
+            _sign(image, left, height - 2.7 - rng.uniform(0.8, 1.4), size - rng.uniform(0, 0.4), rng)
         left += size
 
 
-def _sign(picture: Texture, left: float, top: float, width: float, rng: Rng) -> None:
+def _sign(image: Texture, left: float, top: float, width: float, rng: Rng) -> None:
     tall = rng.uniform(0.8, 1.3)
     colour = _pick(_SIGNS, rng)
-    _fill(picture, (left, top), (width, tall), colour)
+    _fill(image, (left, top), (width, tall), colour)
     ink: Colour = (240.0, 236.0, 220.0) if sum(colour) < 380 else (150.0, 30.0, 28.0)
     at, glyph = left + 0.4, rng.uniform(0.35, 0.7)
     while at < left + width - glyph - 0.2:
         for _ in range(4):  # strokes of a letter
             x, y = at + rng.uniform(0, glyph * 0.6), top + tall * rng.uniform(0.15, 0.6)
             upright = rng.random() < 0.5
-            _fill(picture, (x, y), (0.09, glyph * 0.6) if upright else (glyph * 0.6, 0.09), ink)
+            _fill(image, (x, y), (0.09, glyph * 0.6) if upright else (glyph * 0.6, 0.09), ink)
         at += glyph * 1.25
 
 
 def _roof(width: float, length: float, colour: Colour, rng: Rng) -> Texture:
     """From above, uint8: across is x, the front is at the top."""
-    picture = _plain(width, length, colour, rng)
+    image = _plain(width, length, colour, rng)
     rim: Colour = (min(colour[0] * 1.2, 255.0), min(colour[1] * 1.2, 255.0), min(colour[2] * 1.2, 255.0))
     if rng.random() < 0.45:  # sheet metal or tiles
         for at in np.arange(0, width, rng.uniform(0.5, 1.1)):
-            _fill(picture, (float(at), 0), (0.14, length), (colour[0] * 0.82, colour[1] * 0.82, colour[2] * 0.82))
+            _fill(image, (float(at), 0), (0.14, length), (colour[0] * 0.82, colour[1] * 0.82, colour[2] * 0.82))
     for _ in range(int(rng.integers(0, 7))):
         size = (float(rng.uniform(0.8, 2.4)), float(rng.uniform(0.8, 4.5)))
         at = (float(rng.uniform(0.1, 0.8)) * width, float(rng.uniform(0.1, 0.8)) * length)
-        _fill(picture, (at[0] - 0.1, at[1] - 0.1), (size[0] + 0.2, size[1] + 0.2), rim)
-        _fill(picture, at, size, _pick((*_GLASS, *_ROOFS), rng))  # a skylight or a patch
+        _fill(image, (at[0] - 0.1, at[1] - 0.1), (size[0] + 0.2, size[1] + 0.2), rim)
+        _fill(image, at, size, _pick((*_GLASS, *_ROOFS), rng))  # a skylight or a patch
     for low, size in (((0.0, 0.0), (width, 0.35)), ((0.0, length - 0.35), (width, 0.35)), ((0.0, 0.0), (0.35, length)),
                       ((width - 0.35, 0.0), (0.35, length))):  # fmt: skip
-        _fill(picture, low, size, rim)
-    return picture
+        _fill(image, low, size, rim)
+    return image
 
 
 def _above(width: float, length: float, height: float, roof: Colour, wall: Colour, rng: Rng) -> list[Solid]:  # noqa: PLR0913, PLR0917

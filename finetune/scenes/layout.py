@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from finetune.scenes.houses import Footprint, House, hides_the_view, house
 from finetune.scenes.objects import MAKERS, people
-from finetune.scenes.shapes import Thing, block, placed
+from finetune.scenes.solids import Thing, block, placed
 
 Rng = np.random.Generator
 Floats = NDArray[np.float64]

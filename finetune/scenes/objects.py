@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from finetune.scenes.shapes import Colour, Solid, block
+from finetune.scenes.solids import Colour, Solid, block
 
 Rng = np.random.Generator
 

@@ -1,4 +1,4 @@
-"""A picture of a scene, and the exact boxes of what is in it."""
+"""An image of a scene, and the exact boxes of what is in it."""
 
 import math
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.data.sources import CLASSES
 from finetune.scenes.camera import Camera
 from finetune.scenes.ground import Canvas, paint, shade
 from finetune.scenes.houses import House, Texture
 from finetune.scenes.layout import Layout, Tree, lay_out
-from finetune.scenes.shapes import FACES, Colour, Floats, Solid, Thing, block
-from finetune.sources import CLASSES
+from finetune.scenes.solids import FACES, Colour, Floats, Solid, Thing, block
 
 Rng = np.random.Generator
 Pixels = NDArray[np.uint8]
 
 _OVER = 2  # drawn at twice the size, then averaged
 _SEEN = 0.35  # share of a thing that nothing hides and the frame shows, for it to be labelled
-_SERVED = 640  # px: the picture is stretched to a square of that when it is served
+_SERVED = 640  # px: the image is stretched to a square of that when it is served
 _SMALLEST = 7.0  # px of that square, the shorter side of a label; what would be smaller is not drawn
 _SIZES = ((960, 540), (800, 600), (640, 512), (720, 720))
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A picture and its labels.
+    """An image and its labels.
 
     Attributes:
         pixels: uint8 [H, W, 3], RGB.
@@ -42,7 +42,7 @@ class Scene:
 
 
 def render(seed: int) -> Scene:
-    """The scene of a seed; the same seed gives the same picture."""
+    """The scene of a seed; the same seed gives the same image."""
     rng = np.random.default_rng((20230917, seed))
     camera = _camera(rng)
     reach = _reach(camera)
@@ -56,14 +56,14 @@ def render(seed: int) -> Scene:
     stage.ground(canvas)
     stage.draw(layout)
     boxes, class_ids, visible = stage.labels()
-    return Scene(_photographed(stage.picture(), heat, rng), boxes, class_ids, visible)
+    return Scene(_photographed(stage.image(), heat, rng), boxes, class_ids, visible)
 
 
 def _camera(rng: Rng) -> Camera:
     width, height = _SIZES[rng.integers(len(_SIZES))]
     pitch = math.radians(90 if rng.random() < 0.2 else rng.uniform(24, 88))
     view = math.radians(rng.uniform(45, 70))
-    across = rng.uniform(18, 34) if rng.random() < 0.5 else rng.uniform(26, 60)  # m, the picture's width in its middle
+    across = rng.uniform(18, 34) if rng.random() < 0.5 else rng.uniform(26, 60)  # m, the image's width in its middle
     distance = across / 2 / math.tan(view / 2)
     return Camera(
         distance * math.sin(pitch), pitch, rng.uniform(0, 2 * math.pi), width / 2 / math.tan(view / 2), width, height
@@ -87,7 +87,7 @@ def _sun(rng: Rng) -> Floats:
 
 
 class Stage:
-    """The picture while it is drawn, and which thing each pixel shows."""
+    """The image while it is drawn, and which thing each pixel shows."""
 
     def __init__(self, camera: Camera, sun: Floats, ambient: float, heat: bool, rng: Rng) -> None:
         self._camera = Camera(
@@ -175,7 +175,7 @@ class Stage:
             self._solid(solid, number, np.zeros((1, 1), np.uint8), np.zeros(2, int), None)
 
     def _textured(self, outline: Floats, texture: Texture, normal: Floats, number: int) -> None:
-        """A face's picture: its lower left, lower right, upper right and upper left corners seen from outside."""
+        """A face's image: its lower left, lower right, upper right and upper left corners seen from outside."""
         low = np.maximum(np.floor(outline.min(0)).astype(int), 0)
         high = np.minimum(np.ceil(outline.max(0)).astype(int) + 1, (self._camera.width, self._camera.height_px))
         if (high <= low).any():
@@ -287,7 +287,7 @@ class Stage:
                 shares.append(min(share, 1.0))
         return np.array(boxes, np.float32).reshape(-1, 4), np.array(ids, np.int32), np.array(shares, np.float32)
 
-    def picture(self) -> NDArray[np.float32]:
+    def image(self) -> NDArray[np.float32]:
         """Averaged down to its size, float32 [H, W, 3]."""
         size = (self._camera.width // _OVER, self._camera.height_px // _OVER)
         return np.asarray(cv2.resize(self._pixels, size, interpolation=cv2.INTER_AREA), np.float32)

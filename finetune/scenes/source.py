@@ -1,6 +1,6 @@
 """The drawn scenes as a source of training: every class labelled, the first tenth held out."""
 
-from finetune.sources import Source
+from finetune.data.sources import Source
 
 
 def scene_part(stem: str) -> str:

@@ -1,4 +1,4 @@
-"""Triton model: encoded pictures → the detector's pixels."""
+"""Triton model: encoded images → the detector's pixels."""
 
 import os
 
@@ -14,8 +14,8 @@ from sod.triton.requests import Arrays, ModelConfig, Request, RequestPool, as_by
 class TritonPythonModel:
     """`image` BYTES [N, 1] → `pixels` UINT8 [N, H, W, 3], `scale_factor` FP32 [N, 2], `error` BYTES [N, 1].
 
-    H and W are those of the output `pixels` in config.pbtxt. A picture that cannot be read leaves zeros and its
-    `error`; a request that has no other picture fails with INVALID_ARGUMENT.
+    H and W are those of the output `pixels` in config.pbtxt. An image that cannot be read leaves zeros and its
+    `error`; a request that has no other image fails with INVALID_ARGUMENT.
     """
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -25,7 +25,7 @@ class TritonPythonModel:
         self._size = (height, width)
         self._nothing = np.zeros((height, width, 3), np.uint8)
         self._max_pixels = int(config.parameter("max_image_pixels", str(DEFAULT_MAX_PIXELS)))
-        # Parallelism is across pictures.
+        # Parallelism is across images.
         cv2.setNumThreads(1)
         self._warm_up()
         self._pool = RequestPool(self._answer, [IMAGE], int(config.parameter("threads", str(os.cpu_count()))))
@@ -39,11 +39,11 @@ class TritonPythonModel:
         self._pool.close()
 
     def _answer(self, inputs: Arrays) -> Arrays:
-        pictures = inputs[IMAGE].ravel()
-        pixels = [self._nothing] * len(pictures)
-        factors = np.ones((len(pictures), 2), np.float32)
-        errors = [""] * len(pictures)
-        for i, data in enumerate(pictures):
+        images = inputs[IMAGE].ravel()
+        pixels = [self._nothing] * len(images)
+        factors = np.ones((len(images), 2), np.float32)
+        errors = [""] * len(images)
+        for i, data in enumerate(images):
             try:
                 image = decode_image(data, self._max_pixels)
             except InvalidImageError as error:
@@ -53,7 +53,7 @@ class TritonPythonModel:
             factors[i] = scale_factor(image, self._size)
         if all(errors):
             raise InvalidImageError("; ".join(dict.fromkeys(errors)))
-        # Triton copies what it is given; one picture, the usual case, need not be copied before.
+        # Triton copies what it is given; one image, the usual case, need not be copied before.
         batch = pixels[0][None] if len(pixels) == 1 else np.stack(pixels)
         return {PIXELS: batch, SCALE_FACTOR: factors, ERROR: as_bytes(errors)}
 

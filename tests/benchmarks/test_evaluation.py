@@ -16,7 +16,7 @@ from sod.detections import Detections
 NAMES = ("pedestrian", "car")
 
 
-def write_picture(path, height=100, width=200):
+def write_image(path, height=100, width=200):
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.full((height, width, 3), 90, np.uint8))
 
@@ -41,19 +41,19 @@ def found(boxes, scores, class_ids) -> Detections:
 
 class TestYolo:
     def test_shares_become_pixels(self, tmp_path):
-        write_picture(tmp_path / "images/a.jpg")
-        write_picture(tmp_path / "images/empty.png")
+        write_image(tmp_path / "images/a.jpg")
+        write_image(tmp_path / "images/empty.png")
         (tmp_path / "labels").mkdir()
         (tmp_path / "labels/a.txt").write_text("1 0.5 0.5 0.1 0.2\n\n0 0.25 0.5 0.5 1\n")
         read = read_dataset(tmp_path)
-        assert [sample.picture.name for sample in read.samples] == ["a.jpg", "empty.png"]
+        assert [sample.image.name for sample in read.samples] == ["a.jpg", "empty.png"]
         np.testing.assert_allclose(read.samples[0].labels.boxes, [[90, 40, 110, 60], [0, 0, 100, 100]], atol=1e-4)
         assert read.samples[0].labels.class_ids.tolist() == [1, 0]
         assert len(read.samples[1].labels.boxes) == 0
 
     @pytest.mark.parametrize("line", ["1 0.5 0.5 0.1", "car 0.5 0.5 0.1 0.1", "1,0.5"])
     def test_a_bad_line_is_named(self, tmp_path, line):
-        write_picture(tmp_path / "a.jpg")
+        write_image(tmp_path / "a.jpg")
         (tmp_path / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n" + line)
         with pytest.raises(EvaluationError, match=r"a\.txt:2 is .* and 5 numbers are wanted"):
             read_dataset(tmp_path, "yolo")
@@ -61,7 +61,7 @@ class TestYolo:
 
 class TestVisDrone:
     def test_ignored_regions_and_others_are_told_apart(self, tmp_path):
-        write_picture(tmp_path / "images/a.jpg")
+        write_image(tmp_path / "images/a.jpg")
         (tmp_path / "annotations").mkdir()
         rows = [
             "10,20,30,40,1,1,0,0",
@@ -76,7 +76,7 @@ class TestVisDrone:
         assert read.class_ids.tolist() == [0, 3]
         assert read.ignored.tolist() == [[50, 60, 60, 70], [0, 0, 20, 20], [5, 5, 10, 10]]
 
-    def test_the_real_picture(self, shared):
+    def test_the_real_image(self, shared):
         read = read_dataset(shared / "data/real")
         assert len(read.samples) == 1
         assert read.samples[0].width, read.samples[0].height == (1360, 765)
@@ -85,7 +85,7 @@ class TestVisDrone:
 
 class TestCoco:
     def write(self, tmp_path, **changes):
-        write_picture(tmp_path / "images/a.jpg")
+        write_image(tmp_path / "images/a.jpg")
         document = {
             "images": [{"id": 7, "file_name": "a.jpg"}],
             "categories": [{"id": 5, "name": "Car"}, {"id": 2, "name": "pedestrian"}],
@@ -123,7 +123,7 @@ class TestCoco:
         with pytest.raises(EvaluationError, match="is no COCO json of boxes"):
             read_dataset(path)
 
-    def test_a_missing_picture_is_named(self, tmp_path):
+    def test_a_missing_image_is_named(self, tmp_path):
         path = self.write(tmp_path)
         (tmp_path / "images/a.jpg").unlink()
         with pytest.raises(EvaluationError, match=r"a\.jpg is labelled and cannot be read"):
@@ -131,7 +131,7 @@ class TestCoco:
 
 
 def test_nothing_to_measure_against_is_refused(tmp_path):
-    write_picture(tmp_path / "a.jpg")
+    write_image(tmp_path / "a.jpg")
     (tmp_path / "a.txt").write_text("")
     with pytest.raises(EvaluationError, match="labels no object"):
         read_dataset(tmp_path)

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from benchmarks import gpu
-from export.pictures import synthetic_picture
+from export.verification.images import synthetic_image
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 
@@ -41,15 +41,15 @@ class CpuForCuda:
 
 
 @pytest.fixture
-def picture(tmp_path) -> Path:
+def image(tmp_path) -> Path:
     import cv2
 
-    path = tmp_path / "picture.jpg"
-    cv2.imwrite(str(path), synthetic_picture(200, 300))
+    path = tmp_path / "image.jpg"
+    cv2.imwrite(str(path), synthetic_image(200, 300))
     return path
 
 
-def test_all_tables(tmp_path, picture, monkeypatch, capsys):
+def test_all_tables(tmp_path, image, monkeypatch, capsys):
     monkeypatch.setattr(gpu, "_onnxruntime", lambda: CpuForCuda)
     monkeypatch.setattr(gpu, "_WARM_UP", 1)
     folder = tmp_path / "models/demo_detector/1"
@@ -57,18 +57,18 @@ def test_all_tables(tmp_path, picture, monkeypatch, capsys):
     for name in ("model.onnx", "model_fp16.onnx"):
         shutil.copy(REPOSITORY / "PP-YOLOE_plus_SOD-demo_detector/1/model.onnx", folder / name)
     out = tmp_path / "gpu.json"
-    words = [str(picture), "--models", "demo", "--model-repository", str(tmp_path / "models")]
+    words = [str(image), "--models", "demo", "--model-repository", str(tmp_path / "models")]
     assert gpu.main([*words, "--batches", "1", "2", "--turns", "1", "--json", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("| demo, FP16 | ") for line in lines) == 3
     results = json.loads(out.read_text())
     assert results["demo, FP16"]["matched"] == 1
-    assert results["demo, FP32"]["batches"]["2"]["pictures_a_second"] > 0
+    assert results["demo, FP32"]["batches"]["2"]["images_a_second"] > 0
     assert results["demo, FP32"]["nms_graph_ms"] > 0
 
 
-def test_without_a_gpu_it_says_so(picture, capsys):
+def test_without_a_gpu_it_says_so(image, capsys):
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this machine has CUDA")
-    assert gpu.main([str(picture)]) == 1
+    assert gpu.main([str(image)]) == 1
     assert "this onnxruntime has no CUDA" in capsys.readouterr().err

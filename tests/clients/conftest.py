@@ -1,4 +1,4 @@
-"""A server that speaks the wire contract, on a loopback port of its own, and pictures to send it."""
+"""A server that speaks the wire contract, on a loopback port of its own, and images to send it."""
 
 import base64
 import io
@@ -16,7 +16,7 @@ Reply = tuple[int, bytes] | tuple[int, bytes, dict[str, str]]
 
 
 def jpeg(width: int = 64, height: int = 48, colour: tuple[int, int, int] = (30, 90, 200)) -> bytes:
-    """A plain picture."""
+    """A plain image."""
     buffer = io.BytesIO()
     Image.new("RGB", (width, height), colour).save(buffer, "JPEG")
     return buffer.getvalue()
@@ -114,8 +114,8 @@ class FakeServer:
         encoded = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.reply = lambda _: (status, encoded, headers or {})
 
-    def pictures(self) -> list[bytes]:
-        """The pictures that came in base64."""
+    def images(self) -> list[bytes]:
+        """The images that came in base64."""
         return [base64.b64decode(body["image"]) for _, body in self.requests]
 
     def close(self) -> None:
@@ -132,7 +132,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sod_client._retry.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("sod_client._transport.retry.FIRST_PAUSE_S", 0.001)
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def nowhere() -> str:
 
 @pytest.fixture
 def street(tmp_path: Path) -> Path:
-    """A picture's file."""
+    """An image's file."""
     path = tmp_path / "street.jpg"
     path.write_bytes(jpeg())
     return path

@@ -15,9 +15,9 @@ from sod_client import (
     UnsupportedDeviceError,
     create_pipeline,
 )
-from sod_client._device import Placement, parse_device, place
+from sod_client._local_server.device import Placement, parse_device, place
 
-from export.paddlex_pipeline import read_pipeline_file
+from export.paddle.paddlex_pipeline import read_pipeline_file
 from tests.clients.conftest import FakeServer, jpeg
 
 MODULE = {
@@ -202,8 +202,8 @@ class TestGPU:
 
         for name, there in (("_NVIDIA", nvidia), ("_IMAGE", image)):
             path = self.tmp_path if there else self.tmp_path / "not there"
-            self.monkeypatch.setattr(f"sod_client._device.{name}", path)
-        self.monkeypatch.setattr("sod_client._device.distribution", distribution)
+            self.monkeypatch.setattr(f"sod_client._local_server.device.{name}", path)
+        self.monkeypatch.setattr("sod_client._local_server.device.distribution", distribution)
 
     def test_outside_of_the_image(self) -> None:
         assert place("gpu", None) == place("gpu", False) == Placement("gpu_regular")

@@ -26,7 +26,7 @@ from sod_client import (
 
 from tests.clients.conftest import SUCCESS, jpeg, without_image
 
-PICTURE = jpeg()
+IMAGE = jpeg()
 
 
 @pytest.fixture
@@ -37,9 +37,9 @@ def pipeline(server: Any) -> Iterator[Pipeline]:
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     path = tmp_path / "street.v2.jpg"
-    path.write_bytes(PICTURE)
+    path.write_bytes(IMAGE)
     return path
 
 
@@ -47,19 +47,19 @@ def picture(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_a_file_is_sent_as_base64(pipeline: Pipeline, server: Any, picture: Path, kind: Any) -> None:
-    (result,) = pipeline.predict(input=kind(picture))
-    encoded = base64.b64encode(PICTURE).decode()
+def test_a_file_is_sent_as_base64(pipeline: Pipeline, server: Any, image: Path, kind: Any) -> None:
+    (result,) = pipeline.predict(input=kind(image))
+    encoded = base64.b64encode(IMAGE).decode()
     assert server.requests == [
         ("/small-object-detection", {"image": encoded, "threshold": None, "visualize": None}),
     ]
-    assert result.input_path == str(picture)
+    assert result.input_path == str(image)
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_bytes_have_no_path(pipeline: Pipeline, server: Any, kind: Any) -> None:
-    (result,) = pipeline.predict(kind(PICTURE))
-    assert base64.b64decode(server.requests[0][1]["image"]) == PICTURE
+    (result,) = pipeline.predict(kind(IMAGE))
+    assert base64.b64decode(server.requests[0][1]["image"]) == IMAGE
     assert result.input_path is None
 
 
@@ -83,7 +83,7 @@ def test_a_url_is_left_to_the_server(pipeline: Pipeline, server: Any, url: str) 
     ],
 )
 def test_a_threshold_is_a_number_or_one_by_class(pipeline: Pipeline, server: Any, threshold: Any, sent: Any) -> None:
-    next(pipeline.predict(PICTURE, threshold))
+    next(pipeline.predict(IMAGE, threshold))
     assert server.requests[0][1]["threshold"] == sent
 
 
@@ -92,13 +92,13 @@ def test_a_threshold_is_a_number_or_one_by_class(pipeline: Pipeline, server: Any
 )
 def test_a_threshold_that_is_none_is_refused_at_once(pipeline: Pipeline, server: Any, threshold: Any) -> None:
     with pytest.raises(InvalidThresholdError, match=r"threshold.*0 to 1|class id"):
-        pipeline.predict(PICTURE, threshold)
+        pipeline.predict(IMAGE, threshold)
     assert not server.requests
 
 
 @pytest.mark.parametrize("visualize", [True, False, None])
 def test_visualize_is_passed_on(pipeline: Pipeline, server: Any, visualize: bool | None) -> None:
-    next(pipeline.predict(PICTURE, visualize=visualize))
+    next(pipeline.predict(IMAGE, visualize=visualize))
     assert server.requests[0][1]["visualize"] is visualize
 
 
@@ -124,15 +124,15 @@ def test_a_proxy_is_not_asked_for_this_machine(server: Any, nowhere: str, monkey
     monkeypatch.setenv("HTTP_PROXY", nowhere)
     monkeypatch.setenv("http_proxy", nowhere)
     with create_pipeline(url=server.url) as here:
-        assert len(list(here.predict(PICTURE))) == 1
+        assert len(list(here.predict(IMAGE))) == 1
     with create_pipeline(url="http://sod.example") as elsewhere, pytest.raises(ConnectionFailedError):
-        next(elsewhere.predict(PICTURE))
+        next(elsewhere.predict(IMAGE))
 
 
 def test_a_forgotten_pipeline_closes_its_connections(server: Any) -> None:
     server.answers(200, SUCCESS)
     pipeline = create_pipeline(url=server.url)
-    next(pipeline.predict(PICTURE))
+    next(pipeline.predict(IMAGE))
     client = pipeline._core._transport._client
     del pipeline
     gc.collect()
@@ -140,7 +140,7 @@ def test_a_forgotten_pipeline_closes_its_connections(server: Any) -> None:
 
 
 def test_a_pipeline_lives_as_long_as_its_results_are_asked_for(server: Any) -> None:
-    results = create_pipeline(url=server.url, max_in_flight=1).predict([PICTURE] * 5)
+    results = create_pipeline(url=server.url, max_in_flight=1).predict([IMAGE] * 5)
     next(results)
     gc.collect()
     assert len(list(results)) == 4
@@ -148,32 +148,32 @@ def test_a_pipeline_lives_as_long_as_its_results_are_asked_for(server: Any) -> N
 
 def test_a_closed_pipeline_says_so(server: Any) -> None:
     with create_pipeline(url=server.url) as pipeline:
-        results = pipeline.predict([PICTURE] * 50)
+        results = pipeline.predict([IMAGE] * 50)
         next(results)
     with pytest.raises(ConnectionFailedError, match="closed"):
         list(results)
     with pytest.raises(ConnectionFailedError, match="closed"):
-        next(pipeline.predict(PICTURE))
+        next(pipeline.predict(IMAGE))
 
 
 # Errors
 
 
 def test_a_server_error_carries_the_reply(pipeline: Pipeline, server: Any) -> None:
-    server.answers(415, {"logId": "77", "errorCode": 415, "errorMsg": "not a picture"})
+    server.answers(415, {"logId": "77", "errorCode": 415, "errorMsg": "not an image"})
     with pytest.raises(ServerError) as caught:
-        next(pipeline.predict(PICTURE))
+        next(pipeline.predict(IMAGE))
     error = caught.value
-    assert (error.status, error.error_code, error.error_msg, error.log_id) == (415, 415, "not a picture", "77")
-    assert str(error) == "input[0]: the server answered 415: not a picture (logId 77)"
-    assert error.sentence == "the server answered 415: not a picture (logId 77)"
+    assert (error.status, error.error_code, error.error_msg, error.log_id) == (415, 415, "not an image", "77")
+    assert str(error) == "input[0]: the server answered 415: not an image (logId 77)"
+    assert error.sentence == "the server answered 415: not an image (logId 77)"
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
 def test_an_error_code_in_a_200_is_an_error(pipeline: Pipeline, server: Any) -> None:
     server.answers(200, {**SUCCESS, "errorCode": 12, "errorMsg": "odd"})
     with pytest.raises(ServerError, match="odd") as caught:
-        next(pipeline.predict(PICTURE))
+        next(pipeline.predict(IMAGE))
     assert (caught.value.status, caught.value.error_code) == (200, 12)
 
 
@@ -181,7 +181,7 @@ def test_a_422_reads_as_a_sentence(pipeline: Pipeline, server: Any) -> None:
     findings = [{"type": "missing", "loc": "body.image", "msg": "Field required"}]
     server.answers(422, {"logId": "7", "errorCode": 422, "errorMsg": json.dumps(findings)})
     with pytest.raises(ServerError, match=r"answered 422: body\.image: Field required \(logId 7\)") as caught:
-        next(pipeline.predict(PICTURE))
+        next(pipeline.predict(IMAGE))
     assert json.loads(caught.value.error_msg) == findings
 
 
@@ -194,7 +194,7 @@ def test_an_odd_message_stays_as_it_is(message: str) -> None:
 def test_an_error_of_something_else_is_a_server_error(pipeline: Pipeline, server: Any, content: bytes) -> None:
     server.answers(502, content)
     with pytest.raises(ServerError, match=r"answered 502: .+") as caught:
-        next(pipeline.predict(PICTURE))
+        next(pipeline.predict(IMAGE))
     assert caught.value.log_id is None
 
 
@@ -220,18 +220,18 @@ def test_an_error_of_something_else_is_a_server_error(pipeline: Pipeline, server
 def test_a_200_out_of_the_contract_is_a_bad_reply(pipeline: Pipeline, server: Any, reply: Any) -> None:
     server.answers(200, reply)
     with pytest.raises(BadReplyError, match="not as triton-sod does"):
-        next(pipeline.predict(PICTURE))
+        next(pipeline.predict(IMAGE))
 
 
 def test_a_redirect_is_a_bad_reply(pipeline: Pipeline, server: Any) -> None:
     server.answers(302, b"")
     with pytest.raises(BadReplyError, match="answered 302"):
-        next(pipeline.predict(PICTURE))
+        next(pipeline.predict(IMAGE))
 
 
 def test_no_server(nowhere: str) -> None:
     with create_pipeline(url=nowhere) as pipeline, pytest.raises(ConnectionFailedError, match="cannot reach"):
-        next(pipeline.predict(PICTURE))
+        next(pipeline.predict(IMAGE))
 
 
 def test_a_wrong_api_key_is_its_own_error(server: Any) -> None:
@@ -240,7 +240,7 @@ def test_a_wrong_api_key_is_its_own_error(server: Any) -> None:
         create_pipeline(url=server.url, api_key="wrong") as pipeline,
         pytest.raises(AuthenticationError, match="no such key"),
     ):
-        list(pipeline.predict([PICTURE] * 3, on_error="skip"))
+        list(pipeline.predict([IMAGE] * 3, on_error="skip"))
     assert server.headers[0]["Authorization"] == "Bearer wrong"
 
 
@@ -253,19 +253,19 @@ def test_an_api_key_that_no_header_can_hold(server: Any, key: str) -> None:
 
 def test_the_environment_has_the_api_key(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with create_pipeline(url=server.url) as pipeline:
-        next(pipeline.predict(PICTURE))
+        next(pipeline.predict(IMAGE))
     monkeypatch.setenv("SOD_API_KEY", "mine")
     with create_pipeline(url=server.url) as pipeline:
-        next(pipeline.predict(PICTURE))
+        next(pipeline.predict(IMAGE))
     with create_pipeline(url=server.url, api_key="other") as pipeline:
-        next(pipeline.predict(PICTURE))
+        next(pipeline.predict(IMAGE))
     assert [headers.get("Authorization") for headers in server.headers] == [None, "Bearer mine", "Bearer other"]
 
 
 def test_a_server_that_hangs_up(pipeline: Pipeline, server: Any) -> None:
     server.reply = lambda _: (0, b"")
     with pytest.raises(ConnectionFailedError, match="cannot reach"):
-        next(pipeline.predict(PICTURE))
+        next(pipeline.predict(IMAGE))
 
 
 def test_a_server_that_says_nothing_in_time(server: Any) -> None:
@@ -278,7 +278,7 @@ def test_a_server_that_says_nothing_in_time(server: Any) -> None:
     server.reply = wait
     with create_pipeline(url=server.url, timeout=0.05) as pipeline:
         with pytest.raises(ConnectionFailedError, match="in time"):
-            next(pipeline.predict(PICTURE))
+            next(pipeline.predict(IMAGE))
         release.set()
 
 

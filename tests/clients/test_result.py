@@ -33,7 +33,7 @@ def test_a_result_has_paddlex_fields(result: Result, street: Path) -> None:
     assert result.log_id == "0b7e"
 
 
-def test_img_is_the_drawn_picture(result: Result) -> None:
+def test_img_is_the_drawn_image(result: Result) -> None:
     drawn = result.img["res"]
     assert (drawn.mode, drawn.size) == ("RGB", (64, 48))
     red, _, blue = drawn.getpixel((5, 5))
@@ -91,12 +91,12 @@ def test_saving_to_a_file_takes_its_name(result: Result, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("name", "format_"), [("x.png", "PNG"), ("x.webp", "WEBP"), ("x.BMP", "BMP")])
-def test_a_picture_is_written_as_its_name_says(result: Result, tmp_path: Path, name: str, format_: str) -> None:
+def test_an_image_is_written_as_its_name_says(result: Result, tmp_path: Path, name: str, format_: str) -> None:
     with Image.open(result.save_to_img(tmp_path / name)) as image:
         assert (image.format, image.size) == (format_, (64, 48))
 
 
-def test_a_picture_that_cannot_be_written(result: Result, tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_written(result: Result, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"\.svg cannot be written"):
         result.save_to_img(tmp_path / "x.svg")
 
@@ -176,7 +176,7 @@ def test_what_the_server_did_not_draw_is_drawn_here(server: Any, street: Path, r
     assert result.save_to_img(tmp_path / "out").name == "street_res.jpg"
 
 
-def test_no_picture_to_save(server: Any, street: Path, tmp_path: Path) -> None:
+def test_no_image_to_save(server: Any, street: Path, tmp_path: Path) -> None:
     server.answers(200, without_image())
     with create_pipeline(url=server.url) as pipeline:
         (remote,) = pipeline.predict("http://example.com/a.jpg", visualize=False)
@@ -190,15 +190,15 @@ def test_no_picture_to_save(server: Any, street: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_an_overlay_that_is_no_picture_fails_when_it_is_opened(tmp_path: Path) -> None:
-    result = Result("a.png", [], image=b"\xff\xd8 no picture")
+def test_an_overlay_that_is_no_image_fails_when_it_is_opened(tmp_path: Path) -> None:
+    result = Result("a.png", [], image=b"\xff\xd8 no image")
     for use in (lambda: result.img, lambda: result.size, lambda: result.save_to_img(tmp_path)):
-        with pytest.raises(NoImageError, match="no picture"):
+        with pytest.raises(NoImageError, match="no image"):
             use()
 
 
 def test_boxes_are_drawn_around_the_object_and_the_best_is_labelled() -> None:
-    from sod_client._draw import draw
+    from sod_client._results.draw import draw
 
     plain = Image.new("RGB", (320, 240), (120, 120, 120))
     car = Box(cls_id=3, label="car", score=0.9, coordinate=[100.0, 100.0, 140.0, 130.0])

@@ -70,13 +70,13 @@ class DemoPage:
     def __getitem__(self, selector: str) -> Locator:
         return self.tab.locator(selector)
 
-    def give(self, picture: bytes, name: str = "street.jpg") -> None:
+    def give(self, image: bytes, name: str = "street.jpg") -> None:
         """Choose a file, and wait for the answer."""
-        self.tab.set_input_files("#file", {"name": name, "mimeType": "", "buffer": picture})
+        self.tab.set_input_files("#file", {"name": name, "mimeType": "", "buffer": image})
         self.wait_for_answer()
 
     def drop(self, content: bytes, name: str, kind: str) -> None:
-        """Drag a file onto the picture's place and let it go."""
+        """Drag a file onto the image's place and let it go."""
         transfer = self.tab.evaluate_handle(
             """([bytes, name, type]) => {
                 const transfer = new DataTransfer();
@@ -127,7 +127,7 @@ class DemoPage:
         return dict(place)
 
     def whole_view(self, width: int, height: int) -> tuple[float, float, float]:
-        """Scale and offset of a whole picture of that size on the canvas."""
+        """Scale and offset of a whole image of that size on the canvas."""
         place = self.place()
         scale = min(place["width"] / width, place["height"] / height)
         return scale, (place["width"] - width * scale) / 2, (place["height"] - height * scale) / 2

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
-from export.paddle_model import find_model
-from export.pictures import synthetic_picture
+from export.paddle.inference_model import find_model
 from export.pipeline import export_detector
-from finetune.onnx_weights import read
-from finetune.paddle_program import rewrite
+from export.verification.images import synthetic_image
 from finetune.scenes.render import render
+from finetune.weights.onnx_weights import read
+from finetune.weights.paddle_program import rewrite
 from tests.conftest import SHARED
-from tests.e2e.serving import REPOSITORY, Serving, serve
+from tests.e2e.started_server import REPOSITORY, Serving, serve
 from tests.export.tiny_model import make_tiny_paddle_model
 
 DEMO = "PP-YOLOE_plus_SOD-demo"
@@ -44,7 +44,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory, paddle_models: dict[str
     folder = shutil.copytree(REPOSITORY, tmp_path_factory.mktemp("serve") / "models", ignore=ignored)
     for name in ("S", "L", "largesize-L"):
         (folder / f"PP-YOLOE_plus_SOD-{name}_detector/1/model.onnx").unlink(missing_ok=True)
-    export_detector(find_model(paddle_models[FULL], FULL), folder, [synthetic_picture()])
+    export_detector(find_model(paddle_models[FULL], FULL), folder, [synthetic_image()])
     return folder
 
 
@@ -65,8 +65,8 @@ def triton(server: Serving) -> Iterator[InferenceServerClient]:
 
 
 @pytest.fixture(scope="session")
-def pictures() -> dict[str, bytes]:
-    """Encoded pictures of different sizes: real ones where ../shared is, else drawn ones."""
+def images() -> dict[str, bytes]:
+    """Encoded images of different sizes: real ones where ../shared is, else drawn ones."""
     if SHARED.is_dir():
         data = SHARED / "data"
         folders = ["train_open/hit_uav_thermal", "train_open/jekhor_aerial_cars", "train_open/atl_v2_street"]
@@ -79,9 +79,9 @@ def pictures() -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="session")
-def picture(pictures: dict[str, bytes]) -> bytes:
+def image(images: dict[str, bytes]) -> bytes:
     """The drone photograph, or the first drawn one."""
-    return next(iter(pictures.values()))
+    return next(iter(images.values()))
 
 
 @pytest.fixture(scope="session")

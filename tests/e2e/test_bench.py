@@ -7,19 +7,19 @@ import psutil
 
 from benchmarks.cli import main
 from tests.e2e.conftest import DEMO
-from tests.e2e.serving import REPOSITORY
+from tests.e2e.started_server import REPOSITORY
 
 
-def test_a_quick_run(picture: bytes, tmp_path: Path, capsys):
-    file = tmp_path / "picture.jpg"
-    file.write_bytes(picture)
+def test_a_quick_run(image: bytes, tmp_path: Path, capsys):
+    file = tmp_path / "image.jpg"
+    file.write_bytes(image)
     out = tmp_path / "out"
     words = ["--quick", "--models", DEMO, "--profiles", "cpu_high_performance", "--images", str(file)]
     words += ["--model-repository", str(REPOSITORY), "--threshold", "0.02", "--concurrency", "1", "8"]
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     assert main([*words, "--seconds", "0.5", "--out", str(out)]) == 0
     printed = capsys.readouterr()
-    assert "1. cpu_high_performance: ensemble / bare detector, pictures/s at 8" in printed.out
+    assert "1. cpu_high_performance: ensemble / bare detector, images/s at 8" in printed.out
     assert "100%" in printed.err  # the progress bar's end
 
     document = json.loads((out / "results.json").read_text())

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import DEMO
-from tests.e2e.serving import START_TIMEOUT_S, Serving, process_environment
+from tests.e2e.started_server import START_TIMEOUT_S, Serving, process_environment
 
 SOD = Path(sys.executable).parent / "sod"
 TIMEOUT_S = 300
@@ -21,9 +21,9 @@ Sod = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, picture: bytes) -> Path:
-    """The working folder, with the seed's picture in it."""
-    (tmp_path / "small_object_detection.jpg").write_bytes(picture)
+def folder(tmp_path: Path, image: bytes) -> Path:
+    """The working folder, with the seed's image in it."""
+    (tmp_path / "small_object_detection.jpg").write_bytes(image)
     return tmp_path
 
 
@@ -79,27 +79,27 @@ def test_a_device_that_is_not_here_is_one_sentence(sod: Sod, device: str) -> Non
     assert done.stderr.count("\n") == 1
 
 
-def test_a_folder_with_a_broken_picture(sod: Sod, folder: Path) -> None:
-    pictures = folder / "pictures"
-    (pictures / "below").mkdir(parents=True)
+def test_a_folder_with_a_broken_image(sod: Sod, folder: Path) -> None:
+    images = folder / "images"
+    (images / "below").mkdir(parents=True)
     content = (folder / "small_object_detection.jpg").read_bytes()
-    (pictures / "a.jpg").write_bytes(content)
-    (pictures / "b.jpg").write_bytes(b"not a picture")
-    (pictures / "below" / "c.jpg").write_bytes(content)
-    (pictures / "notes.txt").write_text("not taken")
-    done = sod("predict pictures --threshold 0.4 --save_path out --json")
+    (images / "a.jpg").write_bytes(content)
+    (images / "b.jpg").write_bytes(b"not an image")
+    (images / "below" / "c.jpg").write_bytes(content)
+    (images / "notes.txt").write_text("not taken")
+    done = sod("predict images --threshold 0.4 --save_path out --json")
     assert done.returncode == 1
     results = [json.loads(line)["res"] for line in done.stdout.splitlines()]
-    assert [result["input_path"] for result in results] == ["pictures/a.jpg", "pictures/below/c.jpg"]
+    assert [result["input_path"] for result in results] == ["images/a.jpg", "images/below/c.jpg"]
     assert results[0]["boxes"] == results[1]["boxes"] != []
     refusal, sums = done.stderr.splitlines()
-    assert refusal.startswith("sod: pictures/b.jpg: the server answered 422: ")
-    assert "not a picture we can read" in refusal
-    assert sums.startswith(f"sod: 2 pictures, {2 * len(results[0]['boxes'])} objects, 1 failed, in ")
+    assert refusal.startswith("sod: images/b.jpg: the server answered 422: ")
+    assert "not an image we can read" in refusal
+    assert sums.startswith(f"sod: 2 images, {2 * len(results[0]['boxes'])} objects, 1 failed, in ")
     saved = sorted(path.name for path in (folder / "out").iterdir())
     assert saved == ["a_res.jpg", "a_res.json", "c_res.jpg", "c_res.json"]
 
-    done = sod("predict pictures --on_error raise")
+    done = sod("predict images --on_error raise")
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 1
 

@@ -18,9 +18,9 @@ from tests.e2e.conftest import DEMO
 
 
 @pytest.fixture
-def file(tmp_path, picture):
+def file(tmp_path, image):
     path = tmp_path / "scene.jpg"
-    path.write_bytes(picture)
+    path.write_bytes(image)
     return path
 
 
@@ -35,14 +35,14 @@ def test_predict_saves_json_and_overlay(server, file, tmp_path):
     assert cv2.imread(str(overlay)).shape == decode_image(file.read_bytes()).shape
 
 
-def test_every_way_and_every_kind_of_input_gives_the_same_objects(server, file, picture):
-    pixels = decode_image(picture)
+def test_every_way_and_every_kind_of_input_gives_the_same_objects(server, file, image):
+    pixels = decode_image(image)
     with create_pipeline(url=server.url) as gateway, create_pipeline(url=f"grpc://{server.grpc}") as triton:
         assert gateway.models() == triton.models()
         results = [
             result
             for pipeline in (gateway, triton)
-            for result in pipeline.predict([file, picture, pixels, file.parent], threshold=0.3)
+            for result in pipeline.predict([file, image, pixels, file.parent], threshold=0.3)
         ]
     assert len(results) == 8
     assert results[0].boxes
@@ -65,8 +65,8 @@ def test_pages_of_a_pdf(server, tmp_path):
     assert len(list((tmp_path / "out").iterdir())) == 6
 
 
-def test_a_bad_picture_does_not_end_the_call(server, file, tmp_path):
-    (tmp_path / "bad.jpg").write_bytes(b"not a picture")
+def test_a_bad_image_does_not_end_the_call(server, file, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"not an image")
     for url in (server.url, f"grpc://{server.grpc}"):
         with create_pipeline(url=url) as pipeline:
             results = list(pipeline.predict([tmp_path / "bad.jpg", file, "missing.jpg"], on_error="skip"))

@@ -16,18 +16,18 @@ from PIL import Image
 
 from sod.image import decode_image
 from tests.e2e.conftest import FULL
-from tests.e2e.serving import Serving, infer
+from tests.e2e.started_server import Serving, infer
 
 PATH = "/small-object-detection"
 
 
 @pytest.fixture(scope="module")
-def web(pictures: dict[str, bytes]) -> Iterator[str]:
-    """A web server with the pictures."""
+def web(images: dict[str, bytes]) -> Iterator[str]:
+    """A web server with the images."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = pictures.get(self.path.strip("/"), b"")
+            body = images.get(self.path.strip("/"), b"")
             self.send_response(200 if body else 404)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -53,8 +53,8 @@ def assert_error(reply, status: int, *words: str) -> None:
         assert word in body["errorMsg"]
 
 
-def test_a_picture_gives_objects_and_an_overlay_of_its_size(server: Serving, picture):
-    reply = server.post(picture)
+def test_an_image_gives_objects_and_an_overlay_of_its_size(server: Serving, image):
+    reply = server.post(image)
     assert reply.status_code == 200
     body = reply.json()
     assert list(body) == ["logId", "errorCode", "errorMsg", "result"]
@@ -64,7 +64,7 @@ def test_a_picture_gives_objects_and_an_overlay_of_its_size(server: Serving, pic
     assert objects, "S finds objects over 0.5 here"
     assert all(set(one) == {"bbox", "categoryId", "categoryName", "score"} for one in objects)
     assert all(one["score"] > 0.5 for one in objects)
-    source = decode_image(picture)
+    source = decode_image(image)
     overlay = base64.b64decode(body["result"]["image"])
     assert overlay.startswith(b"\xff\xd8")
     drawn = decode_image(overlay)
@@ -72,8 +72,8 @@ def test_a_picture_gives_objects_and_an_overlay_of_its_size(server: Serving, pic
     assert np.abs(drawn.astype(int) - source).max() > 100, "nothing is drawn"
 
 
-def test_objects_are_the_ensembles(server, triton, pictures):
-    for data in pictures.values():
+def test_objects_are_the_ensembles(server, triton, images):
+    for data in images.values():
         found = infer(triton, FULL, [data], 0.3)[0]
         objects = server.post(data, threshold=0.3, visualize=False).json()["result"]["detectedObjects"]
         assert [one["categoryId"] for one in objects] == found.class_ids.tolist()
@@ -83,10 +83,10 @@ def test_objects_are_the_ensembles(server, triton, pictures):
         np.testing.assert_allclose([one["bbox"] for one in objects], boxes, atol=0.01)
 
 
-def test_the_threshold_defaults_to_a_half_and_a_map_keeps_it_for_what_it_leaves_out(server, picture):
+def test_the_threshold_defaults_to_a_half_and_a_map_keeps_it_for_what_it_leaves_out(server, image):
     def scores(threshold):
         """(class, score) of every object, the score to four places."""
-        objects = server.post(picture, threshold=threshold, visualize=False).json()["result"]["detectedObjects"]
+        objects = server.post(image, threshold=threshold, visualize=False).json()["result"]["detectedObjects"]
         return [(one["categoryId"], round(one["score"], 4)) for one in objects]
 
     default, low = scores(None), scores(0.2)
@@ -97,13 +97,13 @@ def test_the_threshold_defaults_to_a_half_and_a_map_keeps_it_for_what_it_leaves_
     assert len(expected) > len(default)
 
 
-def test_visualize_off_leaves_the_image_out(server, picture):
-    assert list(server.post(picture, visualize=False).json()["result"]) == ["detectedObjects"]
+def test_visualize_off_leaves_the_image_out(server, image):
+    assert list(server.post(image, visualize=False).json()["result"]) == ["detectedObjects"]
 
 
-def test_the_overlay_changes_nothing_that_is_found(server, pictures):
-    # With it the gateway decodes and resizes the picture, without it Triton does.
-    for data in pictures.values():
+def test_the_overlay_changes_nothing_that_is_found(server, images):
+    # With it the gateway decodes and resizes the image, without it Triton does.
+    for data in images.values():
         plain, drawn = (
             server.post(data, threshold=0.3, visualize=visualize).json()["result"]["detectedObjects"]
             for visualize in (False, True)
@@ -114,19 +114,19 @@ def test_the_overlay_changes_nothing_that_is_found(server, pictures):
             np.testing.assert_allclose([one[key] for one in drawn], [one[key] for one in plain], rtol=0, atol=tolerance)
 
 
-def test_a_url_is_fetched(server, web, pictures):
-    name, data = next(iter(pictures.items()))
+def test_a_url_is_fetched(server, web, images):
+    name, data = next(iter(images.items()))
     by_url = server.post(f"{web}/{name}", visualize=False).json()["result"]["detectedObjects"]
     by_body = server.post(data, visualize=False).json()["result"]["detectedObjects"]
     assert [one["score"] for one in by_url] == pytest.approx([one["score"] for one in by_body], abs=1e-5)
 
 
-def test_a_form_and_a_raw_body_give_what_base64_gives(server, picture):
+def test_a_form_and_a_raw_body_give_what_base64_gives(server, image):
     options = {"threshold": '{"0": 0.3, "3": 0.4}', "visualize": "false", "maxDetections": "5"}
-    expected = server.post(picture, threshold={"0": 0.3, "3": 0.4}, visualize=False, maxDetections=5).json()["result"]
+    expected = server.post(image, threshold={"0": 0.3, "3": 0.4}, visualize=False, maxDetections=5).json()["result"]
     assert len(expected["detectedObjects"]) == 5
-    form = server.http.post(PATH, files={"image": ("a.jpg", picture)}, data=options)
-    raw = server.http.post(PATH, content=picture, headers={"content-type": "image/jpeg"}, params=options)
+    form = server.http.post(PATH, files={"image": ("a.jpg", image)}, data=options)
+    raw = server.http.post(PATH, content=image, headers={"content-type": "image/jpeg"}, params=options)
     for reply in (form, raw):
         assert reply.status_code == 200, reply.text
         objects = reply.json()["result"]["detectedObjects"]
@@ -136,26 +136,26 @@ def test_a_form_and_a_raw_body_give_what_base64_gives(server, picture):
 
 
 @pytest.mark.parametrize(("kind", "magic"), [("jpeg", b"\xff\xd8\xff"), ("png", b"\x89PNG"), ("webp", b"RIFF")])
-def test_accept_gives_the_drawn_picture_itself(server, picture, kind, magic):
+def test_accept_gives_the_drawn_image_itself(server, image, kind, magic):
     headers = {"content-type": "image/jpeg", "accept": f"image/{kind}"}
-    reply = server.http.post(PATH, content=picture, headers=headers, params={"logId": "mine"})
+    reply = server.http.post(PATH, content=image, headers=headers, params={"logId": "mine"})
     assert reply.status_code == 200, reply.text
     assert reply.headers["content-type"] == f"image/{kind}"
     assert reply.headers["x-log-id"] == "mine"
     assert int(reply.headers["x-detections"]) > 0
     assert "infer;dur=" in reply.headers["server-timing"]
     assert reply.content.startswith(magic)
-    drawn, source = decode_image(reply.content), decode_image(picture)
+    drawn, source = decode_image(reply.content), decode_image(image)
     assert drawn.shape == source.shape
     assert np.abs(drawn.astype(int) - source).max() > 100, "nothing is drawn"
 
 
-def test_a_batch_with_a_broken_picture(server, pictures):
-    files = [*pictures.values()]
-    images = [base64.b64encode(data).decode() for data in files]
+def test_a_batch_with_a_broken_image(server, images):
+    files = [*images.values()]
+    entries = [base64.b64encode(data).decode() for data in files]
     broken = base64.b64encode(encoded("PNG")[:300]).decode()
-    images.insert(1, {"image": broken, "visualize": True})
-    reply = server.http.post(f"{PATH}/batch", json={"images": images, "threshold": 0.3, "visualize": False})
+    entries.insert(1, {"image": broken, "visualize": True})
+    reply = server.http.post(f"{PATH}/batch", json={"images": entries, "threshold": 0.3, "visualize": False})
     assert reply.status_code == 200, reply.text
     results = reply.json()["result"]["results"]
     assert [one["errorCode"] for one in results] == [0, 422] + [0] * (len(files) - 1)
@@ -192,7 +192,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_picture_is_answered(server, kind):
+def test_every_kind_of_image_is_answered(server, kind):
     data, shape = KINDS[kind]
     reply = server.post(data, threshold=0.05)
     assert reply.status_code == 200, reply.text
@@ -203,7 +203,7 @@ def test_every_kind_of_picture_is_answered(server, kind):
 @pytest.mark.parametrize(
     ("image", "word"),
     [
-        (base64.b64encode(b"not a picture").decode(), "not a picture"),
+        (base64.b64encode(b"not an image").decode(), "not an image"),
         (base64.b64encode(encoded("PNG")[:300]).decode(), "cannot be decoded"),
         ("####", "base64"),
         ("", "empty"),
@@ -213,7 +213,7 @@ def test_every_kind_of_picture_is_answered(server, kind):
         ("http://127.0.0.2:9/a.jpg", "not public"),
     ],
 )
-def test_what_is_no_picture_is_422_with_a_sentence(server, image, word, visualize):
+def test_what_is_no_image_is_422_with_a_sentence(server, image, word, visualize):
     assert_error(server.post(image, visualize=visualize), 422, word)
 
 

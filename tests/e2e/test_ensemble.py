@@ -9,7 +9,7 @@ from tritonclient.utils import InferenceServerException
 
 from sod import interface
 from tests.e2e.conftest import DEMO, FULL
-from tests.e2e.serving import infer, infer_arrays
+from tests.e2e.started_server import infer, infer_arrays
 
 THRESHOLD = 0.05
 
@@ -22,30 +22,30 @@ def assert_equal(one, other):
 
 
 @pytest.fixture(scope="module")
-def alone(triton, pictures):
-    """Every picture asked by itself."""
-    return {name: infer(triton, FULL, [data], THRESHOLD)[0] for name, data in pictures.items()}
+def alone(triton, images):
+    """Every image asked by itself."""
+    return {name: infer(triton, FULL, [data], THRESHOLD)[0] for name, data in images.items()}
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 8])
-def test_a_batch_equals_its_pictures_alone(triton, pictures, alone, size):
-    names = (list(pictures) * size)[:size]
-    for name, found in zip(names, infer(triton, FULL, [pictures[n] for n in names], THRESHOLD), strict=True):
+def test_a_batch_equals_its_images_alone(triton, images, alone, size):
+    names = (list(images) * size)[:size]
+    for name, found in zip(names, infer(triton, FULL, [images[n] for n in names], THRESHOLD), strict=True):
         assert len(found) > 0
         assert_equal(found, alone[name])
 
 
-def test_concurrent_requests_get_their_own_answers(triton, pictures, alone):
-    names = list(pictures) * 6
+def test_concurrent_requests_get_their_own_answers(triton, images, alone):
+    names = list(images) * 6
     with ThreadPoolExecutor(8) as pool:
-        answers = pool.map(lambda name: infer(triton, FULL, [pictures[name]], THRESHOLD)[0], names)
+        answers = pool.map(lambda name: infer(triton, FULL, [images[name]], THRESHOLD)[0], names)
         for name, found in zip(names, answers, strict=True):
             assert_equal(found, alone[name])
 
 
 @pytest.mark.parametrize("model", [DEMO, FULL])
-def test_outputs_are_as_documented(triton, picture, noise, model):
-    outputs = infer_arrays(triton, model, [picture, noise], np.full((2, 10), 0.02, np.float32))
+def test_outputs_are_as_documented(triton, image, noise, model):
+    outputs = infer_arrays(triton, model, [image, noise], np.full((2, 10), 0.02, np.float32))
     widest = outputs[interface.NUM_DETECTIONS].max()
     assert {name: (array.shape, array.dtype.name) for name, array in outputs.items()} == {
         interface.BOXES: ((2, widest, 4), "float32"),
@@ -64,20 +64,20 @@ def test_outputs_are_as_documented(triton, picture, noise, model):
         assert keys == sorted(keys)
 
 
-def test_a_broken_picture_fails_alone(triton, picture, alone, pictures):
-    first = next(iter(pictures))
-    batch = [picture, b"not a picture", picture, b""]
+def test_a_broken_image_fails_alone(triton, image, alone, images):
+    first = next(iter(images))
+    batch = [image, b"not an image", image, b""]
     outputs = infer_arrays(triton, FULL, batch, np.full((4, 10), THRESHOLD, np.float32))
     errors = [error.decode() for error in outputs[interface.ERROR][:, 0]]
     assert errors[0] == errors[2] == ""
-    assert "not a picture we can read" in errors[1]
+    assert "not an image we can read" in errors[1]
     assert "empty" in errors[3]
     count = len(alone[first])
     assert outputs[interface.NUM_DETECTIONS][:, 0].tolist() == [count, 0, count, 0]
 
 
-def test_broken_pictures_of_concurrent_requests_fail_alone(triton, picture, alone, pictures):
-    expected = alone[next(iter(pictures))]
+def test_broken_images_of_concurrent_requests_fail_alone(triton, image, alone, images):
+    expected = alone[next(iter(images))]
 
     def ask(data):
         try:
@@ -86,29 +86,29 @@ def test_broken_pictures_of_concurrent_requests_fail_alone(triton, picture, alon
             return error
 
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(ask, [picture, b"broken"] * 8))
+        answers = list(pool.map(ask, [image, b"broken"] * 8))
     for good, bad in zip(answers[::2], answers[1::2], strict=True):
         assert_equal(good, expected)
         assert isinstance(bad, InferenceServerException)
         assert bad.status() == "StatusCode.INVALID_ARGUMENT"
-        assert "not a picture we can read" in str(bad)
+        assert "not an image we can read" in str(bad)
 
 
-def test_thresholds_are_per_class(triton, picture):
-    everything = infer_arrays(triton, FULL, [picture], np.full((1, 10), 0.3, np.float32))
+def test_thresholds_are_per_class(triton, image):
+    everything = infer_arrays(triton, FULL, [image], np.full((1, 10), 0.3, np.float32))
     wanted = int(everything[interface.CLASS_IDS][0, 0])
     thresholds = np.ones((1, 10), np.float32)
     thresholds[0, wanted] = 0.3
-    only = infer_arrays(triton, FULL, [picture], thresholds)
+    only = infer_arrays(triton, FULL, [image], thresholds)
     of_class = everything[interface.CLASS_IDS][0] == wanted
     np.testing.assert_allclose(only[interface.SCORES][0], everything[interface.SCORES][0, of_class], atol=1e-5)
 
 
-def test_thresholds_that_do_not_fit_are_refused(triton, picture):
+def test_thresholds_that_do_not_fit_are_refused(triton, image):
     with pytest.raises(InferenceServerException, match="score_threshold"):
-        infer_arrays(triton, FULL, [picture], np.full((1, 3), 0.5, np.float32))
+        infer_arrays(triton, FULL, [image], np.full((1, 3), 0.5, np.float32))
     with pytest.raises(InferenceServerException, match="score_threshold holds NaN"):
-        infer_arrays(triton, FULL, [picture], np.full((1, 10), np.nan, np.float32))
+        infer_arrays(triton, FULL, [image], np.full((1, 10), np.nan, np.float32))
 
 
 def test_nothing_found_is_an_empty_answer(triton, noise):
@@ -117,7 +117,7 @@ def test_nothing_found_is_an_empty_answer(triton, noise):
     assert outputs[interface.NUM_DETECTIONS].tolist() == [[0]]
 
 
-def test_one_pixel_is_a_picture(triton):
+def test_one_pixel_is_an_image(triton):
     outputs = infer_arrays(
         triton,
         DEMO,

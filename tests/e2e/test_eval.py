@@ -7,20 +7,20 @@ import pytest
 
 from benchmarks.evaluation.cli import main
 from tests.e2e.conftest import FULL
-from tests.e2e.serving import Serving
+from tests.e2e.started_server import Serving
 
 
 @pytest.fixture
-def labelled(server: Serving, pictures: dict[str, bytes], tmp_path: Path) -> Path:
-    """Pictures labelled with what the server finds in them over 0.5, so that the right figures are known."""
+def labelled(server: Serving, images: dict[str, bytes], tmp_path: Path) -> Path:
+    """Images labelled with what the server finds in them over 0.5, so that the right figures are known."""
     document = {"images": [], "annotations": [], "categories": []}
     labels = next(m for m in server.http.get("/models").json()["result"]["models"] if m["name"] == FULL)["labels"]
     document["categories"] = [{"id": i, "name": label} for i, label in enumerate(labels)]
     (tmp_path / "images").mkdir()
-    for image_id, (name, picture) in enumerate(pictures.items()):
-        (tmp_path / "images" / name).write_bytes(picture)
+    for image_id, (name, image) in enumerate(images.items()):
+        (tmp_path / "images" / name).write_bytes(image)
         document["images"].append({"id": image_id, "file_name": name})
-        answer = server.post(picture, threshold=0.5, visualize=False, model=FULL).json()
+        answer = server.post(image, threshold=0.5, visualize=False, model=FULL).json()
         for found in answer["result"]["detectedObjects"]:
             x1, y1, x2, y2 = found["bbox"]
             if min(x2 - x1, y2 - y1) < 1:  # random weights make slivers, which nothing overlaps by half
@@ -49,7 +49,7 @@ def test_its_own_answers_are_all_right(server: Serving, labelled: Path, tmp_path
     assert run["ap"] > 0.98
     printed = capsys.readouterr()
     assert f"{FULL}, " in printed.out
-    assert "pictures of" in printed.out
+    assert "images of" in printed.out
     assert "100%" in printed.err  # the progress bar's end
 
 

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from tests.e2e.languages import CLIENTS, LANGUAGES, NEEDS, Program, build, missing, rows
-from tests.e2e.serving import Serving
+from tests.e2e.started_server import Serving
 
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-JPEG = b"\xff\xd8 the picture"
+JPEG = b"\xff\xd8 the image"
 
 
 @pytest.fixture(scope="session")
@@ -40,10 +40,10 @@ def program(request: pytest.FixtureRequest, built) -> Program:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory, picture: bytes) -> Path:
-    """A picture in which the server finds objects."""
+def image_path(tmp_path_factory: pytest.TempPathFactory, image: bytes) -> Path:
+    """An image in which the server finds objects."""
     path = tmp_path_factory.mktemp("image") / "ein Bild.jpg"
-    path.write_bytes(picture)
+    path.write_bytes(image)
     return path
 
 
@@ -101,15 +101,15 @@ def assert_failed(done: Any, output: Path, *words: str) -> None:
     assert not output.is_file()
 
 
-def test_all_print_the_servers_detections_and_save_its_overlay(server: Serving, built, image, tmp_path):
+def test_all_print_the_servers_detections_and_save_its_overlay(server: Serving, built, image_path, tmp_path):
     here = [language for language in LANGUAGES if not missing(language)]
     found = {}
     for language in here:
         output = tmp_path / f"{len(found)}.jpg"
-        done = built(language)(image, server.url, output)
+        done = built(language)(image_path, server.url, output)
         assert (done.returncode, done.stderr) == (0, ""), (language, done)
         found[language] = (done.stdout.replace(str(output), "OUTPUT"), output.read_bytes())
-    result = server.post(image.read_bytes()).json()["result"]
+    result = server.post(image_path.read_bytes()).json()["result"]
     objects = result["detectedObjects"]
     assert objects, "nothing to compare"
     printed, overlay = found["Python"]
@@ -117,7 +117,7 @@ def test_all_print_the_servers_detections_and_save_its_overlay(server: Serving, 
         assert same[0].splitlines() == printed.splitlines(), language
         assert same[1] == overlay, language
     assert overlay == base64.b64decode(result["image"])
-    with Image.open(BytesIO(overlay)) as drawn, Image.open(image) as source:
+    with Image.open(BytesIO(overlay)) as drawn, Image.open(image_path) as source:
         assert (drawn.format, drawn.size) == ("JPEG", source.size)
     *lines, last = printed.splitlines()
     assert last == f"{len(objects)} objects, drawn in OUTPUT"
@@ -131,9 +131,9 @@ def test_all_print_the_servers_detections_and_save_its_overlay(server: Serving, 
         built(language)  # skips, or fails with CI=true
 
 
-def test_a_broken_picture_is_refused_in_the_servers_words(server: Serving, program, tmp_path):
+def test_a_broken_image_is_refused_in_the_servers_words(server: Serving, program, tmp_path):
     broken = tmp_path / "broken.jpg"
-    broken.write_bytes(b"not a picture")
+    broken.write_bytes(b"not an image")
     message = server.post(broken.read_bytes()).json()["errorMsg"]
     done = program(broken, f"{server.url}/", tmp_path / "out.jpg")
     assert_failed(done, tmp_path / "out.jpg", f"the server answered 422: {message} (logId ")
@@ -145,27 +145,27 @@ def test_a_missing_file_and_a_folder_are_named(program, tmp_path):
         assert_failed(program(path, "http://127.0.0.1:9", tmp_path / "out.jpg"), tmp_path / "out.jpg", str(path))
 
 
-def test_nobody_listens(program, image, tmp_path, free_ports):
+def test_nobody_listens(program, image_path, tmp_path, free_ports):
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
-    assert_failed(program(image, url, tmp_path / "out.jpg"), tmp_path / "out.jpg", f"no answer from {url}")
+    assert_failed(program(image_path, url, tmp_path / "out.jpg"), tmp_path / "out.jpg", f"no answer from {url}")
 
 
-def test_an_address_that_is_none_is_named(program, image, tmp_path):
-    assert_failed(program(image, "htp://nonsense", tmp_path / "out.jpg"), tmp_path / "out.jpg", "htp://nonsense")
+def test_an_address_that_is_none_is_named(program, image_path, tmp_path):
+    assert_failed(program(image_path, "htp://nonsense", tmp_path / "out.jpg"), tmp_path / "out.jpg", "htp://nonsense")
 
 
-def test_a_server_that_does_not_answer(program, image, tmp_path):
+def test_a_server_that_does_not_answer(program, image_path, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        done = program(image, url, tmp_path / "out.jpg", SOD_TIMEOUT="1")
+        done = program(image_path, url, tmp_path / "out.jpg", SOD_TIMEOUT="1")
         assert_failed(done, tmp_path / "out.jpg", f"no answer from {url}")
-        done = program(image, url, tmp_path / "out.jpg", SOD_TIMEOUT="soon")
+        done = program(image_path, url, tmp_path / "out.jpg", SOD_TIMEOUT="soon")
         assert_failed(done, tmp_path / "out.jpg", "SOD_TIMEOUT is soon: give whole seconds, 1 to 999999")
 
 
-def test_an_output_that_cannot_be_written_is_named(program, web, image, tmp_path):
+def test_an_output_that_cannot_be_written_is_named(program, web, image_path, tmp_path):
     web.answers(success())
-    done = program(image, web.url, tmp_path / "absent/out.jpg")
+    done = program(image_path, web.url, tmp_path / "absent/out.jpg")
     assert_failed(done, tmp_path / "absent/out.jpg", str(tmp_path / "absent/out.jpg"))
 
 
@@ -176,28 +176,28 @@ def test_a_wrong_number_of_arguments_shows_the_usage(program, count):
     assert re.fullmatch(r"usage: .*IMAGE \[URL\] \[OUTPUT\]\n", done.stderr)
 
 
-def test_what_is_sent(program, web, image):
+def test_what_is_sent(program, web, image_path):
     web.answers(success())
-    done = program(image, f"{web.url}/behind/a/proxy/")
+    done = program(image_path, f"{web.url}/behind/a/proxy/")
     assert (done.returncode, done.stdout) == (0, "0 objects, drawn in out.jpg\n")
     assert (program.folder / "out.jpg").read_bytes() == JPEG
-    program(image, web.url, SOD_API_KEY="the-key")
+    program(image_path, web.url, SOD_API_KEY="the-key")
     (path, headers, document), (_, with_key, _) = web.got
     assert path == "/behind/a/proxy/small-object-detection"
-    assert document == {"image": base64.b64encode(image.read_bytes()).decode(), "visualize": True}
+    assert document == {"image": base64.b64encode(image_path.read_bytes()).decode(), "visualize": True}
     assert headers["content-type"].startswith("application/json")
     assert "authorization" not in headers
     assert with_key["authorization"] == "Bearer the-key"
 
 
-def test_numbers_and_names_look_the_same_everywhere(program, web, image, tmp_path):
+def test_numbers_and_names_look_the_same_everywhere(program, web, image_path, tmp_path):
     # Halves, which the languages' own formats round each in its way; no fraction; an exponent; no Latin letters.
     one = {"bbox": [0.0625, 200, 1e2, 1234567.0005], "categoryId": 12, "categoryName": "行人 (klein)", "score": 0.9995}
     two = {"bbox": [1e-7, 0.1875, 0.3125, 0.4375], "categoryId": 3, "categoryName": "car", "score": 1}
     web.answers(success(one, two))
     if program.language == "Java":  # takes no country from LANG where the C library has no such locale
         program = Program("Java", program.folder, program.command.replace("java", "java -Duser.language=de", 1))
-    done = program(image, web.url, tmp_path / "o.jpg")
+    done = program(image_path, web.url, tmp_path / "o.jpg")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         "12 行人 (klein) 1.000 [0.063, 200.000, 100.000, 1234567.001]",
@@ -218,11 +218,11 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("reply", STRANGE)
-def test_a_reply_that_is_not_the_servers(program, web, image, tmp_path, reply):
+def test_a_reply_that_is_not_the_servers(program, web, image_path, tmp_path, reply):
     status, body = STRANGE[reply]
     web.answers(body, status)
     sentence = f"{web.url}/small-object-detection answered HTTP {status} without detections: is it the right server?"
-    assert_failed(program(image, web.url, tmp_path / "out.jpg"), tmp_path / "out.jpg", sentence)
+    assert_failed(program(image_path, web.url, tmp_path / "out.jpg"), tmp_path / "out.jpg", sentence)
 
 
 def test_the_packages_are_the_same_in_the_table_the_readmes_and_the_list():

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import DEMO
-from tests.e2e.serving import REPOSITORY, serve
+from tests.e2e.started_server import REPOSITORY, serve
 
 OPTIONS = ["--model", DEMO, "--unready-restart", "2"]
 
@@ -36,13 +36,13 @@ def test_a_stop_leaves_nothing_behind(own_server, number):
     assert alive == []
 
 
-def test_a_stop_under_load_leaves_nothing_behind(own_server, picture):
+def test_a_stop_under_load_leaves_nothing_behind(own_server, image):
     processes = own_server.children()
     replies = []
 
     def ask():
         try:
-            replies.append(own_server.post(picture).status_code)
+            replies.append(own_server.post(image).status_code)
         except httpx.TransportError as error:
             replies.append(error)
 
@@ -69,41 +69,41 @@ def test_the_launchers_death_takes_its_children_along(own_server):
         region.unlink()
 
 
-def test_triton_gone_is_503_and_it_comes_back_alone(own_server, picture):
+def test_triton_gone_is_503_and_it_comes_back_alone(own_server, image):
     gateway = own_server.child("-m gateway")
     own_server.child("bin/tritonserver").kill()
-    reply = own_server.post(picture)
+    reply = own_server.post(image)
     assert reply.status_code == 503
     assert reply.json()["errorCode"] == 503
     assert "try again" in reply.json()["errorMsg"]
-    own_server.wait_for(lambda: own_server.post(picture).status_code == 200, "an answer")
+    own_server.wait_for(lambda: own_server.post(image).status_code == 200, "an answer")
     assert own_server.child("-m gateway").pid == gateway.pid
     assert "Triton ended with SIGKILL; starting it again" in own_server.log.read_text()
 
 
-def test_the_gateway_gone_comes_back_alone(own_server, picture):
+def test_the_gateway_gone_comes_back_alone(own_server, image):
     triton = own_server.child("bin/tritonserver")
     own_server.child("-m gateway").kill()
     own_server.wait_for(own_server.is_ready, "readiness")
-    assert own_server.post(picture).status_code == 200
+    assert own_server.post(image).status_code == 200
     assert own_server.child("bin/tritonserver").pid == triton.pid
 
 
 @pytest.mark.parametrize("stage", ["preprocess_640", f"{DEMO}_detector", "postprocess"])
-def test_a_dead_stub_is_seen_and_replaced(own_server, picture, stage):
+def test_a_dead_stub_is_seen_and_replaced(own_server, image, stage):
     own_server.child("triton_python_backend_stub", f"/{stage}/").kill()
     # Triton itself stays green (triton-inference-server/server#8604); a request and the canary are not fooled.
-    assert own_server.post(picture).status_code == 503
+    assert own_server.post(image).status_code == 503
     reply = own_server.http.get("/health/ready")
     assert reply.status_code == 503
     assert reply.json()["errorCode"] == 503
     assert own_server.http.get("/health/live").status_code == 200
-    own_server.wait_for(lambda: own_server.post(picture).status_code == 200, "an answer")
+    own_server.wait_for(lambda: own_server.post(image).status_code == 200, "an answer")
 
 
-def test_a_stub_that_dies_at_work_fails_its_request_in_bounded_time(own_server, picture):
+def test_a_stub_that_dies_at_work_fails_its_request_in_bounded_time(own_server, image):
     replies = []
-    threads = [threading.Thread(target=lambda: replies.append(own_server.post(picture))) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: replies.append(own_server.post(image))) for _ in range(8)]
     for thread in threads:
         thread.start()
     time.sleep(0.15)
@@ -115,10 +115,10 @@ def test_a_stub_that_dies_at_work_fails_its_request_in_bounded_time(own_server, 
     own_server.wait_for(own_server.is_ready, "readiness")
 
 
-def test_a_stopped_gateway_drains_and_exits_cleanly(own_server, picture):
+def test_a_stopped_gateway_drains_and_exits_cleanly(own_server, image):
     """SIGTERM to the gateway alone: what is under way is answered, then the launcher starts a new one."""
     replies = []
-    thread = threading.Thread(target=lambda: replies.append(own_server.post(picture).status_code))
+    thread = threading.Thread(target=lambda: replies.append(own_server.post(image).status_code))
     thread.start()
     time.sleep(0.05)
     gateway = own_server.child("-m gateway")

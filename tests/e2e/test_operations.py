@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.conftest import DEMO
-from tests.e2e.serving import REPOSITORY, serve
+from tests.e2e.started_server import REPOSITORY, serve
 from tests.otlp import receiver
 
 PARENT = "b7ad6b7169203331"
@@ -33,8 +33,8 @@ def traced(otlp, tmp_path_factory, free_ports):
             yield serving
 
 
-def test_metrics_of_the_gateway_and_of_triton(traced, picture):
-    assert traced.post(picture, threshold=0.01).status_code == 200
+def test_metrics_of_the_gateway_and_of_triton(traced, image):
+    assert traced.post(image, threshold=0.01).status_code == 200
     answer = traced.http.get("/metrics")
     families = {family.name: family for family in text_string_to_metric_families(answer.text)}
     assert len(families) == answer.text.count("# TYPE ")
@@ -49,13 +49,13 @@ def test_metrics_of_the_gateway_and_of_triton(traced, picture):
     assert sum(sample.value for sample in found) > 0
 
 
-def test_one_trace_from_http_to_tritons_stages(traced, otlp, picture):
+def test_one_trace_from_http_to_tritons_stages(traced, otlp, image):
     # Readiness was asked before, and an inference went through Triton for it: no trace of it.
     otlp.spans.clear()
     traces = [uuid4().hex for _ in range(12)]  # Triton takes about one context in ten for none: docs/gateway.md
     for trace in traces:
         traced.http.headers["traceparent"] = f"00-{trace}-{PARENT}-01"
-        assert traced.post(picture).status_code == 200
+        assert traced.post(image).status_code == 200
     del traced.http.headers["traceparent"]
 
     stages = "preprocess_640", f"{DEMO}_detector", "postprocess"
@@ -80,11 +80,11 @@ def test_one_trace_from_http_to_tritons_stages(traced, otlp, picture):
     assert not [span for span in otlp.of("triton") if span.name == "InferRequest" and not span.parent]
 
 
-def test_a_receiver_that_is_away_is_one_line(traced, otlp, picture):
+def test_a_receiver_that_is_away_is_one_line(traced, otlp, image):
     otlp.status = 503
     otlp.refused.clear()
     traced.wait_for(
-        lambda: traced.post(picture).status_code == 200 and len(otlp.refused) == 2, f"both to try: {otlp.refused}"
+        lambda: traced.post(image).status_code == 200 and len(otlp.refused) == 2, f"both to try: {otlp.refused}"
     )
     assert traced.stop() == 0
     log = traced.log.read_text()
@@ -92,14 +92,14 @@ def test_a_receiver_that_is_away_is_one_line(traced, otlp, picture):
     assert "OTLP HTTP Client" not in log
 
 
-def test_a_drain_and_a_second_signal(tmp_path, free_ports, picture, monkeypatch):
+def test_a_drain_and_a_second_signal(tmp_path, free_ports, image, monkeypatch):
     monkeypatch.setenv("SOD_DRAIN_DELAY", "3600")
     with serve(REPOSITORY, tmp_path / "serve.log", free_ports(4), "--model", DEMO) as serving:
         processes = serving.children()
         serving.process.send_signal(signal.SIGTERM)
         serving.wait_for(lambda: serving.http.get("/health/ready").status_code == 503, "the end of readiness")
         assert serving.http.get("/health/ready").json()["errorMsg"] == "The server is shutting down"
-        answer = serving.post(picture)
+        answer = serving.post(image)
         assert answer.status_code == 200
         assert answer.headers["connection"] == "close"
         until = time.monotonic() + 60
@@ -112,7 +112,7 @@ def test_a_drain_and_a_second_signal(tmp_path, free_ports, picture, monkeypatch)
         assert alive == []
 
 
-def test_several_workers_under_the_launcher(tmp_path, free_ports, picture, monkeypatch):
+def test_several_workers_under_the_launcher(tmp_path, free_ports, image, monkeypatch):
     monkeypatch.setenv("SOD_WORKERS", "2")
     with serve(REPOSITORY, tmp_path / "serve.log", free_ports(4), "--model", DEMO) as serving:
         processes = serving.children()
@@ -120,7 +120,7 @@ def test_several_workers_under_the_launcher(tmp_path, free_ports, picture, monke
         for _ in range(4):
             with httpx.Client(base_url=serving.url, timeout=60) as client:
                 serving.http, old = client, serving.http
-                assert serving.post(picture).status_code == 200
+                assert serving.post(image).status_code == 200
                 serving.http = old
         assert "nv_inference_count" in serving.http.get("/metrics").text
         assert serving.stop() == 0

@@ -13,7 +13,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from tests.e2e.conftest import DEMO
-from tests.e2e.serving import REPOSITORY, serve
+from tests.e2e.started_server import REPOSITORY, serve
 
 PATH = "/small-object-detection"
 
@@ -31,27 +31,27 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60) 
         time.sleep(0.01)
 
 
-def test_clients_that_leave_take_their_work_along(tmp_path, free_ports, picture):
-    body = json.dumps({"image": base64.b64encode(picture).decode(), "visualize": False}).encode()
+def test_clients_that_leave_take_their_work_along(tmp_path, free_ports, image):
+    body = json.dumps({"image": base64.b64encode(image).decode(), "visualize": False}).encode()
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     detector = f"{DEMO}_detector"
     with (
         serve(REPOSITORY, tmp_path / "serve.log", free_ports(4), "--model", DEMO) as own,
         InferenceServerClient(own.grpc) as triton,
     ):
-        assert own.post(picture).status_code == 200
+        assert own.post(image).status_code == 200
         start = executions(triton, detector)
         address = urlsplit(own.url)
         clients = [socket.create_connection((address.hostname, address.port)) for _ in range(40)]
         for client in clients:
             client.sendall(head + body)
-        wait_until(lambda: executions(triton, detector) > start, "the first picture was detected")
+        wait_until(lambda: executions(triton, detector) > start, "the first image was detected")
         for client in clients:
             client.close()
         left = {model: executions(triton, model) for model in (detector, "postprocess")}
         assert left[detector] - start < 20, "there was nothing left to cancel"
 
-        own.wait_for(lambda: own.post(picture).status_code == 200, "an answer")  # 503 until it sees that they have left
+        own.wait_for(lambda: own.post(image).status_code == 200, "an answer")  # 503 until it sees that they have left
         # What was in the detector just then is finished there, and goes no further; what waited never began.
         done = {model: executions(triton, model) - count for model, count in left.items()}
         assert done[detector] <= 1 + 8 + 4, done
@@ -59,7 +59,7 @@ def test_clients_that_leave_take_their_work_along(tmp_path, free_ports, picture)
         assert own.is_ready()
 
 
-def test_far_more_clients_than_places(tmp_path, free_ports, picture, monkeypatch: pytest.MonkeyPatch):
+def test_far_more_clients_than_places(tmp_path, free_ports, image, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SOD_MAX_CONCURRENCY", "2")
     monkeypatch.setenv("SOD_MAX_QUEUE", "2")
     monkeypatch.setenv("SOD_READY_TTL", "0")  # no inference is evidence for long
@@ -70,7 +70,7 @@ def test_far_more_clients_than_places(tmp_path, free_ports, picture, monkeypatch
 
         def ask() -> None:
             while not stop.is_set():
-                replies.append(own.post(picture))
+                replies.append(own.post(image))
 
         threads = [threading.Thread(target=ask) for _ in range(20)]
         for thread in threads:
@@ -89,6 +89,6 @@ def test_far_more_clients_than_places(tmp_path, free_ports, picture, monkeypatch
             document = reply.json()
             assert document["errorCode"] == (0 if reply.status_code == 200 else 503)
             assert (int(reply.headers.get("retry-after", 0)) >= 1) == (reply.status_code == 503)
-        assert own.post(picture).status_code == 200
+        assert own.post(image).status_code == 200
         assert own.child("bin/tritonserver").pid == tritonserver
         assert "starting it again" not in own.log.read_text()

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Route
 from sod.image import decode_image
 from sod.palette import class_colour
 from tests.e2e.browser import DETECT, DemoPage, chromium, read_png
-from tests.e2e.serving import Serving
+from tests.e2e.started_server import Serving
 
 FLOOR = 0.05
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -57,9 +57,9 @@ def page(open_page: OpenPage) -> DemoPage:
 
 
 @pytest.fixture(scope="module")
-def found(server: Serving, picture: bytes) -> list[dict[str, Any]]:
-    """What the API answers to the picture; the best score first."""
-    objects = server.post(picture, threshold=FLOOR, visualize=False).json()["result"]["detectedObjects"]
+def found(server: Serving, image: bytes) -> list[dict[str, Any]]:
+    """What the API answers to the image; the best score first."""
+    objects = server.post(image, threshold=FLOOR, visualize=False).json()["result"]["detectedObjects"]
     assert len(objects) > 20
     return sorted(objects, key=lambda one: -one["score"])
 
@@ -85,7 +85,7 @@ def rgb(class_id: int) -> tuple[int, int, int]:
 
 
 def assert_box_is_drawn(page: DemoPage, one: dict[str, Any], width: int, height: int) -> None:
-    """The line around an object has its colour, at the whole picture's view; true of the best, drawn last."""
+    """The line around an object has its colour, at the whole image's view; true of the best, drawn last."""
     scale, x, y = page.whole_view(width, height)
     left, top, right, bottom = one["bbox"]
     x0, x1 = (half_up(side * scale + x) for side in (left, right))
@@ -98,40 +98,40 @@ def assert_box_is_drawn(page: DemoPage, one: dict[str, Any], width: int, height:
     assert (points == rgb(one["categoryId"])).all(axis=1).mean() > 0.9, one
 
 
-def size_of(picture: bytes) -> tuple[int, int]:
-    height, width = decode_image(picture).shape[:2]
+def size_of(image: bytes) -> tuple[int, int]:
+    height, width = decode_image(image).shape[:2]
     return width, height
 
 
-def test_a_dropped_picture_shows_what_the_api_answers(page: DemoPage, picture: bytes, found: Any) -> None:
-    page.drop(picture, "street.jpg", "image/jpeg")
+def test_a_dropped_image_shows_what_the_api_answers(page: DemoPage, image: bytes, found: Any) -> None:
+    page.drop(image, "street.jpg", "image/jpeg")
     page.wait_for_answer()
 
     shown = above(found, page.score)
     assert shown
     assert page.rows() == [cells(one) for one in shown]
-    width, height = size_of(picture)
+    width, height = size_of(image)
     assert page["#facts"].inner_text() == f"street.jpg · {width} {TIMES} {height} px"
     assert_box_is_drawn(page, found[0], width, height)
     (asked,) = page.asked
-    assert asked == {"image": base64.b64encode(picture).decode(), "threshold": FLOOR, "visualize": False}
+    assert asked == {"image": base64.b64encode(image).decode(), "threshold": FLOOR, "visualize": False}
 
 
-def test_a_pasted_picture_is_taken(page: DemoPage, picture: bytes, found: Any) -> None:
+def test_a_pasted_image_is_taken(page: DemoPage, image: bytes, found: Any) -> None:
     page.tab.evaluate(
         """(bytes) => {
             const clipboardData = new DataTransfer();
             clipboardData.items.add(new File([Uint8Array.from(bytes)], "pasted.jpg", {type: "image/jpeg"}));
             document.body.dispatchEvent(new ClipboardEvent("paste", {clipboardData, bubbles: true}));
         }""",
-        list(picture),
+        list(image),
     )
     page.wait_for_answer()
     assert page.rows() == [cells(one) for one in above(found, page.score)]
 
 
-def test_filters_ask_nobody(page: DemoPage, picture: bytes, found: Any) -> None:
-    page.give(picture)
+def test_filters_ask_nobody(page: DemoPage, image: bytes, found: Any) -> None:
+    page.give(image)
     for score in (0.05, 0.1, 0.2, 0.3, 0.6):
         page.set_score(score)
         expected = above(found, score)
@@ -159,15 +159,15 @@ def test_filters_ask_nobody(page: DemoPage, picture: bytes, found: Any) -> None:
     assert len(page.asked) == 1
 
 
-def test_the_slider_stays_where_it_was_put(page: DemoPage, picture: bytes, found: Any) -> None:
+def test_the_slider_stays_where_it_was_put(page: DemoPage, image: bytes, found: Any) -> None:
     page.set_score(0.07)
-    page.give(picture)
+    page.give(image)
     assert page.score == 0.07
     assert len(page.rows()) == len(above(found, 0.07))
 
 
-def test_the_list_is_sorted_by_its_heads(page: DemoPage, picture: bytes) -> None:
-    page.give(picture)
+def test_the_list_is_sorted_by_its_heads(page: DemoPage, image: bytes) -> None:
+    page.give(image)
     page.set_score(FLOOR)
 
     def order(head: str, column: int) -> list[Any]:
@@ -195,8 +195,8 @@ def noise(width: int = 200, height: int = 120) -> tuple[bytes, Any]:
 
 
 def test_zoom_keeps_the_point_and_shows_its_pixels(page: DemoPage) -> None:
-    picture, source = noise()
-    page.give(picture, "noise.png")
+    image, source = noise()
+    page.give(image, "noise.png")
     page.set_score(0.95)
     page["#classes-none"].click()
     height, width = source.shape[:2]
@@ -212,7 +212,7 @@ def test_zoom_keeps_the_point_and_shows_its_pixels(page: DemoPage) -> None:
     page["#zoom-level:has-text('6400 %')"].wait_for()
     pixels = page.pixels()[..., :3]
     assert (pixels[point[1], point[0]] == source[row, column]).all()
-    # One pixel of the picture is a square of 64, with hard edges.
+    # One pixel of the image is a square of 64, with hard edges.
     line = pixels[point[1], point[0] - 100 : point[0] + 100]
     changes = (line[1:] != line[:-1]).any(axis=1)
     assert 2 <= changes.sum() <= 4
@@ -242,8 +242,8 @@ def test_the_minimap_leads_to_its_point(page: DemoPage) -> None:
     assert middle.tolist() == [255, 0, 0]
 
 
-def test_keyboard_alone(page: DemoPage, picture: bytes, found: Any) -> None:
-    page.give(picture)
+def test_keyboard_alone(page: DemoPage, image: bytes, found: Any) -> None:
+    page.give(image)
     page.set_score(0.2)
     keyboard = page.tab.keyboard
 
@@ -299,11 +299,11 @@ def test_keyboard_alone(page: DemoPage, picture: bytes, found: Any) -> None:
     assert len(page.rows()) == len(above(found, page.score))
 
 
-def test_box_and_row_light_up_together(page: DemoPage, picture: bytes, found: Any) -> None:
-    page.give(picture)
+def test_box_and_row_light_up_together(page: DemoPage, image: bytes, found: Any) -> None:
+    page.give(image)
     best = found[0]
     page.set_score(int(best["score"] * 100) / 100)  # this one alone, or few
-    scale, x, y = page.whole_view(*size_of(picture))
+    scale, x, y = page.whole_view(*size_of(image))
     place = page.place()
     left, top, right, bottom = best["bbox"]
     page.tab.mouse.move(place["x"] + 2, place["y"] + 2)
@@ -327,8 +327,8 @@ def test_box_and_row_light_up_together(page: DemoPage, picture: bytes, found: An
     assert page.zoom > whole
 
 
-def test_what_is_taken_away_is_what_is_shown(page: DemoPage, picture: bytes, found: Any) -> None:
-    page.give(picture, "my street.jpg")
+def test_what_is_taken_away_is_what_is_shown(page: DemoPage, image: bytes, found: Any) -> None:
+    page.give(image, "my street.jpg")
     page.set_score(0.1)
     hidden = found[0]["categoryName"]
     if len({one["categoryName"] for one in above(found, 0.1)}) > 1:
@@ -348,7 +348,7 @@ def test_what_is_taken_away_is_what_is_shown(page: DemoPage, picture: bytes, fou
         page["#save-overlay"].click()
     assert download.value.suggested_filename == "my street-objects.png"
     overlay = read_png(download.value.path().read_bytes())[..., :3]
-    assert overlay.shape == decode_image(picture).shape
+    assert overlay.shape == decode_image(image).shape
     best = kept[0]
     left, top, right, _ = (round(side) for side in best["bbox"])
     if top > 0:
@@ -356,10 +356,10 @@ def test_what_is_taken_away_is_what_is_shown(page: DemoPage, picture: bytes, fou
 
 
 @pytest.mark.parametrize("name", ["street.jpg", "it's 100% a $(street).jpg", "-n.jpg"])
-def test_the_copied_command_works(open_page: OpenPage, picture: bytes, found: Any, tmp_path: Path, name: str) -> None:
+def test_the_copied_command_works(open_page: OpenPage, image: bytes, found: Any, tmp_path: Path, name: str) -> None:
     assert shutil.which("curl"), "curl is not here: apt-get install curl"
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
-    page.give(picture, name)
+    page.give(image, name)
     page.set_score(0.15)
     hidden = found[-1]["categoryName"]
     page[f"#class-list label:has-text('{hidden}')"].first.locator("input").uncheck()
@@ -367,41 +367,41 @@ def test_the_copied_command_works(open_page: OpenPage, picture: bytes, found: An
     page["#status:has-text('Copied')"].wait_for()
     command = page.tab.evaluate("navigator.clipboard.readText()")
 
-    (tmp_path / name).write_bytes(picture)
+    (tmp_path / name).write_bytes(image)
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
     objects = json.loads(done.stdout)["result"]["detectedObjects"]
     assert [cells(one) for one in sorted(objects, key=lambda one: -one["score"])] == page.rows()
     assert page.url in command
 
 
-def test_without_a_clipboard_the_command_is_shown(page: DemoPage, picture: bytes) -> None:
+def test_without_a_clipboard_the_command_is_shown(page: DemoPage, image: bytes) -> None:
     page.tab.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
-    page.give(picture)
+    page.give(image)
     page["#copy-curl"].click()
     assert "base64 -w0 'street.jpg'" in page["#copy-text"].input_value()
 
 
-def test_an_address_is_fetched_by_the_server(page: DemoPage, picture: bytes, found: Any) -> None:
+def test_an_address_is_fetched_by_the_server(page: DemoPage, image: bytes, found: Any) -> None:
     url = "https://example.com/some/street.jpg"
 
     def fetch(route: Route) -> None:  # the guard against private hosts lets the server fetch nothing of ours
         asked = route.request.post_data_json
-        route.continue_(post_data=json.dumps({**asked, "image": base64.b64encode(picture).decode()}))
+        route.continue_(post_data=json.dumps({**asked, "image": base64.b64encode(image).decode()}))
 
     page.tab.route(DETECT, fetch)
     page["#url"].fill(url)
     page["#url"].press("Enter")
     page.wait_for_answer()
     assert page.rows() == [cells(one) for one in above(found, page.score)]
-    assert_box_is_drawn(page, found[0], *size_of(picture))
+    assert_box_is_drawn(page, found[0], *size_of(image))
     assert page.asked == [
         {"image": url, "threshold": FLOOR, "visualize": False},
-        {"image": url, "threshold": 1, "visualize": True},  # the picture without a box
+        {"image": url, "threshold": 1, "visualize": True},  # the image without a box
     ]
 
 
-def test_a_picture_that_browsers_cannot_show_comes_from_the_server(page: DemoPage, picture: bytes) -> None:
-    pixels = decode_image(picture)
+def test_an_image_that_browsers_cannot_show_comes_from_the_server(page: DemoPage, image: bytes) -> None:
+    pixels = decode_image(image)
     page.give(cv2.imencode(".tiff", pixels)[1].tobytes(), "street.tiff")
     page.set_score(0.95)
     page["#classes-none"].click()
@@ -415,13 +415,11 @@ def test_a_picture_that_browsers_cannot_show_comes_from_the_server(page: DemoPag
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_turned_pictures_and_their_boxes_agree(
-    page: DemoPage, server: Serving, picture: bytes, orientation: int
-) -> None:
+def test_turned_images_and_their_boxes_agree(page: DemoPage, server: Serving, image: bytes, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     buffer = io.BytesIO()
-    Image.open(io.BytesIO(picture)).convert("RGB").save(buffer, "JPEG", quality=95, exif=exif)
+    Image.open(io.BytesIO(image)).convert("RGB").save(buffer, "JPEG", quality=95, exif=exif)
     turned = buffer.getvalue()
     answer = server.post(turned, threshold=FLOOR, visualize=False).json()["result"]["detectedObjects"]
     page.give(turned)
@@ -431,10 +429,10 @@ def test_turned_pictures_and_their_boxes_agree(
 
 
 def test_a_text_file_is_refused_in_a_sentence(page: DemoPage) -> None:
-    page.drop(b"no picture at all", "notes.txt", "text/plain")
+    page.drop(b"no image at all", "notes.txt", "text/plain")
     problem = page["#problem[role=alert]"]
     problem.wait_for()
-    assert "not a picture" in problem.inner_text()
+    assert "not an image" in problem.inner_text()
     assert "{" not in problem.inner_text()
     assert page["#retry"].is_hidden()
     assert page["#save-json"].is_disabled()
@@ -442,22 +440,22 @@ def test_a_text_file_is_refused_in_a_sentence(page: DemoPage) -> None:
     assert problem.is_hidden()
 
 
-def test_misfits_are_told_in_words(page: DemoPage, picture: bytes) -> None:
+def test_misfits_are_told_in_words(page: DemoPage, image: bytes) -> None:
     issues = [{"type": "model_unknown", "loc": "body.model", "msg": "there is no model x; loaded are a, b"}]
     envelope = {"logId": "1", "errorCode": 422, "errorMsg": json.dumps(issues)}
     page.tab.route(DETECT, lambda route: route.fulfill(status=422, json=envelope))
-    page.tab.set_input_files("#file", {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": picture})
+    page.tab.set_input_files("#file", {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": image})
     page["#problem"].wait_for()
     assert page["#problem-text"].inner_text() == "Model: there is no model x; loaded are a, b."
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_what_passes_can_be_tried_again(page: DemoPage, picture: bytes, found: Any, status: int) -> None:
+def test_what_passes_can_be_tried_again(page: DemoPage, image: bytes, found: Any, status: int) -> None:
     envelope = {"logId": "1", "errorCode": status, "errorMsg": "Too much at once"}
     page.tab.route(
         DETECT, lambda route: route.fulfill(status=status, json=envelope, headers={"Retry-After": "2"}), times=1
     )
-    page.tab.set_input_files("#file", {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": picture})
+    page.tab.set_input_files("#file", {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": image})
     page["#problem"].wait_for()
     assert page["#problem-text"].inner_text() == ("Too much at once. It asks to wait 2 seconds before the next try.")
     page["#retry"].click()
@@ -466,16 +464,16 @@ def test_what_passes_can_be_tried_again(page: DemoPage, picture: bytes, found: A
     assert page.rows() == [cells(one) for one in above(found, page.score)]
 
 
-def test_a_server_that_is_gone(page: DemoPage, picture: bytes) -> None:
+def test_a_server_that_is_gone(page: DemoPage, image: bytes) -> None:
     page.tab.route(DETECT, lambda route: route.abort("connectionrefused"), times=1)
-    page.tab.set_input_files("#file", {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": picture})
+    page.tab.set_input_files("#file", {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": image})
     page["#problem"].wait_for()
     assert "cannot be reached" in page["#problem-text"].inner_text()
     page["#retry"].click()
     page.wait_for_answer()
 
 
-def test_a_key_is_asked_for_kept_and_sent(page: DemoPage, picture: bytes) -> None:
+def test_a_key_is_asked_for_kept_and_sent(page: DemoPage, image: bytes) -> None:
     keys: list[str | None] = []
 
     def guard(route: Route) -> None:
@@ -495,7 +493,7 @@ def test_a_key_is_asked_for_kept_and_sent(page: DemoPage, picture: bytes) -> Non
     page["#key-value"].fill("s3cret")
     page["#key-dialog .primary"].click()
     page["#model:enabled"].wait_for()
-    page.give(picture)
+    page.give(image)
     assert keys == [None, "Bearer wrong", "Bearer s3cret", "Bearer s3cret"]
 
     page.tab.reload()  # the tab still knows it
@@ -515,47 +513,47 @@ def hold_next(page: DemoPage) -> list[Route]:
     return held
 
 
-def test_a_late_answer_is_not_taken_for_the_next_picture(page: DemoPage, picture: bytes, found: Any) -> None:
+def test_a_late_answer_is_not_taken_for_the_next_image(page: DemoPage, image: bytes, found: Any) -> None:
     late = hold_next(page)
     page.tab.set_input_files("#file", {"name": "slow.png", "mimeType": "image/png", "buffer": noise()[0]})
     page["#busy"].wait_for()
-    page.give(picture, "second.jpg")
+    page.give(image, "second.jpg")
     assert len(late) == 1
     assert page["#facts"].inner_text().startswith("second.jpg")
     assert page.rows() == [cells(one) for one in above(found, page.score)]
 
 
-def test_cancel_ends_the_wait(page: DemoPage, picture: bytes) -> None:
+def test_cancel_ends_the_wait(page: DemoPage, image: bytes) -> None:
     hold_next(page)
-    page.tab.set_input_files("#file", {"name": "slow.jpg", "mimeType": "image/jpeg", "buffer": picture})
+    page.tab.set_input_files("#file", {"name": "slow.jpg", "mimeType": "image/jpeg", "buffer": image})
     page["#cancel"].click()
     page["#busy"].wait_for(state="hidden")
     assert page["#status"].inner_text() == "No answer."
     assert page["#problem"].is_hidden()
 
 
-def test_the_model_is_chosen(page: DemoPage, server: Serving, picture: bytes) -> None:
+def test_the_model_is_chosen(page: DemoPage, server: Serving, image: bytes) -> None:
     models = server.http.get("/models").json()["result"]["models"]
     assert len(models) == 2
     other = models[1]["name"]
-    page.give(picture)
+    page.give(image)
     page["#model"].select_option(other)
     page["#busy"].wait_for(state="hidden")
     page.wait_for_answer()
     assert [asked.get("model") for asked in page.asked] == [None, other]
-    answer = server.post(picture, threshold=FLOOR, visualize=False, model=other).json()["result"]["detectedObjects"]
+    answer = server.post(image, threshold=FLOOR, visualize=False, model=other).json()["result"]["detectedObjects"]
     page.set_score(FLOOR)
     assert page.rows() == [cells(one) for one in sorted(answer, key=lambda one: -one["score"])]
 
 
-def test_times_are_broken_down(page: DemoPage, picture: bytes) -> None:
+def test_times_are_broken_down(page: DemoPage, image: bytes) -> None:
     def add_times(route: Route) -> None:
         answer = route.fetch()
         header = "body;dur=1.5, parse;dur=0.5, queue;dur=1, infer;dur=2, total;dur=6.5"
         route.fulfill(response=answer, headers={**answer.headers, "server-timing": header})
 
     page.tab.route(DETECT, add_times)
-    page.give(picture)
+    page.give(image)
     text = page["#timing-text"].inner_text()
     assert re.search(r"Network \d.*Queue 1\.0 ms.*Gateway 2\.0 ms.*Triton 2\.0 ms", text, re.DOTALL), text
     assert page["#timing-bar .part"].count() == 4
@@ -578,10 +576,10 @@ def test_dark_and_light(open_page: OpenPage) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_names_and_contrast(open_page: OpenPage, picture: bytes, scheme: str) -> None:
+def test_names_and_contrast(open_page: OpenPage, image: bytes, scheme: str) -> None:
     page = open_page(color_scheme=scheme)
-    page.give(picture)
-    page.drop(b"no picture", "notes.txt", "text/plain")
+    page.give(image)
+    page.drop(b"no image", "notes.txt", "text/plain")
     page["#problem"].wait_for()
     page.tab.evaluate("for (const it of document.querySelectorAll('[hidden]')) it.hidden = it.matches('#file, #empty')")
 
@@ -627,14 +625,14 @@ def test_names_and_contrast(open_page: OpenPage, picture: bytes, scheme: str) ->
     assert poor == []
 
 
-def test_phone(open_page: OpenPage, picture: bytes) -> None:
+def test_phone(open_page: OpenPage, image: bytes) -> None:
     page = open_page(viewport={"width": 360, "height": 740}, device_scale_factor=2, is_mobile=True, has_touch=True)
 
     def overhang() -> int:
         return int(page.tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
     assert overhang() == 0
-    page.give(picture, "a_rather_long_name_without_a_single_space_in_it_0000315_01601.jpg")
+    page.give(image, "a_rather_long_name_without_a_single_space_in_it_0000315_01601.jpg")
     page.set_score(FLOOR)
     assert overhang() == 0
     small = page.tab.evaluate(

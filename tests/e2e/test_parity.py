@@ -1,4 +1,4 @@
-"""What is served equals what Paddle finds: the whole Paddle model, with its own NMS, on the same pictures."""
+"""What is served equals what Paddle finds: the whole Paddle model, with its own NMS, on the same images."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
-from export.paddle_model import ReferenceDetector, find_model
+from export.paddle.inference_model import ReferenceDetector, find_model
 from sod.detections import Detections
 from sod.image import decode_image
-from tests.e2e.serving import infer, serve
+from tests.e2e.started_server import infer, serve
 
 THRESHOLDS = [0.05, 0.3, 0.5]
 
@@ -19,13 +19,13 @@ Reference = Callable[[str, str], Detections]
 
 
 @pytest.fixture(scope="session")
-def reference(paddle_models: dict[str, Path], pictures: dict[str, bytes]) -> Reference:
-    """Paddle's detections over 0.01, by model and picture."""
+def reference(paddle_models: dict[str, Path], images: dict[str, bytes]) -> Reference:
+    """Paddle's detections over 0.01, by model and image."""
     detectors = {name: ReferenceDetector(find_model(folder)) for name, folder in paddle_models.items()}
 
     @cache
-    def detect(model: str, picture: str) -> Detections:
-        return detectors[model](decode_image(pictures[picture]))
+    def detect(model: str, image: str) -> Detections:
+        return detectors[model](decode_image(images[image]))
 
     return detect
 
@@ -44,11 +44,11 @@ def client(request, repository, tmp_path_factory, free_ports) -> Iterator[Infere
         yield own
 
 
-def test_detections_equal_paddles(client, reference, paddle_models, pictures):
+def test_detections_equal_paddles(client, reference, paddle_models, images):
     found = 0
-    assert len(pictures) >= 3
+    assert len(images) >= 3
     for model in paddle_models:
-        for name, data in pictures.items():
+        for name, data in images.items():
             expected = reference(model, name)
             for threshold in THRESHOLDS:
                 found += assert_same(infer(client, model, [data], threshold)[0], expected, threshold)

@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import DEMO
-from tests.e2e.serving import REPOSITORY, serve
-from tests.gateway.test_api_keys import entry
+from tests.e2e.started_server import REPOSITORY, serve
+from tests.gateway.security.test_api_keys import entry
 
 SERVICES = ("http", "grpc", "metrics")
 KEY = "s3cret-key"
@@ -84,10 +84,10 @@ def test_triton_has_none_of_the_gateway_s_settings(guarded_server):
         assert not [name for name in process.environ() if name.startswith("SOD_")]
 
 
-def test_https_with_a_key_and_a_limit(guarded_server, picture, settings):
+def test_https_with_a_key_and_a_limit(guarded_server, image, settings):
     headers = {"Authorization": f"Bearer {KEY}"}
-    body = {"image": base64.b64encode(picture).decode(), "visualize": False}
-    assert guarded_server.post(picture).status_code == 401
+    body = {"image": base64.b64encode(image).decode(), "visualize": False}
+    assert guarded_server.post(image).status_code == 401
     answers = [guarded_server.http.post("/small-object-detection", json=body, headers=headers) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert guarded_server.http.get("/models", headers=headers).json()["result"]["models"][0]["name"] == DEMO

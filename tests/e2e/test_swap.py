@@ -19,15 +19,15 @@ from tritonclient.grpc import InferenceServerClient
 
 from export.cli import main as export
 from export.errors import ExportError
-from export.paddle_model import ReferenceDetector, find_model
-from export.pictures import synthetic_picture
-from export.serving import load_exported
+from export.paddle.inference_model import ReferenceDetector, find_model
+from export.triton.model_control import load_exported
+from export.verification.images import synthetic_image
 from sod import fonts
 from sod.detections import Detections
 from sod.draw import draw_detections
 from sod.image import decode_image
 from tests.e2e.conftest import DEMO
-from tests.e2e.serving import REPOSITORY, Serving, serve
+from tests.e2e.started_server import REPOSITORY, Serving, serve
 from tests.export.tiny_model import make_tiny_paddle_model
 
 CHINESE = ["行人", "三轮车", "遮阳棚'三轮车'"]
@@ -54,7 +54,7 @@ def swapped(
 
 @pytest.fixture(scope="module")
 def encoded() -> bytes:
-    return cv2.imencode(".png", synthetic_picture(480, 800, seed=3))[1].tobytes()
+    return cv2.imencode(".png", synthetic_image(480, 800, seed=3))[1].tobytes()
 
 
 def paddle_model(folder: Path, **changes: Any) -> Path:

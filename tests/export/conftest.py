@@ -6,8 +6,8 @@ import cv2
 import pytest
 
 from export.cli import main
-from export.inference_config import InferenceConfig
-from export.pictures import synthetic_picture
+from export.paddle.inference_config import InferenceConfig
+from export.verification.images import synthetic_image
 from tests.export.tiny_model import make_tiny_paddle_model
 
 ROOT = Path(__file__).parents[2]
@@ -27,15 +27,15 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def picture_file(tmp_path: Path) -> Path:
-    path = tmp_path / "picture.png"
-    cv2.imwrite(str(path), synthetic_picture(300, 400, seed=7))
+def image_file(tmp_path: Path) -> Path:
+    path = tmp_path / "image.png"
+    cv2.imwrite(str(path), synthetic_image(300, 400, seed=7))
     return path
 
 
 @pytest.fixture(scope="session")
 def exported_full(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The version folder of the full-size S, FP32 and FP16, made by the command line on the real picture."""
+    """The version folder of the full-size S, FP32 and FP16, made by the command line on the real image."""
     made = tmp_path_factory.mktemp("full")
     arguments = ["--model_dir", str(shared / "data" / "models" / "PP-YOLOE_plus_SOD-S"), "--no-paddle"]
     images = ["--images", str(shared / "data" / "real")]

@@ -14,17 +14,17 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from export import pipeline
-from export.check import compare_detections
 from export.cli import main
 from export.errors import CheckFailedError, ExportError
-from export.onnx_model import read_metadata
-from export.paddle_model import PaddleRunner, ReferenceDetector, find_model, to_image
-from export.pictures import load_pictures, synthetic_picture
+from export.onnx.detector_graph import read_metadata
+from export.paddle.inference_model import PaddleRunner, ReferenceDetector, find_model, to_image
 from export.precision import Limits
-from export.reference import Detector
-from export.templates import PROFILES
-from finetune.onnx_weights import read
-from finetune.paddle_program import rewrite
+from export.triton.templates import PROFILES
+from export.verification.images import load_images, synthetic_image
+from export.verification.paddle_parity import compare_detections
+from export.verification.reference import Detector
+from finetune.weights.onnx_weights import read
+from finetune.weights.paddle_program import rewrite
 from sod.image import to_pixels
 from tests.export.conftest import DEMO, ROOT
 from tests.export.tiny_model import LABELS, make_tiny_paddle_model
@@ -106,28 +106,28 @@ def test_metadata(exported: Path, tiny_model: Path) -> None:
 @pytest.mark.parametrize("batch", [1, 2, 4])
 def test_any_batch_gives_what_the_whole_paddle_model_detects(exported: Path, tiny_model: Path, batch: int) -> None:
     session = onnxruntime.InferenceSession(str(exported / "model.onnx"), providers=["CPUExecutionProvider"])
-    pictures = [synthetic_picture(640, 640, seed=10 + i) for i in range(batch)]
-    boxes, scores = session.run(["boxes", "scores"], {"pixels": np.stack([to_pixels(p, (640, 640)) for p in pictures])})
+    images = [synthetic_image(640, 640, seed=10 + i) for i in range(batch)]
+    boxes, scores = session.run(["boxes", "scores"], {"pixels": np.stack([to_pixels(p, (640, 640)) for p in images])})
     assert boxes.shape == (batch, 8400, 4)
     assert scores.shape == (batch, 10, 8400)
     reference = ReferenceDetector(find_model(tiny_model))
-    for i, picture in enumerate(pictures):
-        detections = reference(picture)
+    for i, image in enumerate(images):
+        detections = reference(image)
         assert len(detections) > 100
         assert compare_detections("", detections, (boxes[i : i + 1], scores[i : i + 1]), Limits()).within(Limits())
 
 
 def test_the_cut_paddle_model_divides_by_scale_factor(exported: Path) -> None:
     run = PaddleRunner(exported / "inference.json", exported / "inference.pdiparams")
-    image = to_image(to_pixels(synthetic_picture(), (640, 640))[None].repeat(2, axis=0))
+    image = to_image(to_pixels(synthetic_image(), (640, 640))[None].repeat(2, axis=0))
     boxes, scores = run(image, np.array([[1, 1], [0.5, 0.25]], np.float32))
     assert boxes.shape == (2, 8400, 4)
     np.testing.assert_allclose(boxes[1], boxes[0] * [4, 2, 4, 2], rtol=1e-5)
     np.testing.assert_array_equal(scores[0], scores[1])
 
 
-def test_without_paddle_and_under_another_name(small_model: Path, tmp_path: Path, picture_file: Path) -> None:
-    arguments = ["--model_dir", str(small_model), "--output_dir", str(tmp_path / "r"), "--images", str(picture_file)]
+def test_without_paddle_and_under_another_name(small_model: Path, tmp_path: Path, image_file: Path) -> None:
+    arguments = ["--model_dir", str(small_model), "--output_dir", str(tmp_path / "r"), "--images", str(image_file)]
     assert main([*arguments, "--name", "mine", "--no-paddle", "--precision", "fp32"]) == 0
     detector = tmp_path / "r" / "mine_detector"
     assert [path.name for path in (detector / "1").iterdir()] == ["model.onnx"]
@@ -141,14 +141,14 @@ def test_a_normalisation_is_folded_in(tmp_path: Path) -> None:
     step = {"is_scale": True, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
     model_dir = make_tiny_paddle_model(tmp_path / "model", size=96, classes=3, normalise=step)
     # The whole Paddle model, fed by PaddleDetection's own arithmetic, is part of the check.
-    written = pipeline.export_detector(find_model(model_dir), tmp_path / "r", [synthetic_picture()])
+    written = pipeline.export_detector(find_model(model_dir), tmp_path / "r", [synthetic_image()])
     assert_interface(onnx.load(written[0]), size=96, anchors=189, classes=3)
 
 
 def test_the_same_model_gives_the_same_bytes(small_model: Path, tmp_path: Path) -> None:
     model = find_model(small_model)
     one, two = (
-        pipeline.export_detector(model, tmp_path / name, [synthetic_picture()], with_paddle=False)[0] for name in "ab"
+        pipeline.export_detector(model, tmp_path / name, [synthetic_image()], with_paddle=False)[0] for name in "ab"
     )
     assert one.read_bytes() == two.read_bytes()
 
@@ -156,9 +156,7 @@ def test_the_same_model_gives_the_same_bytes(small_model: Path, tmp_path: Path) 
 def test_a_failed_check_leaves_nothing(small_model: Path, tmp_path: Path) -> None:
     # Two libraries never agree to the last bit.
     with pytest.raises(CheckFailedError, match=r"more than 0\.0 px or 0\.0 of score"):
-        pipeline.export_detector(
-            find_model(small_model), tmp_path / "r", [synthetic_picture()], limits=Limits(0.0, 0.0)
-        )
+        pipeline.export_detector(find_model(small_model), tmp_path / "r", [synthetic_image()], limits=Limits(0.0, 0.0))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -202,8 +200,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_command_in_a_process_of_its_own(small_model: Path, tmp_path: Path, picture_file: Path) -> None:
-    arguments = ["--model_dir", str(small_model), "--output_dir", str(tmp_path / "r"), "--images", str(picture_file)]
+def test_the_command_in_a_process_of_its_own(small_model: Path, tmp_path: Path, image_file: Path) -> None:
+    arguments = ["--model_dir", str(small_model), "--output_dir", str(tmp_path / "r"), "--images", str(image_file)]
     done = run(*arguments, "--cache_dir", str(tmp_path / "c"))
     assert done.returncode == 0, done.stderr
     directory = tmp_path / "r" / "PP-YOLOE_plus_SOD-tiny_detector" / "1"
@@ -251,18 +249,18 @@ def test_an_unsupported_configuration_is_one_sentence(
     assert "Resize.keep_ratio is True" in said
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "cannot be read: No such file"), (b"text", "not a picture")])
-def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, said: str) -> None:
-    path = tmp_path / "picture.jpg"
+@pytest.mark.parametrize(("content", "said"), [(None, "cannot be read: No such file"), (b"text", "not an image")])
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, said: str) -> None:
+    path = tmp_path / "image.jpg"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ExportError, match=said) as caught:
-        load_pictures([path])
-    assert "picture.jpg" in str(caught.value)
+        load_images([path])
+    assert "image.jpg" in str(caught.value)
 
 
-def test_the_synthetic_picture_is_always_the_same() -> None:
-    one, two, other = synthetic_picture(), synthetic_picture(), synthetic_picture(seed=1)
+def test_the_synthetic_image_is_always_the_same() -> None:
+    one, two, other = synthetic_image(), synthetic_image(), synthetic_image(seed=1)
     assert (one.shape, one.dtype) == ((720, 1280, 3), np.uint8)
     np.testing.assert_array_equal(one, two)
     assert (one != other).any()
@@ -283,13 +281,13 @@ def test_the_committed_demo_has_the_interface() -> None:
 
 
 def test_the_committed_demo_is_what_the_export_makes(shared: Path, tmp_path: Path) -> None:
-    picture = shared / "data" / "real" / "visdrone_0000315_01601_d_0000509.jpg"
+    image = shared / "data" / "real" / "visdrone_0000315_01601_d_0000509.jpg"
     # The Paddle model beside the checkout has the committed one's architecture, and weights of an older training.
     rewrite(shared / "data" / "models" / "demo", read(DEMO), tmp_path / "demo")
     model = find_model(tmp_path / "demo")
-    # The check against Paddle Inference, on a real picture, is inside.
-    written = pipeline.export_detector(model, tmp_path / "r", load_pictures([picture]), with_paddle=False)
-    pixels = to_pixels(load_pictures([picture])[0], (640, 640))[None]
+    # The check against Paddle Inference, on a real image, is inside.
+    written = pipeline.export_detector(model, tmp_path / "r", load_images([image]), with_paddle=False)
+    pixels = to_pixels(load_images([image])[0], (640, 640))[None]
     ours, made = (
         onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"pixels": pixels})
         for path in (DEMO, written[0])

@@ -11,15 +11,15 @@ import cv2
 import openvino as ov
 import pytest
 
-from export import child, pipeline
+from export import isolated_process, pipeline
 from export.cli import main
 from export.errors import CheckFailedError, ChildCrashedError, ExportError
-from export.fp16 import make_fp16
+from export.onnx.fp16 import make_fp16
 from export.outcome import Outcome, Request
-from export.paddle_model import find_model
-from export.pictures import MIN_CALIBRATION, find_pictures, split, synthetic_picture
+from export.paddle.inference_model import find_model
 from export.precision import LIMITS, Limits, Precision, Target, limits_table
-from export.reference import load_reference
+from export.verification.images import MIN_CALIBRATION, find_images, split, synthetic_image
+from export.verification.reference import load_reference
 from tests.export.conftest import ROOT
 
 NAME = "PP-YOLOE_plus_SOD-tiny"
@@ -27,14 +27,14 @@ NEVER = Limits(0.0, 0.0, 1.0, -1.0)
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with enough pictures to calibrate on, in two folders, and something that is none."""
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with enough images to calibrate on, in two folders, and something that is none."""
+    folder = tmp_path_factory.mktemp("images")
     (folder / "more").mkdir()
     (folder / "labels.txt").write_text("1 2 3")
     for seed in range(20):
         name = f"{seed:02}.jpg" if seed % 2 else f"more/{seed:02}.PNG"
-        cv2.imwrite(str(folder / name), synthetic_picture(120, 160, seed))
+        cv2.imwrite(str(folder / name), synthetic_image(120, 160, seed))
     return folder
 
 
@@ -51,11 +51,11 @@ def installed(tmp_path: Path) -> list[str]:
 
 
 def test_all_targets_with_a_report(
-    base: list[str], tmp_path: Path, pictures: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    base: list[str], tmp_path: Path, images: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     report = tmp_path / "reports" / "tiny.md"
-    assert main([*base, "--target", "all", "--images", str(pictures), "--report", str(report)]) == 0
+    assert main([*base, "--target", "all", "--images", str(images), "--report", str(report)]) == 0
     said = capfd.readouterr()
     made = [
         "inference.json",
@@ -79,7 +79,7 @@ def test_all_targets_with_a_report(
         "| model.onnx in OpenVINO, fp32 |",
         "| model_int8.xml in OpenVINO (all but decoding) |",
         "compiled it for SM75",
-        "| quantising to INT8 on 12 pictures |",
+        "| quantising to INT8 on 12 images |",
         "| in all |",
         "- installed: model_int8.xml",
         "![differences and times](tiny.png)",
@@ -95,8 +95,8 @@ def test_all_targets_with_a_report(
     assert reference.made_by == "Paddle Inference, CPU, FP32, oneDNN off"
 
 
-def test_the_int8_model_has_the_interface_and_integers(base: list[str], tmp_path: Path, pictures: Path) -> None:
-    assert main([*base, "--target", "openvino", "--precision", "int8", "--images", str(pictures)]) == 0
+def test_the_int8_model_has_the_interface_and_integers(base: list[str], tmp_path: Path, images: Path) -> None:
+    assert main([*base, "--target", "openvino", "--precision", "int8", "--images", str(images)]) == 0
     assert installed(tmp_path) == ["model_int8.bin", "model_int8.xml"]
     model = ov.Core().read_model(tmp_path / "r" / f"{NAME}_detector" / "1" / "model_int8.xml")
     assert [(p.any_name, p.element_type) for p in model.inputs] == [("pixels", ov.Type.u8)]
@@ -105,21 +105,21 @@ def test_the_int8_model_has_the_interface_and_integers(base: list[str], tmp_path
 
 
 @pytest.mark.parametrize("count", [0, 3])
-def test_int8_wants_pictures(
-    base: list[str], tmp_path: Path, pictures: Path, count: int, capfd: pytest.CaptureFixture[str]
+def test_int8_wants_images(
+    base: list[str], tmp_path: Path, images: Path, count: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    images = [str(path) for path in find_pictures([pictures])[:count]]
-    arguments = [*base, "--target", "openvino", "--precision", "int8", *(["--images", *images] if images else [])]
+    paths = [str(path) for path in find_images([images])[:count]]
+    arguments = [*base, "--target", "openvino", "--precision", "int8", *(["--images", *paths] if paths else [])]
     assert main(arguments) == 2
-    assert f"INT8 is calibrated on pictures, and {count} are too few: give --images" in capfd.readouterr().err
+    assert f"INT8 is calibrated on images, and {count} are too few: give --images" in capfd.readouterr().err
     assert installed(tmp_path) == []
 
 
-def test_without_pictures_int8_is_left_out_where_it_was_not_named(
+def test_without_images_int8_is_left_out_where_it_was_not_named(
     base: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*base, "--target", "openvino", "--no-paddle"]) == 0
-    assert "left out: openvino int8: INT8 is calibrated on pictures" in capfd.readouterr().err
+    assert "left out: openvino int8: INT8 is calibrated on images" in capfd.readouterr().err
     assert installed(tmp_path) == ["model.onnx"]
 
 
@@ -142,7 +142,7 @@ def test_bf16_is_measured_where_the_cpu_has_it(
 
 def export(model_dir: Path, directory: Path, **options: object) -> Outcome:
     request = Request(directory / "r", cache_dir=directory / "c", with_paddle=False, **options)  # type: ignore[arg-type]
-    return pipeline.export_model(find_model(model_dir), request, [synthetic_picture()])
+    return pipeline.export_model(find_model(model_dir), request, [synthetic_image()])
 
 
 def test_a_breach_installs_the_others_and_leaves_what_was(small_model: Path, tmp_path: Path) -> None:
@@ -274,13 +274,13 @@ def test_what_cannot_be_asked_for(
 
 def test_an_image_that_is_not_there(base: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
-    for path, said in ((tmp_path / "absent", "cannot be read"), (tmp_path / "empty", "holds no picture")):
+    for path, said in ((tmp_path / "absent", "cannot be read"), (tmp_path / "empty", "holds no image")):
         assert main([*base, "--images", str(path)]) == 2
         assert said in capsys.readouterr().err
 
 
-def test_pictures_are_split(pictures: Path) -> None:
-    paths = find_pictures([pictures])
+def test_images_are_split(images: Path) -> None:
+    paths = find_images([images])
     assert len(paths) == 20
     compared, calibration = split(paths, 8)
     assert len(compared) == 8
@@ -307,12 +307,12 @@ def test_the_demo_s_configs_name_the_files() -> None:
 
 
 def test_a_child_s_errors_and_death_come_back() -> None:
-    assert child.call(max, 3, 4) == 4
+    assert isolated_process.call(max, 3, 4) == 4
     with pytest.raises(ExportError, match="nowhere is not a directory"):
-        child.call(find_model, Path("nowhere"))
+        isolated_process.call(find_model, Path("nowhere"))
     with pytest.raises(OSError, match="No such file"):
-        child.call(make_fp16, Path("absent"), Path("out"))
+        isolated_process.call(make_fp16, Path("absent"), Path("out"))
     with pytest.raises(ChildCrashedError, match="died with signal 6"):
-        child.call(os.abort)
+        isolated_process.call(os.abort)
     with pytest.raises(ChildCrashedError, match="died with exit status 1: ZeroDivisionError"):
-        child.call(divmod, 1, 0)
+        isolated_process.call(divmod, 1, 0)

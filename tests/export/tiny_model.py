@@ -1,6 +1,6 @@
 """A miniature PP-YOLOE+ SOD: PaddleX's files, feeds, fetches and anchors, built in a second, for tests.
 
-It is not trained. Its features are standardised over the picture, so that what stands out most in any ordinary one is
+It is not trained. Its features are standardised over the image, so that what stands out most in any ordinary one is
 "detected" (one to three hundred boxes over 0.5, 500 over 0.01), a handful in noise, and nothing on an even one.
 
 `python -m tests.export.tiny_model DIRECTORY [--pdmodel]` makes one by hand; `--pdmodel` writes the program in Paddle
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from export.quiet import import_paddle
+from export.paddle.lazy_imports import import_paddle
 
 LABELS = ["pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motorcycle"]
 STRIDES = (32, 16, 8)  # in the real models' order
@@ -123,7 +123,7 @@ class _Network:
     def __call__(self, image: Any, scale_factor: Any) -> tuple[Any, Any]:
         """Boxes [N, A, 4] over scale_factor, scores [N, C, A]."""
         paddle = self.paddle
-        # The first kernels sum to zero and never reach past the edge: an even picture has no features at all.
+        # The first kernels sum to zero and never reach past the edge: an even image has no features at all.
         features = paddle.nn.functional.relu(self._conv(image, 8, 2, 2, zero_sum=True))
         features = paddle.nn.functional.relu(self._conv(features, 16, 3, 2))
         levels: list[Any] = []
@@ -143,7 +143,7 @@ class _Network:
         return boxes / scale, paddle.transpose(scores, [0, 2, 1])
 
     def _standardised(self, x: Any) -> Any:
-        """[N, C, h, w] → [N, C, h * w], mean 0 and deviation 1 over the picture, 0 where all is even."""
+        """[N, C, h, w] → [N, C, h * w], mean 0 and deviation 1 over the image, 0 where all is even."""
         # A mean over height and width, as in the real models' backbone, and below one of another kind.
         centred = self.paddle.flatten(x - self.paddle.mean(x, axis=[2, 3], keepdim=True), 2)
         return centred / ((self.paddle.mean(centred * centred, axis=2, keepdim=True) + 1e-6) ** 0.5)
@@ -187,7 +187,7 @@ class _Network:
 
 
 def _multiclass_nms3(paddle: Any, boxes: Any, scores: Any, nms: dict[str, Any], *, pdmodel: bool) -> list[Any]:
-    """The fetches: rows [M, 6] and how many of them belong to each picture [N]."""
+    """The fetches: rows [M, 6] and how many of them belong to each image [N]."""
     if not pdmodel:
         rows, _, counts = paddle._C_ops.multiclass_nms3(boxes, scores, None, *nms.values())
         return [rows, counts]

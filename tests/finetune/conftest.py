@@ -1,4 +1,4 @@
-"""Four drawn pictures of a few large objects, and ppdet's environment."""
+"""Four drawn images of a few large objects, and ppdet's environment."""
 
 import os
 import sys
@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from finetune import environment
+from finetune.data.sources import CLASSES
 from finetune.scenes.__main__ import main as draw
-from finetune.sources import CLASSES
 
 FEW_AND_LARGE = (141, 222, 253, 281)  # seeds of scenes
 
 
 @pytest.fixture(scope="session")
 def four(tmp_path_factory) -> Path:
-    """A YOLO data set whose two parts are the same four pictures; the base model knows none of its classes' names."""
+    """A YOLO data set whose two parts are the same four images; the base model knows none of its classes' names."""
     folder = tmp_path_factory.mktemp("four")
     for seed in FEW_AND_LARGE:
         draw([str(folder), "--count", "1", "--first", str(seed)])

@@ -1,4 +1,4 @@
-"""`python -m finetune` from end to end: it learns four pictures by heart, is stopped, goes on, and is exported."""
+"""`python -m finetune` from end to end: it learns four images by heart, is stopped, goes on, and is exported."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def losses(out: Path) -> list[dict]:
     return [line for line in lines if "class" in line]
 
 
-def test_it_learns_four_pictures_by_heart(four, ppdet_python, tmp_path):
+def test_it_learns_four_images_by_heart(four, ppdet_python, tmp_path):
     out, repository = tmp_path / "out", tmp_path / "models"
     settings = ["--batch", "4", "--size", "320", "--plain", "--rate", "2e-3", "--steps", "60", "--name", "four"]
     where = ["--out", out, "--output_dir", repository, "--environment", ppdet_python.parents[1]]
@@ -92,7 +92,7 @@ def test_it_learns_four_pictures_by_heart(four, ppdet_python, tmp_path):
     assert np.mean(values[-3:]) < 0.7 * np.mean(values[:3])
     assert looks(out)[0]["ap50"] < 0.05
     assert max(look["ap50"] for look in looks(out)) > 0.5
-    assert "four on held-out pictures: AP" in again.stdout
+    assert "four on held-out images: AP" in again.stdout
     assert cv2.imread(str(out / "curves.png")) is not None
 
     session = onnxruntime.InferenceSession(str(repository / "four_detector/1/model.onnx"))

@@ -1,4 +1,4 @@
-"""Held-out pictures as COCO json, and what is counted on VisDrone's picture."""
+"""Held-out images as COCO json, and what is counted on VisDrone's image."""
 
 import json
 
@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 
 from benchmarks.evaluation.datasets import read_dataset
+from finetune.data.held_out import main
 from finetune.errors import FinetuneError
-from finetune.held_out import main
 from finetune.scenes.__main__ import main as draw
 from finetune.unoccluded import found, unoccluded
 
 
-def test_held_out_pictures_are_read_back(tmp_path) -> None:
+def test_held_out_images_are_read_back(tmp_path) -> None:
     for seed in (9, 10):
         draw([str(tmp_path / "scenes"), "--count", "1", "--first", str(seed)])
     assert main([str(tmp_path), str(tmp_path / "out")]) == 0
     path = tmp_path / "out" / "scenes.json"
     read = read_dataset(path, "coco", tmp_path / "scenes" / "images")
     expected = read_dataset(tmp_path / "scenes", "yolo").samples[1]
-    assert [s.picture.name for s in read.samples] == ["00010.jpg"]
+    assert [s.image.name for s in read.samples] == ["00010.jpg"]
     np.testing.assert_allclose(read.samples[0].labels.boxes, expected.labels.boxes, atol=0.02)
     names = [c["name"] for c in json.loads(path.read_text())["categories"]]
     assert "car" in names

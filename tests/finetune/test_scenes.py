@@ -1,4 +1,4 @@
-"""Drawn scenes: the same picture from a seed, and labels that are where things are."""
+"""Drawn scenes: the same image from a seed, and labels that are where things are."""
 
 import math
 
@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 
 from benchmarks.evaluation.datasets import read_dataset
+from finetune.data.sources import CLASSES
 from finetune.scenes.__main__ import main
 from finetune.scenes.camera import Camera
 from finetune.scenes.houses import Footprint, hides_the_view, house
 from finetune.scenes.layout import Layout, Road, Tree, lay_out
 from finetune.scenes.objects import MAKERS
 from finetune.scenes.render import Stage, render
-from finetune.scenes.shapes import Thing, placed
+from finetune.scenes.solids import Thing, placed
 from finetune.scenes.source import scene_part
-from finetune.sources import CLASSES
 
 DOWN = Camera(30.0, math.pi / 2, 0.0, 400.0, 640, 480)
 OBLIQUE = Camera(20.0, math.radians(35), 0.7, 500.0, 640, 480)
 
 
-def test_a_seed_gives_the_same_picture() -> None:
+def test_a_seed_gives_the_same_image() -> None:
     one, two, other = render(3), render(3), render(4)
     np.testing.assert_array_equal(one.pixels, two.pixels)
     np.testing.assert_array_equal(one.boxes, two.boxes)
@@ -28,7 +28,7 @@ def test_a_seed_gives_the_same_picture() -> None:
     assert one.pixels.shape != other.pixels.shape or (one.pixels != other.pixels).any()
 
 
-def test_labels_lie_in_the_picture() -> None:
+def test_labels_lie_in_the_image() -> None:
     scene = render(7)
     height, width = scene.pixels.shape[:2]
     assert len(scene.boxes) > 10
@@ -53,7 +53,7 @@ def test_a_box_encloses_exactly_what_is_drawn(name: str, camera: Camera) -> None
     boxes, class_ids, visible = drawn.labels()
     assert class_ids.tolist() == [CLASSES.index(name)]
     assert visible[0] == 1
-    rows, columns = np.nonzero(drawn.picture().sum(2))
+    rows, columns = np.nonzero(drawn.image().sum(2))
     seen = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
     # Drawn at twice the size with edges rounded and included, then averaged: an edge may reach into the next pixel.
     np.testing.assert_allclose(boxes[0], seen, atol=1.5)
@@ -105,7 +105,7 @@ def test_a_wall_has_windows_and_shops_and_no_label() -> None:
     drawn = Stage(LOW, np.array([0.0, -0.7, 0.7]), 0.6, False, np.random.default_rng(0))
     drawn.draw(Layout([Road(0, 0, 0, 1)], standing_out, [built]))
     assert len(drawn.labels()[0]) == 0
-    assert (drawn.picture().sum(2) > 0).mean() > 0.15
+    assert (drawn.image().sum(2) > 0).mean() > 0.15
 
 
 def test_houses_keep_off_the_roads_each_other_and_the_line_of_sight() -> None:
@@ -133,7 +133,7 @@ def test_what_would_be_too_small_to_tell_is_not_drawn() -> None:
     walker = Thing(placed(MAKERS["pedestrian"](np.random.default_rng(1)), 0, 0, 0), "pedestrian")
     far = stage(Camera(60.0, math.pi / 2, 0.0, 400.0, 640, 480), [walker])
     assert len(far.labels()[0]) == 0
-    assert far.picture().max() == 0
+    assert far.image().max() == 0
 
 
 def test_a_tree_hides_what_stands_behind_it() -> None:
@@ -152,7 +152,7 @@ def test_every_class_is_drawn() -> None:
 def test_scenes_are_written_as_yolo(tmp_path) -> None:
     assert main([str(tmp_path), "--count", "2", "--first", "5"]) == 0
     samples = read_dataset(tmp_path, "yolo").samples
-    assert [s.picture.name for s in samples] == ["00005.jpg", "00006.jpg"]
+    assert [s.image.name for s in samples] == ["00005.jpg", "00006.jpg"]
     expected = render(5)
     np.testing.assert_allclose(samples[0].labels.boxes, expected.boxes, atol=0.01)
     np.testing.assert_array_equal(samples[0].labels.class_ids, expected.class_ids)

@@ -6,11 +6,11 @@ from dataclasses import replace
 import cv2
 import pytest
 
-from finetune import curves
 from finetune.errors import FinetuneError
-from finetune.log import Log
-from finetune.schedule import rate
-from finetune.settings import Settings
+from finetune.training import curves
+from finetune.training.log import Log
+from finetune.training.schedule import rate
+from finetune.training.settings import Settings
 
 SETTINGS = Settings(
     name="mine", variant="demo", base="model.onnx", base_names=("car",), size=320, batch=4, steps=60, rate=1e-3,
@@ -51,8 +51,8 @@ def test_the_log_has_a_line_every_so_many_steps(tmp_path, capsys):
 def test_curves_are_drawn(tmp_path):
     write_log(tmp_path)
     curves.draw(tmp_path / "log.jsonl", tmp_path / "curves.png")
-    picture = cv2.imread(str(tmp_path / "curves.png"))
-    assert picture.shape[1] > 800
+    image = cv2.imread(str(tmp_path / "curves.png"))
+    assert image.shape[1] > 800
     assert [f.name for f in tmp_path.glob("*.png")] == ["curves.png"]
 
 

@@ -33,7 +33,7 @@ Reply = tuple[grpc.StatusCode, str]
 
 
 class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
-    """Speaks KServe v2 as Triton does, for an ensemble that finds `objects` in every picture."""
+    """Speaks KServe v2 as Triton does, for an ensemble that finds `objects` in every image."""
 
     def __init__(self) -> None:
         self.models: dict[str, dict[str, Any]] = {}
@@ -44,7 +44,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.padding = 0
         self.missing_output = ""
         self.hold: asyncio.Event | None = None
-        self.pictures: list[bytes] = []
+        self.images: list[bytes] = []
         self.thresholds: list[list[float]] = []
         self.names: list[str] = []
         self.metadata: list[dict[str, str]] = []  # of the requests
@@ -113,11 +113,11 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
                 self.held -= 1
         contents = dict(zip([i.name for i in request.inputs], request.raw_input_contents, strict=True))
         (length,) = struct.unpack_from("<I", contents["image"])
-        picture = contents["image"][4:]
-        assert length == len(picture)
+        image = contents["image"][4:]
+        assert length == len(image)
         assert [list(i.shape) for i in request.inputs] == [[1, 1], [1, len(contents["score_threshold"]) // 4]]
         thresholds = np.frombuffer(contents["score_threshold"], np.float32)
-        self.pictures.append(picture)
+        self.images.append(image)
         self.names.append(request.model_name)
         self.thresholds.append(thresholds.tolist())
         if self.fails is not None:
@@ -166,7 +166,7 @@ class WebServer:
 
         return self.handle(path, write)
 
-    def picture(self, path: str, body: bytes) -> str:
+    def image(self, path: str, body: bytes) -> str:
         return self.answer(path, f"HTTP/1.1 200 OK\nContent-Type: image/jpeg\nContent-Length: {len(body)}", body)
 
     def handle(self, path: str, write: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> str:
@@ -256,15 +256,15 @@ def encode(suffix: str, height: int = 80, width: int = 100) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def encode_picture() -> Callable[..., bytes]:
+def encode_image() -> Callable[..., bytes]:
     return encode
 
 
 @pytest.fixture(scope="session")
-def picture() -> bytes:
+def image() -> bytes:
     return encode(".jpg")
 
 
 @pytest.fixture(scope="session")
-def picture64(picture: bytes) -> str:
-    return base64.b64encode(picture).decode()
+def image64(image: bytes) -> str:
+    return base64.b64encode(image).decode()

@@ -12,10 +12,10 @@ from starlette.types import ASGIApp
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from gateway.admission import Admission
 from gateway.app import create_app
-from gateway.connection import HttpConnection
-from gateway.gate import Gate
+from gateway.http_server.connection import HttpConnection
+from gateway.limits.concurrency_limiter import ConcurrencyLimiter
+from gateway.limits.load_shedder import LoadShedder
 from gateway.settings import Settings
 
 PATH = "/small-object-detection"
@@ -59,14 +59,14 @@ class Live:
     http: httpx.AsyncClient
 
     @property
-    def gate(self) -> Gate:
-        gate: Gate = self.app.state.gate
-        return gate
+    def shedder(self) -> LoadShedder:
+        shedder: LoadShedder = self.app.state.shedder
+        return shedder
 
     @property
-    def admission(self) -> Admission:
-        admission: Admission = self.app.state.admission
-        return admission
+    def limiter(self) -> ConcurrencyLimiter:
+        limiter: ConcurrencyLimiter = self.app.state.limiter
+        return limiter
 
     async def post(self, image: str, **fields: Any) -> httpx.Response:
         return await self.http.post(PATH, json={"image": image, **fields})

@@ -10,10 +10,10 @@ import pytest
 
 from gateway.app import create_app
 from gateway.drain import Drain
-from gateway.serving import StopRequests, make_server
+from gateway.http_server.server import StopRequests, make_server
 from gateway.settings import Settings
+from tests.gateway.observability.test_metrics import scrape, value
 from tests.gateway.process import TIMEOUT_S, ended, insist, running, until_closed
-from tests.gateway.test_metrics import scrape, value
 
 PATH = "/small-object-detection"
 
@@ -22,7 +22,7 @@ def triton_at(triton: Any) -> tuple[str, str]:
     return "--triton-url", f"127.0.0.1:{triton.port}"
 
 
-async def test_in_a_drain_all_is_answered_and_nothing_is_ready(triton: Any, picture64: str) -> None:
+async def test_in_a_drain_all_is_answered_and_nothing_is_ready(triton: Any, image64: str) -> None:
     drain = Drain()
     app = create_app(Settings(triton_url=f"127.0.0.1:{triton.port}"), drain)
     transport = httpx.ASGITransport(app)
@@ -36,12 +36,12 @@ async def test_in_a_drain_all_is_answered_and_nothing_is_ready(triton: Any, pict
         assert ready.json()["errorMsg"] == "The server is shutting down"
         assert value(await scrape(client), "sod_ready") == 0
         assert (await client.get("/health/live")).status_code == 200
-        answer = await client.post(PATH, json={"image": picture64})
+        answer = await client.post(PATH, json={"image": image64})
         assert answer.status_code == 200
         assert answer.headers["connection"] == "close"
 
 
-async def test_the_door_stays_open_for_the_delay_and_a_second_signal_ends_it(triton: Any, picture64: str) -> None:
+async def test_the_door_stays_open_for_the_delay_and_a_second_signal_ends_it(triton: Any, image64: str) -> None:
     options = (*triton_at(triton), "--drain-delay", "3600")
     async with running(*options) as (url, process), httpx.AsyncClient(base_url=url, timeout=60) as client:
         assert (await client.get("/health/ready")).status_code == 200
@@ -51,11 +51,11 @@ async def test_the_door_stays_open_for_the_delay_and_a_second_signal_ends_it(tri
             while ready.status_code == 200:
                 ready = await client.get("/health/ready")
         assert ready.json()["errorMsg"] == "The server is shutting down"
-        answer = await client.post(PATH, json={"image": picture64})
+        answer = await client.post(PATH, json={"image": image64})
         assert answer.status_code == 200
         assert answer.headers["connection"] == "close"
         triton.hold = asyncio.Event()
-        under_way = asyncio.create_task(client.post(PATH, json={"image": picture64}))
+        under_way = asyncio.create_task(client.post(PATH, json={"image": image64}))
         async with asyncio.timeout(TIMEOUT_S):
             await triton.arrived.wait()
             await insist(process)
@@ -65,11 +65,11 @@ async def test_the_door_stays_open_for_the_delay_and_a_second_signal_ends_it(tri
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_what_is_under_way_is_answered(triton: Any, picture64: str, number: signal.Signals) -> None:
+async def test_what_is_under_way_is_answered(triton: Any, image64: str, number: signal.Signals) -> None:
     triton.hold = asyncio.Event()
     options = (*triton_at(triton), "--drain-delay", "0.3")
     async with running(*options) as (url, process), httpx.AsyncClient(base_url=url, timeout=60) as client:
-        under_way = asyncio.create_task(client.post(PATH, json={"image": picture64}))
+        under_way = asyncio.create_task(client.post(PATH, json={"image": image64}))
         async with asyncio.timeout(TIMEOUT_S):
             await triton.arrived.wait()
             process.send_signal(number)
@@ -82,11 +82,11 @@ async def test_what_is_under_way_is_answered(triton: Any, picture64: str, number
     assert "Traceback" not in log
 
 
-async def test_what_outlasts_its_time_is_503(triton: Any, picture64: str) -> None:
+async def test_what_outlasts_its_time_is_503(triton: Any, image64: str) -> None:
     triton.hold = asyncio.Event()
     options = (*triton_at(triton), "--shutdown-timeout", "1")
     async with running(*options) as (url, process), httpx.AsyncClient(base_url=url, timeout=60) as client:
-        under_way = asyncio.create_task(client.post(PATH, json={"image": picture64, "logId": "mine"}))
+        under_way = asyncio.create_task(client.post(PATH, json={"image": image64, "logId": "mine"}))
         async with asyncio.timeout(TIMEOUT_S):
             await triton.arrived.wait()
         process.send_signal(signal.SIGTERM)
@@ -131,7 +131,7 @@ def test_a_signal_takes_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_echo_of_the_first_signal_is_no_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("gateway.serving.monotonic", lambda: now)
+    monkeypatch.setattr("gateway.http_server.server.monotonic", lambda: now)
     stops = StopRequests()
     assert not stops.any
     assert not stops.insists()

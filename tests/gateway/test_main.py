@@ -15,17 +15,17 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.__main__ import main
-from gateway.metrics import metrics_markdown
+from gateway.observability.metrics import metrics_markdown
 from gateway.settings import Settings, setting_rows, settings_markdown
 from tests.gateway.process import ROOT, running
 
 PATH = "/small-object-detection"
 
 
-async def test_process(triton: Any, picture64: str) -> None:
+async def test_process(triton: Any, image64: str) -> None:
     options = ("--triton-url", f"127.0.0.1:{triton.port}", "--max-body-bytes", "100000")
     async with running(*options) as (url, process), httpx.AsyncClient(base_url=url) as client:
-        answer = await client.post(PATH, json={"image": picture64})
+        answer = await client.post(PATH, json={"image": image64})
         assert answer.status_code == 200
         assert "server" not in answer.headers
         assert (await client.get("/health/ready")).status_code == 200
@@ -40,19 +40,19 @@ async def test_process(triton: Any, picture64: str) -> None:
 
         answer = await client.post(PATH, content=chunks())
         assert answer.status_code == answer.json()["errorCode"] == 413
-        assert (await client.post(PATH, json={"image": picture64})).status_code == 200
+        assert (await client.post(PATH, json={"image": image64})).status_code == 200
 
         # SIGTERM lets what is under way finish.
         triton.hold = asyncio.Event()
-        arrived = len(triton.pictures)
-        under_way = asyncio.create_task(client.post(PATH, json={"image": picture64}))
+        arrived = len(triton.images)
+        under_way = asyncio.create_task(client.post(PATH, json={"image": image64}))
         async with asyncio.timeout(10):
             await triton.arrived.wait()
         process.send_signal(signal.SIGTERM)
         await asyncio.sleep(0.2)
         triton.hold.set()
         assert (await under_way).status_code == 200
-        assert len(triton.pictures) == arrived + 1
+        assert len(triton.images) == arrived + 1
         async with asyncio.timeout(10):
             assert await process.wait() == 0
 

@@ -55,7 +55,7 @@ def test_triton_does_not_get_the_gateway_s_secrets(tmp_path, monkeypatch):
     assert environ["OMP_NUM_THREADS"] == "3"
 
 
-def test_malloc_keeps_the_memory_of_pictures_unless_the_user_says_otherwise(monkeypatch, tmp_path):
+def test_malloc_keeps_the_memory_of_images_unless_the_user_says_otherwise(monkeypatch, tmp_path):
     binary = tmp_path / "bin" / "tritonserver"
     binary.parent.mkdir()
     binary.touch()

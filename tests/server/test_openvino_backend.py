@@ -1,4 +1,4 @@
-"""Which network computes a picture, and that all of them must say the same of one."""
+"""Which network computes an image, and that all of them must say the same of one."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-PICTURE = np.zeros((1, 4, 4, 3), np.uint8)
+IMAGE = np.zeros((1, 4, 4, 3), np.uint8)
 PATIENCE_S = 60
 
 
@@ -50,27 +50,27 @@ def alone() -> Network:
     return Network("alone")
 
 
-def test_a_picture_alone_has_the_whole_machine_and_others_a_stream(backend: Any, streams: Any, alone: Any) -> None:
+def test_an_image_alone_has_the_whole_machine_and_others_a_stream(backend: Any, streams: Any, alone: Any) -> None:
     lanes = backend.Lanes(streams, alone)
-    assert told(lanes.infer(PICTURE)) == ["alone"]
+    assert told(lanes.infer(IMAGE)) == ["alone"]
     alone.computing.clear()
     alone.may_end.clear()
     with ThreadPoolExecutor(2) as callers:
-        first = callers.submit(lanes.infer, PICTURE)
+        first = callers.submit(lanes.infer, IMAGE)
         assert alone.computing.wait(PATIENCE_S)
-        assert told(callers.submit(lanes.infer, PICTURE).result(PATIENCE_S)) == ["streams"]
-        # That one has ended, so there is again one picture only; but the whole machine is taken.
+        assert told(callers.submit(lanes.infer, IMAGE).result(PATIENCE_S)) == ["streams"]
+        # That one has ended, so there is again one image only; but the whole machine is taken.
         alone.may_end.set()
         assert told(first.result(PATIENCE_S)) == ["alone"]
-    assert told(lanes.infer(PICTURE)) == ["alone"]
+    assert told(lanes.infer(IMAGE)) == ["alone"]
     lanes.close()
 
 
-def test_of_several_pictures_none_takes_the_whole_machine(backend: Any, streams: Any, alone: Any) -> None:
+def test_of_several_images_none_takes_the_whole_machine(backend: Any, streams: Any, alone: Any) -> None:
     lanes = backend.Lanes(streams, alone)
     streams.may_end.clear()
     with ThreadPoolExecutor(1) as caller:
-        answers = caller.submit(lanes.infer, np.repeat(PICTURE, 2, axis=0))
+        answers = caller.submit(lanes.infer, np.repeat(IMAGE, 2, axis=0))
         assert streams.computing.wait(PATIENCE_S)
         assert not alone.computing.is_set()
         streams.may_end.set()
@@ -80,7 +80,7 @@ def test_of_several_pictures_none_takes_the_whole_machine(backend: Any, streams:
 
 def test_without_the_second_network_all_goes_over_streams(backend: Any, streams: Any) -> None:
     lanes = backend.Lanes(streams, None)
-    assert told(lanes.infer(PICTURE)) == ["streams"]
+    assert told(lanes.infer(IMAGE)) == ["streams"]
     lanes.close()
 
 
@@ -88,9 +88,9 @@ def test_a_failure_gives_the_whole_machine_back(backend: Any, streams: Any, alon
     lanes = backend.Lanes(streams, alone)
     alone.fails = True
     with pytest.raises(RuntimeError, match="no"):
-        lanes.infer(PICTURE)
+        lanes.infer(IMAGE)
     alone.fails = False
-    assert told(lanes.infer(PICTURE)) == ["alone"]
+    assert told(lanes.infer(IMAGE)) == ["alone"]
     lanes.close()
 
 
@@ -147,7 +147,7 @@ def test_properties(backend: Any) -> None:
         "INFERENCE_NUM_THREADS": "4",
         "NUM_STREAMS": "3",
     }
-    one = backend._for_one_picture(chosen)
+    one = backend._for_one_image(chosen)
     assert "NUM_STREAMS" not in {str(key) for key in one}
     assert str(one["PERFORMANCE_HINT"]) == "PerformanceMode.LATENCY"
     assert one["INFERENCE_NUM_THREADS"] == 4

@@ -1,4 +1,4 @@
-"""Paddle runs a batch in twos, and every picture gets its own answer."""
+"""Paddle runs a batch in twos, and every image gets its own answer."""
 
 import sys
 from collections.abc import Callable
@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 
-@pytest.mark.parametrize(("pictures", "runs"), [(1, [1]), (2, [2]), (5, [2, 2, 1])])
+@pytest.mark.parametrize(("images", "runs"), [(1, [1]), (2, [2]), (5, [2, 2, 1])])
 def test_a_batch_runs_in_twos(
-    pictures: int, runs: list[int], load_backend: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+    images: int, runs: list[int], load_backend: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paddle = ModuleType("paddle")
     monkeypatch.setattr(paddle, "inference", ModuleType("inference"), raising=False)
@@ -26,7 +26,7 @@ def test_a_batch_runs_in_twos(
 
     model = backend.TritonPythonModel()
     model._run_few = run_few
-    pixels = np.arange(pictures * 12, dtype=np.uint8).reshape(pictures, 2, 2, 3)
+    pixels = np.arange(images * 12, dtype=np.uint8).reshape(images, 2, 2, 3)
     answer = model._run(pixels)
     assert seen == runs
     assert (answer["boxes"] == pixels).all()

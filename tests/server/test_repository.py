@@ -78,7 +78,7 @@ def test_only_cpu_bf16_and_cpu_int8_ask_for_bf16(name):
 def test_an_absent_int8_model_is_named_with_the_options_that_make_it(repository):
     for ensemble in find_ensembles(repository, "cpu_int8", BACKENDS):
         assert f"{ensemble.name}_detector/1/model_int8.xml is absent: make export" in ensemble.missing
-        assert ensemble.missing.endswith("TARGET=openvino PRECISION=int8 IMAGES=<folder of pictures>")
+        assert ensemble.missing.endswith("TARGET=openvino PRECISION=int8 IMAGES=<folder of images>")
 
 
 def test_models_hold_imports_only():

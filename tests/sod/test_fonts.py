@@ -25,7 +25,7 @@ def without_wide_font(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         cache.cache_clear()
 
 
-def picture() -> NDArray[np.uint8]:
+def image() -> NDArray[np.uint8]:
     return np.full((200, 300, 3), 90, np.uint8)
 
 
@@ -33,7 +33,7 @@ def drawn(*labels: str) -> NDArray[np.uint8]:
     """A box a label, far apart."""
     boxes = np.array([[20, 30 + 50 * i, 32, 40 + 50 * i] for i in range(len(labels))], np.float32)
     scores, class_ids = np.full(len(labels), 0.5, np.float32), np.arange(len(labels), dtype=np.int32)
-    return draw_detections(picture(), Detections(boxes, scores, class_ids), labels)
+    return draw_detections(image(), Detections(boxes, scores, class_ids), labels)
 
 
 @needs_wide_font
@@ -77,14 +77,14 @@ def test_a_score_keeps_the_font_of_latin_labels() -> None:
 
 
 @needs_wide_font
-def test_all_lines_of_a_picture_are_of_one_height() -> None:
+def test_all_lines_of_an_image_are_of_one_height() -> None:
     heights = {text_mask(text, 12, wide=True).shape[0] for text in ("car 0.5", "行人 0.5", "Пешеход", "", "ộ")}
     assert heights == {15}
     assert text_mask("car 0.5", 12).shape[0] == 12
 
 
 @needs_wide_font
-def test_a_picture_of_latin_labels_is_not_changed_by_the_other_font() -> None:
+def test_an_image_of_latin_labels_is_not_changed_by_the_other_font() -> None:
     with_font = drawn("car", "bus")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fonts, "wide_font", lambda: None)

@@ -25,17 +25,17 @@ def encode(format_: str, orientation: int | None = None, mode: str = "RGB", exif
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
 @pytest.mark.parametrize("orientation", [None, *range(10)])
 def test_shown_size_is_that_of_decoding(format_: str, orientation: int | None) -> None:
-    picture = encode(format_, orientation)
-    height, width = decode_image(picture).shape[:2]
-    assert shown_size(picture) == (width, height)
+    image = encode(format_, orientation)
+    height, width = decode_image(image).shape[:2]
+    assert shown_size(image) == (width, height)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # Pillow's, when it opens such a file
 @pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0MM\0*", b"Exif\0\0II*\0\xff\xff\xff\xff", b"nonsense"])
 def test_damaged_exif(exif: bytes) -> None:
-    picture = encode("JPEG", exif=exif)
-    height, width = decode_image(picture).shape[:2]
-    assert shown_size(picture) == (width, height)
+    image = encode("JPEG", exif=exif)
+    height, width = decode_image(image).shape[:2]
+    assert shown_size(image) == (width, height)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

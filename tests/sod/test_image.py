@@ -1,4 +1,4 @@
-"""Decoding: every kind of picture a user sends, and everything that is not one."""
+"""Decoding: every kind of image a user sends, and everything that is not one."""
 
 import io
 import struct
@@ -29,41 +29,41 @@ def encode(image: Image.Image, file_format: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-PICTURE = Image.fromarray(RGB)
-ALPHA = PICTURE.copy()
+IMAGE = Image.fromarray(RGB)
+ALPHA = IMAGE.copy()
 ALPHA.putalpha(128)
 EXACT = {
-    "PNG": encode(PICTURE, "PNG"),
+    "PNG": encode(IMAGE, "PNG"),
     "PNG with alpha": encode(ALPHA, "PNG"),
-    "BMP": encode(PICTURE, "BMP"),
-    "lossless WebP": encode(PICTURE, "WEBP", lossless=True),
-    "TIFF": encode(PICTURE, "TIFF"),
+    "BMP": encode(IMAGE, "BMP"),
+    "lossless WebP": encode(IMAGE, "WEBP", lossless=True),
+    "TIFF": encode(IMAGE, "TIFF"),
     "interlaced 16-bit PNG": cv2.imencode(".png", BGR.astype(np.uint16) * 257)[1].tobytes(),
 }
 NEAR = {
-    "baseline JPEG": encode(PICTURE, "JPEG", quality=95),
-    "progressive JPEG": encode(PICTURE, "JPEG", quality=95, progressive=True),
-    "CMYK JPEG": encode(PICTURE.convert("CMYK"), "JPEG", quality=95),
-    "WebP": encode(PICTURE, "WEBP", quality=95),
-    "palette PNG": encode(PICTURE.convert("P", palette=Image.Palette.ADAPTIVE), "PNG"),
+    "baseline JPEG": encode(IMAGE, "JPEG", quality=95),
+    "progressive JPEG": encode(IMAGE, "JPEG", quality=95, progressive=True),
+    "CMYK JPEG": encode(IMAGE.convert("CMYK"), "JPEG", quality=95),
+    "WebP": encode(IMAGE, "WEBP", quality=95),
+    "palette PNG": encode(IMAGE.convert("P", palette=Image.Palette.ADAPTIVE), "PNG"),
 }
 
 
 @pytest.mark.parametrize("kind", EXACT)
-def test_lossless_pictures_decode_exactly(kind):
+def test_lossless_images_decode_exactly(kind):
     np.testing.assert_array_equal(decode_image(EXACT[kind]), BGR)
 
 
 @pytest.mark.parametrize("kind", NEAR)
-def test_lossy_pictures_decode_closely(kind):
+def test_lossy_images_decode_closely(kind):
     decoded = decode_image(NEAR[kind])
     assert decoded.dtype == np.uint8
     assert np.abs(decoded.astype(int) - BGR).mean() < 6
 
 
 @pytest.mark.parametrize(("mode", "file_format"), [("L", "JPEG"), ("L", "PNG"), ("LA", "PNG"), ("1", "PNG")])
-def test_grey_pictures_have_three_equal_channels(mode, file_format):
-    decoded = decode_image(encode(PICTURE.convert(mode), file_format))
+def test_grey_images_have_three_equal_channels(mode, file_format):
+    decoded = decode_image(encode(IMAGE.convert(mode), file_format))
     assert decoded.shape == (HEIGHT, WIDTH, 3)
     assert (decoded[..., 0] == decoded[..., 1]).all()
     assert (decoded[..., 0] == decoded[..., 2]).all()
@@ -72,9 +72,9 @@ def test_grey_pictures_have_three_equal_channels(mode, file_format):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(orientation):
-    # Stored such that a viewer that honours the tag shows the picture upright.
+    # Stored such that a viewer that honours the tag shows the image upright.
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
-    stored = PICTURE.transpose(Image.Transpose(undo[orientation])) if orientation > 1 else PICTURE
+    stored = IMAGE.transpose(Image.Transpose(undo[orientation])) if orientation > 1 else IMAGE
     exif = Image.Exif()
     exif[0x0112] = orientation
     decoded = decode_image(encode(stored, "JPEG", quality=95, exif=exif))
@@ -83,7 +83,7 @@ def test_exif_orientation_is_applied(orientation):
 
 
 def test_a_truncated_jpeg_decodes_to_what_is_there():
-    whole = encode(PICTURE.resize((800, 480)), "JPEG", quality=95)
+    whole = encode(IMAGE.resize((800, 480)), "JPEG", quality=95)
     decoded = decode_image(whole[: len(whole) // 2])
     assert decoded.shape == (480, 800, 3)
     assert np.abs(decoded[:150, :390].astype(int) - (0, 30, 220)).mean() < 40
@@ -93,17 +93,17 @@ def test_a_truncated_jpeg_decodes_to_what_is_there():
     ("data", "says"),
     [
         (b"", "empty"),
-        (b"x", "not a picture"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
-        (b"GIF89a" + bytes(50), "not a picture"),
-        (b"%PDF-1.7 ...", "not a picture"),
-        (encode(PICTURE, "PNG")[:50] + bytes(60), "PNG picture of 80 x 48 pixels cannot be decoded"),
-        (encode(PICTURE, "PNG")[:40], "not a picture"),
-        (encode(PICTURE, "JPEG")[:8], "header is damaged"),
-        (encode(PICTURE, "WEBP")[:60], "header is damaged"),
+        (b"x", "not an image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
+        (b"GIF89a" + bytes(50), "not an image"),
+        (b"%PDF-1.7 ...", "not an image"),
+        (encode(IMAGE, "PNG")[:50] + bytes(60), "PNG image of 80 x 48 pixels cannot be decoded"),
+        (encode(IMAGE, "PNG")[:40], "not an image"),
+        (encode(IMAGE, "JPEG")[:8], "header is damaged"),
+        (encode(IMAGE, "WEBP")[:60], "header is damaged"),
     ],
 )
-def test_what_is_no_picture_is_refused_with_a_sentence(data, says):
+def test_what_is_no_image_is_refused_with_a_sentence(data, says):
     with pytest.raises(InvalidImageError, match=says):
         decode_image(data)
 
@@ -137,7 +137,7 @@ def test_the_pixel_limit_is_inclusive():
     edits=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=8),
     cut=st.integers(0, 2000),
 )
-def test_damage_is_an_error_of_ours_or_a_picture(kind, edits, cut):
+def test_damage_is_an_error_of_ours_or_an_image(kind, edits, cut):
     data = bytearray(kind[: max(1, len(kind) - cut)])
     for position, value in edits:
         data[position % len(data)] = value
@@ -170,7 +170,7 @@ def test_to_pixels_is_opencvs_plain_cubic_resize():
     np.testing.assert_array_equal(to_pixels(image, (64, 64)), expected)
 
 
-def test_resize_to_the_same_size_is_the_picture_itself():
+def test_resize_to_the_same_size_is_the_image_itself():
     image = np.ascontiguousarray(BGR)
     assert resize(image, image.shape[:2]) is image
     assert resize(image, (7, 90)).shape == (7, 90, 3)
@@ -183,13 +183,13 @@ def test_scale_factor_is_y_then_x():
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "big-endian TIFF"])
-def test_every_format_begins_as_a_picture(kind: str) -> None:
-    data = b"MM\0*\0\0\0\x08" if kind == "big-endian TIFF" else encode(PICTURE, kind)
+def test_every_format_begins_as_an_image(kind: str) -> None:
+    data = b"MM\0*\0\0\0\x08" if kind == "big-endian TIFF" else encode(IMAGE, kind)
     assert may_be_image(data[:8])
 
 
 @pytest.mark.parametrize(
     "head", [b"", b"<!doctype html>", b"%PDF-1.7", b"GIF89a\1\0", b"PK\3\4    ", b"\x1f\x8b\x08     "]
 )
-def test_what_begins_otherwise_is_no_picture(head: bytes) -> None:
+def test_what_begins_otherwise_is_no_image(head: bytes) -> None:
     assert not may_be_image(head)

@@ -3,19 +3,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sod.encode import encode_picture
+from sod.encode import encode_image
 from sod.image import decode_image
 from sod.jpeg_strips import join, split
 
 BASE = np.random.default_rng(0).integers(0, 256, (96, 120, 3), np.uint8)
 
 
-def picture(height: int, width: int) -> NDArray[np.uint8]:
+def image(height: int, width: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(BASE, (width, height)), np.uint8)
 
 
 def encoded(height: int, width: int, *, quality: int = 90) -> bytes:
-    return encode_picture(picture(height, width), quality=quality)
+    return encode_image(image(height, width), quality=quality)
 
 
 @pytest.mark.parametrize(
@@ -31,20 +31,20 @@ def encoded(height: int, width: int, *, quality: int = 90) -> bytes:
         (4000, 700, 11, 11),  # the markers' numbers begin anew
     ],
 )
-def test_strips_are_the_picture_as_it_would_be_in_one(height: int, width: int, count: int, strips: int) -> None:
-    image = picture(height, width)
-    parts = split(image, count)
+def test_strips_are_the_image_as_it_would_be_in_one(height: int, width: int, count: int, strips: int) -> None:
+    pixels = image(height, width)
+    parts = split(pixels, count)
     assert len(parts) == strips
-    assert (np.concatenate(parts) == image).all()
-    joined = join([encode_picture(part) for part in parts])
-    assert (decode_image(joined, 10**8) == decode_image(encode_picture(image), 10**8)).all()
+    assert (np.concatenate(parts) == pixels).all()
+    joined = join([encode_image(part) for part in parts])
+    assert (decode_image(joined, 10**8) == decode_image(encode_image(pixels), 10**8)).all()
 
 
-def test_what_is_no_strip_of_the_picture_is_refused() -> None:
+def test_what_is_no_strip_of_the_image_is_refused() -> None:
     whole = encoded(64, 64)
-    _, halved = cv2.imencode(".jpg", picture(64, 64), [cv2.IMWRITE_JPEG_QUALITY, 90])
-    _, restarting = cv2.imencode(".jpg", picture(64, 64), [cv2.IMWRITE_JPEG_RST_INTERVAL, 4])
-    _, progressive = cv2.imencode(".jpg", picture(64, 64), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
+    _, halved = cv2.imencode(".jpg", image(64, 64), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    _, restarting = cv2.imencode(".jpg", image(64, 64), [cv2.IMWRITE_JPEG_RST_INTERVAL, 4])
+    _, progressive = cv2.imencode(".jpg", image(64, 64), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
     for message, strips in (
         ("different ways", [whole, encoded(64, 64, quality=80)]),
         ("differ in width", [whole, encoded(64, 72)]),

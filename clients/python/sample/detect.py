@@ -1,4 +1,4 @@
-"""Detect small objects in a picture: python detect.py IMAGE [URL] [OUTPUT]."""
+"""Detect small objects in an image: python detect.py IMAGE [URL] [OUTPUT]."""
 
 import base64
 import math
@@ -15,14 +15,14 @@ OUTPUT = "out.jpg"
 
 
 def main(arguments: list[str]) -> int:
-    """List the objects of a picture and save it with their boxes; returns the exit code."""
+    """List the objects of an image and save it with their boxes; returns the exit code."""
     if not 1 <= len(arguments) <= 3:
         print("usage: python detect.py IMAGE [URL] [OUTPUT]", file=sys.stderr)
         return 2
-    image, url, output = arguments + [URL, OUTPUT][len(arguments) - 1 :]
+    path, url, output = arguments + [URL, OUTPUT][len(arguments) - 1 :]
     try:
-        lines, picture = detect(image, url.rstrip("/") + "/small-object-detection")
-        Path(output).write_bytes(picture)
+        lines, overlay = detect(path, url.rstrip("/") + "/small-object-detection")
+        Path(output).write_bytes(overlay)
     except (OSError, RuntimeError) as error:
         print(f"detect: {error}", file=sys.stderr)
         return 1
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
 
 
 def detect(image: str, endpoint: str) -> tuple[list[str], bytes]:
-    """Ask the server: a line for each object, and a JPEG of the picture with their boxes."""
+    """Ask the server: a line for each object, and a JPEG of the image with their boxes."""
     body = {"image": base64.b64encode(Path(image).read_bytes()).decode(), "visualize": True}
     key = os.environ.get("SOD_API_KEY")
     headers = {"Authorization": f"Bearer {key}"} if key else {}

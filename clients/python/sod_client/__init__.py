@@ -9,9 +9,9 @@ for res in pipeline.predict(input="img.jpg", threshold={0: 0.5, 1: 0.35}):
     res.save_to_json("./output/")
 """
 
-from sod_client._inputs import Picture
+from sod_client._inputs.sources import ImageInput
 from sod_client._thresholds import Threshold
-from sod_client._window import OnError
+from sod_client._transport.window import OnError
 from sod_client.errors import (
     AuthenticationError,
     BadReplyError,
@@ -25,7 +25,7 @@ from sod_client.errors import (
     LocalServerError,
     MissingFileError,
     NoImageError,
-    NoPicturesError,
+    NoImagesError,
     ServerBusyError,
     ServerError,
     SodError,
@@ -45,6 +45,7 @@ __all__ = [
     "ConnectionFailedError",
     "DependencyError",
     "EncryptedPDFError",
+    "ImageInput",
     "InvalidArrayError",
     "InvalidConfigError",
     "InvalidInputError",
@@ -53,9 +54,8 @@ __all__ = [
     "MissingFileError",
     "Model",
     "NoImageError",
-    "NoPicturesError",
+    "NoImagesError",
     "OnError",
-    "Picture",
     "Pipeline",
     "Result",
     "ServerBusyError",

@@ -112,7 +112,7 @@ def _text(settings: Mapping[str, Any], key: str) -> str | None:
 def _batch_size(value: object) -> None:
     # Triton makes the batches, of what arrives together.
     if value is not None and (type(value) is not int or value < 1):
-        raise InvalidConfigError(f"SubModules.{MODULE}.batch_size is {value!r}, not a number of pictures")
+        raise InvalidConfigError(f"SubModules.{MODULE}.batch_size is {value!r}, not a number of images")
 
 
 def _threshold(value: Threshold | None) -> float | dict[int, float] | None:

@@ -14,17 +14,17 @@ from typing import Any, Protocol
 
 from sod_client import _thresholds
 from sod_client._config import ignored, read_config
-from sod_client._device import Placement, parse_device, place
-from sod_client._embedded import LocalServer
-from sod_client._fetch import Fetcher
-from sod_client._grpc import GrpcTransport
-from sod_client._http import HttpTransport
-from sod_client._inputs import Picture, expand, is_single, items
-from sod_client._items import Item
-from sod_client._pool import Pool
+from sod_client._inputs.fetch import Fetcher
+from sod_client._inputs.items import Item
+from sod_client._inputs.sources import ImageInput, expand, is_single, items
+from sod_client._local_server.device import Placement, parse_device, place
+from sod_client._local_server.server import LocalServer
 from sod_client._thresholds import Threshold
-from sod_client._transport import Question, Transport
-from sod_client._window import OnError, Window
+from sod_client._transport.grpc import GrpcTransport
+from sod_client._transport.http import HttpTransport
+from sod_client._transport.interface import Question, Transport
+from sod_client._transport.pool import Pool
+from sod_client._transport.window import OnError, Window
 from sod_client.errors import ConnectionFailedError, InvalidConfigError, InvalidInputError, SodError, SodWarning
 from sod_client.result import Result
 
@@ -86,7 +86,7 @@ class Core:
         self._resources: list[_Closable] = []
         self._transport: Transport | None = None
         self._finalizer = weakref.finalize(self, _close, self._resources)
-        # Twice: while some pictures are asked for, the next ones are read and encoded, and the last replies parsed.
+        # Twice: while some images are asked for, the next ones are read and encoded, and the last replies parsed.
         self._pool = Pool(2 * self._at_once)
         self._fetcher = Fetcher(self._timeout)
         self._resources += [self._pool, self._fetcher]
@@ -122,7 +122,7 @@ class Core:
 
     def call(  # noqa: PLR0913 - a call's settings, by name
         self,
-        given: Picture | Iterable[Picture] | AsyncIterable[Picture],
+        given: ImageInput | Iterable[ImageInput] | AsyncIterable[ImageInput],
         threshold: Threshold | None,
         *,
         batch_size: int | None,
@@ -141,7 +141,7 @@ class Core:
             raise InvalidConfigError(f"on_error is 'raise', 'skip' or a function, not {on_error!r}")
         iterable = isinstance(given, Iterable | AsyncIterable) and not isinstance(given, Mapping)
         if not (is_single(given) or iterable):
-            raise InvalidInputError(f"a picture is a path, a URL, bytes or an array, not {type(given).__name__}")
+            raise InvalidInputError(f"an image is a path, a URL, bytes or an array, not {type(given).__name__}")
         threshold = self.threshold if threshold is None else threshold
         question = Question(_thresholds.checked(threshold), visualize, model or self.model)
 
@@ -155,16 +155,16 @@ class Core:
         return Call(self, given, question, Window(2 * self._at_once, None if on_error == "raise" else skipped))
 
     def submit(self, item: Item, question: Question) -> "Future[Result]":
-        """Ask of one picture in one of the threads."""
+        """Ask of one image in one of the threads."""
         transport = self.open()
         return self._pool.submit(lambda: transport.detect(item, question))
 
     def items_of(self, given: Any) -> Iterator[Item]:
-        """The pictures of an input."""
+        """The images of an input."""
         return items(given, self._fetcher, fetch_all=not self.open().fetches)
 
     def items_of_entry(self, entry: Any, number: int) -> Iterator[Item]:
-        """The pictures of one entry of an input."""
+        """The images of one entry of an input."""
         return expand(entry, number, self._fetcher, fetch_all=not self.open().fetches)
 
     def _place(self, device: str | None, use_hpip: bool | None) -> Placement:
@@ -198,8 +198,8 @@ class Call:
     Args:
         core: of the pipeline, which lives as long as this does.
         given: the input.
-        question: what is asked of every picture.
-        window: the pictures under way.
+        question: what is asked of every image.
+        window: the images under way.
     """
 
     def __init__(self, core: Core, given: Any, question: Question, window: Window) -> None:
@@ -246,7 +246,7 @@ class Call:
             window.cancel()
 
     def _advance(self) -> None:
-        """Take one picture of the source, or learn that there is none."""
+        """Take one image of the source, or learn that there is none."""
         try:
             if self._items is None:
                 self._items = self._core.items_of(self._given)

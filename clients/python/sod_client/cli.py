@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from sod_client import _commands
+from sod_client._cli import commands as _commands
 from sod_client._cli import completion, console, paddlex, parser
 
 

@@ -4,7 +4,7 @@ SodError
 ├── InvalidInputError         refused before it was sent; also a ValueError
 │   ├── MissingFileError      no such file or folder; also a FileNotFoundError
 │   ├── UnreadableFileError   a file that cannot be read, or is empty
-│   ├── NoPicturesError       a folder without pictures
+│   ├── NoImagesError       a folder without images
 │   ├── UnreadablePDFError    a PDF that is damaged, or none
 │   ├── EncryptedPDFError     a PDF that wants a password
 │   ├── InvalidArrayError     an array that is no uint8 [H, W, 3]
@@ -18,7 +18,7 @@ SodError
 │   ├── AuthenticationError   401, 403: the API key
 │   └── ServerBusyError       429, 503, after the retries
 ├── BadReplyError             something answered, and not in the server's format
-└── NoImageError              there is no picture to show or save
+└── NoImageError              there is no image to show or save
 """
 
 import json
@@ -31,8 +31,8 @@ class SodError(Exception):
     """Base of every error this package raises, but for the OSError of a file that cannot be written.
 
     Attributes:
-        input_path: path or URL of the picture that it is about, or `input[3]` for the fourth of the input's entries
-            where it has none; None for what is about no picture.
+        input_path: path or URL of the image that it is about, or `input[3]` for the fourth of the input's entries
+            where it has none; None for what is about no image.
         page_index: page of a PDF or frame of a TIFF, from 0; None otherwise.
     """
 
@@ -44,7 +44,7 @@ class SodError(Exception):
 
     @property
     def sentence(self) -> str:
-        """The text without the picture's name before it."""
+        """The text without the image's name before it."""
         return super().__str__()
 
     def _place(self) -> str:
@@ -55,7 +55,7 @@ class SodError(Exception):
 
 
 def about(error: _Error, input_path: str | None, page_index: int | None = None) -> _Error:
-    """The same error, with the name of the picture in it unless it has one."""
+    """The same error, with the name of the image in it unless it has one."""
     if error.input_path is None:
         error.input_path, error.page_index = input_path, page_index
     return error
@@ -73,8 +73,8 @@ class UnreadableFileError(InvalidInputError):
     """The file cannot be read, there is nothing in it, or its URL cannot be fetched."""
 
 
-class NoPicturesError(InvalidInputError):
-    """The folder, with all below it, holds no picture and no PDF."""
+class NoImagesError(InvalidInputError):
+    """The folder, with all below it, holds no image and no PDF."""
 
 
 class UnreadablePDFError(InvalidInputError):
@@ -86,7 +86,7 @@ class EncryptedPDFError(InvalidInputError):
 
 
 class InvalidArrayError(InvalidInputError):
-    """The array is no picture: uint8 [H, W, 3], BGR."""
+    """The array is no image: uint8 [H, W, 3], BGR."""
 
 
 class InvalidThresholdError(InvalidInputError):
@@ -118,7 +118,7 @@ class BadReplyError(SodError):
 
 
 class NoImageError(SodError):
-    """There is no drawn picture, and no source picture at hand to draw on."""
+    """There is no drawn image, and no source image at hand to draw on."""
 
 
 class ServerError(SodError):
@@ -140,7 +140,7 @@ class ServerError(SodError):
 
     @property
     def sentence(self) -> str:
-        """The text without the picture's name before it."""
+        """The text without the image's name before it."""
         suffix = f" (logId {self.log_id})" if self.log_id else ""
         return f"the server answered {self.status}: {_readable(self.error_msg)}{suffix}"
 

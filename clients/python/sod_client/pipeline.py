@@ -1,4 +1,4 @@
-"""Pictures in, results out: `create_pipeline`, and its asynchronous twin."""
+"""Images in, results out: `create_pipeline`, and its asynchronous twin."""
 
 import asyncio
 import os
@@ -8,9 +8,9 @@ from typing import Any
 
 from sod_client._config import PIPELINE
 from sod_client._core import Core
-from sod_client._inputs import Picture
+from sod_client._inputs.sources import ImageInput
 from sod_client._thresholds import Threshold
-from sod_client._window import OnError
+from sod_client._transport.window import OnError
 from sod_client.errors import SodError
 from sod_client.result import Model, Result
 
@@ -62,7 +62,7 @@ class _Base:
 
     @property
     def model(self) -> str | None:
-        """What pictures are sent to; None is the server's default."""
+        """What images are sent to; None is the server's default."""
         return self._core.model
 
     @property
@@ -99,7 +99,7 @@ class Pipeline(_Base):
 
     def predict(  # noqa: PLR0913 - a call's settings, by name
         self,
-        input: Picture | Iterable[Picture],  # noqa: A002 - PaddleX's name
+        input: ImageInput | Iterable[ImageInput],  # noqa: A002 - PaddleX's name
         threshold: Threshold | None = None,
         *,
         batch_size: int | None = None,
@@ -107,9 +107,9 @@ class Pipeline(_Base):
         visualize: bool | None = None,
         model: str | None = None,
     ) -> Iterator[Result]:
-        """Detect objects in one picture or many.
+        """Detect objects in one image or many.
 
-        The input is read as results are asked for, some pictures ahead; `max_in_flight` of them are asked for at once.
+        The input is read as results are asked for, some images ahead; `max_in_flight` of them are asked for at once.
 
         >>> pipeline = create_pipeline(url=server)
         >>> [result["boxes"][0]["label"] for result in pipeline.predict(["street.jpg", "street.jpg"], threshold=0.5)]
@@ -120,17 +120,17 @@ class Pipeline(_Base):
         ['street.jpg']
 
         Args:
-            input: a path of a picture, a PDF (each page) or a folder (each picture and PDF in it and below, by name),
-                an http(s) URL, the bytes of an encoded picture, an array uint8 [H, W, 3], BGR, or an iterable of these.
+            input: a path of an image, a PDF (each page) or a folder (each image and PDF in it and below, by name),
+                an http(s) URL, the bytes of an encoded image, an array uint8 [H, W, 3], BGR, or an iterable of these.
             threshold: the score an object must exceed, 0 to 1: one for all classes, or by class id, where the classes
                 left out keep the model's default, which None is for all: the pipeline file's, or else 0.5 if the
                 server and the model say nothing else.
             batch_size: PaddleX's; without effect, Triton makes the batches of what arrives together.
-            on_error: what a picture that cannot be read, or is refused, does: "raise" its error, which ends the call,
+            on_error: what an image that cannot be read, or is refused, does: "raise" its error, which ends the call,
                 "skip" it, noted in `errors` and as a warning of the log `sod_client`, or skip it and call a function
-                with the error, whose `input_path` and `page_index` name the picture. Errors that the next picture
+                with the error, whose `input_path` and `page_index` name the image. Errors that the next image
                 would meet too (no server, overload, a wrong API key, a reply out of the contract) always raise.
-            visualize: whether the server also draws the picture for `Result.img`; None is its own default, which is
+            visualize: whether the server also draws the image for `Result.img`; None is its own default, which is
                 yes. Without it `Result.img` draws here, on the source.
             model: the name of one of `models()`; None is the pipeline's, or else the server's default.
 
@@ -138,8 +138,8 @@ class Pipeline(_Base):
             A generator of results in the order of the input; a PDF gives one a page.
 
         Raises:
-            InvalidInputError: at once for the arguments, at its turn for a picture.
-            ConnectionFailedError: the server gave no answer (at the picture's turn, as the following).
+            InvalidInputError: at once for the arguments, at its turn for an image.
+            ConnectionFailedError: the server gave no answer (at the image's turn, as the following).
             ServerError: the server refused the request or failed at it.
             BadReplyError: the reply is not this server's.
             DependencyError: a PDF without pypdfium2.
@@ -148,7 +148,7 @@ class Pipeline(_Base):
             input, threshold, batch_size=batch_size, on_error=on_error, visualize=visualize, model=model
         ).results()
 
-    def __call__(self, input: Picture | Iterable[Picture], **options: Any) -> Iterator[Result]:  # noqa: A002
+    def __call__(self, input: ImageInput | Iterable[ImageInput], **options: Any) -> Iterator[Result]:  # noqa: A002
         """As `predict`."""
         return self.predict(input, **options)
 
@@ -189,7 +189,7 @@ class AsyncPipeline(_Base):
 
     def predict(  # noqa: PLR0913 - as Pipeline's
         self,
-        input: Picture | Iterable[Picture] | AsyncIterable[Picture],  # noqa: A002 - PaddleX's name
+        input: ImageInput | Iterable[ImageInput] | AsyncIterable[ImageInput],  # noqa: A002 - PaddleX's name
         threshold: Threshold | None = None,
         *,
         batch_size: int | None = None,
@@ -207,7 +207,7 @@ class AsyncPipeline(_Base):
 
     def __call__(
         self,
-        input: Picture | Iterable[Picture] | AsyncIterable[Picture],  # noqa: A002
+        input: ImageInput | Iterable[ImageInput] | AsyncIterable[ImageInput],  # noqa: A002
         **options: Any,
     ) -> AsyncIterator[Result]:
         """As `predict`."""
@@ -278,7 +278,7 @@ def create_pipeline(  # noqa: PLR0913 - a user's settings, by name
         timeout: seconds to wait for a reply (and 5 at most for the connection). Large models on a CPU take many.
         retries: tries after the first one where the server is overloaded or not ready (429, 503) or cannot be
             reached, after 0.5, 1, 2, … seconds, or what Retry-After says, up to a minute.
-        max_in_flight: pictures that are asked for at once.
+        max_in_flight: images that are asked for at once.
 
     Raises:
         InvalidConfigError: an unknown pipeline, a file that does not fit, or a URL that is none.

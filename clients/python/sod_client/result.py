@@ -1,4 +1,4 @@
-"""What one picture gave, with PaddleX's names, and what gives it."""
+"""What one image gave, with PaddleX's names, and what gives it."""
 
 import builtins
 import functools
@@ -15,9 +15,10 @@ from urllib.parse import unquote, urlsplit
 
 from PIL import Image
 
-from sod_client import _convert, _draw
-from sod_client._inputs import is_url
-from sod_client._items import Item, open_picture
+from sod_client._inputs.items import Item, open_image
+from sod_client._inputs.sources import is_url
+from sod_client._results import convert as _convert
+from sod_client._results import draw as _draw
 from sod_client.errors import InvalidInputError, NoImageError, SodError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Box(TypedDict):
     label: str
     score: float
     coordinate: list[float]
-    """x1, y1, x2, y2 in pixels of the picture."""
+    """x1, y1, x2, y2 in pixels of the image."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Model:
     Attributes:
         name: for `model=`.
         labels: of its classes, by class id.
-        input_size: height and width that pictures are resized to; None if the server does not say.
+        input_size: height and width that images are resized to; None if the server does not say.
         default: whether calls that name no model get this one.
     """
 
@@ -59,7 +60,7 @@ class Model:
 
 
 class Result(dict[str, Any]):
-    """The objects of one picture: a dict with `input_path`, `page_index` and `boxes`, as PaddleX's results are.
+    """The objects of one image: a dict with `input_path`, `page_index` and `boxes`, as PaddleX's results are.
 
     >>> result = Result("street.jpg", [Box(cls_id=3, label="car", score=0.9, coordinate=[10.0, 20.0, 30.0, 40.0])])
     >>> result["boxes"][0]["label"]
@@ -69,7 +70,7 @@ class Result(dict[str, Any]):
 'coordinate': [10.0, 20.0, 30.0, 40.0]}]}}
 
     Attributes:
-        image: the picture with its boxes drawn in by the server, a JPEG; None if it sent none.
+        image: the image with its boxes drawn in by the server, a JPEG; None if it sent none.
         log_id: the request's id in the server's log; None if the server named none.
     """
 
@@ -96,7 +97,7 @@ class Result(dict[str, Any]):
 
     @property
     def page_index(self) -> int | None:
-        """The page of a PDF or frame of a TIFF, from 0; None for other pictures."""
+        """The page of a PDF or frame of a TIFF, from 0; None for other images."""
         index: int | None = self["page_index"]
         return index
 
@@ -118,21 +119,21 @@ class Result(dict[str, Any]):
 
     @property
     def img(self) -> dict[builtins.str, Image.Image]:
-        """`{"res": picture}`, RGB with the boxes drawn in: the server's drawing, or else our own on the source.
+        """`{"res": image}`, RGB with the boxes drawn in: the server's drawing, or else our own on the source.
 
         Raises:
             NoImageError: the server sent no drawing, and the source is not at hand or cannot be read any more.
         """
         if self.image is not None:
             try:
-                return {"res": open_picture(self.image)}
+                return {"res": open_image(self.image)}
             except SodError as error:
-                raise NoImageError(f"the server's drawing is no picture: {error}") from error
+                raise NoImageError(f"the server's drawing is no image: {error}") from error
         return {"res": _draw.draw(self._open_source(), self.boxes)}
 
     @functools.cached_property
     def size(self) -> tuple[int, int]:
-        """Width and height of the picture in pixels.
+        """Width and height of the image in pixels.
 
         Raises:
             NoImageError: as of `img`.
@@ -143,7 +144,7 @@ class Result(dict[str, Any]):
             with Image.open(io.BytesIO(self.image)) as image:
                 return image.size
         except OSError as error:
-            raise NoImageError(f"the server's drawing is no picture: {error}") from error
+            raise NoImageError(f"the server's drawing is no image: {error}") from error
 
     def print(
         self,
@@ -184,7 +185,7 @@ class Result(dict[str, Any]):
         return file
 
     def save_to_img(self, save_path: builtins.str | os.PathLike[builtins.str]) -> Path:
-        """Write the picture with its boxes to `save_path`, a picture's file name, or else a folder.
+        """Write the image with its boxes to `save_path`, an image's file name, or else a folder.
 
         Folders are made as needed; in a folder the file is `<name>_res.<ext>` with the ending of the input (`.png` for
         arrays, bytes, PDFs and what Pillow cannot write), of a PDF's page `<name>_<page>_res.png`. An old file is
@@ -195,12 +196,12 @@ class Result(dict[str, Any]):
 
         Raises:
             NoImageError: as of `img`.
-            InvalidInputError: Pillow cannot write that kind of picture.
+            InvalidInputError: Pillow cannot write that kind of image.
             OSError: it cannot be written.
         """
         path = self.input_path or ""
         own = Path(urlsplit(path).path if is_url(path) else path).suffix
-        file = self._file(save_path, own if _is_writable(own) else ".png", "_res", _is_picture)
+        file = self._file(save_path, own if _is_writable(own) else ".png", "_res", _is_image)
         if not _is_writable(file.suffix):
             raise InvalidInputError(f"{os.fspath(file)!r}: a {file.suffix} cannot be written here, a .jpg or .png can")
         if self.image is not None and file.suffix.lower() in _JPEG:
@@ -257,7 +258,7 @@ class Result(dict[str, Any]):
         [{'image_id': 7, 'category_id': 4, 'bbox': [10.0, 20.0, 20.0, 25.0], 'score': 0.9}]
 
         Args:
-            image_id: of the picture in the data set.
+            image_id: of the image in the data set.
             first_category_id: of class 0; many data sets count from 1.
         """
         return _convert.coco(self.boxes, image_id, first_category_id)
@@ -265,14 +266,14 @@ class Result(dict[str, Any]):
     def to_yolo(
         self, save_path: builtins.str | os.PathLike[builtins.str] | None = None, *, scores: bool = False
     ) -> builtins.str:
-        """The objects as YOLO's text, a line each: class, centre x and y, width, height, as shares of the picture's.
+        """The objects as YOLO's text, a line each: class, centre x and y, width, height, as shares of the image's.
 
         Args:
             save_path: write it here too: a `.txt` file, or a folder, where it is `<name>.txt` as YOLO wants it.
             scores: end each line with the score.
 
         Raises:
-            NoImageError: as of `img`; the picture's size is not known then.
+            NoImageError: as of `img`; the image's size is not known then.
         """
         text = _convert.yolo_text(self.boxes, *self.size, scores=scores)
         if save_path is not None:
@@ -281,11 +282,11 @@ class Result(dict[str, Any]):
 
     def _open_source(self) -> Image.Image:
         if self._source is None:
-            raise NoImageError("the reply holds no picture: ask for it with visualize=True")
+            raise NoImageError("the reply holds no image: ask for it with visualize=True")
         try:
             return self._source.opened()
         except SodError as error:
-            raise NoImageError(f"the reply holds no picture, and its source: {error.sentence}") from error
+            raise NoImageError(f"the reply holds no image, and its source: {error.sentence}") from error
 
     def _write(
         self, save_path: builtins.str | os.PathLike[builtins.str], suffix: builtins.str, ending: builtins.str, text: Any
@@ -322,9 +323,9 @@ def _is_json(path: Path) -> bool:
     return path.suffix.lower() == ".json"
 
 
-def _is_picture(path: Path) -> bool:
+def _is_image(path: Path) -> bool:
     return (mimetypes.guess_type(path.name)[0] or "").startswith("image/")
 
 
 def _is_writable(suffix: str) -> bool:
-    return Image.registered_extensions().get(suffix.lower()) in Image.SAVE and _is_picture(Path(f"x{suffix}"))
+    return Image.registered_extensions().get(suffix.lower()) in Image.SAVE and _is_image(Path(f"x{suffix}"))

@@ -3,7 +3,7 @@
 Parameters: `PERFORMANCE_HINT` (LATENCY, THROUGHPUT), `NUM_STREAMS` (a number, AUTO, NUMA), `INFERENCE_NUM_THREADS`,
 `TARGET_DEVICE`, `HINT_BF16` (YES). Without the last, inference is FP32 even where OpenVINO would choose BF16; with it,
 BF16 only on a device that computes in BF16 itself.
-One is this backend's own: `WHOLE_MACHINE_WHEN_ALONE` (YES) has a second network compiled, which gives a picture that
+One is this backend's own: `WHOLE_MACHINE_WHEN_ALONE` (YES) has a second network compiled, which gives an image that
 comes while no other is there all the cores.
 """
 
@@ -30,13 +30,13 @@ Outputs = list[NDArray[Any]]
 
 
 class TritonPythonModel:
-    """The network compiled for one picture; pictures of all requests flow over its streams.
+    """The network compiled for one image; images of all requests flow over its streams.
 
-    On a CPU a batch is no faster than its pictures apart, and a stream that is free takes the next picture at once.
+    On a CPU a batch is no faster than its images apart, and a stream that is free takes the next image at once.
     """
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Compile the model, once for many pictures and, if asked, once for a picture alone."""
+        """Compile the model, once for many images and, if asked, once for an image alone."""
         config = ModelConfig(args)
         core = ov.Core()
         model = core.read_model(f"{config.version_dir}/{config.model_filename or 'model.xml'}")
@@ -49,7 +49,7 @@ class TritonPythonModel:
         chosen = _properties(config, core.get_property(device, properties.device.capabilities()))
         alone = None
         if config.parameter("WHOLE_MACHINE_WHEN_ALONE", "").upper() == "YES":
-            alone = Network(core.compile_model(model, device, _for_one_picture(chosen)), outputs)
+            alone = Network(core.compile_model(model, device, _for_one_image(chosen)), outputs)
         for _ in range(_ATTEMPTS):
             streams = Network(core.compile_model(model, device, chosen), outputs)
             if agree(streams, alone, dims):
@@ -89,18 +89,18 @@ class Network:
         self._outputs = outputs
         self._idle = [compiled.create_infer_request() for _ in range(self.size)]
 
-    def infer(self, picture: NDArray[Any]) -> Outputs:
-        """Outputs of one picture [H, W, 3], each [1, …]; at most `size` at a time."""
+    def infer(self, image: NDArray[Any]) -> Outputs:
+        """Outputs of one image [H, W, 3], each [1, …]; at most `size` at a time."""
         infer_request = self._idle.pop()
         try:
-            infer_request.infer([picture[None]])
+            infer_request.infer([image[None]])
             return [infer_request.get_tensor(name).data.copy() for name in self._outputs]
         finally:
             self._idle.append(infer_request)
 
 
 class Lanes:
-    """Where a picture is computed: by one of the streams, or, if it is the only one, by all cores."""
+    """Where an image is computed: by one of the streams, or, if it is the only one, by all cores."""
 
     def __init__(self, streams: Network, alone: Network | None) -> None:
         self._streams = streams
@@ -110,22 +110,22 @@ class Lanes:
         self._taken_on = 0
         self._alone_is_free = True
 
-    def infer(self, pictures: NDArray[Any]) -> list[Outputs]:
-        """Outputs of pictures [N, H, W, 3], in order."""
+    def infer(self, images: NDArray[Any]) -> list[Outputs]:
+        """Outputs of images [N, H, W, 3], in order."""
         with self._lock:
-            self._taken_on += len(pictures)
-        return list(self._threads.map(self._infer, pictures))
+            self._taken_on += len(images)
+        return list(self._threads.map(self._infer, images))
 
     def close(self) -> None:
         """Finish what was taken on."""
         self._threads.shutdown(wait=True)
 
-    def _infer(self, picture: NDArray[Any]) -> Outputs:
+    def _infer(self, image: NDArray[Any]) -> Outputs:
         with self._lock:
             alone = self._alone if self._taken_on == 1 and self._alone_is_free else None
             self._alone_is_free = self._alone_is_free and alone is None
         try:
-            return (alone or self._streams).infer(picture)
+            return (alone or self._streams).infer(image)
         finally:
             with self._lock:
                 self._taken_on -= 1
@@ -133,19 +133,19 @@ class Lanes:
 
 
 def agree(streams: Network, alone: Network | None, dims: list[int]) -> bool:
-    """Whether every stream, and the network for a picture alone, says the same of one picture.
+    """Whether every stream, and the network for an image alone, says the same of one image.
 
     With several streams OpenVINO 2026.4 was seen to compile one of them wrong, one start in some ten, for good
     (docs/architecture.md).
     """
-    picture = np.random.default_rng(0).integers(0, 256, dims, np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, dims, np.uint8)
     # One first: threads that call OpenVINO's binding at once for the first time can wait for each other for ever.
-    expected = (alone or streams).infer(picture)
+    expected = (alone or streams).infer(image)
     together = Barrier(streams.size)  # so that each thread, and with it each stream, takes one
 
     def infer(_: int) -> Outputs:
         together.wait()
-        return streams.infer(picture)
+        return streams.infer(image)
 
     with ThreadPoolExecutor(streams.size) as threads:
         answers = list(threads.map(infer, range(streams.size)))
@@ -154,8 +154,8 @@ def agree(streams: Network, alone: Network | None, dims: list[int]) -> bool:
     )
 
 
-def _for_one_picture(chosen: dict[Any, Any]) -> dict[Any, Any]:
-    """The properties, with all cores for one picture."""
+def _for_one_image(chosen: dict[Any, Any]) -> dict[Any, Any]:
+    """The properties, with all cores for one image."""
     kept = {key: value for key, value in chosen.items() if key != properties.streams.num()}
     return {**kept, properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY}
 

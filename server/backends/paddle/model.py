@@ -20,7 +20,7 @@ with warnings.catch_warnings():
     from paddle import inference
 
 
-_TOGETHER = 2  # pictures in one run: more are slower, and take more memory (docs/performance.md)
+_TOGETHER = 2  # images in one run: more are slower, and take more memory (docs/performance.md)
 
 
 class TritonPythonModel:

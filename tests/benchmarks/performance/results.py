@@ -70,7 +70,7 @@ def document(**sections: Any) -> dict[str, Any]:
             "load_average": [0.1, 0.1, 0.1],
         },
         "options": {"rounds": 3, "seconds": 6.0, "threshold": 0.5, "quick": False},
-        "pictures": [{"name": "a.jpg", "width": 1360, "height": 765, "bytes": 200_000}],
+        "images": [{"name": "a.jpg", "width": 1360, "height": 765, "bytes": 200_000}],
         "models": {"PP-YOLOE_plus_SOD-S": sections},
     }
 

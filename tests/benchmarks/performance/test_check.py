@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.performance import bench
-from benchmarks.performance.bench import Contest, Picture, check, read_pictures
+from benchmarks.performance import participants as bench
 from benchmarks.performance.errors import BenchmarkError
+from benchmarks.performance.participants import Contest, SampleImage, check, read_images
 from sod.detections import Detections
 
 FOUND = Detections(
@@ -50,7 +50,7 @@ class Made(Contest):
 def contest(monkeypatch):
     monkeypatch.setattr(bench, "on", lambda _: nullcontext())
     data = cv2.imencode(".png", np.zeros((100, 100, 3), np.uint8))[1].tobytes()
-    made = Made("S", 2, (Picture("a.png", data, 100, 100),), 0.5)
+    made = Made("S", 2, (SampleImage("a.png", data, 100, 100),), 0.5)
     made.answers = {"ensemble": FOUND, "gateway": FOUND, "gateway, overlay": FOUND, "bare": FOUND, "PaddleX": FOUND}
     made.detectors["cpu"] = SimpleNamespace(precision="FP32", size=(100, 100))
     made.servers["cpu"] = made.peer = SimpleNamespace()
@@ -77,17 +77,17 @@ def test_who_differs_is_named(contest, way, said):
         check(contest)
 
 
-def test_a_picture_with_nothing_in_it_checks_nothing(contest):
+def test_an_image_with_nothing_in_it_checks_nothing(contest):
     contest.answers = dict.fromkeys(contest.answers, NONE)
-    with pytest.raises(BenchmarkError, match=r"cpu finds nothing in a\.png over 0\.5: choose another picture"):
+    with pytest.raises(BenchmarkError, match=r"cpu finds nothing in a\.png over 0\.5: choose another image"):
         check(contest)
 
 
-def test_pictures_are_read_with_their_sizes(tmp_path):
+def test_images_are_read_with_their_sizes(tmp_path):
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), np.zeros((20, 30, 3), np.uint8))
-    (picture,) = read_pictures([path])
-    assert picture.as_dict() == {"name": "a.png", "width": 30, "height": 20, "bytes": path.stat().st_size}
-    path.write_bytes(b"no picture")
+    (image,) = read_images([path])
+    assert image.as_dict() == {"name": "a.png", "width": 30, "height": 20, "bytes": path.stat().st_size}
+    path.write_bytes(b"no image")
     with pytest.raises(BenchmarkError, match=r"a\.png"):
-        read_pictures([path])
+        read_images([path])

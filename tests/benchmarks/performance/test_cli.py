@@ -28,7 +28,7 @@ def test_the_defaults(asked):
     assert options.concurrency == (1, 2, 4, 8, 16)
     assert set(options.sections) == set(SECTIONS) - {"soak"}
     assert set(CPU_PROFILES) <= set(options.profiles)
-    assert options.pictures[0].name == "synthetic.jpg"
+    assert options.images[0].name == "synthetic.jpg"
     assert not options.quick
 
 

@@ -10,15 +10,16 @@ import numpy as np
 import psutil
 import pytest
 
-from benchmarks import serving
-from benchmarks.performance import bare, peer
-from benchmarks.performance.agreement import matched
-from benchmarks.performance.detector_config import class_count, read_detector
+from benchmarks import servers
+from benchmarks.performance.baselines import engine_only
+from benchmarks.performance.baselines import paddlex as peer
+from benchmarks.performance.baselines.detector_config import class_count, read_detector
 from benchmarks.performance.errors import BenchmarkError
-from benchmarks.performance.soak_section import halves
-from benchmarks.performance.stages_section import crowded
-from benchmarks.performance.usage import cpu_ms, outside_detector, per_request, resident_mib, role
-from benchmarks.serving import Host, Server, StartError, running
+from benchmarks.performance.loadgen.usage import cpu_ms, outside_detector, per_request, resident_mib, role
+from benchmarks.performance.report.agreement import matched
+from benchmarks.performance.sections.soak import halves
+from benchmarks.performance.sections.stages import crowded
+from benchmarks.servers import Host, Server, StartError, running
 from sod.detections import Detections
 
 REPOSITORY = Path(__file__).parents[3] / "model_repository"
@@ -172,7 +173,7 @@ def test_halves_leave_the_beginning_out():
 def test_the_bare_detector():
     config = read_detector(REPOSITORY, DEMO, "cpu_high_performance")
     pixels = np.random.default_rng(0).integers(0, 256, (640, 640, 3), np.uint8)
-    with bare.started(config, pixels) as alone:
+    with engine_only.started(config, pixels) as alone:
         pid = alone.host.pid
         boxes, scores = alone.infer()
         assert boxes.shape == (1, 8400, 4)
@@ -189,7 +190,7 @@ def test_a_detector_that_cannot_be_loaded_is_told(tmp_path):
     broken.write_bytes(b"no network")
     config = replace(read_detector(REPOSITORY, DEMO, "cpu_high_performance"), file=broken)
     said = pytest.raises(BenchmarkError, match="bare PP-YOLOE")
-    with said, bare.started(config, np.zeros((640, 640, 3), np.uint8)):
+    with said, engine_only.started(config, np.zeros((640, 640, 3), np.uint8)):
         pytest.fail("it cannot be loaded")
 
 
@@ -232,7 +233,7 @@ class TestPeer:
 
 
 def test_free_ports_differ():
-    assert len(set(serving.free_ports(4))) == 4
+    assert len(set(servers.free_ports(4))) == 4
 
 
 def test_a_host_that_is_gone_is_no_error():

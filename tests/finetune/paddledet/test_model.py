@@ -9,12 +9,12 @@ pytest.importorskip("ppdet", reason="runs in ppdet's environment, by tests/finet
 import onnxruntime
 import paddle
 
-from export.paddle_model import ReferenceDetector, find_model
-from finetune.base import DEMO
+from export.paddle.inference_model import ReferenceDetector, find_model
+from finetune.data.sources import CLASSES
 from finetune.errors import FinetuneError
 from finetune.paddledet import export, model, weights
-from finetune.shapes import SHAPES, variant_of
-from finetune.sources import CLASSES
+from finetune.variants import SHAPES, variant_of
+from finetune.weights.base import DEMO
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:\s*Non compatible API", r"ignore:\s*In transformed code")
 

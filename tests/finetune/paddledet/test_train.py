@@ -8,40 +8,40 @@ import pytest
 pytest.importorskip("ppdet", reason="runs in ppdet's environment, by tests/finetune/test_command.py")
 from finetune.data.dataset import read
 from finetune.data.findings import Findings
-from finetune.paddledet.train import Pictures, _inputs
+from finetune.paddledet.train import Images, _inputs
 from tests.finetune.test_training_aids import SETTINGS
 
 
 @pytest.fixture(scope="module")
-def pictures(four) -> Pictures:
-    return Pictures(read(four, Findings()).train)
+def images(four) -> Images:
+    return Images(read(four, Findings()).train)
 
 
-def test_a_batch_is_told_by_its_number(pictures):
-    running = pictures.batches(SETTINGS, 0)
+def test_a_batch_is_told_by_its_number(images):
+    running = images.batches(SETTINGS, 0)
     first, second, third = (next(running) for _ in range(3))
-    again = next(pictures.batches(SETTINGS, 2))
+    again = next(images.batches(SETTINGS, 2))
     for (one, _), (two, _) in zip(third, again, strict=True):
         np.testing.assert_array_equal(one.pixels, two.pixels)
         np.testing.assert_array_equal(one.boxes, two.boxes)
     assert any((one.pixels != two.pixels).any() for (one, _), (two, _) in zip(first, second, strict=True))
 
 
-def test_each_round_has_every_picture(pictures):
-    batches = pictures.batches(replace(SETTINGS, batch=2), 0)
+def test_each_round_has_every_image(images):
+    batches = images.batches(replace(SETTINGS, batch=2), 0)
     for _ in range(3):
-        seen = [labelled.picture.name for _ in range(2) for _, labelled in next(batches)]
+        seen = [labelled.image.name for _ in range(2) for _, labelled in next(batches)]
         assert len(set(seen)) == 4
 
 
-def test_objects_are_padded_and_masks_given(pictures):
-    batch = next(pictures.batches(SETTINGS, 0))
-    masked = [(picture, replace(labelled, unlabelled=frozenset({3}))) for picture, labelled in batch]
+def test_objects_are_padded_and_masks_given(images):
+    batch = next(images.batches(SETTINGS, 0))
+    masked = [(image, replace(labelled, unlabelled=frozenset({3}))) for image, labelled in batch]
     inputs = _inputs(masked, 10)
-    most = max(len(picture.boxes) for picture, _ in batch)
+    most = max(len(image.boxes) for image, _ in batch)
     assert inputs["image"].shape == [4, 3, 320, 320]
     assert inputs["gt_bbox"].shape == [4, most, 4]
-    assert inputs["pad_gt_mask"].numpy().sum() == sum(len(picture.boxes) for picture, _ in batch)
+    assert inputs["pad_gt_mask"].numpy().sum() == sum(len(image.boxes) for image, _ in batch)
     labelled = inputs["labelled"].numpy()
     assert (labelled[:, 0, 3] == 0).all()
     assert labelled.sum() == 4 * 9

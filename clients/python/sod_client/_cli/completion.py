@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from sod_client import _commands
+from sod_client._cli import commands as _commands
 from sod_client._cli import where
 from sod_client.errors import SodError
 

@@ -4,7 +4,7 @@ import sys
 import warnings
 from typing import TextIO
 
-from sod_client._window import NOT_OF_A_PICTURE
+from sod_client._transport.window import NOT_OF_A_IMAGE
 from sod_client.errors import DependencyError, InvalidInputError, LocalServerError, SodError, SodWarning
 
 OK = 0
@@ -15,11 +15,11 @@ INTERRUPTED = 130
 
 EXIT_CODES = """\
 exit codes:
-  0    every picture was detected (and saved, if asked)
-  1    some picture was not; the others were, unless --on_error raise
+  0    every image was detected (and saved, if asked)
+  1    some image was not; the others were, unless --on_error raise
   2    the command line is wrong; nothing was sent
   3    no server did it: it gave no answer, was overloaded or refused the API key, or the local one does not start;
-       the rest of the pictures were not sent
+       the rest of the images were not sent
   130  interrupted by Ctrl-C
 """
 
@@ -37,7 +37,7 @@ def note(sentence: str) -> None:
 
 def exit_code(error: SodError) -> int:
     """What an error that ended the command exits with."""
-    if isinstance(error, (*NOT_OF_A_PICTURE, LocalServerError)):
+    if isinstance(error, (*NOT_OF_A_IMAGE, LocalServerError)):
         return UNREACHABLE
     return FAILED
 

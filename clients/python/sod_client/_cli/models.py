@@ -18,7 +18,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "models",
         help="list the server's models",
         description="List the models that the server has ready: * is its default, SIZE the height and width that "
-        "pictures are resized to.",
+        "images are resized to.",
         epilog=f"{where.RULE}\n{console.EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

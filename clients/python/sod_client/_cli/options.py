@@ -53,7 +53,7 @@ def add_predict(parser: Parser) -> None:
         type=values.at_least_one,
         default=4,
         metavar="N",
-        help="pictures that are asked for at once; default: %(default)s",
+        help="images that are asked for at once; default: %(default)s",
     )
     parser.add_argument(
         "--timeout",

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sod_client._inputs import is_url
+from sod_client._inputs.sources import is_url
 from sod_client.result import Result
 
 FORMATS = ("python", "json", "csv", "coco")
@@ -18,7 +18,7 @@ class Output:
     """Prints results in one of `FORMATS`, and saves `FILES` of them.
 
     Args:
-        kind: python and json print a line a picture, csv a line an object below the columns' names, coco one JSON
+        kind: python and json print a line an image, csv a line an object below the columns' names, coco one JSON
             array.
         folder: to save in; None saves nothing.
         files: which of `FILES`.
@@ -31,14 +31,14 @@ class Output:
         self._printed = 0  # results; of coco objects
 
     def draws(self, inputs: Sequence[str]) -> bool:
-        """Whether the server must send the drawn picture: to save it, or to know the size of one that only it has."""
+        """Whether the server must send the drawn image: to save it, or to know the size of one that only it has."""
         return "img" in self._files or ("yolo" in self._files and any(map(is_url, inputs)))
 
     def save(self, result: Result) -> None:
         """Write the files of a result.
 
         Raises:
-            SodError: there is no picture, or no size of one.
+            SodError: there is no image, or no size of one.
             OSError: a file cannot be written.
         """
         if self._folder is not None:

@@ -4,10 +4,10 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from sod_client import _commands
+from sod_client._cli import commands as _commands
 from sod_client._cli import config, console, options, predict
 from sod_client._config import PIPELINE, read_config
-from sod_client._device import place
+from sod_client._local_server.device import place
 from sod_client.errors import SodError
 
 # What PaddleX does with these options, another command does here.
@@ -22,7 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("as paddlex: detect (sod predict has the same options)")
     options.add_pipeline(group, None)
     group.add_argument(
-        "--input", nargs="+", metavar="IMAGE", help="a picture, PDF, TIFF, folder or http(s) URL, or several"
+        "--input", nargs="+", metavar="IMAGE", help="an image, PDF, TIFF, folder or http(s) URL, or several"
     )
     options.add_predict(group)
     predict.add_output(group)
@@ -56,7 +56,7 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, further:
     if arguments.get_pipeline_config is not None:
         return config.write(arguments.get_pipeline_config, arguments.save_path)
     if arguments.input is None:
-        parser.error("give --input: a picture, PDF, folder or URL; or a sub-command, see sod --help")
+        parser.error("give --input: an image, PDF, folder or URL; or a sub-command, see sod --help")
     if arguments.pipeline is None:
         arguments.pipeline = PIPELINE
     return predict.run(arguments)

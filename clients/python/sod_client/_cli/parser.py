@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from sod_client import _commands
+from sod_client._cli import commands as _commands
 from sod_client._cli import completion, config, console, models, paddlex, predict, where
 
 OWN = ("predict", "models", "config", "completion")

@@ -17,8 +17,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """The sub-command."""
     parser = commands.add_parser(
         "predict",
-        help="detect objects in pictures",
-        description="Detect objects in pictures, and print {'res': {...}} for each, one line a picture.",
+        help="detect objects in images",
+        description="Detect objects in images, and print {'res': {...}} for each, one line an image.",
         epilog=f"{where.RULE}\n{console.EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -28,7 +28,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "input",
         metavar="IMAGE",
         nargs="+",
-        help="a picture, PDF (each page), TIFF (each frame), folder (with all below it), or an http(s) URL for the "
+        help="an image, PDF (each page), TIFF (each frame), folder (with all below it), or an http(s) URL for the "
         "server to fetch",
     )
     options.add_pipeline(parser, PIPELINE)
@@ -43,7 +43,7 @@ def add_output(parser: options.Parser) -> None:
         type=output.files,
         default=output.DEFAULT_FILES,
         metavar="FILES",
-        help="what to write in --save_path, by commas, of json (NAME_res.json), img (NAME_res.EXT, the picture with "
+        help="what to write in --save_path, by commas, of json (NAME_res.json), img (NAME_res.EXT, the image with "
         "its boxes), csv (NAME_res.csv) and yolo (NAME.txt); default: json,img",
     )
     parser.add_argument("--no_image", "--no-image", action="store_true", help="no img, whatever --save says")
@@ -51,7 +51,7 @@ def add_output(parser: options.Parser) -> None:
         "--format",
         choices=output.FORMATS,
         default="python",
-        help="what to print: python and json a line a picture, csv a line an object, coco an array of a COCO results "
+        help="what to print: python and json a line an image, csv a line an object, coco an array of a COCO results "
         "file (image_id is the file's name without its ending); default: %(default)s",
     )
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="--format json")
@@ -59,7 +59,7 @@ def add_output(parser: options.Parser) -> None:
         "--on_error",
         choices=("skip", "raise"),
         default="skip",
-        help="a picture that cannot be read or is refused: say so and go on, or end there; default: %(default)s",
+        help="an image that cannot be read or is refused: say so and go on, or end there; default: %(default)s",
     )
     parser.add_argument("--no_progress", action="store_true", help="no progress bar on a terminal")
 
@@ -99,20 +99,20 @@ class _Run:
         self._pipeline = pipeline
         self._out = out
         self._progress = progress
-        self._pictures = self._objects = self._failed = 0
+        self._images = self._objects = self._failed = 0
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """All pictures, then the sums; returns the exit code."""
+        """All images, then the sums; returns the exit code."""
         began = time.monotonic()
         try:
             code = self._all(arguments.input, arguments)
         except KeyboardInterrupt:
             with self._progress.aside():
-                console.complain(f"interrupted after {_many(self._pictures, 'picture')}")
+                console.complain(f"interrupted after {_many(self._images, 'image')}")
             raise
         if code == console.UNREACHABLE:
             return code  # what was said of it is enough
-        sentence = f"{_many(self._pictures, 'picture')}, {_many(self._objects, 'object')}, "
+        sentence = f"{_many(self._images, 'image')}, {_many(self._objects, 'object')}, "
         if self._failed:
             sentence += f"{self._failed} failed, "
         sentence += f"in {time.monotonic() - began:.1f} s"
@@ -144,7 +144,7 @@ class _Run:
         return console.OK
 
     def _one(self, result: Result) -> None:
-        self._pictures += 1
+        self._images += 1
         self._objects += len(result.boxes)
         with self._progress.aside():
             self._out.print(result)

@@ -8,24 +8,22 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from sod_client._inputs import PDF_SUFFIX, TIFF_SUFFIXES, is_url, pictures_below
+from sod_client._inputs.sources import PDF_SUFFIX, TIFF_SUFFIXES, images_below, is_url
 
 
 class Progress:
     """A bar on stderr if that is a terminal, otherwise nothing.
 
     Args:
-        total: pictures to come; None if nobody knows.
+        total: images to come; None if nobody knows.
         quiet: no bar on a terminal either.
     """
 
     def __init__(self, total: int | None, *, quiet: bool) -> None:
-        self._bar = tqdm(
-            total=total, unit=" pictures", disable=True if quiet else None, leave=False, dynamic_ncols=True
-        )
+        self._bar = tqdm(total=total, unit=" images", disable=True if quiet else None, leave=False, dynamic_ncols=True)
 
     def step(self) -> None:
-        """One picture is done."""
+        """One image is done."""
         self._bar.update()
 
     @contextmanager
@@ -44,10 +42,10 @@ class Progress:
 
 
 def count(inputs: Sequence[str]) -> int | None:
-    """Pictures of an input; None where a PDF or TIFF would have to be read for it."""
+    """Images of an input; None where a PDF or TIFF would have to be read for it."""
     total = 0
     for path in inputs:
-        found = pictures_below(path) if not is_url(path) and Path(path).is_dir() else [path]
+        found = images_below(path) if not is_url(path) and Path(path).is_dir() else [path]
         if any(Path(file).suffix.lower() in (PDF_SUFFIX, *TIFF_SUFFIXES) for file in found):
             return None
         total += max(len(found), 1)  # an empty folder is an error, which is one step

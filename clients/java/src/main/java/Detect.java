@@ -18,7 +18,7 @@ import okhttp3.Request;
 import okhttp3.RequestBody;
 import okhttp3.Response;
 
-/** Detects small objects in a picture: {@code java Detect IMAGE [URL] [OUTPUT]}. */
+/** Detects small objects in an image: {@code java Detect IMAGE [URL] [OUTPUT]}. */
 public final class Detect {
     private static final ObjectMapper MAPPER = new ObjectMapper();
     // Class names are UTF-8, whatever the locale says.
@@ -27,7 +27,7 @@ public final class Detect {
 
     private record Answer(int status, byte[] body) {}
 
-    private record Detections(List<String> lines, byte[] picture) {}
+    private record Detections(List<String> lines, byte[] overlay) {}
 
     public static void main(String[] arguments) {
         System.exit(run(arguments));
@@ -42,7 +42,7 @@ public final class Detect {
         String output = arguments.length > 2 ? arguments[2] : "out.jpg";
         try {
             Detections found = detect(Path.of(arguments[0]), url.replaceAll("/+$", "") + "/small-object-detection");
-            write(Path.of(output), found.picture());
+            write(Path.of(output), found.overlay());
             found.lines().forEach(OUT::println);
             OUT.println(found.lines().size() + " objects, drawn in " + output);
             return 0;
@@ -52,7 +52,7 @@ public final class Detect {
         }
     }
 
-    /** Asks the server: a line for each object, and a JPEG of the picture with their boxes. */
+    /** Asks the server: a line for each object, and a JPEG of the image with their boxes. */
     private static Detections detect(Path image, String endpoint) throws IOException {
         byte[] body = MAPPER.writeValueAsBytes(Map.of("image", read(image), "visualize", true)); // bytes become base64
         Answer answer = post(endpoint, body);
@@ -69,11 +69,11 @@ public final class Detect {
             for (JsonNode found : result.required("detectedObjects")) {
                 lines.add(line(found));
             }
-            byte[] picture = result.required("image").binaryValue();
-            if (picture == null) {
+            byte[] overlay = result.required("image").binaryValue();
+            if (overlay == null) {
                 throw new IllegalArgumentException("the image is no text");
             }
-            return new Detections(lines, picture);
+            return new Detections(lines, overlay);
         } catch (JsonProcessingException | IllegalArgumentException error) { // no JSON; a field missing; no base64
             String status = " answered HTTP " + answer.status();
             throw new IOException(endpoint + status + " without detections: is it the right server?", error);

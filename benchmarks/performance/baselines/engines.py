@@ -1,0 +1,144 @@
+"""The bare detector in each engine, set up as the profile's config.pbtxt says; runs in a process of its own."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.performance.baselines.detector_config import DetectorConfig
+from export.paddle.lazy_imports import import_openvino, import_paddle
+
+Pixels = NDArray[np.uint8]
+Outputs = list[NDArray[Any]]
+# A slow network is run for longer than was said, to have seen it so many times.
+_LEAST = 3
+
+
+class Engine(Protocol):
+    """A network that is loaded, and pixels for it."""
+
+    def infer(self) -> Outputs:
+        """One image, each output [1, …]."""
+
+    def run(self, seconds: float) -> tuple[int, float]:
+        """As fast as it can for so long: images, seconds they took."""
+
+
+def load(config: DetectorConfig, pixels: Pixels, setting: str) -> Engine:
+    """Load it.
+
+    Args:
+        config: what, and how.
+        pixels: uint8 [H, W, 3].
+        setting: "configured", as the profile says; "latency", all cores on one image; "throughput", as many
+            images at once as the engine thinks best. An engine that has no such choice ignores it.
+    """
+    if config.backend == "openvino":
+        return _OpenVino(config, pixels, setting)
+    if config.backend == "onnxruntime":
+        return _OneByOne(_onnxruntime(config, pixels))
+    return _OneByOne(_paddle(config, pixels))
+
+
+class _OpenVino:
+    def __init__(self, config: DetectorConfig, pixels: Pixels, setting: str) -> None:
+        ov = import_openvino()
+        p = ov.properties
+        core = ov.Core()
+        model = core.read_model(config.file)
+        name = next(iter(model.inputs[0].names))
+        model.reshape({name: [1, *pixels.shape]})
+        device = config.parameters.get("TARGET_DEVICE", "CPU")
+        # As the server's backend: BF16 only where the device computes in it.
+        bf16 = config.bf16 and "BF16" in core.get_property(device, p.device.capabilities())
+        chosen: dict[Any, Any] = {p.hint.inference_precision(): ov.Type.bf16 if bf16 else ov.Type.f32}
+        words = config.parameters if setting == "configured" else {"PERFORMANCE_HINT": setting}
+        if hint := words.get("PERFORMANCE_HINT", "").upper():
+            chosen[p.hint.performance_mode()] = p.hint.PerformanceMode.__members__[hint]
+        if threads := words.get("INFERENCE_NUM_THREADS", ""):
+            chosen[p.inference_num_threads()] = int(threads)
+        if streams := words.get("NUM_STREAMS", "").upper():
+            chosen[p.streams.num()] = {"AUTO": p.streams.Num.AUTO, "NUMA": p.streams.Num.NUMA}.get(streams) or int(
+                streams
+            )
+        compiled = core.compile_model(model, device, chosen)
+        self.streams = int(compiled.get_property(p.optimal_number_of_infer_requests()))
+        self._queue = ov.AsyncInferQueue(compiled, self.streams)
+        self._request = compiled.create_infer_request()
+        self._pixels = pixels[None]
+        self._outputs = config.outputs
+
+    def infer(self) -> Outputs:
+        self._request.infer([self._pixels])
+        return [self._request.get_tensor(name).data.copy() for name in self._outputs]
+
+    def run(self, seconds: float) -> tuple[int, float]:
+        ends: list[float] = []
+        self._queue.set_callback(lambda _request, _data: ends.append(time.perf_counter()))
+        started = time.perf_counter()
+        sent = 0
+        while sent < _LEAST * self.streams or time.perf_counter() - started < seconds:
+            self._queue.start_async([self._pixels])  # waits until a request is free
+            sent += 1
+        last_begin = time.perf_counter()
+        self._queue.wait_all()
+        # While all streams were at work; and a burst of as many answers as there are streams begins the count.
+        steady = [end for end in sorted(ends) if end <= last_begin]
+        if len(steady) <= self.streams:
+            return sent, time.perf_counter() - started
+        return len(steady) - self.streams, steady[-1] - steady[self.streams - 1]
+
+
+class _OneByOne:
+    """An engine that runs one call at a time, on all cores."""
+
+    def __init__(self, infer: Callable[[], Outputs]) -> None:
+        self.infer = infer
+
+    def run(self, seconds: float) -> tuple[int, float]:
+        started, count = time.perf_counter(), 0
+        while count < _LEAST or time.perf_counter() - started < seconds:
+            self.infer()
+            count += 1
+        return count, time.perf_counter() - started
+
+
+def _onnxruntime(config: DetectorConfig, pixels: Pixels) -> Callable[[], Outputs]:
+    import onnxruntime as ort  # noqa: PLC0415
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = int(config.parameters.get("intra_op_thread_count", "0"))
+    session = ort.InferenceSession(config.file, options, providers=["CPUExecutionProvider"])
+    feeds = {session.get_inputs()[0].name: pixels[None]}
+
+    def infer() -> Outputs:
+        return list(session.run(list(config.outputs), feeds))
+
+    return infer
+
+
+def _paddle(config: DetectorConfig, pixels: Pixels) -> Callable[[], Outputs]:
+    inference = import_paddle().inference
+    options = inference.Config(str(config.file), str(Path(config.file).with_suffix(".pdiparams")))
+    options.disable_gpu()
+    options.disable_glog_info()
+    options.enable_new_ir(True)
+    options.enable_new_executor(True)
+    options.enable_mkldnn()
+    options.set_cpu_math_library_num_threads(int(config.parameters.get("cpu_threads", str(os.cpu_count()))))
+    options.enable_memory_optim()
+    predictor = inference.create_predictor(options)
+    image = np.ascontiguousarray(pixels[None].transpose(0, 3, 1, 2), np.float32)
+    ones = np.ones((1, 2), np.float32)
+
+    def infer() -> Outputs:
+        predictor.get_input_handle("image").copy_from_cpu(image)
+        predictor.get_input_handle("scale_factor").copy_from_cpu(ones)
+        predictor.run()
+        return [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]
+
+    return infer

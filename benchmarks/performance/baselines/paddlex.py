@@ -1,0 +1,136 @@
+"""The peer: PaddleX's basic serving of the same Paddle model, in a virtual environment of its own."""
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import yaml
+
+from benchmarks.performance.errors import BenchmarkError
+from benchmarks.servers import Host, StartError, free_ports, running
+
+ROOT = Path(__file__).parents[3]
+VENV = ROOT / ".cache/peer"
+# PaddleX 3.7.2 does not say which PaddlePaddle: this one runs these models with oneDNN (3.3.1 does not).
+PINS = ("paddlepaddle==3.2.2", "paddlex[cv,serving]==3.7.2")
+_PIPELINE = """\
+pipeline_name: small_object_detection
+
+SubModules:
+  SmallObjectDetection:
+    module_name: small_object_detection
+    model_name: {name}
+    model_dir: {folder}
+    batch_size: 1
+    threshold: 0.5
+"""
+_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer(Host):
+    """A running `paddlex --serve`.
+
+    Attributes:
+        url: of it.
+    """
+
+    url: str
+
+
+def install(venv: Path = VENV) -> None:
+    """Make the environment and install PaddleX in it (1.8 GB), unless it is there.
+
+    Raises:
+        BenchmarkError: pip could not.
+    """
+    python = venv / "bin/python"
+    done = venv / ".installed"
+    if done.is_file() and done.read_text() == " ".join(PINS):
+        return
+    print(f"installing {' '.join(PINS)} into {venv} (once; 1.8 GB)", file=sys.stderr, flush=True)
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PINS]
+    for command in ([sys.executable, "-m", "venv", str(venv)], pip):
+        if subprocess.run(command, check=False).returncode:
+            raise BenchmarkError(f"PaddleX could not be installed in {venv}: pip's messages are above")
+    done.write_text(" ".join(PINS))
+
+
+def find_model(folder: Path, name: str) -> Path:
+    """The Paddle inference model `name`: the folder itself, or one in it.
+
+    Raises:
+        BenchmarkError: neither holds one.
+    """
+    for one in (folder / name, folder):
+        if (one / "inference.yml").is_file():
+            return one.absolute()
+    raise BenchmarkError(f"{folder} holds no Paddle inference model (inference.yml), nor does {folder / name}")
+
+
+def architecture(model: Path) -> str:
+    """PaddleX's name of a Paddle inference model's architecture, which it refuses to load under any other.
+
+    Raises:
+        BenchmarkError: its `inference.yml` does not say.
+    """
+    try:
+        return str(yaml.safe_load((model / "inference.yml").read_text(encoding="utf-8"))["Global"]["model_name"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        raise BenchmarkError(f"{model / 'inference.yml'} has no Global.model_name, which PaddleX asks for") from None
+
+
+@contextmanager
+def started(model: Path, work: Path, venv: Path = VENV) -> Iterator[Peer]:
+    """PaddleX serving a model on a free port, with a font of ours; stopped at exit.
+
+    Args:
+        model: folder of the Paddle inference model.
+        work: folder for its pipeline file and its log.
+        venv: where it is installed.
+
+    Raises:
+        BenchmarkError: it is not installed, or does not start.
+    """
+    program = venv / "bin/paddlex"
+    if not program.is_file():
+        raise BenchmarkError(f"PaddleX is not installed in {venv}: make bench-peer installs it")
+    pipeline = work / "peer.yaml"
+    pipeline.write_text(_PIPELINE.format(name=architecture(model), folder=model))
+    (port,) = free_ports(1)
+    command = [str(program), "--serve", "--pipeline", str(pipeline), "--device", "cpu"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    settings = {
+        # Else it downloads one.
+        "PADDLE_PDX_LOCAL_FONT_FILE_PATH": str(_font()),
+        # It would ask which of its model sources can be reached.
+        "PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True",
+        "PADDLE_PDX_CACHE_HOME": str(venv / "paddlex"),
+    }
+    url = f"http://127.0.0.1:{port}"
+    try:
+        with running("PaddleX", command, lambda: _healthy(url), work / "peer.log", settings) as pid:
+            yield Peer("PaddleX", pid, url)
+    except StartError as error:
+        raise BenchmarkError(str(error)) from None
+
+
+def _font() -> Path:
+    spec = importlib.util.find_spec("noto_cjk_sans_otc")
+    folders = spec.submodule_search_locations if spec else None
+    fonts = [font for folder in folders or [] for font in sorted(Path(folder).rglob("*.ttc"))]
+    if not fonts:
+        raise BenchmarkError("the package noto-cjk-sans-otc, whose font PaddleX draws with, is not installed")
+    return fonts[0]
+
+
+def _healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=_TIMEOUT_S).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,1 @@
+"""Generating load and measuring under it: closed loop, clients, perf_analyzer, Triton traces, resource usage."""

@@ -1,0 +1,47 @@
+"""Figures out of the results: medians over rounds, and ratios round by round."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.performance.loadgen.usage import outside_detector
+
+NAN = math.nan
+
+
+def median(values: Sequence[float]) -> float:
+    """Of what is known; NaN of nothing."""
+    known = [value for value in values if value is not None and not math.isnan(value)]
+    return statistics.median(known) if known else NAN
+
+
+def ratio(over: Sequence[float], under: Sequence[float]) -> float:
+    """Median of the ratios of each round: what slows the whole machine in one round falls on both sides."""
+    return median([a / b for a, b in zip(over, under, strict=False) if b])
+
+
+def spread(values: Sequence[float]) -> float:
+    """Largest less smallest, as a share of the median; NaN of fewer than two."""
+    return (max(values) - min(values)) / median(values) if len(values) > 1 and median(values) else NAN
+
+
+def rounds(ways: dict[str, Any], way: str, concurrency: int) -> list[dict[str, Any]]:
+    """The turns of one way, a dict a round; empty if it was not measured."""
+    found: list[dict[str, Any]] = ways.get(way, {}).get(str(concurrency), [])
+    return found
+
+
+def column(turns: Sequence[dict[str, Any]], name: str) -> list[float]:
+    """One figure of each turn."""
+    return [NAN if turn[name] is None else float(turn[name]) for turn in turns]
+
+
+def middle(ways: dict[str, Any], way: str, concurrency: int, name: str) -> float:
+    """The median over the rounds of one figure."""
+    return median(column(rounds(ways, way, concurrency), name))
+
+
+def cpu_outside_detector(ways: dict[str, Any], way: str, concurrency: int) -> float:
+    """Milliseconds of processor time a request outside the detector, the median over the rounds."""
+    return median([outside_detector(turn["cpu_ms"]) for turn in rounds(ways, way, concurrency)])

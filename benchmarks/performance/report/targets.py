@@ -1,0 +1,145 @@
+"""The targets, each a ratio within one run, and whether they are met."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.performance.options import CROWDED, LATENCY, LOADED
+from benchmarks.performance.report.figures import (
+    NAN,
+    column,
+    cpu_outside_detector,
+    median,
+    ratio,
+    rounds,
+)
+
+ENSEMBLE, OVERLAY, PEER_OVERLAY = "ensemble", "gateway, overlay", "PaddleX, overlay"
+PLAIN, PEER_PLAIN = "gateway", "PaddleX"
+_GROWTH_MIB = 16.0
+_GROWTH_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One target.
+
+    Attributes:
+        number: of the list in docs/performance.md.
+        what: is measured.
+        value: NaN if this run did not measure it.
+        limit: that it must reach, or stay below.
+        at_least: which of the two.
+        unit: of both.
+    """
+
+    number: str
+    what: str
+    value: float
+    limit: float
+    at_least: bool = True
+    unit: str = " x"
+
+    @property
+    def passed(self) -> bool | None:
+        """None if it was not measured."""
+        if math.isnan(self.value):
+            return None
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+def targets(results: dict[str, Any]) -> list[Target]:
+    """All targets of one model's results; those of other models or of nothing that was measured are left out."""
+    found: list[Target] = []
+    load = results.get("load") or {"profiles": {}, "peer": None}
+    for profile, of_profile in load["profiles"].items():
+        found += _of_profile(profile, of_profile, results.get("model", ""))
+    found += _against_peer(load, results.get("accuracy"))
+    found += _int8(load)
+    found += _stages(results.get("stages"))
+    if soak := results.get("soak"):
+        limit = max(_GROWTH_MIB, _GROWTH_SHARE * soak["early_mib"])
+        what = f"growth of resident memory, later half of {soak['minutes']:g} min of load over the earlier"
+        found.append(Target("4", what, soak["later_mib"] - soak["early_mib"], limit, False, " MiB"))
+    return sorted(found, key=lambda target: target.number)
+
+
+def _of_profile(profile: str, of_profile: dict[str, Any], model: str) -> Iterator[Target]:
+    ways, bare = of_profile["ways"], of_profile["bare"]
+    ensemble, overlay = (rounds(ways, way, LOADED) for way in (ENSEMBLE, OVERLAY))
+    limit = bare["throughput"].get(str(LOADED), [])
+    if model.endswith("largesize-L"):
+        what = f"{profile}: ensemble / bare detector, images/s at {LOADED}"
+        yield Target("5", what, ratio(column(ensemble, "throughput"), limit), 0.90)
+        held = median(column(ensemble, "pss_mib"))
+        what = f"{profile}: memory of the whole stack / bare detector's"
+        yield Target("5", what, held / bare["memory_mib"] if bare["memory_mib"] else NAN, 1.5, at_least=False)
+        return
+    if of_profile["backend"] == "openvino":
+        what = f"{profile}: ensemble / bare detector, images/s at {LOADED}"
+        yield Target("1", what, ratio(column(ensemble, "throughput"), limit), 0.85)
+        what = f"{profile}: gateway with overlay / bare detector, images/s at {LOADED}"
+        yield Target("1", what, ratio(column(overlay, "throughput"), limit), 0.78)
+        what = f"{profile}: processor time a request outside the detector, ensemble"
+        yield Target("1", what, cpu_outside_detector(ways, ENSEMBLE, LOADED), 12, False, " ms")
+        what = f"{profile}: the same, gateway with overlay"
+        yield Target("1", what, cpu_outside_detector(ways, OVERLAY, LOADED), 25, False, " ms")
+        what = f"{profile}: latency at {LATENCY}, ensemble less bare detector on all cores"
+        alone = column(rounds(ways, ENSEMBLE, LATENCY), "p50")
+        extra = median([a - b for a, b in zip(alone, bare["latency_ms"], strict=False)])
+        yield Target("3", what, extra, 12, False, " ms")
+    crowded = rounds(ways, OVERLAY, CROWDED)
+    relative = [turn["p99"] / 1e3 / (CROWDED / turn["throughput"]) for turn in crowded if turn["throughput"]]
+    yield Target("4", f"{profile}: p99 at {CROWDED} / ({CROWDED} / throughput), overlay", median(relative), 2.5, False)
+    errors = [turn["errors"] for by in ways.values() for turns in by.values() for turn in turns]
+    yield Target("4", f"{profile}: requests not answered", float(sum(errors)) if errors else NAN, 0, False, "")
+
+
+def _against_peer(load: dict[str, Any], accuracy: dict[str, Any] | None) -> Iterator[Target]:
+    if not load["peer"]:
+        return
+    peers = load["peer"]["ways"]
+    ratios = {}
+    for profile, of_profile in load["profiles"].items():
+        for mine, theirs in ((OVERLAY, PEER_OVERLAY), (PLAIN, PEER_PLAIN)):
+            own, other = rounds(of_profile["ways"], mine, LOADED), rounds(peers, theirs, LOADED)
+            ratios[profile, mine] = ratio(column(own, "throughput"), column(other, "throughput"))
+    if ("cpu_bf16", OVERLAY) in ratios:
+        what = f"cpu_bf16: gateway with overlay / PaddleX with overlay, at {LOADED}"
+        yield Target("1", what, ratios["cpu_bf16", OVERLAY], 2.8)
+    passing = [
+        profile
+        for profile, of_profile in load["profiles"].items()
+        if accuracy is not None and accuracy["profiles"].get(profile, {}).get("passed", False)
+        if of_profile["backend"] == "openvino"
+    ]
+    if passing:
+        best = max(passing, key=lambda profile: ratios[profile, OVERLAY])
+        what = f"{best} (fastest that passes the accuracy gate): the same"
+        yield Target("1", what, ratios[best, OVERLAY], 4.0)
+    if ("cpu_regular", OVERLAY) in ratios:
+        for way, words in ((OVERLAY, "with overlay"), (PLAIN, "without overlay")):
+            yield Target("2", f"cpu_regular / PaddleX, {words}, at {LOADED}", ratios["cpu_regular", way], 1.15)
+
+
+def _int8(load: dict[str, Any]) -> Iterator[Target]:
+    profiles = load["profiles"]
+    if {"cpu_int8", "cpu_bf16"} <= profiles.keys():
+        for words, of in (("bare detector", None), (f"ensemble at {LOADED}", ENSEMBLE)):
+            int8, bf16 = (_throughputs(profiles[name], of) for name in ("cpu_int8", "cpu_bf16"))
+            yield Target("6", f"INT8 / BF16, {words}", ratio(int8, bf16), 1.3)
+
+
+def _throughputs(of_profile: dict[str, Any], way: str | None) -> list[float]:
+    if way is None:
+        found: list[float] = of_profile["bare"]["throughput"].get(str(LOADED), [])
+        return found
+    return column(rounds(of_profile["ways"], way, LOADED), "throughput")
+
+
+def _stages(stages: dict[str, Any] | None) -> Iterator[Target]:
+    for side, of_side in (stages or {}).get("synthetic", {}).items():
+        limit = 10 if int(side) <= 640 else 60
+        what = f"pre- and postprocess at {side}, {of_side['candidates']:,} candidates"
+        yield Target("3", what, of_side["preprocess_ms"] + of_side["postprocess_ms"], limit, False, " ms")

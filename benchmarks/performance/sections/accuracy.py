@@ -1,0 +1,98 @@
+"""What each precision costs: objects that differ from FP32's, and mAP on labelled images."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.evaluation import served
+from benchmarks.evaluation.classes import align
+from benchmarks.evaluation.datasets import read_dataset
+from benchmarks.evaluation.errors import EvaluationError
+from benchmarks.evaluation.metrics import evaluate
+from benchmarks.performance.errors import BenchmarkError
+from benchmarks.performance.loadgen.clients import Ensemble
+from benchmarks.performance.options import Options
+from benchmarks.performance.participants import Contest, on
+from benchmarks.performance.report.agreement import matched
+from export.precision import LIMITS, Precision
+from sod.detections import Detections
+from sod.frame import clip
+
+_CONCURRENCY = 2
+_QUICK_IMAGES = 3
+
+
+def measure(contest: Contest, options: Options) -> dict[str, Any]:
+    """Every profile on the same images.
+
+    Returns:
+        `reference`: the profile the others are held against, an FP32 one; `images`, `objects`: how many were
+        compared; `labels`: name of the labelled data, or empty; `profiles`: by profile `matched` (the share of both
+        sides' objects over the threshold that the other has, class and IoU 0.5), `limit` of the export's gate,
+        `passed`, and with labels `ap` and `ap50`.
+    """
+    reference = next((name for name in contest.servers if contest.detectors[name].precision == "FP32"), None)
+    found = {profile: _objects(contest, profile) for profile in contest.servers}
+    labelled = _labelled(contest, options.labels, quick=options.quick) if options.labels else {}
+    profiles: dict[str, Any] = {}
+    for profile, objects in found.items():
+        precision = Precision(contest.detectors[profile].precision.lower())
+        limit = LIMITS[precision].matched
+        share = _share(found[reference], objects, contest.threshold) if reference else None
+        profiles[profile] = {
+            "precision": precision.upper(),
+            "matched": share,
+            "limit": limit,
+            "passed": share is not None and share >= limit,
+            **labelled.get(profile, {}),
+        }
+    over = [int((one.scores > contest.threshold).sum()) for one in found[reference]] if reference else []
+    return {
+        "reference": reference,
+        "images": len(contest.images),
+        "objects": sum(over),
+        "labels": options.labels.name if options.labels else "",
+        "profiles": profiles,
+    }
+
+
+def _objects(contest: Contest, profile: str) -> list[Detections]:
+    """From half the threshold on; see `matched`."""
+    server = contest.servers[profile]
+    found = []
+    with on(server):
+        for image in contest.images:
+            way = Ensemble(server.grpc, contest.model, contest.classes, image.data, contest.threshold / 2)
+            found.append(clip(way.detect(), image.width, image.height))
+    return found
+
+
+def _share(reference: Sequence[Detections], others: Sequence[Detections], threshold: float) -> float:
+    """Over all images, each weighed by its objects."""
+    shares = [matched(a, b, threshold) for a, b in zip(reference, others, strict=True)]
+    counts = ([int((one.scores > threshold).sum()) for one in side] for side in (reference, others))
+    weights = [a + b for a, b in zip(*counts, strict=True)]
+    return round(float(np.average(shares, weights=weights)), 4) if sum(weights) else 1.0
+
+
+def _labelled(contest: Contest, labels: Path, *, quick: bool) -> dict[str, dict[str, float]]:
+    """AP and AP50 by profile, through the ensemble."""
+    found = {}
+    try:
+        for profile, server in contest.servers.items():
+            with on(server):
+                model = served.find_model(server.url, contest.model)
+                dataset = align(read_dataset(labels), model.labels)
+                samples = dataset.samples[:_QUICK_IMAGES] if quick else dataset.samples
+                dataset = type(dataset)(samples, dataset.class_names)
+                print(f"{contest.model}, {profile}: {len(samples)} labelled images", file=sys.stderr, flush=True)
+                with served.through_triton(server.grpc, model) as predict:
+                    objects = served.detect_all(predict, samples, _CONCURRENCY, profile)
+            figures = evaluate(dataset, objects, model.labels)
+            found[profile] = {"ap": round(figures.ap, 5), "ap50": round(figures.ap50, 5)}
+    except EvaluationError as error:
+        raise BenchmarkError(str(error)) from None
+    return found

@@ -1,0 +1,1 @@
+"""A local server started for a pipeline."""

@@ -1,0 +1,134 @@
+"""The local server: triton-sod's own launcher, as a process of its own, for as long as a pipeline lives."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Sequence
+from contextlib import ExitStack
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+from sod_client._local_server.device import Placement
+from sod_client.errors import DependencyError, LocalServerError
+
+_CHILD = Path(__file__).with_name("child.py")
+_POLL_S = 0.1
+_CHECK_S = 60.0  # one check is an inference, which may be the slow first one
+_STOP_S = 30.0
+_TRIES = 3  # between our finding a free port and the server's taking it another may have it
+_TAKEN = "cannot listen on"
+_LAST_LINES = 5
+
+
+class LocalServer:
+    """A server on loopback ports that were free; started by `__init__`, ended by `close` or with this process.
+
+    Args:
+        placement: where the detectors run.
+        model: the only one to load; None loads all that are there.
+
+    Raises:
+        DependencyError: triton-sod is not installed.
+        LocalServerError: it does not start.
+    """
+
+    def __init__(self, placement: Placement, model: str | None) -> None:
+        if not tuple(entry_points(group="sod.commands", name="serve")):
+            raise DependencyError(
+                "no server was named (url=, or SOD_URL), and triton-sod, which would be started here, is not "
+                "installed: pip install 'triton-sod[serve]'"
+            )
+        for attempt in range(_TRIES):
+            try:
+                self._start(placement, model)
+                return
+            except LocalServerError as error:
+                if _TAKEN not in str(error) or attempt == _TRIES - 1:
+                    raise
+
+    def close(self) -> None:
+        """End it."""
+        self._finalizer()
+
+    def _start(self, placement: Placement, model: str | None) -> None:
+        port, *triton = _free_ports(4)
+        options = ["--host", "127.0.0.1", "--port", str(port), *(["--model", model] if model else [])]
+        for service, number in zip(("http", "grpc", "metrics"), triton, strict=True):
+            options += [f"--{service}-port", str(number)]
+        if placement.profile:
+            options += ["--profile", placement.profile]
+        with ExitStack() as undo:
+            log = undo.enter_context(tempfile.TemporaryFile())
+            process = _spawn(options, placement, log)
+            self._finalizer = weakref.finalize(self, _stop, process, log, os.getpid())
+            undo.callback(self._finalizer)
+            self.url = f"http://127.0.0.1:{port}"
+            client = undo.enter_context(httpx.Client(trust_env=False, timeout=_CHECK_S))
+            while not _is_ready(client, self.url):
+                if process.poll() is not None:
+                    raise LocalServerError(f"the local server did not start: {_reason(log)}")
+                time.sleep(_POLL_S)
+            client.close()
+            undo.pop_all()
+
+
+def _spawn(options: Sequence[str], placement: Placement, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+    environment = {**os.environ, **placement.environment}
+    # The gateway's own choice of a model is the pipeline's here; and the caller's folder may hold a `server.py`.
+    environment.pop("SOD_MODEL", None)
+    environment["PYTHONSAFEPATH"] = "1"
+    return subprocess.Popen(
+        [sys.executable, str(_CHILD), *options],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # Ctrl-C is for us; we end it
+    )
+
+
+def _is_ready(client: httpx.Client, url: str) -> bool:
+    """Whether an image would be answered."""
+    try:
+        return client.get(f"{url}/health/ready").status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def _stop(process: "subprocess.Popen[bytes]", log: IO[bytes], owner: int) -> None:
+    if os.getpid() != owner:  # a fork of the owner
+        return
+    process.terminate()
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
+    log.close()
+
+
+def _reason(log: IO[bytes]) -> str:
+    """The launcher's sentence, or the last lines of what was written."""
+    log.seek(0)
+    lines = [line for line in log.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    said = [line.removeprefix("triton-sod: ") for line in lines if line.startswith("triton-sod: ")]
+    if not said:
+        return " | ".join(lines[-_LAST_LINES:]) or "it wrote nothing"
+    return " ".join([said[-1], *lines[lines.index(f"triton-sod: {said[-1]}") + 1 :]])
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]

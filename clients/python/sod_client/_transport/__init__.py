@@ -1,0 +1,1 @@
+"""The ways to a server: HTTP to a gateway, gRPC to Triton; retries, bounded concurrency."""

@@ -1,0 +1,1 @@
+"""Official models by name: resumable download, checksums, safe unpacking."""

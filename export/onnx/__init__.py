@@ -1,0 +1,1 @@
+"""Paddle to ONNX, the detector's graph, FP16."""

@@ -1,0 +1,1 @@
+"""Reading Paddle inference models, their configuration and PaddleX pipeline files."""

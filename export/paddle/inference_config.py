@@ -1,0 +1,202 @@
+"""Reads `inference.yml`: how PaddleX would preprocess an image for the model, and what its classes are called.
+
+Whatever the data path (docs/ensemble.md) would do otherwise than the file asks is refused by name.
+
+Sources: PaddleDetection `deploy/python/preprocess.py`, PaddleX `inference/models/object_detection/predictor.py`.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.errors import ExportError
+from export.yaml_file import read_yaml
+
+# OpenCV's codes, as written in `interp`; `sod.image.to_pixels` does the one that SOD models were trained with.
+CV2_INTERPOLATIONS = {0: "nearest", 1: "linear", 2: "cubic", 3: "area", 4: "lanczos4"}
+SUPPORTED_INTERPOLATION = 2
+MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Normalise:
+    """NormalizeImage as PaddleDetection defines it: (pixels * scale - mean) / std, per RGB channel.
+
+    With `norm_type: none` mean and std are not used. (PaddleX would use them; official files then hold 0 and 1.)
+
+    Attributes:
+        scale: 1/255 with `is_scale`, else 1.
+        mean: R, G, B, in scaled units.
+        std: R, G, B, in scaled units.
+    """
+
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def apply(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Normalise float32 [N, 3, H, W] of 0..255, step by step as Paddle's preprocessing does."""
+        mean = np.array(self.mean, np.float32).reshape(1, 3, 1, 1)
+        std = np.array(self.std, np.float32).reshape(1, 3, 1, 1)
+        return np.asarray((image * np.float32(self.scale) - mean) / std, np.float32)
+
+    def factor_and_offset(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The same as one multiplication and one addition: two float32 [1, 3, 1, 1]."""
+        mean, std = np.array(self.mean).reshape(1, 3, 1, 1), np.array(self.std).reshape(1, 3, 1, 1)
+        return (self.scale / std).astype(np.float32), (-mean / std).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceConfig:
+    """What a detector expects and knows.
+
+    Attributes:
+        model_name: PaddleX's, e.g. "PP-YOLOE_plus_SOD-S".
+        labels: class names by class id.
+        height: of the input, in pixels.
+        width: of the input, in pixels.
+        interpolation: of the resize to the input's size; "cubic".
+        normalise: None where the graph takes RGB of 0..255 as it is.
+    """
+
+    model_name: str
+    labels: tuple[str, ...]
+    height: int
+    width: int
+    interpolation: str
+    normalise: Normalise | None = None
+
+
+def read_inference_config(path: Path, model_name: str | None = None) -> InferenceConfig:
+    """Read and check an `inference.yml`.
+
+    Args:
+        path: the file.
+        model_name: takes the place of the file's `Global.model_name`.
+
+    Raises:
+        ExportError: unreadable, or it asks for something that the data path does not do.
+    """
+    return read_yaml(path, lambda document: _parse(document, model_name))
+
+
+def _parse(document: object, model_name: str | None) -> InferenceConfig:
+    if not isinstance(document, Mapping):
+        raise ExportError("the file holds no settings at all")
+    resize, normalise = _preprocess(document.get("Preprocess"))
+    height, width = _target_size(resize)
+    return InferenceConfig(
+        model_name=_model_name(document, model_name),
+        labels=_labels(document.get("label_list")),
+        height=height,
+        width=width,
+        interpolation=_interpolation(resize),
+        normalise=None if normalise is None else _normalise(normalise),
+    )
+
+
+def _model_name(document: Mapping[str, Any], given: str | None) -> str:
+    settings = document.get("Global")
+    name = given if given is not None else settings.get("model_name") if isinstance(settings, Mapping) else None
+    if name is None:
+        raise ExportError("Global.model_name is missing: name the model with --name")
+    # The name becomes a folder in the model repository.
+    if not isinstance(name, str) or not MODEL_NAME.fullmatch(name):
+        raise ExportError(f"the model name {name!r} may hold letters, digits and _ . + - only: choose one with --name")
+    return name
+
+
+def _labels(labels: object) -> tuple[str, ...]:
+    if not isinstance(labels, list) or not labels:
+        raise ExportError("label_list is missing or empty")
+    for label in labels:
+        if not isinstance(label, str) or not label:
+            raise ExportError(f"label_list holds {label!r}, which is not a name (quote it if it is meant as one)")
+    return tuple(labels)
+
+
+def _preprocess(steps: object) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+    """The settings of Resize, and of NormalizeImage if there is one."""
+    if not isinstance(steps, list) or not all(isinstance(step, Mapping) for step in steps):
+        raise ExportError("Preprocess is missing or not a list of steps")
+    by_type: dict[str, Mapping[str, Any]] = {}
+    for step in steps:
+        kind = str(step.get("type"))
+        if kind not in _STEP_SETTINGS:
+            raise ExportError(f"the Preprocess step {kind} is not supported; known are {', '.join(_STEP_SETTINGS)}")
+        if kind in by_type:
+            raise ExportError(f"the Preprocess step {kind} stands there twice")
+        if unknown := sorted(set(map(str, step)) - _STEP_SETTINGS[kind] - {"type"}):
+            raise ExportError(f"the Preprocess step {kind} has a setting that is not supported: {', '.join(unknown)}")
+        by_type[kind] = step
+    order = list(by_type)
+    if order not in (["Resize", "Permute"], ["Resize", "NormalizeImage", "Permute"]):
+        raise ExportError(
+            f"Preprocess must be Resize, NormalizeImage (optional), Permute in this order, not {', '.join(order)}"
+        )
+    return by_type["Resize"], by_type.get("NormalizeImage")
+
+
+_STEP_SETTINGS: dict[str, set[str]] = {
+    "Resize": {"interp", "keep_ratio", "target_size"},
+    "NormalizeImage": {"is_scale", "mean", "std", "norm_type"},
+    "Permute": set(),
+}
+
+
+def _target_size(resize: Mapping[str, Any]) -> tuple[int, int]:
+    # PaddleDetection keeps the aspect where the setting is absent, PaddleX does not: only an explicit false is clear.
+    if resize.get("keep_ratio") is not False:
+        raise ExportError(
+            f"Resize.keep_ratio is {resize.get('keep_ratio', 'missing')}: only keep_ratio: false is supported"
+        )
+    size = resize.get("target_size")
+    if isinstance(size, int):
+        size = [size, size]
+    if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
+        raise ExportError(f"Resize.target_size must be two positive integers, height and width, not {size!r}")
+    return size[0], size[1]
+
+
+def _interpolation(resize: Mapping[str, Any]) -> str:
+    code = resize.get("interp")
+    if type(code) is not int or code != SUPPORTED_INTERPOLATION:
+        name = CV2_INTERPOLATIONS.get(code) if type(code) is int else None
+        raise ExportError(
+            f"Resize.interp is {code!r}{f' ({name})' if name else ''}: only {SUPPORTED_INTERPOLATION} "
+            f"({CV2_INTERPOLATIONS[SUPPORTED_INTERPOLATION]}) is supported"
+        )
+    return CV2_INTERPOLATIONS[code]
+
+
+def _normalise(settings: Mapping[str, Any]) -> Normalise:
+    is_scale = settings.get("is_scale", True)
+    if not isinstance(is_scale, bool):
+        raise ExportError(f"NormalizeImage.is_scale must be true or false, not {is_scale!r}")
+    scale = 1 / 255 if is_scale else 1.0
+    norm_type = settings.get("norm_type", "mean_std")
+    if norm_type == "none":
+        return Normalise(scale, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    if norm_type != "mean_std":
+        raise ExportError(f"NormalizeImage.norm_type {norm_type!r} is not supported; known are mean_std, none")
+    mean, std = (_three_numbers(settings, key) for key in ("mean", "std"))
+    if 0.0 in std:
+        raise ExportError("NormalizeImage.std holds a zero")
+    return Normalise(scale, mean, std)
+
+
+def _three_numbers(settings: Mapping[str, Any], key: str) -> tuple[float, float, float]:
+    values = settings.get(key)
+    if (
+        not isinstance(values, list)
+        or len(values) != 3
+        or not all(type(value) in (int, float) and math.isfinite(value) for value in values)
+    ):
+        raise ExportError(f"NormalizeImage.{key} must be three numbers (R, G, B), not {values!r}")
+    return float(values[0]), float(values[1]), float(values[2])

@@ -1,0 +1,1 @@
+"""TensorRT: compile checks without a GPU, plans, running a plan."""

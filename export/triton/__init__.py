@@ -1,0 +1,1 @@
+"""The Triton model repository: configuration, installation, loading into a running server."""

@@ -1,0 +1,1 @@
+"""What both trainers share: crops, settings, schedule, log, curves."""

@@ -1,0 +1,44 @@
+"""Loss and accuracy of a training as an image."""
+
+import json
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+_SMOOTH = 0.06  # share of the points that a mean is taken over
+
+
+def draw(log: Path, image: Path) -> None:
+    """Draw `log.jsonl` of `finetune.training.log.Log`: parts of the loss above, AP below, over the steps."""
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    steps = [line for line in lines if "class" in line]
+    looks = [line for line in lines if "ap50" in line]
+    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 7), sharex=True, layout="constrained")
+    for name in ("class", "iou", "dfl"):
+        values = np.array([line[name] for line in steps], float)
+        above.plot([line["step"] for line in steps], _smoothed(values), label=name)
+    above.set_ylabel("loss")
+    for name, label in (("ap50", "AP50"), ("ap", "AP"), ("ap_small", "AP small")):
+        shown = [(line["step"], line[name]) for line in looks if isinstance(line.get(name), float)]
+        if shown:
+            below.plot(*zip(*shown, strict=True), marker="o", label=label)
+    below.set_ylabel("held-out images")
+    below.set_xlabel("step")
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend()
+    part = image.with_name(f".{image.name}")
+    figure.savefig(part, format="png", dpi=110)
+    plt.close(figure)
+    part.replace(image)
+
+
+def _smoothed(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    width = max(1, int(len(values) * _SMOOTH))
+    padded = np.concatenate([np.full(width - 1, values[0]), values]) if len(values) else values
+    return np.convolve(padded, np.full(width, 1 / width), "valid") if len(values) else values

@@ -1,0 +1,1 @@
+"""Reading and writing weights: ONNX detectors, fused parameters, Paddle programs."""

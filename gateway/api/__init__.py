@@ -1,0 +1,1 @@
+"""The wire contract: endpoints, documents, request bodies, content negotiation, responses, OpenAPI."""

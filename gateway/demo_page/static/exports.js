@@ -1,0 +1,86 @@
+// Taking away what is shown: as JSON, as an image, as a command.
+
+import { DETECT_URL, hasKey } from "./api.js";
+import { $, element } from "./dom.js";
+import { drawObjects, drawImage } from "./draw.js";
+import { requestThreshold } from "./objects.js";
+import { current, onChange } from "./state.js";
+
+export function startExports(complain) {
+  const buttons = ["save-json", "save-overlay", "copy-curl"].map($);
+  onChange(["answer", "image"], ({ answer, image }) => {
+    for (const button of buttons) button.disabled = answer === null || image === null;
+  });
+  $("save-json").addEventListener("click", () => {
+    const text = JSON.stringify(shownDocument(current()), null, 2);
+    save(new Blob([text], { type: "application/json" }), ".json");
+  });
+  $("save-overlay").addEventListener("click", async () => {
+    try {
+      save(await drawOverlay(current()), "-objects.png");
+    } catch {
+      complain("The browser has no canvas of this image's size: ask the server for the overlay instead.");
+    }
+  });
+  $("copy-curl").addEventListener("click", copyCurl);
+}
+
+/** The server's answer with the objects that are shown. */
+export function shownDocument({ answer, shown }) {
+  const kept = new Set(shown.map((object) => object.index));
+  const detectedObjects = answer.result.detectedObjects.filter((_, index) => kept.has(index));
+  return { ...answer, result: { ...answer.result, detectedObjects } };
+}
+
+/** A PNG of the image's own size; lines and letters as thick as in the server's overlay. */
+function drawOverlay({ image, shown }) {
+  const canvas = new OffscreenCanvas(image.width, image.height);
+  const context = canvas.getContext("2d");
+  const view = { scale: 1, x: 0, y: 0 };
+  const side = Math.max(image.width, image.height);
+  drawImage(context, image, view);
+  const font = 11 + Math.min(14, Math.max(0, Math.floor((side - 1400) / 250)));
+  drawObjects(context, shown, view, { line: Math.max(1, Math.round(side / 1800)), font, active: null });
+  return canvas.convertToBlob({ type: "image/png" });
+}
+
+function save(blob, ending) {
+  const url = URL.createObjectURL(blob);
+  const name = current().source.name.replace(/\.\w{1,5}$/, "") + ending;
+  element("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000); // the download reads it at its leisure
+}
+
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+/** The command that asks for what is shown. A file is read from the current folder; a key from the environment. */
+export function curlCommand(url, { source, threshold, model, withKey }) {
+  const fields = { threshold, visualize: false, ...(model === null ? {} : { model }) };
+  const key = withKey ? ` -H "Authorization: Bearer $SOD_API_KEY"` : "";
+  const ask = `curl -s ${quoted(url)}${key} -H 'Content-Type: application/json'`;
+  if (source.kind === "url") return `${ask} -d ${quoted(JSON.stringify({ image: source.url, ...fields }))}`;
+  const file = quoted(source.name.startsWith("-") ? `./${source.name}` : source.name);
+  const head = quoted(`${JSON.stringify(fields).slice(0, -1)},"image":"`);
+  return `(printf %s ${head}; base64 -w0 ${file}; printf '"}') |\n  ${ask} -d @-`;
+}
+
+async function copyCurl() {
+  const { source, threshold, hidden, models, model } = current();
+  const described = models.find((one) => (model === null ? one.default : one.name === model));
+  const classes = described ? described.labels.keys() : [];
+  const command = curlCommand(DETECT_URL, {
+    source,
+    threshold: requestThreshold(threshold, hidden, classes),
+    model,
+    withKey: hasKey(),
+  });
+  try {
+    await navigator.clipboard.writeText(command);
+    const file = source.kind === "url" ? "" : ` It reads ${source.name} from the current folder.`;
+    $("status").textContent = `Copied.${file}${hasKey() ? " It takes the key from $SOD_API_KEY." : ""}`;
+  } catch {
+    $("copy-text").value = command;
+    $("copy-dialog").showModal();
+    $("copy-text").select();
+  }
+}

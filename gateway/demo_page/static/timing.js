@@ -1,0 +1,60 @@
+// Where the time of a request went, from the client's clock and the header Server-Timing.
+
+import { $, element } from "./dom.js";
+import { onChange } from "./state.js";
+
+// Entry of the header → part of the bar. What the server counts and no entry explains is the gateway's own.
+const PARTS = [
+  ["network", "Network"],
+  ["fetch", "Image's host"],
+  ["queue", "Queue"],
+  ["gateway", "Gateway"],
+  ["infer", "Triton"],
+];
+
+/** `parse;dur=1.2, infer;dur=80` → Map of name → ms; null without a header. */
+export function readServerTiming(header) {
+  if (!header) return null;
+  const entries = header.split(",").map((entry) => {
+    const [name, ...fields] = entry.split(";").map((text) => text.trim());
+    const duration = fields.map((field) => /^dur="?([\d.]+)"?$/.exec(field)).find(Boolean);
+    return [name, duration ? Number(duration[1]) : NaN];
+  });
+  return new Map(entries.filter(([name, ms]) => name && Number.isFinite(ms)));
+}
+
+/** [{key, label, ms}] of the parts that took time, in the order of a request; empty if the server told nothing. */
+export function breakdown({ total, server }) {
+  if (!server?.has("total")) return [];
+  const took = (name) => server.get(name) ?? 0;
+  // The server's clock starts with the head of the request: reading the body is waiting for the network.
+  const served = Math.min(total, took("total") - took("body"));
+  const named = { fetch: took("fetch"), queue: took("queue"), infer: took("infer") };
+  const gateway = served - named.fetch - named.queue - named.infer;
+  const ms = { ...named, network: total - served, gateway };
+  return PARTS.map(([key, label]) => ({ key, label, ms: ms[key] })).filter((part) => part.ms > 0);
+}
+
+export const milliseconds = (ms) => (ms < 9.95 ? `${ms.toFixed(1)} ms` : ms < 9950 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
+
+export function startTiming() {
+  onChange(["timing"], ({ timing }) => {
+    $("timing").hidden = timing === null;
+    if (timing === null) return;
+    const parts = breakdown(timing);
+    $("timing-bar").hidden = parts.length === 0;
+    $("timing-bar").replaceChildren(
+      ...parts.map(({ key, ms }) => {
+        const piece = element("span", { className: `part ${key}` });
+        piece.style.flexGrow = String(ms);
+        return piece;
+      }),
+    );
+    $("timing-text").replaceChildren(
+      element("span", {}, element("strong", {}, milliseconds(timing.total)), " in all"),
+      ...parts.map(({ key, label, ms }) =>
+        element("span", {}, element("i", { className: `part ${key}` }), `${label} ${milliseconds(ms)}`),
+      ),
+    );
+  });
+}

@@ -1,0 +1,1 @@
+"""The uvicorn side: listening, connections, worker processes, memory."""

@@ -1,0 +1,1 @@
+"""Asking Triton: the detector, batches, the gRPC client, readiness."""

@@ -1,0 +1,1 @@
+"""Who may ask and how: API keys, security headers, TLS, listener configuration."""

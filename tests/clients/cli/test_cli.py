@@ -1,0 +1,382 @@
+"""The `sod` command: `predict`, `models` and what all forms share; test_cli_paddlex.py has PaddleX's lines."""
+
+import ast
+import base64
+import json
+import os
+import pty
+import subprocess
+import sys
+import termios
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sod_client.cli import main
+
+from tests.clients.conftest import OVERLAY, SUCCESS, FakeServer, jpeg, pdf
+
+ROOT = Path(__file__).parents[3]
+BAD = b"no image"
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def _replies(server: FakeServer) -> None:
+    """One car in every image but BAD; drawn as asked."""
+
+    def reply(body: Any) -> tuple[int, bytes]:
+        if body is None:
+            return 404, b"{}"
+        if body["image"] == base64.b64encode(BAD).decode():
+            refusal = {"logId": "7", "errorCode": 415, "errorMsg": "not an image"}
+            return 415, json.dumps(refusal).encode()
+        found = {"bbox": [1.5, 2, 3, 4], "categoryId": 3, "categoryName": "car", "score": 0.75}
+        result: dict[str, Any] = {"detectedObjects": [found]}
+        if body["visualize"]:
+            result["image"] = base64.b64encode(OVERLAY).decode()
+        return 200, json.dumps({"logId": "7", "errorCode": 0, "errorMsg": "Success", "result": result}).encode()
+
+    server.reply = reply
+
+
+@pytest.fixture
+def sod(server: FakeServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("SOD_URL", server.url)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    path = tmp_path / "bad.png"
+    path.write_bytes(BAD)
+    return path
+
+
+def expected(path: Path) -> dict[str, Any]:
+    box = {"cls_id": 3, "label": "car", "score": 0.75, "coordinate": [1.5, 2.0, 3.0, 4.0]}
+    return {"res": {"input_path": str(path), "page_index": None, "boxes": [box]}}
+
+
+def test_predict_prints_what_paddlex_prints(sod: Run, street: Path, server: FakeServer) -> None:
+    code, out, err = sod("predict", street)
+    assert (code, err) == (0, "")
+    assert ast.literal_eval(out) == expected(street)
+    assert server.requests[0][1]["threshold"] is None
+    assert server.requests[0][1]["visualize"] is False
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("0.4", 0.4),
+        ("1", 1.0),
+        ("0:0.5,3:.25", {"0": 0.5, "3": 0.25}),
+        ("{0: 0.5, 3: 0.3}", {"0": 0.5, "3": 0.3}),
+        ('{"0": 0.5}', {"0": 0.5}),
+    ],
+)
+def test_a_threshold(sod: Run, street: Path, server: FakeServer, text: str, sent: Any) -> None:
+    assert sod("predict", street, "--threshold", text)[0] == 0
+    assert server.requests[0][1]["threshold"] == sent
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "usage: sod COMMAND"),
+        (["predict"], "the following arguments are required: IMAGE"),
+        (["detect", "x.jpg"], "invalid choice: 'detect'"),
+        (["predict", "x.jpg", "--nonsense"], "unrecognized arguments: --nonsense"),
+        (["predict", "x.jpg", "--thresh", "0.5"], "unrecognized arguments: --thresh"),
+        (["predict", "x.jpg", "--threshold", "high"], "'high' is neither a number nor like 0:0.5,3:0.3"),
+        (["predict", "x.jpg", "--threshold", "nan"], "not a number from 0 to 1"),
+        (["predict", "x.jpg", "--threshold", "1.5"], "the threshold is 1.5, not a number from 0 to 1"),
+        (["predict", "x.jpg", "--threshold", "0:0.5,3"], "neither a number nor"),
+        (["predict", "x.jpg", "--threshold", "{0: "], "neither a number nor"),
+        (["predict", "x.jpg", "--threshold", "{-1: 0.5}"], "class id is an integer from 0"),
+        (["predict", "x.jpg", "--threshold", "car:0.5"], "neither a number nor"),
+        (["predict", "x.jpg", "--max_in_flight", "0"], "'0' is no whole number from 1"),
+        (["predict", "x.jpg", "--retries", "-1"], "whole number from 0"),
+        (["predict", "x.jpg", "--retries", "two"], "'two' is no whole number from 0"),
+        (["predict", "x.jpg", "--timeout", "inf"], "'inf' is no positive number of seconds"),
+        (["predict", "x.jpg", "--timeout", "soon"], "'soon' is no positive number of seconds"),
+        (["predict", "x.jpg", "--save", "json,xml"], "there is no 'xml' to save; choose from json, img, csv, yolo"),
+        (["predict", "x.jpg", "--format", "xml"], "invalid choice: 'xml'"),
+        (["predict", "x.jpg", "--engine_config", "{"], "'{' is no Python value"),
+        (["predict", "x.jpg", "--pipeline", "OCR"], "this server's pipeline is 'small_object_detection', not 'OCR'"),
+        (["predict", "x.jpg", "--pipeline", "none.yaml"], "none.yaml: no such pipeline file"),
+        (["predict", "x.jpg", "--url", "127.0.0.1:8080"], "is no server's URL; it should look like http://"),
+        (["predict", "x.jpg", "--url", ""], "is no server's URL"),
+        (["models", "x"], "unrecognized arguments: x"),
+        (["completion", "tcsh"], "invalid choice: 'tcsh'"),
+    ],
+)
+def test_a_wrong_command_line_is_2_and_sends_nothing(
+    sod: Run, server: FakeServer, arguments: list[str], said: str
+) -> None:
+    code, out, err = sod(*arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert not server.requests
+
+
+# What is printed and saved
+
+
+def test_json_is_one_line_an_image(sod: Run, street: Path) -> None:
+    for options in (["--json"], ["--format", "json"]):
+        code, out, _ = sod("predict", street, street, *options)
+        assert code == 0
+        assert [json.loads(line) for line in out.splitlines()] == [expected(street)] * 2
+
+
+def test_csv_has_one_header(sod: Run, street: Path) -> None:
+    code, out, _ = sod("predict", street, street, "--format", "csv")
+    assert code == 0
+    assert out.splitlines() == [
+        "input_path,page_index,cls_id,label,score,x1,y1,x2,y2",
+        *[f"{street},,3,car,0.75,1.5,2.0,3.0,4.0"] * 2,
+    ]
+
+
+def test_coco_is_one_array_and_files_are_named_by_their_id(sod: Run, tmp_path: Path, server: FakeServer) -> None:
+    for name in ("000042.jpg", "street.jpg"):
+        (tmp_path / name).write_bytes(jpeg())
+    (tmp_path / "scan.pdf").write_bytes(pdf(1))
+    code, out, _ = sod("predict", tmp_path, "--format", "coco")
+    entry = {"category_id": 3, "bbox": [1.5, 2.0, 1.5, 2.0], "score": 0.75}
+    assert (code, json.loads(out)) == (0, [{"image_id": name, **entry} for name in (42, "scan_0", "street")])
+    server.answers(200, {**SUCCESS, "result": {"detectedObjects": []}})
+    assert json.loads(sod("predict", tmp_path, "--format", "coco")[1]) == []
+
+
+def test_saving(sod: Run, street: Path, tmp_path: Path) -> None:
+    for option in ("--save_path", "--save-path"):
+        folder = tmp_path / option
+        code, _, err = sod("predict", street, option, folder)
+        assert (code, err) == (0, "")
+        assert json.loads((folder / "street_res.json").read_text()) == expected(street)["res"]
+        assert (folder / "street_res.jpg").read_bytes() == OVERLAY
+
+
+def test_no_image_asks_for_none(sod: Run, street: Path, tmp_path: Path, server: FakeServer) -> None:
+    assert sod("predict", street, "--save-path", tmp_path / "out", "--no-image")[0] == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["street_res.json"]
+    assert server.requests[0][1]["visualize"] is False
+
+
+def test_what_is_saved_can_be_chosen(sod: Run, street: Path, tmp_path: Path, server: FakeServer) -> None:
+    assert sod("predict", street, "--save_path", tmp_path / "out", "--save", "csv, yolo")[0] == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["street.txt", "street_res.csv"]
+    assert server.requests[0][1]["visualize"] is False, "the size is known here"
+    url = "http://example.com/far.jpg"
+    assert sod("predict", url, "--save_path", tmp_path / "out", "--save", "yolo")[0] == 0
+    assert (tmp_path / "out" / "far.txt").read_text().startswith("3 ")
+
+
+def test_pages_and_folders(sod: Run, tmp_path: Path) -> None:
+    (tmp_path / "in" / "below").mkdir(parents=True)
+    (tmp_path / "in" / "a.pdf").write_bytes(pdf(2))
+    (tmp_path / "in" / "below" / "b.jpg").write_bytes(jpeg())
+    code, out, _ = sod("predict", tmp_path / "in", "--json", "--save_path", tmp_path / "out")
+    assert code == 0
+    assert [json.loads(line)["res"]["page_index"] for line in out.splitlines()] == [0, 1, None]
+    saved = [f"{stem}_res.{kind}" for stem, kind in (("a_0", "png"), ("a_1", "png"), ("b", "jpg"))]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.[pj][np]g")) == saved
+
+
+# What goes wrong
+
+
+def test_a_refused_image_does_not_stop_the_others(sod: Run, street: Path, bad: Path) -> None:
+    code, out, err = sod("predict", bad, "missing.jpg", street)
+    assert code == 1
+    assert ast.literal_eval(out) == expected(street)
+    *sentences, sums = err.splitlines()
+    assert sentences == [
+        f"sod: {bad}: the server answered 415: not an image (logId 7)",
+        "sod: missing.jpg: no such file or folder",
+    ]
+    assert sums.startswith("sod: 1 image, 1 object, 2 failed, in ")
+
+
+def test_on_error_raise_ends_there(sod: Run, street: Path, bad: Path) -> None:
+    code, out, err = sod("predict", street, bad, street, "--on_error", "raise")
+    assert code == 1
+    assert ast.literal_eval(out) == expected(street)
+    assert err.splitlines()[0] == f"sod: {bad}: the server answered 415: not an image (logId 7)"
+    assert err.splitlines()[1].startswith("sod: 1 image, 1 object, 1 failed, in ")
+
+
+def test_a_folder_that_cannot_be_made(sod: Run, street: Path) -> None:
+    code, out, err = sod("predict", street, "--save_path", street / "below a file")
+    assert code == 1
+    assert ast.literal_eval(out) == expected(street)
+    assert err.startswith(f"sod: {street}: not saved: ")
+    assert err.splitlines()[1].startswith("sod: 1 image, 1 object, 1 failed, in ")
+
+
+def test_a_folder_without_images_is_said(sod: Run, tmp_path: Path) -> None:
+    code, out, err = sod("predict", tmp_path)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"sod: {tmp_path}: no image and no PDF in this folder or below it\n")
+
+
+def test_no_server_is_3_and_stops(sod: Run, street: Path, nowhere: str) -> None:
+    code, out, err = sod("predict", street, street, "--url", nowhere, "--retries", "0")
+    assert (code, out) == (3, "")
+    assert err.startswith(f"sod: cannot reach {nowhere}")
+    assert err.count("\n") == 1
+    code, out, err = sod("models", "--url", nowhere)
+    assert (code, out) == (3, "")
+    assert err.startswith(f"sod: cannot reach {nowhere}")
+
+
+@pytest.mark.parametrize(("status", "said"), [(401, "who are you"), (503, "full"), (429, "slow down")])
+def test_a_server_that_will_not_is_3_too(sod: Run, street: Path, server: FakeServer, status: int, said: str) -> None:
+    server.answers(status, {"logId": "7", "errorCode": status, "errorMsg": said})
+    code, _, err = sod("predict", street, street, "--retries", "0")
+    assert code == 3
+    assert err == f"sod: {street}: the server answered {status}: {said} (logId 7)\n" or err.count("\n") == 1
+    assert len(server.requests) <= 2
+
+
+@pytest.mark.parametrize("command", ["predict", "models"])
+def test_help_tells_the_exit_codes_and_where_it_runs(sod: Run, command: str) -> None:
+    code, out, _ = sod(command, "--help")
+    assert code == 0
+    for line in (
+        "0    every image",
+        "1    some image",
+        "2    the command line",
+        "3    no server",
+        "130  interrupt",
+    ):
+        assert line in out
+    assert "where it runs: at --url; else at the environment's SOD_URL" in out
+    assert out.startswith(f"usage: sod {command} [-h]")
+
+
+def test_a_reader_that_leaves_gets_no_traceback(server: FakeServer, street: Path) -> None:
+    command = [sys.executable, "-m", "sod_client", "predict", str(street), "--url", server.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 1
+
+
+def test_a_full_disk_gets_no_traceback(server: FakeServer, street: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full on this system")
+    with full.open("wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "sod_client", "predict", str(street), "--url", server.url],
+            stdout=out, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "sod: cannot go on: [Errno 28] No space left on device\n"
+
+
+def test_version(sod: Run) -> None:
+    code, out, _ = sod("--version")
+    assert code == 0
+    project = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text())["project"]
+    assert out.startswith(f"sod-client {project['version']}")
+
+
+def test_python_m(server: FakeServer, street: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sod_client", "predict", str(street), "--url", server.url, "--json"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == expected(street)
+
+
+# Where it runs
+
+
+def test_a_server_at_the_default_address_is_asked_if_it_is_one(
+    sod: Run, server: FakeServer, street: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOD_URL")
+    monkeypatch.setattr("sod_client._cli.where.DEFAULT_URL", server.url)
+    monkeypatch.setattr("sod_client._local_server.server.entry_points", lambda **_: ())
+    # Some other service: its port is no reason to send it images.
+    server.files["/health"] = b'{"status": "ok"}'
+    code, _, err = sod("predict", street)
+    assert (code, err[:28]) == (3, "sod: no server was named (ur")
+    server.files["/health"] = b'{"logId": "7", "errorCode": 0, "errorMsg": "Healthy"}'
+    assert sod("predict", street)[::2] == (0, "")
+    # A device is a local server's.
+    assert sod("predict", street, "--device", "cpu")[0] == 3
+    assert sod("predict", street, "--use_hpip")[0] == 3
+    server.files["/health"] = b"<html>"
+    assert sod("predict", street)[0] == 3
+
+
+def test_what_has_no_effect_is_said_once_and_plainly(sod: Run, server: FakeServer, street: Path) -> None:
+    code, _, err = sod("predict", street, "--device", "gpu:0", "--engine", "paddle", "--hpi_config", "{'a': 1}")
+    assert code == 0
+    assert err.splitlines() == [
+        "sod: note: engine, hpi_config: PaddleX's own, without effect here; device and use_hpip choose how the "
+        "detectors run",
+        f"sod: note: device and use_hpip have no effect: the server at {server.url} has its own",
+    ]
+
+
+# The progress bar
+
+
+def on_a_terminal(command: list[str]) -> tuple[int, str, str]:
+    """Run with stderr at a terminal and stdout in a pipe; exit code and both texts."""
+    reader, writer = pty.openpty()
+    termios.tcsetwinsize(writer, (24, 80))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=writer, stdin=subprocess.DEVNULL) as process:
+        os.close(writer)
+        shown = b""
+        try:
+            while chunk := os.read(reader, 4096):
+                shown += chunk
+        except OSError:  # EIO: the other end was closed
+            pass
+        assert process.stdout is not None
+        out = process.stdout.read().decode()
+    os.close(reader)
+    return process.returncode, out, shown.decode()
+
+
+def test_a_person_sees_a_bar_and_the_sums_and_a_pipe_does_not(server: FakeServer, tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg())
+    command = [sys.executable, "-m", "sod_client", "predict", str(tmp_path), "--url", server.url, "--json"]
+    code, out, shown = on_a_terminal(command)
+    assert code == 0
+    assert len(out.splitlines()) == 3
+    assert "/3 [" in shown
+    assert "sod: 3 images, 3 objects, in " in shown
+    code, out, shown = on_a_terminal([*command, "--no_progress"])
+    assert (code, len(out.splitlines())) == (0, 3)
+    assert "/3 [" not in shown
+    (tmp_path / "scan.pdf").write_bytes(pdf(2))
+    code, out, shown = on_a_terminal(command)
+    assert (code, len(out.splitlines())) == (0, 5)
+    assert "image" in shown
+    assert "/4 [" not in shown, "nobody knows how many pages there are"
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

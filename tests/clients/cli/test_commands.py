@@ -1,0 +1,147 @@
+"""`sod export` and `sod serve`: commands of other packages, found by their metadata and loaded when they are run."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from sod_client.cli import main
+
+ROOT = Path(__file__).parents[3]
+Install = Callable[..., Path]
+COMMANDS = {
+    "bench": "'triton-sod[bench]'",
+    "doctor": "triton-sod",
+    "eval": "'triton-sod[bench]'",
+    "export": "'triton-sod[export]'",
+    "serve": "'triton-sod[serve]'",
+}
+
+PLUGIN = """
+import argparse, sys
+def main(argv, prog="python -m plugin"):
+    parser = argparse.ArgumentParser(prog=prog, description="A plugin.")
+    parser.add_argument("--code", type=int, default=0)
+    options = parser.parse_args(argv)
+    print(prog, options.code)
+    return options.code
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Put a distribution with these entry points on the path, alone of its group."""
+
+    def do(**commands: str) -> Path:
+        site = tmp_path / "site"
+        information = site / "triton_sod-9.dist-info"
+        information.mkdir(parents=True)
+        (information / "METADATA").write_text("Metadata-Version: 2.1\nName: triton-sod\nVersion: 9\n")
+        lines = [f"{name} = {value}" for name, value in commands.items()]
+        (information / "entry_points.txt").write_text("\n".join(["[sod.commands]", *lines]))
+        (site / "plugin.py").write_text(PLUGIN)
+        monkeypatch.syspath_prepend(site)
+        found = metadata.Distribution.at(information).entry_points
+        monkeypatch.setattr("sod_client._cli.commands.entry_points", lambda group: found.select(group=group))
+        return site
+
+    return do
+
+
+def test_a_command_is_run_with_its_own_name_and_its_exit_code(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(export="plugin:main")
+    assert main(["export", "--code", "3"]) == 3
+    assert capsys.readouterr().out == "sod export 3\n"
+    with pytest.raises(SystemExit) as stop:
+        main(["export", "--help"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: sod export [-h]")
+    with pytest.raises(SystemExit) as stop:
+        main(["export", "--nonsense"])
+    assert stop.value.code == 2
+
+
+def test_help_lists_what_is_installed_and_loads_nothing(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install(export="not_there:main", serve="not_there:main", other="not_there:main")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert "export make a served model of a Paddle inference model" in words
+    assert "serve start the server" in words
+    assert "other of triton-sod" in words
+    assert "bench" not in words
+
+
+def test_a_client_alone_has_its_own_commands_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sod_client._cli.commands.entry_points", lambda **_: metadata.EntryPoints())
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert "  predict  " in out
+    assert "  export  " not in out
+    for name, extra in COMMANDS.items():
+        assert main([name, "--nonsense"]) == 2
+        assert capsys.readouterr().err == (
+            f"sod: {name} is a command of the server's package, which is not installed here: pip install {extra}\n"
+        )
+    with pytest.raises(SystemExit) as stop:
+        main(["nonsense"])
+    assert stop.value.code == 2
+
+
+def test_a_command_that_lacks_a_package_says_which(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install(export="not_there:main")
+    assert main(["export"]) == 1
+    error = capsys.readouterr().err
+    assert "No module named 'not_there'" in error
+    assert "pip install 'triton-sod[export]'" in error
+    assert error.count("\n") == 1
+
+
+def test_another_packages_command_that_lacks_one_names_that_package(
+    install: Install, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(other="not_there:main")
+    monkeypatch.setattr("sod_client._cli.commands._origin", lambda _: "their-package")
+    assert main(["other"]) == 1
+    assert "install their-package with all that it needs" in capsys.readouterr().err
+
+
+def test_no_command_takes_the_place_of_our_own(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install(predict="plugin:main")
+    with pytest.raises(SystemExit) as stop:
+        main(["predict"])
+    assert stop.value.code == 2
+    assert "the following arguments are required: IMAGE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["doctor", "eval", "export", "serve"])
+def test_the_commands_that_pyproject_declares(install: Install, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    install(**project["entry-points"]["sod.commands"])
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: sod {name} ")
+
+
+def test_a_real_process_finds_the_metadata(install: Install) -> None:
+    """An entry point as a package manager writes it, read by a process of its own."""
+    site = install(other="plugin:main")
+    path = os.pathsep.join([str(site), str(ROOT / "clients" / "python")])
+    done = subprocess.run(
+        [sys.executable, "-m", "sod_client.cli", "other", "--code", "4"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (4, "sod other 4\n", "")

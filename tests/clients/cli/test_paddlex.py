@@ -1,0 +1,217 @@
+"""PaddleX's own lines with `sod` for `paddlex`."""
+
+import ast
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from sod_client import create_pipeline
+from sod_client.cli import main
+
+from export.paddle.paddlex_pipeline import read_pipeline_file
+from tests.clients.conftest import BOXES, OVERLAY, FakeServer, jpeg
+
+PREDICT = "--pipeline small_object_detection --input small_object_detection.jpg --threshold 0.5 --save_path ./output"
+CONFIG = "--get_pipeline_config small_object_detection --save_path ./my_path"
+
+
+@pytest.fixture(autouse=True)
+def _folder(server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "small_object_detection.jpg").write_bytes(jpeg())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOD_URL", server.url)
+
+
+def sod(line: str) -> int:
+    return main(line.split())
+
+
+def test_the_line_that_detects(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sod(f"{PREDICT} --device gpu:0") == 0
+    captured = capsys.readouterr()
+    found = {"input_path": "small_object_detection.jpg", "page_index": None, "boxes": BOXES}
+    assert captured.out == f"{ {'res': found}!r}\n"
+    assert captured.err == f"sod: note: device and use_hpip have no effect: the server at {server.url} has its own\n"
+    assert sorted(path.name for path in Path("output").iterdir()) == [
+        "small_object_detection_res.jpg",
+        "small_object_detection_res.json",
+    ]
+    assert Path("output/small_object_detection_res.jpg").read_bytes() == OVERLAY
+    ((path, body),) = server.requests
+    assert (path, body["threshold"], body["visualize"]) == ("/small-object-detection", 0.5, True)
+
+
+def test_its_order_is_free_and_the_pipeline_may_be_left_out(server: FakeServer) -> None:
+    words = PREDICT.split()
+    for line in (words[2:] + words[:2], words[2:], [*words, "--use_hpip"]):
+        assert main(line) == 0
+    assert main(["--pipeline=small_object_detection", "--input=small_object_detection.jpg"]) == 0
+    assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize("device", ["npu:0", "xpu:0", "mlu:0", "dcu:0", "gpu:0", "tpu"])
+def test_a_device_that_cannot_be_driven_is_one_sentence(
+    device: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SOD_URL")
+    monkeypatch.setattr("sod_client._local_server.device._NVIDIA", tmp_path / "not there")
+    assert sod(f"{PREDICT} --device {device}") == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith(("sod: device ", "sod: there is no device"))
+    assert repr(device) in captured.err
+
+
+def test_the_device_goes_to_the_local_server(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:
+    monkeypatch.delenv("SOD_URL")
+    asked: list[Any] = []
+
+    def pipeline(name: str, **options: Any) -> Any:
+        asked.append((name, options["device"], options["use_hpip"], options["url"]))
+        return create_pipeline(url=server.url)
+
+    monkeypatch.setattr("sod_client._cli.predict.create_pipeline", pipeline)
+    assert sod(f"{PREDICT} --device gpu:0") == 0
+    assert sod(f"{PREDICT} --device cpu --use_hpip") == 0
+    assert sod(f"{PREDICT} --device cpu --no_hpip") == 0
+    name = "small_object_detection"
+    assert asked == [(name, "gpu:0", None, None), (name, "cpu", True, None), (name, "cpu", False, None)]
+
+
+def test_the_line_that_writes_a_pipeline_file(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sod(CONFIG) == 0
+    assert capsys.readouterr().out == "my_path/small_object_detection.yaml\n"
+    assert sod("--pipeline ./my_path/small_object_detection.yaml --input small_object_detection.jpg") == 0
+    assert ast.literal_eval(capsys.readouterr().out)["res"]["boxes"] == BOXES
+    ((_, body),) = server.requests
+    assert "model" not in body, "the server's default"
+    assert body["threshold"] == 0.5
+
+
+def test_the_file_is_paddlexs_and_the_export_reads_it_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sod("config --model mine --save_path mine.yml") == 0
+    assert capsys.readouterr().out == "mine.yml\n"
+    document = yaml.safe_load(Path("mine.yml").read_text())
+    assert document == {
+        "pipeline_name": "small_object_detection",
+        "SubModules": {
+            "SmallObjectDetection": {
+                "module_name": "small_object_detection", "model_name": "mine", "model_dir": None, "threshold": 0.5
+            }
+        },
+    }  # fmt: skip
+    assert read_pipeline_file(Path("mine.yml")).model_name == "mine"
+    assert sod("config") == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["SubModules"]["SmallObjectDetection"]["model_name"] is None
+
+
+def test_an_edited_file_is_not_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path("my_path/small_object_detection.yaml")
+    assert sod(CONFIG) == sod(CONFIG) == 0
+    file.write_text(file.read_text().replace("0.5", "0.3"))
+    capsys.readouterr()
+    assert sod(CONFIG) == 1
+    assert capsys.readouterr().err == (
+        f"sod: {file} is there already, and stays as it is; `sod config --overwrite` replaces it\n"
+    )
+    assert "threshold: 0.3" in file.read_text()
+    assert sod("config --save_path ./my_path --overwrite") == 0
+    assert "threshold: 0.5" in file.read_text()
+
+
+def test_a_pipeline_file_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sod("config --save_path small_object_detection.jpg/below") == 1
+    assert capsys.readouterr().err.endswith("cannot be written: Not a directory\n")
+    assert sod("--get_pipeline_config OCR") == 2
+    assert capsys.readouterr().err == "sod: there is no pipeline 'OCR'; this server's is small_object_detection\n"
+
+
+# --serve
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What `sod serve` was called with."""
+    calls: list[Any] = []
+
+    def run(name: str, arguments: list[str]) -> int:
+        calls.append([name, *arguments])
+        return 0
+
+    monkeypatch.setattr("sod_client._cli.paddlex._commands.run", run)
+    for name in ("SOD_DEFAULT_THRESHOLD", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, "")  # so that what is set is undone
+        monkeypatch.delenv(name)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("line", "passed"),
+    [
+        ("--serve --pipeline small_object_detection", ""),
+        ("--serve", ""),
+        ("--pipeline small_object_detection --serve", ""),
+        ("--serve --host 0.0.0.0 --port 9000", "--host 0.0.0.0 --port 9000"),
+        ("--serve --device cpu", "--profile cpu_high_performance"),
+        ("--serve --model mine --verbose --start-timeout 5", "--model mine --verbose --start-timeout 5"),
+    ],
+)
+def test_the_line_that_serves(served: list[Any], line: str, passed: str) -> None:
+    assert sod(line) == 0
+    assert served == [["serve", *passed.split()]]
+
+
+def test_it_serves_a_pipeline_file(served: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert sod("config --model mine --save_path mine.yaml") == 0
+    assert sod("--serve --pipeline mine.yaml") == 0
+    assert served == [["serve", "--model", "mine"]]
+    assert os.environ["SOD_DEFAULT_THRESHOLD"] == "0.5"
+    Path("mine.yaml").write_text(Path("mine.yaml").read_text().replace("threshold: 0.5", "threshold: {0: 0.5}"))
+    assert sod("--serve --pipeline mine.yaml") == 0
+    assert "thresholds by class are the model's" in capsys.readouterr().err
+
+
+def test_it_serves_on_a_gpu(served: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("sod_client._local_server.device._NVIDIA", tmp_path)
+    monkeypatch.setattr("sod_client._local_server.device._IMAGE", tmp_path)
+    assert sod("--serve --device gpu:1") == 0
+    assert served == [["serve", "--profile", "gpu_high_performance"]]
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--serve --device npu:0", "install PaddleX with paddle-custom-npu"),
+        ("--serve --pipeline OCR", "not 'OCR'"),
+        ("--serve --pipeline none.yaml", "none.yaml: no such pipeline file"),
+    ],
+)
+def test_what_cannot_be_served(served: list[Any], line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sod(line) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not served
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--pipeline small_object_detection", "give --input: an image, PDF, folder or URL; or a sub-command"),
+        ("--input", "argument --input: expected at least one argument"),
+        ("--input a.jpg --topk 5", "unrecognized arguments: --topk 5"),
+        ("--input a.jpg --threshold 2", "the threshold is 2.0, not a number from 0 to 1"),
+        ("--paddle2onnx --paddle_model_dir x", "--paddle2onnx is not needed here: `sod export --model_dir DIR`"),
+        ("--install serving", "--install is not needed here: there are no plugins"),
+    ],
+)
+def test_a_line_that_does_not_fit(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        sod(line)
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err

@@ -1,0 +1,163 @@
+"""Handing a model to a Triton: what it is asked, and every way in which it can refuse (a real gRPC server's)."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from export.cli import main
+from export.errors import ExportError
+from export.triton.model_control import load_exported, load_model, triton_url
+from export.triton.repository import plan_model
+from export.triton.templates import ModelSpec
+
+STAGES = ["preprocess_96", "mine_detector", "postprocess"]
+
+
+class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
+    """Loads what it is told to, or refuses."""
+
+    def __init__(self) -> None:
+        self.loaded: list[str] = []
+        self.states = dict.fromkeys([*STAGES, "mine"], ("READY", ""))
+        self.fails: tuple[grpc.StatusCode, str] | None = None
+        self.broken = ""
+
+    def RepositoryModelLoad(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.loaded.append(request.model_name)
+        if self.fails is not None:
+            context.abort(*self.fails)
+        if request.model_name == self.broken:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "not an ONNX file")
+        return service_pb2.RepositoryModelLoadResponse()
+
+    def RepositoryIndex(self, _: Any, __: Any) -> Any:  # noqa: N802
+        answer = service_pb2.RepositoryIndexResponse()
+        for name, (state, reason) in self.states.items():
+            answer.models.add(name=name, version="1", state=state, reason=reason)
+        return answer
+
+
+@pytest.fixture
+def triton() -> Iterator[tuple[FakeTriton, str]]:
+    fake = FakeTriton()
+    server = grpc.server(ThreadPoolExecutor(2))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(fake, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield fake, f"127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
+def test_the_ensemble_is_loaded_and_then_each_stage_is_asked_for(
+    triton: tuple[FakeTriton, str], tmp_path: Path
+) -> None:
+    fake, url = triton
+    plan_model(ModelSpec("mine", ("a",), 96, 96, 189), tmp_path).write()
+    load_exported(url, tmp_path, "mine")
+    assert fake.loaded == ["mine", *STAGES]
+
+
+def test_a_stage_that_was_passed_over_in_silence_is_told(triton: tuple[FakeTriton, str]) -> None:
+    fake, url = triton
+    fake.broken = "mine_detector"
+    with pytest.raises(ExportError, match="did not load mine_detector: not an ONNX file"):
+        load_model(url, "mine", STAGES)
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "said"),
+    [
+        (
+            grpc.StatusCode.INTERNAL,
+            "failed to load 'mine', failed to poll from model repository",
+            "did not load mine: failed to load 'mine', failed to poll from model repository (does it serve the folder",
+        ),
+        (grpc.StatusCode.INTERNAL, "line one\n  line two", "did not load mine: line one line two"),
+        (grpc.StatusCode.UNAVAILABLE, "explicit model load is not allowed", "explicit model load is not allowed"),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", "did not load mine: it gave no answer in time"),
+        (grpc.StatusCode.UNKNOWN, "", "it does not say why"),
+        (grpc.StatusCode.INTERNAL, "x" * 9000, "x…"),
+    ],
+)
+def test_what_triton_refuses_is_one_sentence(
+    triton: tuple[FakeTriton, str], status: grpc.StatusCode, details: str, said: str
+) -> None:
+    fake, url = triton
+    fake.fails = (status, details)
+    with pytest.raises(ExportError) as caught:
+        load_model(url, "mine", STAGES)
+    message = str(caught.value)
+    assert said in message
+    assert url in message
+    assert "\n" not in message
+    assert "StatusCode" not in message
+    assert len(message) < 700
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "said"),
+    [
+        ("mine", ("UNAVAILABLE", "it broke\nbadly"), "mine is UNAVAILABLE: it broke badly"),
+        ("mine_detector", ("", ""), "mine_detector is not loaded"),
+        ("postprocess", None, "postprocess is absent"),
+    ],
+)
+def test_a_model_that_is_not_ready_afterwards_is_named(
+    triton: tuple[FakeTriton, str], name: str, state: tuple[str, str] | None, said: str
+) -> None:
+    fake, url = triton
+    del fake.states[name]
+    if state is not None:
+        fake.states[name] = state
+    with pytest.raises(ExportError, match=said):
+        load_model(url, "mine", STAGES)
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "http://127.0.0.1:8001", "127.0.0.1:", "a b:1", "127.0.0.1:8001/x"])
+def test_an_address_that_is_none(url: str) -> None:
+    with pytest.raises(ExportError, match="is no address of a Triton server"):
+        load_model(url, "mine", STAGES)
+
+
+def test_no_server(free_ports: Any) -> None:
+    (port,) = free_ports(1)
+    with pytest.raises(ExportError, match="is the server running") as caught:
+        load_model(f"127.0.0.1:{port}", "mine", STAGES)
+    assert f"127.0.0.1:{port}" in str(caught.value)
+
+
+def test_the_environment_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOD_TRITON_URL", raising=False)
+    assert triton_url() == "127.0.0.1:8001"
+    monkeypatch.setenv("SOD_TRITON_URL", "")
+    assert triton_url() == "127.0.0.1:8001"
+    monkeypatch.setenv("SOD_TRITON_URL", "triton:9001")
+    assert triton_url() == "triton:9001"
+
+
+def test_the_command_loads_and_says_so(
+    triton: tuple[FakeTriton, str],
+    small_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fake, url = triton
+    arguments = ["--model_dir", str(small_model), "--output_dir", str(tmp_path), "--name", "mine", "--no-paddle"]
+    monkeypatch.setenv("SOD_TRITON_URL", url)
+    assert main([*arguments, "--load"]) == 0
+    assert fake.loaded[0] == "mine"
+    assert capsys.readouterr().err.splitlines()[-1] == f"Triton at {url} serves mine"
+    fake.states["mine"] = ("UNAVAILABLE", "it broke")
+    assert main([*arguments, "--load", url]) == 3
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1] == (
+        f"exported, but not loaded: Triton at {url} took mine, but mine is UNAVAILABLE: it broke"
+    )
+    assert "mine_detector/1/model.onnx" in said.out
+    assert fake.loaded == ["mine", *STAGES] * 2

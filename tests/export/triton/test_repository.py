@@ -1,0 +1,374 @@
+"""The configuration of a model: what the template makes, and how it finds its place among other models."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from export import pipeline
+from export.cli import main
+from export.errors import ExportError
+from export.paddle.inference_model import cut_model, find_model, read_nms
+from export.triton.repository import plan_model
+from export.triton.templates import (
+    MAX_BATCH_SIZE,
+    PROFILES,
+    ModelSpec,
+    ServingOptions,
+    detector_files,
+    ensemble_files,
+    postprocess_files,
+    preprocess_files,
+    quote,
+)
+from export.verification.images import synthetic_image
+from export.verification.paddle_parity import Limits
+from sod.nms import NmsConfig
+from tests.export.tiny_model import LABELS, NMS, make_tiny_paddle_model
+
+BUNDLED = Path(__file__).parents[3] / "model_repository"
+OFFICIAL = {
+    "PP-YOLOE_plus_SOD-S": (640, 8400),
+    "PP-YOLOE_plus_SOD-L": (640, 8400),
+    "PP-YOLOE_plus_SOD-largesize-L": (1920, 75600),
+    "PP-YOLOE_plus_SOD-demo": (640, 8400),
+}
+WEIRD = ["it's", '"quoted"', "back\\slash", "行人", "🚗", "a\nb", "tab\t", "#{}%s", "é", "مشاة", "\u2028", "\\'\""]
+
+
+def spec(name: str = "mine", labels: tuple[str, ...] = ("a", "b"), size: int = 96, **changes: Any) -> ModelSpec:
+    return dataclasses.replace(ModelSpec(name, labels, size, size, anchors=189), **changes)
+
+
+def all_files(model: ModelSpec) -> dict[str, str]:
+    """Path in the repository → content."""
+    folders = {
+        model.preprocess: preprocess_files(model),
+        model.postprocess: postprocess_files(model),
+        model.detector: detector_files(model),
+        model.name: ensemble_files(model),
+    }
+    return {f"{folder}/{path}": text for folder, files in folders.items() for path, text in files.items()}
+
+
+def parse(text: str) -> ModelConfig:
+    return text_format.Parse(text, ModelConfig())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# The template
+
+
+def test_the_bundled_repository_is_what_the_template_makes() -> None:
+    expected: dict[str, str] = {}
+    for name, (size, anchors) in OFFICIAL.items():
+        expected |= all_files(ModelSpec(name, tuple(LABELS), size, size, anchors, paddle=not name.endswith("demo")))
+    there = {
+        str(path.relative_to(BUNDLED)): path.read_text(encoding="utf-8")
+        for path in BUNDLED.rglob("*")
+        if path.suffix in (".pbtxt", ".py")
+    }
+    assert there == {path: text for path, text in expected.items() if not path.endswith(".gitkeep")}
+
+
+@pytest.mark.parametrize("model", [spec(labels=tuple(WEIRD)), spec("x.y+z-1_"), spec(height=64, width=320)])
+def test_every_config_is_one_that_triton_reads(model: ModelSpec) -> None:
+    files = all_files(model)
+    configs = {path: parse(text) for path, text in files.items() if path.endswith(".pbtxt")}
+    for path, config in configs.items():
+        assert config.name == path.split("/")[0]
+        assert config.max_batch_size == 8
+    ensemble = configs[f"{model.name}/config.pbtxt"]
+    assert [step.model_name for step in ensemble.ensemble_scheduling.step] == [
+        model.preprocess,
+        model.detector,
+        model.postprocess,
+    ]
+    detector = configs[f"{model.name}_detector/config.pbtxt"]
+    classes = len(model.labels)
+    assert [list(tensor.dims) for tensor in detector.input] == [[model.height, model.width, 3]]
+    assert [list(tensor.dims) for tensor in detector.output] == [[189, 4], [classes, 189]]
+    assert list(ensemble.input[1].dims) == [classes]
+    assert list(detector.model_warmup[0].inputs["pixels"].dims) == [model.height, model.width, 3]
+    assert {path.partition("/")[2] for path in configs if path.startswith(f"{model.name}_detector/")} == {
+        profile.path for profile in PROFILES
+    }
+
+
+def test_labels_of_any_script_come_back_as_they_were() -> None:
+    text = ensemble_files(spec(labels=tuple(WEIRD)))["config.pbtxt"]
+    assert json.loads(parse(text).parameters["labels"].string_value) == WEIRD
+    assert "行人" in text
+    assert "🚗" in text
+
+
+@pytest.mark.parametrize("text", ["", "'", '"', "\\", "\\\\'\"", "\n\r\0", "行人 'x' \"y\"", '["it\'s"]', "\x7f\u2028"])
+def test_quoting_is_undone_by_protobuf(text: str) -> None:
+    assert parse(f"name: {quote(text)}").name == text
+    assert "\n" not in quote(text)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "folder", "batch"),
+    [
+        (96, 96, "preprocess_96", 8),
+        (640, 960, "preprocess_960x640", 8),
+        (1280, 1280, "preprocess_1280", 8),
+        (1920, 1920, "preprocess_1920", 4),
+        (2560, 2560, "preprocess_2560", 2),
+        (4096, 4096, "preprocess_4096", 1),
+    ],
+)
+def test_the_input_s_size_decides_on_stage_and_batch(height: int, width: int, folder: str, batch: int) -> None:
+    model = spec(height=height, width=width)
+    assert (model.preprocess, model.batch_size) == (folder, batch)
+    config = parse(preprocess_files(model)["config.pbtxt"])
+    assert list(config.output[0].dims) == [height, width, 3]
+    assert config.max_batch_size >= batch
+
+
+def test_options_come_first() -> None:
+    model = spec(options=ServingOptions(max_batch_size=2, default_threshold={1: 0.25, 0: 0.5}))
+    ensemble = parse(ensemble_files(model)["config.pbtxt"])
+    assert ensemble.max_batch_size == 2
+    assert json.loads(ensemble.parameters["default_threshold"].string_value) == {"0": 0.5, "1": 0.25}
+    assert json.loads(ensemble.parameters["input_size"].string_value) == [96, 96]
+    assert "default_threshold" not in parse(ensemble_files(spec())["config.pbtxt"]).parameters
+
+
+def test_an_nms_of_its_own_has_a_stage_of_its_own() -> None:
+    model = spec(nms=NmsConfig(0.025, 300, 20, 0.45))
+    assert model.postprocess == "postprocess_mine"
+    parameters = parse(postprocess_files(model)["config.pbtxt"]).parameters
+    assert {key: float(value.string_value) for key, value in parameters.items()} == {
+        "score_threshold": 0.025,
+        "nms_top_k": 300,
+        "keep_top_k": 20,
+        "iou_threshold": 0.45,
+    }
+
+
+# Among other models
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """The bundled one, without weights."""
+    return shutil.copytree(BUNDLED, tmp_path / "models", ignore=shutil.ignore_patterns("*.onnx", "inference.*"))
+
+
+def test_no_folder_of_another_model_changes(repository: Path) -> None:
+    before = contents(repository)
+    written = plan_model(spec(size=640, anchors=8400), repository).write()
+    after = contents(repository)
+    assert {path: after[path] for path in before} == before
+    folders = {path.relative_to(repository).parts[0] for path in written}
+    assert folders == {"mine", "mine_detector"}
+    assert len(after) == len(before) + len(written)
+    assert written[-1].parent.parent.name == "mine", "the ensemble comes last"
+
+
+def test_what_is_there_already_is_not_written_again(repository: Path) -> None:
+    model = spec(labels=("行人", "it's"), nms=NmsConfig(iou_threshold=0.5))
+    assert {path.relative_to(repository).parts[0] for path in plan_model(model, repository).write()} == {
+        "mine",
+        "mine_detector",
+        "preprocess_96",
+        "postprocess_mine",
+    }
+    before = contents(repository)
+    assert plan_model(model, repository).write() == []
+    assert contents(repository) == before
+
+
+def test_tuning_survives_a_new_export(repository: Path) -> None:
+    plan_model(spec(), repository).write()
+    detector, shared = repository / "mine_detector" / "config.pbtxt", repository / "postprocess" / "config.pbtxt"
+    for path in (detector, shared):
+        path.write_text(
+            path.read_text().replace("dynamic_batching { }", "dynamic_batching { preferred_batch_size: 4 }")
+        )
+    before = contents(repository)
+    assert plan_model(spec(), repository).write() == []
+    assert contents(repository) == before
+    again = spec(options=ServingOptions(overwrite=True))
+    assert plan_model(again, repository).write() == [detector]
+    assert contents(repository)["postprocess/config.pbtxt"] == before["postprocess/config.pbtxt"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"labels": ("b", "a")}, "differs in its labels"),
+        ({"labels": ("a", "b", "c")}, "--overwrite"),
+        ({"height": 128, "width": 128, "anchors": 336}, "differs in its input"),
+        ({"anchors": 336}, "differs in its output"),
+        ({"nms": NmsConfig(keep_top_k=5)}, "differs in its choice of stages"),
+        ({"options": ServingOptions(max_batch_size=4)}, "differs in its batch size"),
+        ({"options": ServingOptions(default_threshold=0.3)}, "differs in its default threshold"),
+    ],
+)
+def test_a_model_that_is_another_one_is_replaced_on_demand_only(
+    repository: Path, changed: dict[str, Any], said: str
+) -> None:
+    plan_model(spec(), repository).write()
+    before = contents(repository)
+    other = spec(**changed)
+    with pytest.raises(ExportError, match=said):
+        plan_model(other, repository)
+    assert contents(repository) == before
+    other = dataclasses.replace(other, options=dataclasses.replace(other.options, overwrite=True))
+    plan_model(other, repository).write()
+    after = contents(repository)
+    assert after["mine/config.pbtxt"].decode() == ensemble_files(other)["config.pbtxt"]
+    assert {path: after[path] for path in before if not path.startswith("mine")} == {
+        path: content for path, content in before.items() if not path.startswith("mine")
+    }
+
+
+def test_an_nms_that_changes_is_told(repository: Path) -> None:
+    plan_model(spec(nms=NmsConfig(keep_top_k=5)), repository).write()
+    with pytest.raises(ExportError, match=r"postprocess_mine/config\.pbtxt differs in its keep_top_k"):
+        plan_model(spec(nms=NmsConfig(keep_top_k=6)), repository)
+
+
+@pytest.mark.parametrize(
+    "name", ["postprocess", "postprocess_x", "preprocess_640", "preprocess", "PP-YOLOE_plus_SOD-S_detector"]
+)
+def test_a_name_of_a_stage_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ExportError, match="choose one with --name"):
+        plan_model(spec(name), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a/b", "../x", ".hidden", "", "with space", "行人", "a\nb"])
+def test_a_name_that_triton_cannot_have_is_refused(small_model: Path, name: str) -> None:
+    with pytest.raises(ExportError, match="choose one with --name"):
+        find_model(small_model, name)
+
+
+def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
+    config = tmp_path / "mine" / "config.pbtxt"
+    config.parent.mkdir()
+    config.write_text('name: "mine" backend: "python"')
+    with pytest.raises(ExportError, match="mine in the repository is another kind of model"):
+        plan_model(spec(options=ServingOptions(overwrite=True)), tmp_path)
+    config.write_text("not a config {")
+    with pytest.raises(ExportError, match="cannot be read as a Triton configuration"):
+        plan_model(spec(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("folder", "old", "new", "said"),
+    [
+        ("preprocess_640", "640, 640, 3", "320, 640, 3", r"differs in its output \(pixels\)"),
+        ("postprocess", '"0.6"', '"0.5"', "differs in its iou_threshold"),
+    ],
+)
+def test_a_shared_stage_that_does_not_fit_is_refused(
+    repository: Path, folder: str, old: str, new: str, said: str
+) -> None:
+    config = repository / folder / "config.pbtxt"
+    config.write_text(config.read_text().replace(old, new))
+    with pytest.raises(ExportError, match=said):
+        plan_model(spec(size=640, anchors=8400, options=ServingOptions(overwrite=True)), repository)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (spec(labels=("a\ud800", "b")), r"the label 'a\\ud800' is no text"),
+        (spec(options=ServingOptions(max_batch_size=MAX_BATCH_SIZE + 1)), "a batch size of 9 is not supported"),
+        (spec(options=ServingOptions(max_batch_size=0)), "choose 1 to 8"),
+        (spec(options=ServingOptions(default_threshold={2: 0.5})), "class 2; the model's class ids are 0 to 1"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(tmp_path: Path, model: ModelSpec, said: str) -> None:
+    with pytest.raises(ExportError, match=said):
+        plan_model(model, tmp_path)
+
+
+def test_a_repository_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("a file where the folder should be")
+    with pytest.raises(ExportError, match="cannot be written"):
+        plan_model(spec(), tmp_path).write()
+
+
+# The model's own NMS
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, NmsConfig()),
+        ({"score_threshold": 0.05, "nms_threshold": 0.45}, NmsConfig(score_threshold=0.05, iou_threshold=0.45)),
+        ({"nms_top_k": -1, "keep_top_k": -1}, NmsConfig(nms_top_k=189, keep_top_k=567)),
+        ({"score_threshold": -1.0}, NmsConfig(score_threshold=0.0)),
+    ],
+)
+def test_the_nms_is_read_from_its_operator(changed: dict[str, Any], expected: NmsConfig) -> None:
+    attributes = {key: float(np.float32(v)) if isinstance(v, float) else v for key, v in (NMS | changed).items()}
+    assert read_nms(attributes, anchors=189, classes=3) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("nms_eta", 0.9), ("normalized", False), ("background_label", 0), ("background_label", 3)]
+)
+def test_an_nms_that_ours_is_not_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(ExportError, match=f"NMS has {name} {value}: only"):
+        read_nms(NMS | {name: value}, 1, 1)
+
+
+def test_an_nms_without_an_attribute_is_refused() -> None:
+    with pytest.raises(ExportError, match="no attribute 'keep_top_k'"):
+        read_nms({key: value for key, value in NMS.items() if key != "keep_top_k"}, 1, 1)
+
+
+def test_a_model_of_any_size_classes_and_nms(tmp_path: Path) -> None:
+    """Not square, labels of any kind, its own NMS; checked against Paddle with that NMS by the export itself."""
+    nms = {"score_threshold": 0.02, "nms_threshold": 0.3, "keep_top_k": 7}
+    model = find_model(
+        make_tiny_paddle_model(tmp_path / "model", size=(96, 160), labels=["行人", "it's", "🚗"], nms=nms), "mine"
+    )
+    cut = cut_model(model, tmp_path)
+    assert cut.nms == NmsConfig(score_threshold=0.02, iou_threshold=0.3, keep_top_k=7)
+    assert (cut.anchors, cut.classes) == (15 + 60 + 240, 3)
+    written = pipeline.export_detector(model, tmp_path / "r", [synthetic_image()], limits=Limits())
+    assert {path.relative_to(tmp_path / "r").parts[0] for path in written} == {
+        "mine",
+        "mine_detector",
+        "preprocess_160x96",
+        "postprocess_mine",
+    }
+
+
+def test_a_clash_is_told_before_anything_is_converted(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository = tmp_path / "r"
+    plan_model(spec(labels=("other",)), repository).write()
+    before = contents(repository)
+    monkeypatch.setattr(pipeline, "convert", lambda *_: pytest.fail("converted"))
+    assert main(["--model_dir", str(small_model), "--output_dir", str(repository), "--name", "mine"]) == 2
+    assert "differs in its" in capsys.readouterr().err
+    assert contents(repository) == before
+
+
+def test_files_of_an_earlier_export_are_named(
+    small_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = tmp_path / "r" / "mine_detector" / "1"
+    version.mkdir(parents=True)
+    (version / "model.plan").write_bytes(b"of other weights")
+    assert main(["--model_dir", str(small_model), "--output_dir", str(tmp_path / "r"), "--name", "mine"]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "model.plan" in line]
+    assert said == [f"{version / 'model.plan'} was there before, and is not of this export: make it anew or remove it"]
+    assert (version / "model.plan").read_bytes() == b"of other weights"

@@ -1,0 +1,98 @@
+"""Slots for images in work."""
+
+import asyncio
+
+import pytest
+
+from gateway.limits.concurrency_limiter import ConcurrencyLimiter
+from gateway.observability.request_context import RequestContext, _current
+from tests.gateway.live import until
+
+
+async def test_slots_are_bounded_and_first_come_first_served() -> None:
+    limiter = ConcurrencyLimiter(2)
+    order: list[int] = []
+    go = asyncio.Event()
+    most = 0
+
+    async def image(number: int) -> None:
+        nonlocal most
+        async with limiter.slot():
+            order.append(number)
+            most = max(most, limiter.in_use)
+            await go.wait()
+            await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(image(number)) for number in range(8)]
+    await until(lambda: limiter.waiting == 6)
+    assert (limiter.in_use, order) == (2, [0, 1])
+    tasks[3].cancel()  # while it waits
+    await until(lambda: limiter.waiting == 5)
+    go.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert order == [0, 1, 2, 4, 5, 6, 7]
+    assert most == 2
+    assert (limiter.in_use, limiter.waiting) == (0, 0)
+
+
+async def test_waiting_is_the_stage_queue() -> None:
+    limiter = ConcurrencyLimiter(1)
+    scope = RequestContext()
+    token = _current.set(scope)
+    async with limiter.slot():
+        pass
+    _current.reset(token)
+    assert "queue" in scope.seconds
+
+
+async def test_an_error_gives_the_slot_back() -> None:
+    limiter = ConcurrencyLimiter(1)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="no"):
+            async with limiter.slot():
+                raise ValueError("no")
+    assert limiter.in_use == 0
+    assert limiter.seconds_an_image is None  # a refused image says nothing of the others
+
+
+async def test_estimate() -> None:
+    limiter = ConcurrencyLimiter(4)
+    assert limiter.wait_s(100) == 0
+    async with limiter.slot():
+        await asyncio.sleep(0.02)
+    assert limiter.seconds_an_image is not None
+    assert limiter.seconds_an_image >= 0.02
+    assert limiter.wait_s(8) == pytest.approx(2 * limiter.seconds_an_image)
+
+
+@pytest.mark.parametrize(("usual", "kept"), [(None, False), (0.0, False), (100.0, True)])
+async def test_a_cancelled_image_keeps_its_slot_as_long_as_images_take(usual: float | None, kept: bool) -> None:
+    limiter = ConcurrencyLimiter(1)
+    limiter.seconds_an_image = usual
+
+    async def image() -> None:
+        async with limiter.slot():
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(image())
+    await until(lambda: limiter.in_use == 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert limiter.in_use == int(kept)
+
+
+async def test_a_slot_that_was_kept_comes_back() -> None:
+    limiter = ConcurrencyLimiter(1)
+    limiter.seconds_an_image = 0.2
+
+    async def image() -> None:
+        async with limiter.slot():
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(image())
+    await until(lambda: limiter.in_use == 1)
+    task.cancel()
+    async with asyncio.timeout(30), limiter.slot():
+        assert limiter.in_use == 1
+    assert limiter.in_use == 0
