@@ -3,11 +3,11 @@
 import warnings
 from typing import Any
 
-from export.paddle.lazy_imports import import_paddle, silenced
+from export.paddle.runtime import import_paddle, suppress_native_output
 from finetune.variants import Shape
 
 paddle = import_paddle()
-with silenced(), warnings.catch_warnings():
+with suppress_native_output(), warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of trackers that are not installed
     from ppdet.core import workspace
     from ppdet.modeling.heads import ppyoloe_head

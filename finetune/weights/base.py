@@ -8,10 +8,11 @@ from pathlib import Path
 import httpx
 
 from export.errors import DownloadError
-from export.hub.download import MIRROR_VARIABLE, default_cache_dir
-from export.hub.pins import LOCK_NAME, Pin, read_pins, sha256, write_pin
-from export.hub.transfer import DEFAULT_PATIENCE, Patience, download, without_secrets
-from export.paddle.lazy_imports import import_paddle
+from export.files import sha256
+from export.hub.http_download import DEFAULT_RETRY, RetryPolicy, download, without_secrets
+from export.hub.official_models import MIRROR_VARIABLE, default_cache_dir
+from export.hub.pins import LOCK_NAME, Pin, read_pins, write_pin
+from export.paddle.runtime import import_paddle
 from finetune.data.sources import CLASSES
 from finetune.errors import FinetuneError
 from finetune.variants import variant_of
@@ -63,7 +64,7 @@ def _names(path: Path) -> tuple[str, ...] | None:
     return tuple(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 
-def _official(name: str, patience: Patience = DEFAULT_PATIENCE) -> Path:
+def _official(name: str, retry: RetryPolicy = DEFAULT_RETRY) -> Path:
     """An official model's trained parameters, fetched once; a later download must be the same."""
     file = f"{name}_pretrained.pdparams"
     url = httpx.URL((os.environ.get(MIRROR_VARIABLE) or OFFICIAL_BASE).rstrip("/") + f"/{file}")
@@ -74,7 +75,7 @@ def _official(name: str, patience: Patience = DEFAULT_PATIENCE) -> Path:
     if not path.exists():
         part = path.with_suffix(".part")
         try:
-            download(url, part, max_bytes=_LARGEST, patience=patience, progress=True)
+            download(url, part, max_bytes=_LARGEST, retry=retry, progress=True)
         except DownloadError as error:
             msg = (
                 f"{name} cannot be downloaded: {error}; get {without_secrets(url)} in another way and put it at "

@@ -18,8 +18,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from export.paddle.inference_model import static_mode
-from export.paddle.lazy_imports import import_paddle
+from export.paddle.runtime import import_paddle, static_mode
 from finetune.errors import FinetuneError, run
 from finetune.weights.onnx_weights import Array, read
 

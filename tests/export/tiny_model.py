@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from export.paddle.lazy_imports import import_paddle
+from export.paddle.runtime import import_paddle
 
 LABELS = ["pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motorcycle"]
 STRIDES = (32, 16, 8)  # in the real models' order

@@ -9,7 +9,8 @@ pytest.importorskip("ppdet", reason="runs in ppdet's environment, by tests/finet
 import onnxruntime
 import paddle
 
-from export.paddle.inference_model import ReferenceDetector, find_model
+from export.paddle.inference_model import find_model
+from export.paddle.predictor import ReferenceDetector
 from finetune.data.sources import CLASSES
 from finetune.errors import FinetuneError
 from finetune.paddledet import export, model, weights

@@ -1,4 +1,4 @@
-"""What `tensorrt` and `tensorrt-rtx` share: a strongly typed network parsed from ONNX, and what was said of it."""
+"""Parses ONNX to a strongly typed network, with `tensorrt` or `tensorrt-rtx`, and collects the messages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,59 +10,69 @@ from export.errors import CheckFailedError, ExportError
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """What TensorRT logged, in order, each once."""
+    """The messages that TensorRT logged, in order, without repetitions."""
 
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
-    """A network and what keeps it alive; `data` backs weights that TensorRT does not copy."""
+class ParsedNetwork:
+    """A network and the objects that must live as long as it.
+
+    Attributes:
+        builder: the `Builder` of the network.
+        network: the `INetworkDefinition`.
+        messages: of the parser, and later of the builder.
+        owners: parser and logger; they own weights that TensorRT does not copy.
+    """
 
     builder: Any
     network: Any
     messages: Messages
-    data: tuple[Any, ...]
+    owners: tuple[Any, ...]
 
 
-def parse_onnx(trt: Any, path: Path) -> Parsed:
+def parse_onnx(trt: Any, path: Path) -> ParsedNetwork:
     """Parse an ONNX file to a strongly typed network.
 
     Args:
-        trt: the module, `tensorrt` or `tensorrt_rtx_bindings`.
+        trt: the module `tensorrt` or `tensorrt_rtx_bindings`.
         path: the file.
 
     Raises:
-        CheckFailedError: the parser refuses it; the text names the operators.
+        CheckFailedError: the parser rejects it; the text names the operators.
         ExportError: there is no such file.
     """
     if not path.is_file():
-        raise ExportError(f"{path} is absent: make export TARGET=onnx PRECISION=fp16 makes it")
+        raise ExportError(f"{path} is missing: run `make export TARGET=onnx PRECISION=fp16` first")
     messages = Messages()
     logger = make_logger(trt, messages)
     builder = trt.Builder(logger)
-    # Needed by TensorRT 10; 11 knows no other networks, and takes the flag without using it.
+    # TensorRT 10 needs the flag. In TensorRT 11 all networks are strongly typed, and the flag has no effect.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(path)):
-        refused = [_describe(parser.get_error(index)) for index in range(parser.num_errors)]
-        raise CheckFailedError(f"TensorRT {trt.__version__} cannot parse {path.name}: {'; '.join(refused)}")
-    return Parsed(builder, network, messages, (parser, logger))
+        rejected = [_describe(parser.get_error(index)) for index in range(parser.num_errors)]
+        raise CheckFailedError(f"TensorRT {trt.__version__} cannot parse {path.name}: {'; '.join(rejected)}")
+    return ParsedNetwork(builder, network, messages, (parser, logger))
 
 
 def profile_batches(max_batch: int) -> tuple[int, int, int]:
-    """Smallest, best and largest batch of the optimisation profile.
+    """The minimum, optimum and maximum batch of the optimisation profile.
 
-    Best is half of the largest: with a dynamic batcher and no queue delay, full batches are the exception.
+    The optimum is half of the maximum: with a dynamic batcher without a queue delay, full batches are rare.
+
+    Raises:
+        ExportError: `max_batch` is less than 1.
     """
     if max_batch < 1:
-        raise ExportError(f"the largest batch is {max_batch}; it must be at least 1")
+        raise ExportError(f"the maximum batch size is {max_batch}; it must be at least 1")
     return 1, max(1, max_batch // 2), max_batch
 
 
 def make_logger(trt: Any, messages: Messages) -> Any:
-    """A TensorRT logger that keeps warnings and errors, and prints nothing."""
+    """A TensorRT logger that collects warnings and errors, and prints nothing."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]  # `trt` is a module at run time only
         def __init__(self) -> None:

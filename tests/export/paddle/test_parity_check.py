@@ -4,16 +4,23 @@ import numpy as np
 import pytest
 
 from export.errors import CheckFailedError, ExportError
+from export.onnx.runtime import onnx_detector
+from export.paddle.parity_check import (
+    Difference,
+    add_mirrored,
+    compare,
+    compare_detections,
+    parity_table,
+    require_parity,
+)
 from export.precision import Limits
-from export.verification.detectors import onnx_detector
-from export.verification.paddle_parity import Difference, compare, compare_detections, fill_up, format_report, require
-from export.verification.reference import Detector, Raw, in_batches
+from export.verification.reference import Detector, RawOutputs, run_in_batches
 from sod.detections import Detections
 
 LIMITS = Limits(box=0.05, score=0.001)
 
 
-def raw(images: int = 1, anchors: int = 5, classes: int = 2) -> Raw:
+def raw(images: int = 1, anchors: int = 5, classes: int = 2) -> RawOutputs:
     random = np.random.default_rng(0)
     boxes = random.uniform(0, 64, (images, anchors, 4)).astype(np.float32)
     return boxes, random.uniform(0, 1, (images, classes, anchors)).astype(np.float32)
@@ -46,13 +53,13 @@ def test_nan_never_passes() -> None:
 )
 def test_limits_hold_for_both(box: float, score: float, passes: bool) -> None:
     report = [Difference("fine", 0.0, 0.0), Difference("ONNX Runtime, batch 2", box, score)]
-    table = format_report(report, LIMITS)
-    assert ("TOO LARGE" in table) is not passes
+    table = parity_table(report, LIMITS).text()
+    assert ("FAILED" in table) is not passes
     if passes:
-        require(report, LIMITS)
+        require_parity(report, LIMITS)
     else:
-        with pytest.raises(CheckFailedError, match=r"\(ONNX Runtime, batch 2\): nothing was written"):
-            require(report, LIMITS)
+        with pytest.raises(CheckFailedError, match=r"\(ONNX Runtime, batch 2\); nothing was written"):
+            require_parity(report, LIMITS)
 
 
 def detections(boxes: np.ndarray, scores: np.ndarray, picks: list[tuple[int, int]]) -> Detections:  # type: ignore[type-arg]
@@ -84,7 +91,7 @@ def test_a_detection_elsewhere_is_not_found() -> None:
 @pytest.mark.parametrize(("given", "expected"), [(1, 4), (2, 4), (3, 4), (5, 5)])
 def test_images_are_filled_up_with_different_ones(given: int, expected: int) -> None:
     images = [np.random.default_rng(i).integers(0, 256, (6, 8, 3)).astype(np.uint8) for i in range(given)]
-    stack = fill_up(images, 4)
+    stack = add_mirrored(images, 4)
     assert stack.shape == (expected, 6, 8, 3)
     np.testing.assert_array_equal(stack[:given], images)
     assert len({image.tobytes() for image in stack}) == expected
@@ -94,13 +101,13 @@ def test_images_are_filled_up_with_different_ones(given: int, expected: int) -> 
 def test_batches_are_run_and_joined_in_order(batch: int, seen: list[int]) -> None:
     sizes: list[int] = []
 
-    def run(pixels: np.ndarray) -> Raw:  # type: ignore[type-arg]
+    def run(pixels: np.ndarray) -> RawOutputs:  # type: ignore[type-arg]
         sizes.append(len(pixels))
         value = pixels[:, :1, 0, 0].astype(np.float32)
         return value[:, :, None], value[:, None]
 
     detector: Detector = run
-    boxes, scores = in_batches(detector, np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1), batch)
+    boxes, scores = run_in_batches(detector, np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1), batch)
     assert sizes == seen
     assert boxes.ravel().tolist() == scores.ravel().tolist() == [0, 1, 2, 3, 4]
 

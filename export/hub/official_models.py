@@ -1,12 +1,12 @@
-"""The official models of PaddleX, by name: fetched once, checked each time.
+"""The official models of PaddleX, by name: downloaded once, checked at every use.
 
 Settings from the environment:
-    SOD_CACHE: where the downloads lie, instead of `~/.cache/triton-sod`.
-    SOD_MODEL_MIRROR: an http(s) directory with the same archives, instead of Baidu's.
-    HTTPS_PROXY, HTTP_PROXY, NO_PROXY, SSL_CERT_FILE: as everywhere.
+    SOD_CACHE: the folder for downloads; the default is `~/.cache/triton-sod`.
+    SOD_MODEL_MIRROR: an http(s) directory with the same archives, to use in place of Baidu's.
+    HTTPS_PROXY, HTTP_PROXY, NO_PROXY, SSL_CERT_FILE: the usual meaning.
 
-The cache holds, for each model, the archive as it came, the directory unpacked from it, and an entry in
-`downloads.lock.json` (see `pins`). Without a network: put the archive there by hand.
+For each model the cache contains the downloaded archive, the directory unpacked from it, and an entry in
+`downloads.lock.json` (see `pins`). On a machine without a network, copy the archive there by hand.
 """
 
 import errno
@@ -22,9 +22,10 @@ from pathlib import Path
 import httpx
 
 from export.errors import DownloadError, ExportError
+from export.files import sha256
 from export.hub.archive import DEFAULT_ARCHIVE_LIMITS, unpack
-from export.hub.pins import LOCK_NAME, Pin, digests, read_pins, sha256, write_pin
-from export.hub.transfer import DEFAULT_PATIENCE, MIB, Patience, download, without_secrets
+from export.hub.http_download import DEFAULT_RETRY, MIB, RetryPolicy, download, without_secrets
+from export.hub.pins import LOCK_NAME, Pin, digests, read_pins, write_pin
 
 LOG = logging.getLogger(__name__)
 
@@ -45,31 +46,30 @@ def fetch_official(
     *,
     base_url: str | None = None,
     progress: bool = True,
-    patience: Patience = DEFAULT_PATIENCE,
+    retry: RetryPolicy = DEFAULT_RETRY,
 ) -> Path:
     """The directory of an official model: inference.json (or .pdmodel), inference.pdiparams, inference.yml.
 
-    What is in the cache is used without a network, after its SHA-256 was compared with the recorded one. Several runs
-    may do this at once: one fetches, the others wait.
+    A model in the cache is used without a network, after its SHA-256 has been compared with the recorded one. If
+    several processes call this at once, one downloads and the others wait.
 
     Args:
         name: a key of `OFFICIAL_ARCHIVES`.
-        cache_dir: by default `default_cache_dir()`.
-        base_url: the directory that has the archives, http or https; by default that of SOD_MODEL_MIRROR, or Baidu's.
-        progress: show a bar on stderr, if that is a terminal.
-        patience: how long to try.
+        cache_dir: the folder for downloads; None for `default_cache_dir()`.
+        base_url: the http(s) directory with the archives; None for that of SOD_MODEL_MIRROR, or Baidu's.
+        progress: show a progress bar on stderr, if that is a terminal.
+        retry: timeouts and number of attempts.
 
     Raises:
-        DownloadError: it cannot be had; the text says how to get it by hand.
-        ExportError: what was fetched, or lies in the cache, is not the archive that it should be; or the cache cannot
-            be written to.
+        DownloadError: the download failed; the text says how to get the archive by hand.
+        ExportError: the downloaded or cached archive is not the recorded one; or the cache cannot be written to.
     """
     url = official_url(name, base_url)
     directory = cache_dir or default_cache_dir()
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with _alone(directory, patience.total_s):
-            return _Cached(name, url, directory).get(patience, progress=progress)
+        with _cache_lock(directory, retry.total_s):
+            return _CachedModel(name, url, directory).get(retry, progress=progress)
     except OSError as error:
         raise ExportError(f"the cache {directory} cannot be used: {error.strerror or error}") from error
 
@@ -89,18 +89,18 @@ def default_cache_dir() -> Path:
 
 
 def official_url(name: str, base_url: str | None = None) -> httpx.URL:
-    """Where an official model's archive is fetched from.
+    """The URL of an official model's archive.
 
     Args:
         name: a key of `OFFICIAL_ARCHIVES`.
         base_url: see `fetch_official`.
 
     Raises:
-        ExportError: no such model, or the base is not an http or https URL.
+        ExportError: there is no such model, or the base is not an http or https URL.
     """
     archive = OFFICIAL_ARCHIVES.get(name)
     if archive is None:
-        raise ExportError(f"{name!r} is no official model; those are {', '.join(OFFICIAL_ARCHIVES)}")
+        raise ExportError(f"{name!r} is not an official model; they are {', '.join(OFFICIAL_ARCHIVES)}")
     base = base_url or os.environ.get(MIRROR_VARIABLE) or OFFICIAL_BASE
     try:
         url = httpx.URL(f"{base.strip().rstrip('/')}/{archive}")
@@ -113,8 +113,8 @@ def official_url(name: str, base_url: str | None = None) -> httpx.URL:
     return url
 
 
-class _Cached:
-    """One model in the cache; for who holds the cache's lock."""
+class _CachedModel:
+    """One cached model. The caller must hold the lock of the cache."""
 
     def __init__(self, name: str, url: httpx.URL, directory: Path) -> None:
         self.name, self.url, self.directory = name, url, directory
@@ -124,28 +124,28 @@ class _Cached:
         self.lock = directory / LOCK_NAME
         self.pin = read_pins(self.lock).get(self.archive.name)
 
-    def get(self, patience: Patience, *, progress: bool) -> Path:
+    def get(self, retry: RetryPolicy, *, progress: bool) -> Path:
         """The model's directory; see `fetch_official`."""
         if self.archive.exists():
             self._require_pinned(
                 self.archive,
-                f"{self.archive} is not the file that was recorded in {LOCK_NAME}: delete it and run again, "
-                "and it is downloaded anew",
+                f"{self.archive} is not the file that was recorded in {LOCK_NAME}: delete it and run again "
+                "to download it again",
             )
         if self.pin and self.model_dir.exists():
             if digests(self.model_dir) != self.pin.files:
                 raise ExportError(
-                    f"{self.model_dir} was changed since it was unpacked: delete it and run again, "
+                    f"{self.model_dir} has changed since it was unpacked: delete it and run again, "
                     "or use it as it is with MODEL_DIR=<its path>"
                 )
             return self.model_dir
         if self.archive.exists():
             self._install(self.archive, f"{self.archive}")
         else:
-            self._download(patience, progress=progress)
+            self._download(retry, progress=progress)
         return self.model_dir
 
-    def _download(self, patience: Patience, *, progress: bool) -> None:
+    def _download(self, retry: RetryPolicy, *, progress: bool) -> None:
         shown = without_secrets(self.url)
         LOG.info("downloading %s to %s", shown, self.directory)
         try:
@@ -153,15 +153,15 @@ class _Cached:
                 self.url,
                 self.part,
                 max_bytes=DEFAULT_ARCHIVE_LIMITS.total_bytes,
-                patience=patience,
+                retry=retry,
                 progress=progress,
             )
         except DownloadError as error:
-            again = "run again to go on" if self.part.exists() else "run again later"
+            again = "run again to resume" if self.part.exists() else "run again later"
             raise DownloadError(
                 f"{self.name} cannot be downloaded: {error}; {again}, or set {MIRROR_VARIABLE} to a mirror, "
-                f"or get {shown} in another way and put it at {self.archive}, or unpack it and give MODEL_DIR=<the "
-                "directory>"
+                f"or download {shown} in another way and put it at {self.archive}, or unpack it and give "
+                "MODEL_DIR=<the directory>"
             ) from error
         try:
             self._require_pinned(
@@ -169,7 +169,7 @@ class _Cached:
                 f"{shown} is not the file that was recorded in {self.lock} when it was first downloaded: if the change "
                 f"is expected, delete the entry {self.archive.name} there{self._and_model_dir()}, and run again",
             )
-            self._install(self.part, f"what {shown} gave")
+            self._install(self.part, f"the file at {shown}")
         except ExportError:
             self.part.unlink(missing_ok=True)
             raise
@@ -178,25 +178,25 @@ class _Cached:
     def _and_model_dir(self) -> str:
         return f" and {self.model_dir}" if self.model_dir.exists() else ""
 
-    def _require_pinned(self, path: Path, otherwise: str) -> None:
+    def _require_pinned(self, path: Path, message: str) -> None:
         if self.pin and (path.stat().st_size != self.pin.size or sha256(path) != self.pin.sha256):
-            raise ExportError(otherwise)
+            raise ExportError(message)
 
     def _install(self, source: Path, label: str) -> None:
-        """Unpack, record, and put both in place; nothing changes unless all of it is good."""
+        """Unpack the archive, record its pin, and move both into the cache; on any error the cache stays as it was."""
         work = self.directory / f".{self.name}.unpacking"
-        shutil.rmtree(work, ignore_errors=True)  # of a run that was killed
+        shutil.rmtree(work, ignore_errors=True)  # left by a process that was killed
         try:
             unpacked = unpack(source, work, label)
             url = without_secrets(self.url) if source == self.part else ""
             pin = self.pin or Pin(url, source.stat().st_size, sha256(source), digests(unpacked))
-            # Not ours if there is no record of it: never replaced.
+            # A directory with other content may be the user's: it is never replaced.
             if self.model_dir.exists() and digests(self.model_dir) != pin.files:
                 raise ExportError(
-                    f"{self.model_dir} is something else than the download: move it away, or use it with "
+                    f"{self.model_dir} differs from the downloaded model: move it away, or use it with "
                     "MODEL_DIR=<its path>"
                 )
-            # A run that is killed between these steps is gone on with by the next: the record fits what it finds.
+            # The pin comes first: if the process is killed between these steps, the next one finds a pin that fits.
             write_pin(self.lock, self.archive.name, pin)
             source.replace(self.archive)
             if not self.model_dir.exists():
@@ -206,11 +206,11 @@ class _Cached:
 
 
 @contextmanager
-def _alone(directory: Path, seconds: float) -> Iterator[None]:
-    """Keep other runs out of the cache; where it cannot be written to, there is nothing to keep them from.
+def _cache_lock(directory: Path, seconds: float) -> Iterator[None]:
+    """Lock the cache against other processes. A cache that cannot be written to needs no lock.
 
     Raises:
-        ExportError: another run is at it for longer than this.
+        ExportError: another process has held the lock for longer than `seconds`.
     """
     try:
         file = (directory / ".downloads.lock").open("a")
@@ -220,22 +220,22 @@ def _alone(directory: Path, seconds: float) -> Iterator[None]:
         file = None
     with file or nullcontext():
         if file:
-            _lock(file.fileno(), directory, seconds)
+            _wait_for_lock(file.fileno(), directory, seconds)
         yield
 
 
-def _lock(descriptor: int, directory: Path, seconds: float) -> None:
+def _wait_for_lock(descriptor: int, directory: Path, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    said = False
+    logged = False
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.monotonic() > deadline:
-                raise ExportError(f"another run has used {directory} for {seconds:g} s") from error
+                raise ExportError(f"another process has locked {directory} for {seconds:g} s") from error
         else:
             return
-        if not said:
-            LOG.info("another run is downloading to %s: waiting for it", directory)
-            said = True
+        if not logged:
+            LOG.info("waiting for another process that is downloading to %s", directory)
+            logged = True
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Puts finished files in place: each whole or not at all, none before all of them could be written."""
+"""Installs finished files: either all of them, or none."""
 
 import os
 import shutil
@@ -8,14 +8,21 @@ from pathlib import Path
 from export.errors import ExportError
 
 
-def put_in_place(files: Mapping[str, Path], directory: Path) -> list[Path]:
-    """Copy each file to `directory` under its new name; a file that is there already is replaced.
+def install_files(files: Mapping[str, Path], directory: Path) -> list[Path]:
+    """Copy files to `directory`, and replace existing ones.
 
-    The copies are written beside their targets and renamed at the end, so a Triton that watches the folder never reads
-    half a model.
+    All copies are written under temporary names and renamed at the end, so that a Triton which polls the folder never
+    reads half a model.
+
+    Args:
+        files: new name → file.
+        directory: created if it does not exist.
+
+    Returns:
+        The paths of the copies.
 
     Raises:
-        ExportError: the directory cannot be written to; what was there before is still there.
+        ExportError: the directory cannot be written to; its files are unchanged.
     """
     staged: dict[Path, Path] = {}
     try:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from export.errors import ExportError
-from export.triton.artefacts import put_in_place
+from export.triton.install import install_files
 
 
 def names(directory: Path) -> list[str]:
@@ -16,7 +16,7 @@ def test_files_are_put_under_their_new_names(tmp_path: Path) -> None:
     target.mkdir(parents=True)
     (target / "model.onnx").write_text("old")
     (target / "model.plan").write_text("untouched")
-    assert put_in_place({"model.onnx": source, "inference.json": source}, target) == [
+    assert install_files({"model.onnx": source, "inference.json": source}, target) == [
         target / "model.onnx",
         target / "inference.json",
     ]
@@ -33,7 +33,7 @@ def test_all_or_nothing(tmp_path: Path) -> None:
     target.mkdir()
     (target / "model.onnx").write_text("old")
     with pytest.raises(ExportError, match="cannot be written to"):
-        put_in_place({"model.onnx": source, "inference.json": tmp_path / "absent"}, target)
+        install_files({"model.onnx": source, "inference.json": tmp_path / "absent"}, target)
     assert names(target) == ["model.onnx"]
     assert (target / "model.onnx").read_text() == "old"
 
@@ -42,5 +42,5 @@ def test_a_file_where_the_directory_should_be(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_text("new")
     with pytest.raises(ExportError, match="cannot be written to"):
-        put_in_place({"model.onnx": source}, source / "1")
+        install_files({"model.onnx": source}, source / "1")
     assert names(tmp_path) == ["source"]
