@@ -32,7 +32,7 @@ def _error_line(output: str) -> str:
 
 
 def _main(program: str, params: str, onnx_path: str, opset: str) -> None:
-    import_paddle()  # without its log output; paddle2onnx would import it with
+    import_paddle()  # first, because paddle2onnx imports it with its log output
     import paddle2onnx  # noqa: PLC0415  (it loads Paddle)
 
     # No optimize_tool: the default lets Polygraphy install packages over the network. onnxslim folds constants too.

@@ -105,7 +105,7 @@ def test_metadata(exported: Path, tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4])
-def test_any_batch_gives_what_the_whole_paddle_model_detects(exported: Path, tiny_model: Path, batch: int) -> None:
+def test_every_batch_size_gives_the_detections_of_paddle(exported: Path, tiny_model: Path, batch: int) -> None:
     session = onnxruntime.InferenceSession(str(exported / "model.onnx"), providers=["CPUExecutionProvider"])
     images = [synthetic_image(640, 640, seed=10 + i) for i in range(batch)]
     boxes, scores = session.run(["boxes", "scores"], {"pixels": np.stack([to_pixels(p, (640, 640)) for p in images])})
@@ -138,7 +138,7 @@ def test_without_paddle_and_under_another_name(small_model: Path, tmp_path: Path
     assert read_metadata(model)["model_name"] == "mine"
 
 
-def test_a_normalisation_is_folded_in(tmp_path: Path) -> None:
+def test_a_normalisation_becomes_part_of_the_model(tmp_path: Path) -> None:
     step = {"is_scale": True, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
     model_dir = make_tiny_paddle_model(tmp_path / "model", size=96, classes=3, normalise=step)
     # The complete Paddle model, preprocessed as in PaddleDetection, is part of the check.
@@ -156,7 +156,7 @@ def test_the_same_model_gives_the_same_bytes(small_model: Path, tmp_path: Path) 
 
 
 def test_a_failed_check_leaves_nothing(small_model: Path, tmp_path: Path) -> None:
-    # Two libraries never agree to the last bit.
+    # Two libraries never agree to the last bit, so limits of zero always fail.
     with pytest.raises(CheckFailedError, match=r"more than 0\.0 px or 0\.0 of score"):
         paddle_export.export_detector(
             find_model(small_model), tmp_path / "r", [synthetic_image()], limits=Limits(0.0, 0.0)
@@ -187,7 +187,7 @@ def test_a_corrupted_conversion_fails_the_check(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_conversion_that_fails_says_why(
+def test_a_failed_conversion_gives_the_reason(
     small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(paddle_export, "OPSET", 5)
@@ -204,7 +204,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_command_in_a_process_of_its_own(small_model: Path, tmp_path: Path, image_file: Path) -> None:
+def test_the_command_in_a_subprocess(small_model: Path, tmp_path: Path, image_file: Path) -> None:
     arguments = ["--model_dir", str(small_model), "--output_dir", str(tmp_path / "r"), "--images", str(image_file)]
     done = run(*arguments, "--cache_dir", str(tmp_path / "c"))
     assert done.returncode == 0, done.stderr
@@ -286,10 +286,10 @@ def test_the_committed_demo_has_the_interface() -> None:
 
 def test_the_committed_demo_is_what_the_export_makes(shared: Path, tmp_path: Path) -> None:
     image = shared / "data" / "real" / "visdrone_0000315_01601_d_0000509.jpg"
-    # The Paddle model beside the checkout has the committed one's architecture, and weights of an older training.
+    # The shared Paddle model has the architecture of the committed demo, but weights of an older training.
     rewrite(shared / "data" / "models" / "demo", read(DEMO), tmp_path / "demo")
     model = find_model(tmp_path / "demo")
-    # The check against Paddle Inference, on a real image, is inside.
+    # This includes the comparison with Paddle Inference, on a real image.
     written = paddle_export.export_detector(model, tmp_path / "r", load_images([image]), with_paddle=False)
     pixels = to_pixels(load_images([image])[0], (640, 640))[None]
     ours, made = (

@@ -104,7 +104,7 @@ def test_a_negative_size(tmp_path: Path) -> None:
     info, _ = entry("inference.json")
     info.size = -1024
     message = unpack_error(tmp_path, MODEL[0][0].tobuf() + bytes(512) + info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
-    # The text depends on which of the two notices it, tarfile or our own check.
+    # Either tarfile or our own check rejects it, depending on the version of Python.
     assert message.startswith("a.tar is ")
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
 

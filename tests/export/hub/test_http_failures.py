@@ -26,7 +26,7 @@ def test_a_file_that_is_always_cut_off(server: FileServer, cache: Path) -> None:
     assert NAME not in names(cache)
 
 
-def test_more_than_announced_is_not_read(server: FileServer, cache: Path) -> None:
+def test_bytes_beyond_the_announced_length_are_not_read(server: FileServer, cache: Path) -> None:
     server.faults.append(with_headers(Content_Length="5000"))
     assert "is damaged" in fetch_error(server, cache)
     assert names(cache) == []
@@ -144,7 +144,7 @@ def test_no_such_host(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # a real one may take its time, or know every name
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # a real resolver may be slow, or resolve every name
     with pytest.raises(DownloadError, match=r"models\.invalid cannot be reached \(Name or service not known\)"):
         fetch_official(NAME, cache, base_url="http://models.invalid", retry=QUICK)
 

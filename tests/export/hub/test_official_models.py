@@ -81,7 +81,7 @@ def test_the_second_time_needs_no_network(server: FileServer, cache: Path) -> No
     assert len(server.requests) == 1
 
 
-def test_several_models_share_the_record(server: FileServer, cache: Path) -> None:
+def test_several_models_share_the_lock_file(server: FileServer, cache: Path) -> None:
     server.files[OFFICIAL_ARCHIVES["PP-YOLOE_plus_SOD-L"]] = model_tar("L/", yml=b"mode: L\n")
     fetch(server, cache)
     directory = fetch_official("PP-YOLOE_plus_SOD-L", cache, base_url=server.url, retry=QUICK)
@@ -101,12 +101,14 @@ def test_the_mirror_and_the_cache_of_the_environment(
     assert names(cache) == COMPLETE
 
 
-def test_the_parameter_has_precedence(server: FileServer, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_parameter_overrides_the_environment(
+    server: FileServer, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SOD_MODEL_MIRROR", "http://127.0.0.1:1/")
     assert_complete(fetch(server, cache))
 
 
-def test_a_password_of_the_mirror_is_sent_but_neither_printed_nor_stored(
+def test_a_password_of_the_mirror_is_neither_printed_nor_stored(
     server: FileServer, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     base = server.url.replace("http://", "http://me:secret@")
@@ -155,7 +157,7 @@ def test_a_cache_that_cannot_be_written_to_is_used(
     opened = Path.open
 
     def read_only(path: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
-        if mode not in ("r", "rb"):  # root may write anywhere, whatever the permissions say
+        if mode not in ("r", "rb"):  # not by permissions, which do not apply to root
             raise PermissionError(errno.EACCES, "Permission denied")
         return opened(path, mode, *arguments, **options)
 
@@ -217,7 +219,7 @@ def test_no_progress(server: FileServer, cache: Path, monkeypatch: pytest.Monkey
     assert terminal.getvalue() == ""
 
 
-def test_what_is_logged(server: FileServer, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_lines(server: FileServer, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "export")
     fetch(server, cache)
     assert [record.getMessage() for record in caplog.records if record.name.startswith("export")] == [

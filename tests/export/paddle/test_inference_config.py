@@ -35,7 +35,7 @@ def test_target_size_is_height_then_width(tmp_path: Path, document: Document) ->
     assert (config.height, config.width) == (320, 640)
 
 
-def test_a_given_name_takes_the_place_of_the_file_s(tmp_path: Path, document: Document) -> None:
+def test_a_given_name_replaces_that_of_the_file(tmp_path: Path, document: Document) -> None:
     del document["Global"]
     assert read_inference_config(write(tmp_path / "inference.yml", document), "mine").model_name == "mine"
 

@@ -104,7 +104,7 @@ def test_removing_the_nms_leaves_paddle_s_mode_alone(small_model: Path, tmp_path
     assert paddle.in_dynamic_mode()
 
 
-def test_the_remove_nms_gives_boxes_and_scores(tiny_model: Path, tmp_path: Path) -> None:
+def test_the_model_without_nms_gives_boxes_and_scores(tiny_model: Path, tmp_path: Path) -> None:
     pre_nms = remove_nms(find_model(tiny_model), tmp_path)
     assert (pre_nms.anchors, pre_nms.classes) == (8400, 10)
     pixels = np.stack([to_pixels(synthetic_image(seed=seed), (640, 640)) for seed in (1, 2)])
@@ -113,7 +113,7 @@ def test_the_remove_nms_gives_boxes_and_scores(tiny_model: Path, tmp_path: Path)
     assert scores.shape == (2, 10, 8400)
     assert 0 <= scores.min() < 0.001
     assert 0.5 < scores.max() <= 1
-    # Stride 32 first: its 400 anchors' boxes are the large ones, centred within their cell.
+    # Stride 32 comes first: its 400 anchors have the large boxes, each centred within its cell.
     sizes = boxes[..., 2:] - boxes[..., :2]
     assert sizes[:, :400].min() > 30
     assert sizes[:, 2000:].max() < 16
@@ -127,14 +127,14 @@ def test_means_over_height_and_width_become_global_pooling(tiny_model: Path, tmp
     pre_nms = remove_nms(model, tmp_path)
     before, after = operators(model.program), operators(pre_nms.program)
     assert (before["1.mean"], before["1.pool2d"]) == (6, 0)
-    assert (after["1.mean"], after["1.pool2d"]) == (3, 3)  # the others' means are over another axis
+    assert (after["1.mean"], after["1.pool2d"]) == (3, 3)  # the other means are over another axis
     pixels = to_pixels(synthetic_image(), (640, 640))
     whole = ReferenceDetector(model).detect_pixels(pixels, np.ones(2, np.float32))
     assert compare_detections("", whole, paddle_detector(pre_nms)(pixels[None]), Limits()).within(Limits())
 
 
 def operators(program: Path) -> Counter[str]:
-    """How many of each operator a program of Paddle 3 has."""
+    """Operator → how often a Paddle 3 program contains it."""
     blocks = json.loads(program.read_text())["program"]["regions"][0]["blocks"]
     return Counter(operator["#"] for operator in blocks[0]["ops"])
 
@@ -172,11 +172,11 @@ def test_the_tiny_model_detects_something_at_every_usual_threshold(tiny_model: P
     np.testing.assert_array_equal(order, np.arange(len(detections)))
 
 
-def test_the_reference_speaks_of_the_source_s_pixels(tiny_model: Path) -> None:
+def test_boxes_of_the_reference_are_in_pixels_of_the_image(tiny_model: Path) -> None:
     image = synthetic_image(640, 640)
     reference = ReferenceDetector(find_model(tiny_model))
     small = reference(image)
-    # Twice as wide, three times as high; seen through the same 640 x 640 pixels.
+    # As if the image were twice as wide and three times as high, resized to the same 640 x 640 pixels.
     large = reference.detect_pixels(to_pixels(image, (640, 640)), np.array([1 / 3, 1 / 2], np.float32))
     np.testing.assert_allclose(large.boxes, small.boxes * [2, 3, 2, 3], rtol=1e-4)
     np.testing.assert_array_equal(large.scores, small.scores)
@@ -188,7 +188,7 @@ def test_an_even_image_gives_no_detection(tiny_model: Path) -> None:
     assert detections.boxes.shape == (0, 4)
 
 
-def test_normalisation_goes_into_the_remove_nms(tmp_path: Path) -> None:
+def test_normalisation_becomes_part_of_the_model_without_nms(tmp_path: Path) -> None:
     step = {"is_scale": True, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "norm_type": "mean_std"}
     model = find_model(make_tiny_paddle_model(tmp_path / "model", size=160, normalise=step))
     plain = find_model(make_tiny_paddle_model(tmp_path / "plain", size=160))
@@ -198,6 +198,6 @@ def test_normalisation_goes_into_the_remove_nms(tmp_path: Path) -> None:
     detections = ReferenceDetector(model)(image)
     assert len(detections) > 50
     assert compare_detections("", detections, raw, Limits()).within(Limits())
-    # The same weights without it see another image.
+    # The same weights without the normalisation give other outputs.
     others = paddle_detector(remove_nms(plain, tmp_path / "cut_plain"))(pixels)
     assert not compare_detections("", detections, others, Limits()).within(Limits())

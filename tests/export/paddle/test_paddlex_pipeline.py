@@ -42,7 +42,7 @@ def test_what_is_read(tmp_path: Path, settings: dict[str, Any], expected: Pipeli
     assert source_of(path, None) == expected
 
 
-def test_a_folder_alone_says_no_more(tmp_path: Path) -> None:
+def test_a_folder_has_no_further_settings(tmp_path: Path) -> None:
     assert source_of(tmp_path, None) == PipelineFile(None, tmp_path, None, None)
 
 
@@ -83,12 +83,12 @@ def test_a_wrong_setting_is_named(tmp_path: Path, settings: dict[str, Any], said
         ),
     ],
 )
-def test_another_pipeline_is_refused(tmp_path: Path, document: object, said: str) -> None:
+def test_another_pipeline_is_an_error(tmp_path: Path, document: object, said: str) -> None:
     with pytest.raises(ExportError, match=said):
         read_pipeline_file(write(tmp_path / "p.yaml", document))
 
 
-def test_what_paddlex_serves_with_is_ignored_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_settings_of_paddlex_s_serving_give_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write(tmp_path / "p.yaml", {**pipeline(), "Serving": {"visualize": False}, "use_hpip": True})
     with caplog.at_level(logging.WARNING):
         assert read_pipeline_file(path).model_name == "mine"

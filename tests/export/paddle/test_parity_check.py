@@ -63,7 +63,7 @@ def test_limits_hold_for_both(box: float, score: float, passes: bool) -> None:
 
 
 def detections(boxes: np.ndarray, scores: np.ndarray, picks: list[tuple[int, int]]) -> Detections:  # type: ignore[type-arg]
-    """Of (class, anchor) pairs."""
+    """Detections from (class, anchor) pairs."""
     anchors, classes = [a for _, a in picks], [c for c, _ in picks]
     return Detections(boxes[0, anchors], scores[0, classes, anchors], np.array(classes, np.int32))
 
@@ -89,7 +89,7 @@ def test_a_detection_elsewhere_is_not_found() -> None:
 
 
 @pytest.mark.parametrize(("given", "expected"), [(1, 4), (2, 4), (3, 4), (5, 5)])
-def test_images_are_filled_up_with_different_ones(given: int, expected: int) -> None:
+def test_mirrored_images_are_added(given: int, expected: int) -> None:
     images = [np.random.default_rng(i).integers(0, 256, (6, 8, 3)).astype(np.uint8) for i in range(given)]
     stack = add_mirrored(images, 4)
     assert stack.shape == (expected, 6, 8, 3)

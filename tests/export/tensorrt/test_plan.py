@@ -94,7 +94,7 @@ def test_a_plan_is_built_and_timings_are_kept(trt: Any, tmp_path: Path, caplog: 
 
 
 class FakeRuntimeLibrary:
-    """The CUDA runtime over host memory."""
+    """The CUDA runtime, with host memory in place of device memory."""
 
     def __init__(self) -> None:
         self.held: dict[int, Any] = {}
@@ -119,7 +119,7 @@ class FakeRuntimeLibrary:
 
 
 class FakeContext:
-    """Boxes are the first pixel's red, scores its green over 255."""
+    """Outputs the first pixel's red as boxes, and its green / 255 as scores."""
 
     def __init__(self) -> None:
         self.addresses: dict[str, int] = {}

@@ -10,7 +10,7 @@ def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def test_files_are_put_under_their_new_names(tmp_path: Path) -> None:
+def test_files_are_installed_under_their_new_names(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "repository" / "m_detector" / "1"
     source.write_text("new")
     target.mkdir(parents=True)

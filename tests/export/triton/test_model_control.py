@@ -53,9 +53,7 @@ def triton() -> Iterator[tuple[FakeTriton, str]]:
     server.stop(None).wait()
 
 
-def test_the_ensemble_is_loaded_and_then_each_stage_is_asked_for(
-    triton: tuple[FakeTriton, str], tmp_path: Path
-) -> None:
+def test_the_ensemble_is_loaded_and_then_each_stage(triton: tuple[FakeTriton, str], tmp_path: Path) -> None:
     fake, url = triton
     pending_files(ModelSpec("mine", ("a",), 96, 96, 189), tmp_path).write()
     load_exported(url, tmp_path, "mine")

@@ -121,7 +121,7 @@ def test_quoting_is_undone_by_protobuf(text: str) -> None:
         (4096, 4096, "preprocess_4096", 1),
     ],
 )
-def test_the_input_s_size_decides_on_stage_and_batch(height: int, width: int, folder: str, batch: int) -> None:
+def test_the_input_size_determines_stage_and_batch(height: int, width: int, folder: str, batch: int) -> None:
     model = spec(height=height, width=width)
     assert (model.preprocess, model.batch_size) == (folder, batch)
     config = parse(preprocess_files(model)["config.pbtxt"])
@@ -129,7 +129,7 @@ def test_the_input_s_size_decides_on_stage_and_batch(height: int, width: int, fo
     assert config.max_batch_size >= batch
 
 
-def test_options_come_first() -> None:
+def test_options_override_the_defaults() -> None:
     model = spec(options=ServingOptions(max_batch_size=2, default_threshold={1: 0.25, 0: 0.5}))
     ensemble = parse(ensemble_files(model)["config.pbtxt"])
     assert ensemble.max_batch_size == 2
@@ -138,7 +138,7 @@ def test_options_come_first() -> None:
     assert "default_threshold" not in parse(ensemble_files(spec())["config.pbtxt"]).parameters
 
 
-def test_an_nms_of_its_own_has_a_stage_of_its_own() -> None:
+def test_another_nms_gets_its_own_stage() -> None:
     model = spec(nms=NmsConfig(0.025, 300, 20, 0.45))
     assert model.postprocess == "postprocess_mine"
     parameters = parse(postprocess_files(model)["config.pbtxt"]).parameters
@@ -170,7 +170,7 @@ def test_no_folder_of_another_model_changes(repository: Path) -> None:
     assert written[-1].parent.parent.name == "mine", "the ensemble comes last"
 
 
-def test_what_is_there_already_is_not_written_again(repository: Path) -> None:
+def test_existing_files_are_not_written_again(repository: Path) -> None:
     model = spec(labels=("行人", "it's"), nms=NmsConfig(iou_threshold=0.5))
     assert {path.relative_to(repository).parts[0] for path in pending_files(model, repository).write()} == {
         "mine",
@@ -183,7 +183,7 @@ def test_what_is_there_already_is_not_written_again(repository: Path) -> None:
     assert contents(repository) == before
 
 
-def test_tuning_survives_a_new_export(repository: Path) -> None:
+def test_a_new_export_keeps_the_user_s_changes(repository: Path) -> None:
     pending_files(spec(), repository).write()
     detector, shared = repository / "mine_detector" / "config.pbtxt", repository / "postprocess" / "config.pbtxt"
     for path in (detector, shared):
@@ -210,9 +210,7 @@ def test_tuning_survives_a_new_export(repository: Path) -> None:
         ({"options": ServingOptions(default_threshold=0.3)}, "differs in its default threshold"),
     ],
 )
-def test_a_model_that_is_another_one_is_replaced_on_demand_only(
-    repository: Path, changed: dict[str, Any], said: str
-) -> None:
+def test_a_different_model_is_replaced_only_on_demand(repository: Path, changed: dict[str, Any], said: str) -> None:
     pending_files(spec(), repository).write()
     before = contents(repository)
     other = spec(**changed)
@@ -237,7 +235,7 @@ def test_another_nms_is_an_error(repository: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["postprocess", "postprocess_x", "preprocess_640", "preprocess", "PP-YOLOE_plus_SOD-S_detector"]
 )
-def test_a_name_of_a_stage_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_name_of_a_stage_is_an_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(ExportError, match="choose one"):
         pending_files(spec(name), tmp_path)
 
@@ -266,7 +264,7 @@ def test_a_folder_of_another_kind_of_model_is_not_changed(tmp_path: Path) -> Non
         ("postprocess", '"0.6"', '"0.5"', "differs in its iou_threshold"),
     ],
 )
-def test_a_shared_stage_that_does_not_fit_is_refused(
+def test_a_shared_stage_that_does_not_fit_is_an_error(
     repository: Path, folder: str, old: str, new: str, said: str
 ) -> None:
     config = repository / folder / "config.pbtxt"
@@ -326,7 +324,7 @@ def test_an_nms_without_an_attribute_is_refused() -> None:
 
 
 def test_a_model_of_any_size_classes_and_nms(tmp_path: Path) -> None:
-    """Not square, labels of any kind, its own NMS; checked against Paddle with that NMS by the export itself."""
+    """Not square, with labels of any script and its own NMS; the export itself compares it with Paddle."""
     nms = {"score_threshold": 0.02, "nms_threshold": 0.3, "keep_top_k": 7}
     model = find_model(
         make_tiny_paddle_model(tmp_path / "model", size=(96, 160), labels=["行人", "it's", "🚗"], nms=nms), "mine"

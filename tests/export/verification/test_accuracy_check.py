@@ -35,7 +35,7 @@ def test_equal_is_equal() -> None:
     assert result.passed
 
 
-def test_only_anchors_over_the_floor_are_looked_at() -> None:
+def test_only_anchors_over_min_score_are_measured() -> None:
     expected = raw()
     actual = expected[0].copy(), expected[1].copy()
     actual[0][0, 1] += 500  # an anchor without any score
@@ -86,7 +86,7 @@ def test_boxes_without_an_area_are_not_counted() -> None:
     assert (result.matched, result.objects) == (1, 19)
 
 
-def test_a_quantile_overlooks_single_anchors_but_not_all() -> None:
+def test_a_quantile_ignores_single_anchors_but_not_all() -> None:
     expected = raw(anchors=400)
     boxes = expected[0].copy()
     boxes[0, 2] += 5
