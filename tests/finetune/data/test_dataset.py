@@ -1,4 +1,4 @@
-"""Data sets of both forms, and what is said of what is wrong with them."""
+"""Data sets in both formats, and the findings about what is wrong with them."""
 
 import json
 from pathlib import Path
@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from finetune.data import checks, contact_sheet, stored
-from finetune.data.dataset import DataSet, read
+from finetune.data import contact_sheet, dataset_checks, serialization
+from finetune.data.dataset import TrainingDataset
 from finetune.data.findings import Findings
+from finetune.data.reader import read_dataset
 from finetune.errors import FinetuneError
 
 
@@ -45,10 +46,10 @@ def coco(folder: Path, **changes: object) -> Path:
     return folder
 
 
-def checked(folder: Path) -> tuple[DataSet, Findings, str]:
+def checked(folder: Path) -> tuple[TrainingDataset, Findings, str]:
     findings = Findings()
-    data = read(folder, findings)
-    checks.check(data, findings)
+    data = read_dataset(folder, findings)
+    dataset_checks.check(data, findings)
     return data, findings, "\n".join(findings.lines())
 
 
@@ -58,9 +59,9 @@ def test_yolo_is_read_in_pixels(tmp_path):
     assert data.names == ("car", "van")
     np.testing.assert_allclose(data.train[0].boxes, [[80, 30, 120, 70]])
     assert data.train[0].class_ids.tolist() == [1]
-    assert data.held_out[0].class_ids.tolist() == [0]
+    assert data.validation[0].class_ids.tolist() == [0]
     assert findings.errors == 0
-    assert "class of which nothing is labelled: it will not be found, 1 times: car" in text
+    assert "class without a label: it will not be detected, 1 times: car" in text
 
 
 def test_coco_is_read_by_category(tmp_path):
@@ -71,60 +72,60 @@ def test_coco_is_read_by_category(tmp_path):
     assert findings.errors == 0
 
 
-def test_the_last_tenth_is_held_out_where_no_part_is(tmp_path):
+def test_without_a_validation_split_the_last_tenth_becomes_one(tmp_path):
     yolo(tmp_path, {f"{i:02d}": "0 0.5 0.5 0.2 0.4\n" for i in range(20)})
     data, _, text = checked(tmp_path)
-    assert [p.image.stem for p in data.held_out] == ["18", "19"]
+    assert [p.image.stem for p in data.validation] == ["18", "19"]
     assert len(data.train) == 18
     assert "the last 2 of 20 images" in text
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("0 0.5 0.5 0.2\n", "error: line that is not “class x y w h”"),
         ("0 0.5 0.5 0.2 wide\n", "error: line that is not “class x y w h”"),
         ("0.5 0.5 0.5 0.2 0.2\n", "error: line that is not “class x y w h”"),
         ("2 0.5 0.5 0.2 0.2\n", "error: unknown class"),
         ("-1 0.5 0.5 0.2 0.2\n", "error: unknown class"),
-        ("0 1.5 0.5 0.2 0.2\n", "error: box outside of its image"),
-        ("0 nan 0.5 0.2 0.2\n", "error: box that is not of numbers"),
-        ("0 0.95 0.5 0.2 0.2\n", "warning: box beyond its image's edge, cut off"),
+        ("0 1.5 0.5 0.2 0.2\n", "error: box outside its image"),
+        ("0 nan 0.5 0.2 0.2\n", "error: box with a coordinate that is not a number"),
+        ("0 0.95 0.5 0.2 0.2\n", "warning: box that exceeds its image, clipped"),
         ("0 0.5 0.5 0.0 0.2\n", "warning: box without an area, left out"),
     ],
 )
-def test_a_wrong_line_is_said_with_its_place(tmp_path, line, said):
+def test_a_wrong_line_is_reported_with_its_place(tmp_path, line, message):
     yolo(tmp_path, {"good": "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.2 0.2\n", "bad": line})
     data, findings, text = checked(yolo(tmp_path, {"other": "0 0.5 0.5 0.2 0.2\n"}, "val"))
-    assert said in text
+    assert message in text
     assert "bad" in text
-    assert bool(findings.errors) == said.startswith("error")
+    assert bool(findings.errors) == message.startswith("error")
     assert all((p.boxes >= 0).all() and (p.boxes <= [200, 100, 200, 100]).all() for p in data.train)
 
 
-def test_missing_and_broken_images_are_said(tmp_path):
+def test_missing_and_broken_images_are_reported(tmp_path):
     folder = coco(tmp_path)
     (folder / "images" / "a.png").unlink()
     (folder / "images" / "b.png").write_bytes(b"no image")
     _, findings, text = checked(folder)
     assert "error: missing image, 2 times" in text
     assert "error: image that cannot be read, 2 times" in text
-    assert "no object in the images to train on" in text
+    assert "no object in the training images" in text
     assert findings.errors == 6
 
 
-def test_labels_of_nothing_are_said(tmp_path):
+def test_labels_without_an_image_are_reported(tmp_path):
     yolo(tmp_path, {"a": "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.2 0.2\n"})
     (tmp_path / "labels/train/gone.txt").write_text("0 0.5 0.5 0.1 0.1\n")
     image(tmp_path / "images/train/bare.png")
     _, findings, text = checked(yolo(tmp_path, {"b": "0 0.5 0.5 0.2 0.4\n"}, "val"))
     assert "error: label of no image, 1 times" in text
     assert "gone.txt" in text
-    assert "warning: image without labels, taken as empty, 1 times" in text
+    assert "warning: image without a label file, taken to hold no object, 1 times" in text
     assert findings.errors == 1
 
 
-def test_coco_labels_of_nothing_are_said(tmp_path):
+def test_coco_labels_without_an_image_or_class_are_reported(tmp_path):
     wrong = [
         {"image_id": 9, "category_id": 7, "bbox": [0, 0, 9, 9]},
         {"image_id": 1, "category_id": 8, "bbox": [0] * 4},
@@ -136,7 +137,7 @@ def test_coco_labels_of_nothing_are_said(tmp_path):
     assert findings.errors == 4
 
 
-class TestMasks:
+class TestUnlabelledClasses:
     def test_of_an_image(self, tmp_path):
         images = [
             {"id": 1, "file_name": "a.png", "not_exhaustive_category_ids": [3]}, {"id": 2, "file_name": "b.png"}
@@ -145,57 +146,57 @@ class TestMasks:
         assert [p.unlabelled for p in data.train] == [{0}, set()]
         assert findings.errors == 0
 
-    def test_of_a_set(self, tmp_path):
+    def test_of_a_data_set(self, tmp_path):
         yolo(tmp_path, {"a": "0 0.5 0.5 0.2 0.2\n"})
         yaml = "names: [car, van]\nunlabelled: [van]\n"
         data, findings, text = checked(yolo(tmp_path, {"b": "0 0.5 0.5 0.2 0.4\n"}, "val", yaml))
         assert data.train[0].unlabelled == {1}
         assert findings.errors == 0
-        assert "class of which nothing is labelled, as its mask says" in text
+        assert "class without a label, marked as unlabelled" in text
 
-    def test_of_a_class_that_there_is_not(self, tmp_path):
+    def test_of_an_unknown_class(self, tmp_path):
         images = [{"id": 1, "file_name": "a.png", "not_exhaustive_category_ids": [5]}, {"id": 2, "file_name": "b.png"}]
         _, findings, text = checked(coco(tmp_path, images=images))
-        assert "mask of a class that there is not" in text
+        assert "unknown class marked as unlabelled" in text
         assert findings.errors == 2
 
-    def test_that_contradicts_the_labels(self, tmp_path):
+    def test_that_the_labels_contradict(self, tmp_path):
         yolo(tmp_path, {"a": "1 0.5 0.5 0.2 0.2\n0 0.2 0.2 0.1 0.1"})
         yaml = "names: [car, van]\nunlabelled: [van]\n"
         _, _, text = checked(yolo(tmp_path, {"b": "0 0.5 0.5 0.2 0.4\n"}, "val", yaml))
-        assert "marked unlabelled in every image" in text
+        assert "marked as unlabelled in every image" in text
 
 
-def test_an_image_in_both_parts_is_said(tmp_path):
+def test_an_image_in_both_splits_is_reported(tmp_path):
     yolo(tmp_path, {"a": "0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.2 0.2\n"})
     (tmp_path / "data.yaml").write_text("names: [car, van]\ntrain: images/train\nval: images/train\n")
     _, findings, text = checked(tmp_path)
-    assert "both trained on and measured on" in text
+    assert "image in both splits" in text
     assert findings.errors == 0
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "message"),
     [
         ({}, "neither COCO's"),
-        ({"a.json": "{}"}, "no COCO json of boxes"),
-        ({"a.json": "{", "b_val.json": "{"}, "no COCO json"),
-        ({"a.json": "{}", "b.json": "{}"}, "leave one json to train on"),
-        ({"data.yaml": "names: ["}, "is no yaml"),
-        ({"data.yaml": "- car"}, "must say names"),
+        ({"a.json": "{}"}, "not a COCO JSON file with boxes"),
+        ({"a.json": "{", "b_val.json": "{"}, "not a COCO JSON file"),
+        ({"a.json": "{}", "b.json": "{}"}, "keep one JSON file to train on"),
+        ({"data.yaml": "names: ["}, "is not valid YAML"),
+        ({"data.yaml": "- car"}, "must be a mapping with the keys names"),
         ({"data.yaml": "train: nowhere"}, "there is no folder"),
     ],
 )
-def test_what_is_no_data_set_is_refused(tmp_path, files, said):
+def test_a_folder_without_a_data_set_is_refused(tmp_path, files, message):
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    with pytest.raises(FinetuneError, match=said):
-        read(tmp_path, Findings())
+    with pytest.raises(FinetuneError, match=message):
+        read_dataset(tmp_path, Findings())
 
 
-def test_too_few_images_to_hold_some_out_are_refused(tmp_path):
-    with pytest.raises(FinetuneError, match="too few to keep a tenth"):
-        read(yolo(tmp_path, {"a": "0 0.5 0.5 0.2 0.2\n"}), Findings())
+def test_too_few_images_for_a_validation_split_are_refused(tmp_path):
+    with pytest.raises(FinetuneError, match="too few to set a tenth aside"):
+        read_dataset(yolo(tmp_path, {"a": "0 0.5 0.5 0.2 0.2\n"}), Findings())
 
 
 def test_many_findings_are_counted_and_a_few_shown():
@@ -207,13 +208,13 @@ def test_many_findings_are_counted_and_a_few_shown():
 
 def test_a_data_set_is_stored_and_read_back(tmp_path):
     data, _, _ = checked(coco(tmp_path))
-    (tmp_path / "data.json").write_text(stored.dump(data))
-    back = stored.load(tmp_path / "data.json")
+    (tmp_path / "data.json").write_text(serialization.dump(data))
+    back = serialization.load(tmp_path / "data.json")
     assert back.names == data.names
     for one, two in zip(back.train, data.train, strict=True):
         np.testing.assert_allclose(one.boxes, two.boxes)
         assert (one.width, one.height, one.unlabelled) == (two.width, two.height, two.unlabelled)
-    assert stored.dump(back) == stored.dump(data)
+    assert serialization.dump(back) == serialization.dump(data)
 
 
 def test_the_contact_sheet_shows_the_labels(tmp_path):
@@ -223,7 +224,7 @@ def test_the_contact_sheet_shows_the_labels(tmp_path):
     contact_sheet.write(data.train, data.names, sheet)
     pixels = cv2.imread(str(sheet))
     assert pixels.shape == (720, 1920, 3)
-    assert np.ptp(pixels[72:168, 144:336].astype(int)) > 60  # a box on the plain grey
+    assert np.ptp(pixels[72:168, 144:336].astype(int)) > 60  # a box on the uniform grey
     first = sheet.read_bytes()
     contact_sheet.write(data.train, data.names, sheet)
     assert sheet.read_bytes() == first
@@ -231,6 +232,6 @@ def test_the_contact_sheet_shows_the_labels(tmp_path):
 
 def test_the_table_counts(tmp_path):
     data, _, _ = checked(coco(tmp_path))
-    lines = checks.table(data)
+    lines = dataset_checks.table(data)
     assert lines[1].split() == ["car", "1", "1", "226"]  # 50 of 200 by 50 of 100, at 640 by 640
     assert lines[-1].split() == ["images", "2", "2"]

@@ -1,4 +1,4 @@
-"""Weights out of the ONNX, and into a Paddle program."""
+"""Weights read from an ONNX model and written into a Paddle program."""
 
 import json
 
@@ -30,15 +30,19 @@ def test_another_architecture_is_refused(other, tmp_path, capsys) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_no_weights_is_said(other, tmp_path, capsys) -> None:
-    for name, said in (("a.onnx", "is no ONNX"), ("a.npz", "neither an ONNX nor an npz"), ("b.npz", "No such file")):
+def test_files_without_weights_are_refused(other, tmp_path, capsys) -> None:
+    for name, message in (
+        ("a.onnx", "is not an ONNX model"),
+        ("a.npz", "neither an ONNX model nor an npz file"),
+        ("b.npz", "No such file"),
+    ):
         path = tmp_path / name
         if name != "b.npz":
             path.write_bytes(json.dumps({}).encode() * 50)
         assert main([str(other), str(path), str(tmp_path / "out")]) == 2
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
 
 
-def test_a_folder_without_a_model_is_said(tmp_path, capsys) -> None:
+def test_a_folder_without_a_model_is_refused(tmp_path, capsys) -> None:
     assert main([str(tmp_path), str(DEMO), str(tmp_path / "out")]) == 2
     assert "inference.json" in capsys.readouterr().err
