@@ -1,11 +1,9 @@
-"""Weights read from an ONNX model and written into a Paddle program."""
+"""Weights written into a Paddle program."""
 
 import json
 
-import numpy as np
 import pytest
 
-from finetune.weights.onnx_weights import read
 from finetune.weights.paddle_program import main
 from tests.export.conftest import DEMO
 from tests.export.tiny_model import make_tiny_paddle_model
@@ -14,14 +12,6 @@ from tests.export.tiny_model import make_tiny_paddle_model
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory):
     return make_tiny_paddle_model(tmp_path_factory.mktemp("tiny"))
-
-
-def test_the_bundled_onnx_gives_all_weights() -> None:
-    weights = read(DEMO)
-    assert sum(value.size for value in weights.values()) > 2_000_000
-    assert weights["conv.0.weight"].shape == (8, 3, 3, 3)
-    assert weights["encoder.multi_head_attention_0.w_0"].shape == (256, 768)
-    assert all(value.dtype == np.float32 for value in weights.values())
 
 
 def test_another_architecture_is_refused(other, tmp_path, capsys) -> None:
