@@ -1,7 +1,7 @@
-"""Write the held-out images of a source as COCO json, for `sod eval`.
+"""Writes the validation images of each source as a COCO JSON file, for `sod eval`.
 
-python -m finetune.data.held_out ../shared/data/train_open .cache/held_out
-sod eval .cache/held_out/hit_uav_thermal.json --images ../shared/data/train_open/hit_uav_thermal/images
+python -m finetune.data.validation_coco my_data .cache/validation
+sod eval .cache/validation/hit_uav_thermal.json --images my_data/hit_uav_thermal/images
 """
 
 import argparse
@@ -11,14 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from finetune.data.sources import CLASSES, SOURCES, Source
+from finetune.data.sources import ALL_SOURCES, CLASSES, Source
 from finetune.errors import FinetuneError, run
-from finetune.scenes.source import SCENES
 
 
-def coco(source: Source, data: Path) -> dict[str, object]:
-    """The held-out part of a source; its categories are the classes it labels, the others count neither way."""
-    samples = source.samples(data, "held out")
+def coco_document(source: Source, data: Path) -> dict[str, object]:
+    """The validation split of a source as a COCO document.
+
+    Its categories are the classes that the source labels. Other classes are left out, so that `sod eval` ignores them.
+    """
+    samples = source.samples(data, "validation")
     labelled = source.labelled()
     present = {int(i) for s in samples for i in s.labels.class_ids}
     annotations: list[dict[str, object]] = []
@@ -39,23 +41,27 @@ def coco(source: Source, data: Path) -> dict[str, object]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command."""
+    """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder in which the sources' folders are")
-    parser.add_argument("out", type=Path, help="folder for the json files")
+    parser.add_argument("data", type=Path, help="folder that holds the folders of the sources")
+    parser.add_argument("out", type=Path, help="folder for the JSON files")
     options = parser.parse_args(arguments)
     return run(lambda: write(options.data, options.out))
 
 
 def write(data: Path, out: Path) -> None:
-    """Write a json for each source whose folder is in `data`."""
-    present = [source for source in (*SOURCES, SCENES) if (data / source.folder).is_dir()]
+    """Write a JSON file for each source whose folder is in `data`.
+
+    Raises:
+        FinetuneError: `data` holds the folder of no source.
+    """
+    present = [source for source in ALL_SOURCES if (data / source.folder).is_dir()]
     if not present:
-        msg = f"{data} has no folder {', '.join(source.folder for source in (*SOURCES, SCENES))}"
+        msg = f"{data} must hold at least one of the folders {', '.join(source.folder for source in ALL_SOURCES)}"
         raise FinetuneError(msg)
     out.mkdir(parents=True, exist_ok=True)
     for source in present:
-        (out / f"{source.folder}.json").write_text(json.dumps(coco(source, data)), encoding="utf-8")
+        (out / f"{source.folder}.json").write_text(json.dumps(coco_document(source, data)), encoding="utf-8")
 
 
 if __name__ == "__main__":

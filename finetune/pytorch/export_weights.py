@@ -1,6 +1,6 @@
-"""Write trained weights for `finetune.weights.paddle_program`.
+"""Writes trained weights to an npz file for `finetune.weights.paddle_program`.
 
-python -m finetune.pytorch.save .cache/training/best.pt weights.npz
+python -m finetune.pytorch.export_weights .cache/training/best.pt weights.npz
 """
 
 import argparse
@@ -11,20 +11,20 @@ import numpy as np
 import torch
 
 from finetune.pytorch.model import Detector
-from finetune.pytorch.weights import to_program
+from finetune.pytorch.weights import program_weights
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command."""
+    """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path, help="best.pt or settled.pt")
-    parser.add_argument("out", type=Path, help="npz to write")
+    parser.add_argument("checkpoint", type=Path, help="best.pt or latest.pt of a training")
+    parser.add_argument("out", type=Path, help="npz file to write")
     options = parser.parse_args(arguments)
     state = torch.load(options.checkpoint, weights_only=True)
     model = Detector()
     model.load_state_dict(state)
     with options.out.open("wb") as file:
-        np.savez(file, **to_program(model))
+        np.savez(file, **program_weights(model))
     return 0
 
 
