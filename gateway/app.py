@@ -10,15 +10,16 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from gateway.api import operations
+from gateway.api.error_handlers import CatchAll, install_handlers
 from gateway.api.openapi import install_openapi
 from gateway.api.routes import DETECTION_PATHS, INFER_PATH, Services, router
 from gateway.demo_page.routes import router as pages
 from gateway.drain import Drain, Draining
-from gateway.errors import CatchAll, install_handlers
 from gateway.http_server.connection import STATE_KEY, ConnectionLimits
-from gateway.images.fetch import ImageFetcher
+from gateway.images.addresses import AllowList
+from gateway.images.fetch import FetchOptions, ImageFetcher
 from gateway.images.image_input import ImageInput
-from gateway.inference.batch import Batches
+from gateway.inference.batch import BatchRunner
 from gateway.inference.detector import Detector
 from gateway.inference.health import Readiness
 from gateway.inference.triton_client import TritonDetector
@@ -145,10 +146,24 @@ def _time_limits(settings: Settings) -> TimeLimits:
     )
 
 
+def fetch_options(settings: Settings) -> FetchOptions:
+    """The settings of fetching, as values."""
+    return FetchOptions(
+        enabled=settings.fetch_enabled,
+        allow=AllowList.parse(settings.fetch_allow),
+        max_bytes=settings.max_image_bytes,
+        max_redirects=settings.fetch_max_redirects,
+        max_connections=settings.fetch_max_connections,
+        connect_timeout=settings.fetch_connect_timeout,
+        read_timeout=settings.fetch_read_timeout,
+        total_timeout=settings.fetch_total_timeout,
+    )
+
+
 async def _start(settings: Settings, drain: Drain, limiter: ConcurrencyLimiter, stack: AsyncExitStack) -> Services:
     workers = Workers(settings.worker_threads)
     stack.callback(workers.close)
-    fetcher = await stack.enter_async_context(ImageFetcher(settings))
+    fetcher = await stack.enter_async_context(ImageFetcher(fetch_options(settings)))
     triton = await stack.enter_async_context(
         TritonDetector(
             settings.triton_url,
@@ -178,12 +193,11 @@ async def _start(settings: Settings, drain: Drain, limiter: ConcurrencyLimiter, 
         workers=workers,
         limiter=limiter,
         default_threshold=settings.default_threshold,
-        max_pixels=settings.max_image_pixels,
         jpeg_quality=settings.jpeg_quality,
     )
     return Services(
         detector=detector,
-        batches=Batches(
+        batches=BatchRunner(
             detector, concurrency=settings.batch_concurrency, max_overlay_bytes=settings.max_batch_overlay_bytes
         ),
         readiness=readiness,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.evaluation.errors import EvaluationError
 from sod.errors import InvalidImageError
-from sod.frame import shown_size
+from sod.image import read_header
 
 Format = Literal["coco", "visdrone", "yolo"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -188,7 +188,7 @@ def _numbers(text: Path, separator: str | None, count: int) -> list[list[float]]
 
 def _sample(image: Path, read: Callable[[int, int], Labels]) -> Sample:
     try:
-        width, height = shown_size(image.read_bytes())
+        width, height = read_header(image.read_bytes()).shown_size
     except OSError as error:
         raise EvaluationError(f"{image} is labelled and cannot be read ({error.strerror})") from None
     except InvalidImageError as error:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from finetune.data.dataset import LabelledImage
 from finetune.data.findings import Findings
 from sod.errors import InvalidImageError
-from sod.frame import shown_size
+from sod.image import read_header
 
 _TOLERANCE = 1.0  # px by which a box may exceed its image without a warning: labelling tools round
 
@@ -53,7 +53,7 @@ def validated(
     for image in images:
         where = f"{label_file}: {image.image}" if label_file else str(image.image)
         try:
-            width, height = shown_size(image.image.read_bytes())
+            width, height = read_header(image.image.read_bytes()).shown_size
         except FileNotFoundError:
             findings.error("missing image", where)
             continue

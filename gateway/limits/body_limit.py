@@ -2,7 +2,8 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import TooManyBytesError, error_response
+from gateway.error_responses import response_to
+from gateway.errors import TooManyBytesError
 
 _DIGITS = 18  # a length of more is over any limit, and Python refuses to convert thousands of digits
 
@@ -28,7 +29,7 @@ class BodyLimit:
         )
         announced = dict(scope["headers"]).get(b"content-length", b"")
         if announced.isdigit() and (len(announced) > _DIGITS or int(announced) > self._max_bytes):
-            await error_response(error.status, str(error))(scope, receive, send)
+            await response_to(error)(scope, receive, send)
             return
         received = 0
 

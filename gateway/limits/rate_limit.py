@@ -16,7 +16,7 @@ from time import monotonic
 from limits import parse_many
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import error_response
+from gateway.error_responses import error_response
 from gateway.security.api_keys import KEY_NAME
 
 _MAX_REQUESTS = 100_000

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import BodyTimeoutError, GatewayError, GatewayTimeoutError, error_response
+from gateway.error_responses import response_to
+from gateway.errors import BodyTimeoutError, GatewayError, GatewayTimeoutError
 from gateway.limits.load_shedder import LoadShedder, Permit
 
 # A late body is looked at so often; one that is slower than this keeps no bytes from others but those that have come.
@@ -58,7 +59,7 @@ class RequestLimits:
             entered = self._shedder.enter(_announced(scope))
         except GatewayError as error:
             # The body is left to the server, which discards it.
-            await _refuse(error, scope, receive, send)
+            await response_to(error)(scope, receive, send)
             return
         with entered:
             await _Visit(self._shedder, entered, self._limits, receive, send).run(self._app, scope)
@@ -101,11 +102,11 @@ class _Visit:
                 return
             self._shedder.reject("deadline")
             error = GatewayTimeoutError(f"The answer was not ready within {self._limits.answer:g} s; try again")
-            await _refuse(error, scope, self._client_receive, self._client_send)
+            await response_to(error)(scope, self._client_receive, self._client_send)
         except GatewayError as error:
             if self._answering:
                 raise
-            await _refuse(error, scope, self._client_receive, self._client_send)
+            await response_to(error)(scope, self._client_receive, self._client_send)
         finally:
             self._late.cancel()
             if self._watcher is not None:
@@ -199,7 +200,3 @@ def _announced(scope: Scope) -> int:
     if not length.isdigit():
         return 0
     return int(length[:_DIGITS])
-
-
-async def _refuse(error: GatewayError, scope: Scope, receive: Receive, send: Send) -> None:
-    await error_response(error.status, str(error), error.headers)(scope, receive, send)

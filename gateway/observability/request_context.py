@@ -47,6 +47,24 @@ def current_request() -> RequestContext | None:
     return _current.get()
 
 
+def current_log_id() -> str:
+    """The log id of the current request; a fresh one outside of any."""
+    request = _current.get()
+    return str(uuid4()) if request is None else request.log_id
+
+
+def adopt_log_id(document: object) -> None:
+    """Take over the log id of a parsed body, so that every later response and log line carries it.
+
+    As in PaddleX it must be a string that is not empty.
+    """
+    request = _current.get()
+    log_id = document.get("logId") if isinstance(document, dict) else None
+    if request is not None and isinstance(log_id, str) and log_id:
+        # JSON can spell lone surrogates, UTF-8 cannot.
+        request.log_id = log_id.encode("utf-8", "replace").decode("utf-8")
+
+
 @contextmanager
 def stage(name: Stage) -> Iterator[None]:
     """Measure a stage of the current request."""

@@ -15,7 +15,7 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.errors import error_response
+from gateway.error_responses import error_response
 
 # What needs no key: probes, the demo page and the documentation with their files.
 _OPEN_PATHS = frozenset({"/", "/health", "/docs", "/openapi.json"})
