@@ -12,9 +12,10 @@ from fastapi import FastAPI, Request, Response
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.observability.request_context import current_request
+from gateway.limits.content_length import parse_content_length
+from gateway.observability.request_context import current_request, response_started
 from sod.errors import SodError
 
 _log = logging.getLogger(__name__)
@@ -149,28 +150,20 @@ def install_handlers(app: FastAPI) -> None:
 
 
 class CatchAll:
-    """Outermost ASGI middleware: an unforeseen exception is logged here and answered without its details."""
+    """ASGI middleware: an unforeseen exception is logged here and answered without its details."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = False
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, send)
         except Exception:
+            if scope["type"] != "http":
+                raise
             _log.exception("unhandled exception in %s %s", scope["method"], scope["path"])
-            if started:
+            if response_started():
                 raise
             response = error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error")
             await response(scope, receive, send)
@@ -205,8 +198,8 @@ async def _on_disconnect(_: Request, __: Exception) -> Response:
 
 
 async def _peek_log_id(request: Request) -> None:
-    length = request.headers.get("content-length", "")
-    if not length.isdecimal() or len(length) > len(str(_PEEK_BYTES)) or int(length) > _PEEK_BYTES:
+    length = parse_content_length(request.headers.get("content-length"))
+    if length is None or length > _PEEK_BYTES:
         return
     try:
         document = from_json(await request.body())

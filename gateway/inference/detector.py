@@ -159,7 +159,7 @@ class Detector:
         detections = clip(detections, image.width, image.height)
         if question.max_detections is not None:
             detections = detections.best(question.max_detections)
-        metrics.answered(
+        metrics.record_image(
             model.name,
             model.labels,
             detections.class_ids,

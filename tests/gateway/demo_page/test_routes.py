@@ -94,7 +94,7 @@ def test_no_file_names_another_host(name: str) -> None:
     assert names <= {"www.w3.org"}  # a namespace, never asked
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/static/main.js", "/static/palette.json", "/static/docs/swagger-ui.css"])
+@pytest.mark.parametrize("path", [*PAGES, "/static/main.js", "/static/docs/swagger-ui.css"])
 async def test_browsers_keep_files_and_ask_whether_they_changed(gateway: httpx.AsyncClient, path: str) -> None:
     first = await gateway.get(path)
     etag = first.headers["etag"]

@@ -8,9 +8,11 @@ from contextlib import ExitStack
 import httpx
 import uvloop
 from starlette.types import Receive, Scope, Send
-from uvicorn import Config
 
-from gateway.http_server.connection import STATE_KEY, ConnectionLimits, HttpConnection, Server
+from gateway.drain import Drain
+from gateway.http_server.connection import ConnectionLimits
+from gateway.http_server.server import GatewayServer, make_config
+from gateway.security.listen import Listener
 from tests.gateway.live import RawClient, listening, until
 
 ANSWER = bytes(40_000_000)
@@ -22,8 +24,8 @@ async def refuse(_: Scope, __: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"no"})
 
 
-def limits(receive: float = 100, send: float = 100) -> dict[str, ConnectionLimits]:
-    return {STATE_KEY: ConnectionLimits(receive, send)}
+def limits(receive: float = 100, send: float = 100) -> ConnectionLimits:
+    return ConnectionLimits(receive, send)
 
 
 async def test_no_request_or_slow_headers_end_the_connection() -> None:
@@ -115,7 +117,8 @@ def test_many_connections_are_accepted_in_few_iterations_of_the_loop() -> None:
             answered += 1
             await refuse(scope, receive, send)
 
-        server = Server(Config(app, port=0, lifespan="off", log_config=None, http=HttpConnection, ws="none"))
+        config = make_config(app, Listener("127.0.0.1", 0), limits=limits(), shutdown_timeout=10)
+        server = GatewayServer(config, Drain())
         serving = asyncio.create_task(server.serve())
         await until(lambda: server.started)
         with ExitStack() as stack:

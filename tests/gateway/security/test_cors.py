@@ -76,5 +76,5 @@ async def test_another_origin(make_gateway: Any, origin: str) -> None:
      "https://", "https://user@app.example.com", "ftp://app.example.com", "https://*.example.com/", "https://a, b"],
 )  # fmt: skip
 def test_what_is_no_origin_is_refused(setting: str) -> None:
-    with pytest.raises(ValidationError, match="is no origin: send"):
+    with pytest.raises(ValidationError, match="is not an origin: use"):
         Settings(**{"cors_origins": setting})

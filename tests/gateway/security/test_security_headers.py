@@ -111,7 +111,7 @@ async def test_hsts_with_tls_only() -> None:
 
 async def test_an_answer_keeps_its_own_caching_and_nothing_is_doubled() -> None:
     answer = await answer_of(
-        "http", (b"Cache-Control", b"max-age=60"), (b"X-Frame-Options", b"SAMEORIGIN"), (b"x-other", b"1")
+        "http", (b"cache-control", b"max-age=60"), (b"x-frame-options", b"SAMEORIGIN"), (b"x-other", b"1")
     )
     assert answer.headers.get_list("cache-control") == ["max-age=60"]
     assert answer.headers.get_list("x-frame-options") == ["DENY"]

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.security.tls import TlsError, server_context
+from gateway.security.tls import TlsError, TlsFiles, server_context
 from gateway.settings import Settings
 from tests.conftest import Certificate
 from tests.gateway.logged_process import logging_to, refused
@@ -47,7 +47,7 @@ def test_a_gateway_that_speaks_https(certificate: Certificate, tmp_path: Path) -
 
 
 def test_tls_1_2_at_least(certificate: Certificate) -> None:
-    context = server_context(certificate.certificate, certificate.key)
+    context = server_context(TlsFiles(certificate.certificate, certificate.key))
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     assert context.verify_mode == ssl.CERT_NONE  # of clients
 
@@ -55,7 +55,7 @@ def test_tls_1_2_at_least(certificate: Certificate) -> None:
 def test_certificate_and_key_in_one_file(certificate: Certificate, tmp_path: Path) -> None:
     both = tmp_path / "both.pem"
     both.write_bytes(certificate.key.read_bytes() + certificate.certificate.read_bytes())
-    server_context(both, both)
+    server_context(TlsFiles(both, both))
 
 
 def test_a_weak_certificate_is_called_weak(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_weak_certificate_is_called_weak(tmp_path: Path) -> None:
     command = [openssl, "req", "-x509", "-newkey", "rsa:512", "-nodes", "-subj", "/CN=weak", "-keyout", weak, "-out"]
     subprocess.run([*command, tmp_path / "cert.pem"], check=True, capture_output=True)
     with pytest.raises(TlsError, match=r"cert.pem is too weak for OpenSSL \(EE_KEY_TOO_SMALL\)"):
-        server_context(tmp_path / "cert.pem", weak)
+        server_context(TlsFiles(tmp_path / "cert.pem", weak))
 
 
 def test_files_that_will_not_do(certificate: Certificate, make_certificate: Any, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_files_that_will_not_do(certificate: Certificate, make_certificate: Any,
         ((good, other.encrypted_key, other.password), "is not that of the certificate"),
     ):
         with pytest.raises(TlsError, match=told) as raised:
-            server_context(*files)  # type: ignore[misc]
+            server_context(TlsFiles(*files))  # type: ignore[arg-type]
         assert "s3cret" not in str(raised.value)
         assert "wr0ng" not in str(raised.value)
 
