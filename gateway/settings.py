@@ -60,167 +60,125 @@ class Settings(BaseSettings):
     """Settings of the gateway. An empty variable counts as absent."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+        env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Lowest level that is logged to stderr."
-    )
-    log_format: Literal["text", "json"] = Field("text", description="Lines of text, or one JSON object per line.")
-    access_log: bool = Field(False, description="Log one line per request, whatever the log level.")
-    workers: int = Field(
-        1, ge=1, le=64, description="Worker processes; the limits on concurrency and rate apply to each of them."
-    )
-    worker_timeout: float = Field(
-        30.0,
-        ge=5,
-        description="With several workers: seconds without a heartbeat of a worker's event loop after which it is "
-        "killed and replaced.",
-    )
-    drain_delay: float = Field(
-        0.0,
-        ge=0,
-        description="Seconds after SIGTERM in which requests are still accepted while readiness is 503, so that load "
-        "balancers notice.",
-    )
-    shutdown_timeout: int = Field(
-        30, gt=0, description="Seconds for requests in progress to finish after SIGTERM and `SOD_DRAIN_DELAY`."
-    )
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(8080, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lowest level that is logged to stderr."""
+    log_format: Literal["text", "json"] = "text"
+    """Lines of text, or one JSON object per line."""
+    access_log: bool = False
+    """Log one line per request, whatever the log level."""
+    workers: int = Field(1, ge=1, le=64)
+    """Worker processes; the limits on concurrency and rate apply to each of them."""
+    worker_timeout: float = Field(30.0, ge=5)
+    """With several workers: seconds without a heartbeat of a worker's event loop after which it is killed and
+    replaced."""
+    drain_delay: float = Field(0.0, ge=0)
+    """Seconds after SIGTERM in which requests are still accepted while readiness is 503, so that load balancers
+    notice."""
+    shutdown_timeout: int = Field(30, gt=0)
+    """Seconds for requests in progress to finish after SIGTERM and `SOD_DRAIN_DELAY`."""
 
-    triton_url: str = Field("127.0.0.1:8001", description="Triton's gRPC address, `host:port`.")
-    model: str | None = Field(
-        None,
-        description="Default ensemble; unset takes the first READY one of L, S, largesize-L, demo, then by name.",
-    )
-    model_info_ttl: float = Field(
-        5.0, ge=0, description="Seconds to cache the model's name and class labels before asking Triton again."
-    )
-    request_timeout: float = Field(
-        60.0,
-        gt=0,
-        description="Seconds from the complete body to the start of the response; then it is 504 and the work is "
-        "cancelled.",
-    )
+    triton_url: str = "127.0.0.1:8001"
+    """Triton's gRPC address, `host:port`."""
+    model: str | None = None
+    """Default ensemble; unset takes the first READY one of L, S, largesize-L, demo, then by name."""
+    model_info_ttl: float = Field(5.0, ge=0)
+    """Seconds to cache the model's name and class labels before asking Triton again."""
+    request_timeout: float = Field(60.0, gt=0)
+    """Seconds from the complete body to the start of the response; then it is 504 and the work is cancelled."""
 
-    default_threshold: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="Score threshold if the request has none; objects with greater scores are returned.",
-    )
-    visualize: bool = Field(True, description="Return the image with its boxes drawn if the request does not say.")
-    jpeg_quality: int = Field(
-        JPEG_QUALITY, ge=1, le=100, description="Quality of the drawn image if the request has none."
-    )
-    max_batch_images: int = Field(32, ge=1, le=1000, description="Largest number of images in a batch; else 422.")
-    batch_concurrency: int = Field(4, ge=1, le=64, description="Images of one batch that are processed at once.")
-    max_batch_overlay_bytes: int = Field(
-        128 * _MIB,
-        gt=0,
-        description="Total size of the drawn images of one batch; an image that would exceed it is 413.",
-    )
-    worker_threads: int = Field(
-        4,
-        ge=1,
-        le=256,
-        description="Threads that read, decode, draw and encode images, besides the event loop.",
-    )
+    default_threshold: float = Field(0.5, ge=0, le=1)
+    """Score threshold if the request has none; objects with greater scores are returned."""
+    visualize: bool = True
+    """Return the image with its boxes drawn if the request does not say."""
+    jpeg_quality: int = Field(JPEG_QUALITY, ge=1, le=100)
+    """Quality of the drawn image if the request has none."""
+    max_batch_images: int = Field(32, ge=1, le=1000)
+    """Largest number of images in a batch; else 422."""
+    batch_concurrency: int = Field(4, ge=1, le=64)
+    """Images of one batch that are processed at once."""
+    max_batch_overlay_bytes: int = Field(128 * _MIB, gt=0)
+    """Total size of the drawn images of one batch; an image that would exceed it is 413."""
+    worker_threads: int = Field(4, ge=1, le=256)
+    """Threads that read, decode, draw and encode images, besides the event loop."""
 
-    max_body_bytes: int = Field(64 * _MIB, gt=0, description="Largest request body; else 413.")
-    max_image_bytes: int = Field(48 * _MIB, gt=0, description="Largest encoded image, sent or fetched; else 413.")
-    max_image_pixels: int = Field(
-        DEFAULT_MAX_PIXELS, gt=0, description="Largest number of pixels of an image, by its header; else 422."
-    )
+    max_body_bytes: int = Field(64 * _MIB, gt=0)
+    """Largest request body; else 413."""
+    max_image_bytes: int = Field(48 * _MIB, gt=0)
+    """Largest encoded image, sent or fetched; else 413."""
+    max_image_pixels: int = Field(DEFAULT_MAX_PIXELS, gt=0)
+    """Largest number of pixels of an image, by its header; else 422."""
 
-    max_concurrency: int = Field(8, ge=1, description="Images that are processed at once; further ones wait.")
-    max_queue: int = Field(
-        32, ge=0, description="Requests accepted beyond `SOD_MAX_CONCURRENCY`; further ones are 503 at once."
-    )
-    max_buffered_bytes: int = Field(
-        256 * _MIB, gt=0, description="Memory for the bodies, fetched images and responses of all requests together."
-    )
-    body_grace: float = Field(
-        5.0, ge=0, description="Seconds after which a request with an incomplete body releases its slot."
-    )
-    body_idle_timeout: float = Field(10.0, gt=0, description="Longest pause of a request body in seconds; else 408.")
-    body_timeout: float = Field(
-        60.0,
-        gt=0,
-        description="Seconds for a whole request body, else 408; and for the request headers, else the connection "
-        "is closed.",
-    )
-    send_timeout: float = Field(
-        60.0, gt=0, description="Seconds for a client to read its response; then the connection is closed."
-    )
+    max_concurrency: int = Field(8, ge=1)
+    """Images that are processed at once; further ones wait."""
+    max_queue: int = Field(32, ge=0)
+    """Requests accepted beyond `SOD_MAX_CONCURRENCY`; further ones are 503 at once."""
+    max_buffered_bytes: int = Field(256 * _MIB, gt=0)
+    """Memory for the bodies, fetched images and responses of all requests together."""
+    body_grace: float = Field(5.0, ge=0)
+    """Seconds after which a request with an incomplete body releases its slot."""
+    body_idle_timeout: float = Field(10.0, gt=0)
+    """Longest pause of a request body in seconds; else 408."""
+    body_timeout: float = Field(60.0, gt=0)
+    """Seconds for a whole request body, else 408; and for the request headers, else the connection is closed."""
+    send_timeout: float = Field(60.0, gt=0)
+    """Seconds for a client to read its response; then the connection is closed."""
 
-    fetch_enabled: bool = Field(True, description="Fetch images whose URL is in the request.")
-    fetch_allow: Annotated[str, AfterValidator(_check_allow_list)] = Field(
-        "",
-        description="Hosts to fetch from although their addresses are not public, separated by commas: names, "
-        "`*.suffix`, addresses, CIDR networks.",
-    )
-    fetch_connect_timeout: float = Field(
-        3.0, gt=0, description="Seconds for the DNS lookup of an image URL's host and the connection to it."
-    )
-    fetch_read_timeout: float = Field(5.0, gt=0, description="Longest time in seconds without data from that host.")
-    fetch_total_timeout: float = Field(15.0, gt=0, description="Seconds for the whole fetch, redirects included.")
-    fetch_max_redirects: int = Field(3, ge=0, description="Redirects to follow.")
-    fetch_max_connections: int = Field(32, ge=1, description="Fetches at once; further ones wait.")
+    fetch_enabled: bool = True
+    """Fetch images whose URL is in the request."""
+    fetch_allow: Annotated[str, AfterValidator(_check_allow_list)] = ""
+    """Hosts to fetch from although their addresses are not public, separated by commas: names, `*.suffix`, addresses,
+    CIDR networks."""
+    fetch_connect_timeout: float = Field(3.0, gt=0)
+    """Seconds for the DNS lookup of an image URL's host and the connection to it."""
+    fetch_read_timeout: float = Field(5.0, gt=0)
+    """Longest time in seconds without data from that host."""
+    fetch_total_timeout: float = Field(15.0, gt=0)
+    """Seconds for the whole fetch, redirects included."""
+    fetch_max_redirects: int = Field(3, ge=0)
+    """Redirects to follow."""
+    fetch_max_connections: int = Field(32, ge=1)
+    """Fetches at once; further ones wait."""
 
-    ready_ttl: float = Field(
-        2.0, ge=0, description="Seconds for which the result of a readiness check or of a real inference is reused."
-    )
-    ready_timeout: float = Field(
-        20.0,
-        gt=0,
-        description="Seconds for the readiness check's inference in an idle Triton; largesize-L on a small CPU takes "
-        "ten.",
-    )
+    ready_ttl: float = Field(2.0, ge=0)
+    """Seconds for which the result of a readiness check or of a real inference is reused."""
+    ready_timeout: float = Field(20.0, gt=0)
+    """Seconds for the readiness check's inference in an idle Triton; largesize-L on a small CPU takes ten."""
 
-    api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(parse_api_keys)] = Field(
-        (),
-        description="Keys of which clients must send one: `name:sha256hex` separated by commas, or a JSON list; "
-        "`python -m gateway --new-api-key NAME` makes one. Unset requires none.",
-    )
-    rate_limit: Annotated[tuple[Rate, ...], NoDecode, BeforeValidator(parse_rates)] = Field(
-        (),
-        description="Detection requests per client, such as `10/second` or `10/second; 600/hour`; else 429. Unset is "
-        "unlimited.",
-    )
-    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_origins)] = Field(
-        (),
-        description="Origins whose pages may send requests from a browser, separated by commas, or `*`. Unset allows "
-        "none.",
-    )
-    forwarded_allow_ips: Annotated[str | None, AfterValidator(_check_proxies)] = Field(
-        None,
-        description="Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted: addresses or networks "
-        "separated by commas, or `*`. Unset trusts none.",
-    )
-    tls_certificate: Path | None = Field(
-        None, description="PEM file of the certificate chain; with `SOD_TLS_KEY` the gateway serves https only."
-    )
-    tls_key: Path | None = Field(None, validate_default=True, description="PEM file of the certificate's private key.")
-    tls_key_password: SecretStr | None = Field(
-        None,
-        description="Password of the key file. Prefer the environment variable: other users may see the options of a "
-        "process.",
-    )
+    api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(parse_api_keys)] = ()
+    """Keys of which clients must send one: `name:sha256hex` separated by commas, or a JSON list; `python -m gateway
+    --new-api-key NAME` makes one. Unset requires none."""
+    rate_limit: Annotated[tuple[Rate, ...], NoDecode, BeforeValidator(parse_rates)] = ()
+    """Detection requests per client, such as `10/second` or `10/second; 600/hour`; else 429. Unset is unlimited."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_origins)] = ()
+    """Origins whose pages may send requests from a browser, separated by commas, or `*`. Unset allows none."""
+    forwarded_allow_ips: Annotated[str | None, AfterValidator(_check_proxies)] = None
+    """Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted: addresses or networks separated by commas,
+    or `*`. Unset trusts none."""
+    tls_certificate: Path | None = None
+    """PEM file of the certificate chain; with `SOD_TLS_KEY` the gateway serves https only."""
+    tls_key: Path | None = Field(None, validate_default=True)
+    """PEM file of the certificate's private key."""
+    tls_key_password: SecretStr | None = None
+    """Password of the key file. Prefer the environment variable: other users may see the options of a process."""
 
-    triton_metrics_url: HttpUrl | None = Field(
-        None, description="URL of Triton's metrics, which are appended to `/metrics`; the launcher sets it."
-    )
-    otlp_endpoint: HttpUrl | None = Field(
-        None, description="Base URL of an OTLP/HTTP receiver of traces (`/v1/traces` is appended); unset for no traces."
-    )
-    trace_ratio: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        description="Share of requests that are traced; requests with a `traceparent` follow its sampled flag instead.",
-    )
+    triton_metrics_url: HttpUrl | None = None
+    """URL of Triton's metrics, which are appended to `/metrics`; the launcher sets it."""
+    otlp_endpoint: HttpUrl | None = None
+    """Base URL of an OTLP/HTTP receiver of traces (`/v1/traces` is appended); unset for no traces."""
+    trace_ratio: float = Field(1.0, ge=0, le=1)
+    """Share of requests that are traced; requests with a `traceparent` follow its sampled flag instead."""
 
     @field_validator("tls_key")
     @classmethod
@@ -260,7 +218,8 @@ def setting_rows() -> Iterator[SettingRow]:
         section = _SECTIONS.get(name, section)
         default = field.default
         shown = "" if default in (None, ()) else default if isinstance(default, str) else json.dumps(default)
-        yield SettingRow(section, ENV_PREFIX + name.upper(), shown, field.description or "")
+        description = " ".join((field.description or "").split())
+        yield SettingRow(section, ENV_PREFIX + name.upper(), shown, description)
 
 
 def settings_markdown() -> str:
