@@ -3,26 +3,19 @@
 import argparse
 import json
 import signal
-import socket
 import sys
-from ctypes import c_double
-from functools import partial
 from itertools import groupby
 from types import FrameType
 
-import uvicorn
 from pydantic import ValidationError
 
 from gateway.app import create_app
-from gateway.drain import Drain
-from gateway.http_server.connection import ConnectionLimits
-from gateway.http_server.processes import serve_workers
-from gateway.http_server.server import GatewayServer, ignore_stop_signals, make_config
 from gateway.observability import logs
 from gateway.observability.metrics import metrics_markdown
 from gateway.security.api_keys import new_api_key
-from gateway.security.listen import Listener, warn_if_unauthenticated
-from gateway.security.tls import TlsError, TlsFiles, server_context
+from gateway.security.listen import warn_if_unauthenticated
+from gateway.security.tls import TlsError
+from gateway.serve import check_tls, serve
 from gateway.settings import ENV_PREFIX, Settings, setting_rows, settings_markdown
 
 
@@ -30,9 +23,6 @@ def _openapi_json() -> str:
     """The OpenAPI document with the default settings."""
     return json.dumps(create_app(Settings.model_construct()).openapi(), indent=2, ensure_ascii=False) + "\n"
 
-
-# Time of a worker for its trace exporter and threads, after its requests have finished.
-_CLOSE_S = 5.0
 
 # Option → (function that writes the document, help).
 _DOCUMENTS = {
@@ -59,10 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
             problem = detail["msg"].removeprefix("Value error, ")
             sys.stderr.write(f"{ENV_PREFIX}{name.upper()} (--{name.replace('_', '-')}): {problem}\n")
         return 2
-    listener = _listener(settings)
     try:
-        if listener.tls is not None:
-            server_context(listener.tls)
+        check_tls(settings)
     except TlsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -71,46 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, _exit)
     logs.configure(settings.log_level, settings.log_format)
     warn_if_unauthenticated(settings.host, has_api_keys=bool(settings.api_keys))
-    if settings.workers == 1:
-        _serve(settings)
-        return 0
-    return serve_workers(
-        partial(_serve_worker, settings),
-        _config(settings, None),
-        count=settings.workers,
-        worker_timeout=settings.worker_timeout,
-        stop_timeout=settings.drain_delay + settings.shutdown_timeout + _CLOSE_S,
-    )
-
-
-def _serve(settings: Settings, sockets: list[socket.socket] | None = None, heartbeat: c_double | None = None) -> None:
-    """Serve in this process until it is asked to stop."""
-    drain = Drain()
-    config = _config(settings, create_app(settings, drain))
-    GatewayServer(config, drain, drain_delay=settings.drain_delay, heartbeat=heartbeat).run(sockets)
-    ignore_stop_signals()
-
-
-def _serve_worker(settings: Settings, listener: socket.socket, heartbeat: c_double) -> None:
-    logs.configure(settings.log_level, settings.log_format)
-    _serve(settings, [listener], heartbeat)
-
-
-def _config(settings: Settings, app: object) -> uvicorn.Config:
-    return make_config(
-        app,
-        _listener(settings),
-        limits=ConnectionLimits(receive=settings.body_timeout, send=settings.send_timeout),
-        shutdown_timeout=settings.shutdown_timeout,
-    )
-
-
-def _listener(settings: Settings) -> Listener:
-    certificate, key, password = settings.tls_certificate, settings.tls_key, settings.tls_key_password
-    tls = None
-    if certificate is not None and key is not None:
-        tls = TlsFiles(certificate, key, None if password is None else password.get_secret_value())
-    return Listener(settings.host, settings.port, settings.forwarded_allow_ips, tls)
+    return serve(settings)
 
 
 def _parser() -> argparse.ArgumentParser:

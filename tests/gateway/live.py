@@ -1,4 +1,4 @@
-"""Applications behind the real HTTP protocol on a real socket, in this process, and clients that misbehave."""
+"""Serve an application over a real socket in this process, and clients that misbehave."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

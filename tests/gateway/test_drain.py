@@ -24,7 +24,7 @@ def triton_at(triton: Any) -> tuple[str, str]:
     return "--triton-url", f"127.0.0.1:{triton.port}"
 
 
-async def test_in_a_drain_all_is_answered_and_nothing_is_ready(triton: Any, image64: str) -> None:
+async def test_while_draining_requests_succeed_and_readiness_fails(triton: Any, image64: str) -> None:
     drain = Drain()
     app = create_app(Settings(triton_url=f"127.0.0.1:{triton.port}"), drain)
     transport = httpx.ASGITransport(app)
@@ -67,7 +67,7 @@ async def test_requests_are_accepted_during_the_delay_and_a_second_signal_ends_i
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_what_is_under_way_is_answered(triton: Any, image64: str, number: signal.Signals) -> None:
+async def test_requests_in_progress_finish(triton: Any, image64: str, number: signal.Signals) -> None:
     triton.hold = asyncio.Event()
     options = (*triton_at(triton), "--drain-delay", "0.3")
     async with running(*options) as (url, process), httpx.AsyncClient(base_url=url, timeout=60) as client:
@@ -84,7 +84,7 @@ async def test_what_is_under_way_is_answered(triton: Any, image64: str, number: 
     assert "Traceback" not in log
 
 
-async def test_what_outlasts_its_time_is_503(triton: Any, image64: str) -> None:
+async def test_requests_over_the_shutdown_timeout_are_503(triton: Any, image64: str) -> None:
     triton.hold = asyncio.Event()
     options = (*triton_at(triton), "--shutdown-timeout", "1")
     async with running(*options) as (url, process), httpx.AsyncClient(base_url=url, timeout=60) as client:
@@ -102,7 +102,7 @@ async def test_what_outlasts_its_time_is_503(triton: Any, image64: str) -> None:
     assert "Traceback" not in log
 
 
-async def test_a_port_that_is_taken_is_a_line_and_a_status() -> None:
+async def test_a_port_in_use_is_one_log_line_and_a_status() -> None:
     async with running() as (url, _):
         port = url.rsplit(":", 1)[1]
         for workers in ("1", "2"):

@@ -116,7 +116,7 @@ async def test_workers_share_the_socket_the_settings_and_the_metrics(triton: Any
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_all_drain(triton: Any, image64: str, number: signal.Signals) -> None:
+async def test_all_workers_drain(triton: Any, image64: str, number: signal.Signals) -> None:
     async with running(*options(triton)) as (url, process):
         await until_serving(url, 2)
         workers = workers_of(process)

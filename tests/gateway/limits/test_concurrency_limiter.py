@@ -53,7 +53,7 @@ async def test_an_error_releases_the_slot() -> None:
     assert limiter.mean_duration_s is None  # an image that fails does not change the mean
 
 
-async def test_estimate() -> None:
+async def test_estimated_wait() -> None:
     limiter = ConcurrencyLimiter(4)
     assert limiter.estimated_wait_s(100) == 0
     async with limiter.slot():
@@ -64,7 +64,7 @@ async def test_estimate() -> None:
 
 
 @pytest.mark.parametrize(("usual", "kept"), [(None, False), (0.0, False), (100.0, True)])
-async def test_a_cancelled_image_keeps_its_slot_as_long_as_images_take(usual: float | None, kept: bool) -> None:
+async def test_a_cancelled_image_keeps_its_slot_for_the_mean_duration(usual: float | None, kept: bool) -> None:
     limiter = ConcurrencyLimiter(1)
     limiter.mean_duration_s = usual
 
@@ -80,7 +80,7 @@ async def test_a_cancelled_image_keeps_its_slot_as_long_as_images_take(usual: fl
     assert limiter.in_use == int(kept)
 
 
-async def test_a_slot_that_was_kept_comes_back() -> None:
+async def test_the_slot_of_a_cancelled_image_is_released_later() -> None:
     limiter = ConcurrencyLimiter(1)
     limiter.mean_duration_s = 0.2
 

@@ -77,7 +77,7 @@ def test_bytes_grow_and_shrink() -> None:
     assert shedder.rejected == {"bytes": 3, "too_large": 2}
 
 
-def test_charge_finds_the_request() -> None:
+def test_charge_applies_to_the_current_request() -> None:
     shedder = make()
     charge(10**9)  # outside of one: a readiness check
     with shedder.acquire(0):

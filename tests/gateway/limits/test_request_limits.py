@@ -167,7 +167,7 @@ async def test_a_pause_is_408(triton: Any, length: int | None) -> None:
         assert await client.read_end() == b""
 
 
-async def test_a_late_body_gives_its_place_back(triton: Any, image64: str) -> None:
+async def test_a_late_body_releases_its_slot(triton: Any, image64: str) -> None:
     body = json.dumps({"image": image64}).encode()
     settings: dict[str, Any] = {"max_concurrency": 1, "max_queue": 0, "body_grace": 0}
     async with live_gateway(triton.port, **settings) as live, AsyncExitStack() as stack:
@@ -342,7 +342,7 @@ async def test_a_timeout_of_the_application_is_not_the_deadline() -> None:
             await client.post(PATH, content=b"x")
 
 
-async def test_other_scopes_pass() -> None:
+async def test_other_scopes_are_not_limited() -> None:
     seen: list[str] = []
 
     async def app(scope: Scope, _: Receive, __: Send) -> None:

@@ -1,4 +1,4 @@
-"""What must never be in the log, and the one warning that must."""
+"""Secrets are never logged; listening to others without keys is."""
 
 import asyncio
 from pathlib import Path
@@ -56,7 +56,7 @@ async def test_no_secret_is_logged_even_at_debug_level(triton: Any, web: Any, im
     [("127.0.0.1", False), ("127.8.9.1", False), ("::1", False), ("localhost", False)]
     + [(host, True) for host in ("0.0.0.0", "::", "192.0.2.1", "gateway.example.com", "")],
 )
-def test_open_to_the_network_without_keys_is_warned_of(
+def test_warning_when_listening_to_others_without_keys(
     host: str, open_to_others: bool, has_keys: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     warn_if_unauthenticated(host, has_api_keys=has_keys)
@@ -69,7 +69,7 @@ def test_open_to_the_network_without_keys_is_warned_of(
 
 
 @pytest.mark.parametrize(("host", "lines"), [("127.0.0.1", 0), ("127.1", 1)])
-def test_the_warning_comes_at_start(host: str, lines: int, tmp_path: Path) -> None:
+def test_the_warning_is_logged_at_start(host: str, lines: int, tmp_path: Path) -> None:
     """127.1 is loopback to the system alone: so the test listens nowhere else."""
     log = tmp_path / "log"
     with logging_to(log, "--host", host):
@@ -77,7 +77,7 @@ def test_the_warning_comes_at_start(host: str, lines: int, tmp_path: Path) -> No
     assert told.count("without API keys") == lines
 
 
-def test_who_is_believed_about_addresses(tmp_path: Path) -> None:
+def test_forwarded_headers_of_untrusted_proxies_are_ignored(tmp_path: Path) -> None:
     """A forged X-Forwarded-For changes nothing, from this machine neither, until the setting names the proxy."""
     log = tmp_path / "log"
 

@@ -1,4 +1,4 @@
-"""Lines of the log: whose they are, what they say, and what they never say."""
+"""Format and content of log lines."""
 
 import asyncio
 import io
@@ -63,7 +63,7 @@ async def test_one_text_line_a_request(make_gateway: Any, lines: Any, image64: s
     assert line.endswith(" (logId mine)")
 
 
-async def test_no_access_log_unless_asked_for(make_gateway: Any, lines: Any, image64: str) -> None:
+async def test_the_access_log_is_off_by_default(make_gateway: Any, lines: Any, image64: str) -> None:
     read = lines("json")
     async with make_gateway() as gateway:
         await gateway.post(PATH, json={"image": image64})

@@ -1,4 +1,4 @@
-"""What `/metrics` tells, and that it is what happened."""
+"""The metrics of `/metrics`."""
 
 import asyncio
 import re
@@ -90,7 +90,7 @@ async def test_requests_by_path_method_and_code(
     assert risen == 1
 
 
-async def test_what_clients_make_up_makes_no_series(gateway: httpx.AsyncClient) -> None:
+async def test_unknown_paths_methods_and_models_make_no_series(gateway: httpx.AsyncClient) -> None:
     await gateway.get("/first")
     before = await scrape(gateway)
     for number in range(20):
@@ -141,7 +141,7 @@ async def test_rejections_and_slots_are_exported(gateway: httpx.AsyncClient) -> 
     assert value(after, "sod_slots_in_use") == 2
 
 
-async def test_a_class_that_the_labels_lack_is_other(gateway: httpx.AsyncClient) -> None:
+async def test_a_class_without_a_label_is_other(gateway: httpx.AsyncClient) -> None:
     metrics.record_image("odd", ["a"], np.array([0, 7, 7], np.int32), size=1, pixels=1)
     metrics.record_image("odd", ["a"], np.zeros(0, np.int32), size=1, pixels=1)
     samples = await scrape(gateway)

@@ -1,4 +1,4 @@
-"""Spans of the gateway, as a receiver gets them."""
+"""Spans of the gateway as a receiver gets them."""
 
 import asyncio
 import logging
@@ -55,7 +55,7 @@ async def test_without_a_parent_a_trace_begins(make_gateway: Any, otlp: Receiver
 
 
 @pytest.mark.parametrize(("ratio", "flag", "expected"), [(0, "", False), (0, "01", True), (1, "00", False)])
-async def test_what_is_sampled(
+async def test_sampling_follows_the_ratio_and_the_parent(
     make_gateway: Any, otlp: Receiver, triton: Any, image64: str, *, ratio: float, flag: str, expected: bool
 ) -> None:
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-{flag}"} if flag else {}
@@ -65,7 +65,7 @@ async def test_what_is_sampled(
     assert ("traceparent" in triton.metadata[-1]) == expected
 
 
-async def test_a_failure_is_marked_without_its_text(
+async def test_a_failed_span_has_the_type_of_the_error_only(
     make_gateway: Any, otlp: Receiver, triton: Any, image64: str
 ) -> None:
     triton.fails = (grpc.StatusCode.UNAVAILABLE, "an inside of Triton")
@@ -100,7 +100,7 @@ async def test_headers_of_the_standard_variable(
 
 
 @pytest.mark.parametrize("status", [None, 503, 401])
-async def test_a_receiver_that_is_away_is_one_line(
+async def test_an_unavailable_receiver_is_logged_once(
     make_gateway: Any,
     otlp: Receiver,
     free_ports: Any,

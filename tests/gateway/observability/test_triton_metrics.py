@@ -1,4 +1,4 @@
-"""Triton's metrics behind ours: there, or said to be away."""
+"""Triton's metrics, appended to those of the gateway."""
 
 import asyncio
 from typing import Any
@@ -18,7 +18,7 @@ nv_cpu_utilization 0.5
 """
 
 
-async def test_they_follow_ours(make_gateway: Any, web: Any) -> None:
+async def test_triton_metrics_are_appended(make_gateway: Any, web: Any) -> None:
     url = web.image("/metrics", TEXT)
     async with make_gateway(triton_metrics_url=url) as gateway:
         samples = await scrape(gateway)
@@ -29,7 +29,7 @@ async def test_they_follow_ours(make_gateway: Any, web: Any) -> None:
     assert ("sod_workers", frozenset()) in samples
 
 
-async def test_without_a_url_there_is_no_word_of_them(gateway: httpx.AsyncClient) -> None:
+async def test_without_a_url_they_are_left_out(gateway: httpx.AsyncClient) -> None:
     names = {name for name, _ in await scrape(gateway)}
     assert not {name for name in names if name.startswith("nv_") or "triton" in name}
 
@@ -47,7 +47,7 @@ async def test_without_a_url_there_is_no_word_of_them(gateway: httpx.AsyncClient
     ],
     ids=["status", "redirect", "HTML", "ours in it", "cut off", "endless", "no HTTP"],
 )
-async def test_what_is_not_theirs_is_left_out(make_gateway: Any, web: Any, head: str, body: bytes) -> None:
+async def test_anything_but_triton_metrics_is_left_out(make_gateway: Any, web: Any, head: str, body: bytes) -> None:
     url = web.answer("/metrics", head, body)
     async with make_gateway(triton_metrics_url=url) as gateway:
         samples = await scrape(gateway)
@@ -57,7 +57,7 @@ async def test_what_is_not_theirs_is_left_out(make_gateway: Any, web: Any, head:
     assert ("sod_workers", frozenset()) in samples
 
 
-async def test_a_triton_that_is_away_or_silent(make_gateway: Any, web: Any, free_ports: Any) -> None:
+async def test_an_unavailable_or_silent_triton(make_gateway: Any, web: Any, free_ports: Any) -> None:
     async with make_gateway(triton_metrics_url=f"http://127.0.0.1:{free_ports(1)[0]}/metrics") as gateway:
         assert value(await scrape(gateway), "sod_triton_metrics_up") == 0
 

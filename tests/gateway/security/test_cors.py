@@ -1,4 +1,4 @@
-"""Pages of other origins: none may ask, but those that the setting names."""
+"""CORS: only the origins in the settings are allowed."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ async def test_an_allowed_origin_may_read_a_500(make_gateway: Any) -> None:
     "origin",
     ["https://evil.example.com", "http://app.example.com", "https://app.example.com:8443", "null", ORIGIN + "."],
 )
-async def test_another_origin(make_gateway: Any, origin: str) -> None:
+async def test_an_origin_that_is_not_allowed(make_gateway: Any, origin: str) -> None:
     async with make_gateway(cors_origins=ORIGIN) as gateway:
         answer = await preflight(gateway, origin)
         assert answer.status_code == 400
@@ -76,6 +76,6 @@ async def test_another_origin(make_gateway: Any, origin: str) -> None:
     ["app.example.com", "https://app.example.com/", "https://app.example.com/x", "HTTPS://APP.example.com", "null",
      "https://", "https://user@app.example.com", "ftp://app.example.com", "https://*.example.com/", "https://a, b"],
 )  # fmt: skip
-def test_what_is_no_origin_is_refused(setting: str) -> None:
+def test_a_malformed_origin_is_rejected(setting: str) -> None:
     with pytest.raises(ValidationError, match="is not an origin: use"):
         Settings(**{"cors_origins": setting})
