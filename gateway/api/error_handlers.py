@@ -7,13 +7,14 @@ from fastapi import FastAPI, Request, Response
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.api.request_body import options_location
 from gateway.api.validation import InvalidRequestError
 from gateway.error_responses import error_response, log_server_error, response_to
 from gateway.errors import FieldError, GatewayError
-from gateway.observability.request_context import adopt_log_id
+from gateway.limits.content_length import parse_content_length
+from gateway.observability.request_context import adopt_log_id, response_started
 from sod.errors import SodError
 
 _log = logging.getLogger(__name__)
@@ -39,21 +40,13 @@ class CatchAll:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = False
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, send)
         except Exception:
+            if scope["type"] != "http":
+                raise
             _log.exception("unhandled exception in %s %s", scope["method"], scope["path"])
-            if started:
+            if response_started():
                 raise
             response = error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error")
             await response(scope, receive, send)
@@ -81,8 +74,8 @@ async def _on_disconnect(_: Request, __: Exception) -> Response:
 
 
 async def _adopt_log_id_of_body(request: Request) -> None:
-    length = request.headers.get("content-length", "")
-    if not length.isdecimal() or len(length) > len(str(_MAX_PEEK_BYTES)) or int(length) > _MAX_PEEK_BYTES:
+    length = parse_content_length(request.headers.get("content-length"))
+    if length is None or length > _MAX_PEEK_BYTES:
         return
     try:
         adopt_log_id(from_json(await request.body()))

@@ -15,6 +15,7 @@ from gateway.errors import InputError, TooManyBytesError
 from gateway.images.addresses import AllowList, parse_host
 from gateway.images.egress_guard import EgressGuard
 from gateway.images.resolver import Resolver, SystemResolver
+from gateway.limits.content_length import parse_content_length
 from gateway.limits.load_shedder import charge
 from gateway.observability.request_context import stage
 from sod.image import FORMATS, may_be_image
@@ -158,8 +159,7 @@ class ImageFetcher:
         if headers.get("content-type", "").partition(";")[0].strip().lower() in _HTML_TYPES:
             raise InputError("The image URL leads to a page (HTML), not to an image")
         too_many = TooManyBytesError(f"The image behind the image URL is larger than {self._options.max_bytes:,} bytes")
-        announced = headers.get("content-length", "")
-        if announced.isdecimal() and int(announced[:20]) > self._options.max_bytes:
+        if (parse_content_length(headers.get("content-length")) or 0) > self._options.max_bytes:
             raise too_many
         received = bytearray()
         async for chunk in response.aiter_stream():

@@ -132,7 +132,7 @@ class Detector:
         if request.max_detections is not None:
             detections = detections.best(request.max_detections)
         pixels = image.width * image.height
-        metrics.answered(model.name, model.labels, detections.class_ids, size=len(image.data), pixels=pixels)
+        metrics.record_image(model.name, model.labels, detections.class_ids, size=len(image.data), pixels=pixels)
         return detections
 
     async def _decode(self, image: EncodedImage) -> Pixels:
