@@ -8,7 +8,7 @@ PROFILE ?=
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format export finetune lock clean bench bench-peer
+.PHONY: help serve test check format export finetune lock clean bench bench-paddlex
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,9 +61,9 @@ BENCH = $(BIN)/python -m benchmarks.cli $(if $(IMAGES),--images $(IMAGES)) $(if 
 bench: $(VENV)/.dev  ## speed beside the bare detector's, and the targets: IMAGES= LABELS= ARGS='--quick …'
 	@$(BENCH) $(ARGS)
 
-bench-peer: $(VENV)/.dev  ## the same beside PaddleX, which is installed in .cache/peer (1.8 GB): MODEL_DIR=<Paddle models> …
-	@test -n "$(MODEL_DIR)" || { echo "name the Paddle inference models that PaddleX is to serve: make bench-peer MODEL_DIR=<folder>" >&2; exit 2; }
-	@$(BENCH) --install-peer --peer "$(MODEL_DIR)" $(ARGS)
+bench-paddlex: $(VENV)/.dev  ## the same beside PaddleX, which is installed in .cache/paddlex (1.8 GB): MODEL_DIR=<Paddle models> …
+	@test -n "$(MODEL_DIR)" || { echo "name the Paddle inference models that PaddleX is to serve: make bench-paddlex MODEL_DIR=<folder>" >&2; exit 2; }
+	@$(BENCH) --install-paddlex --paddlex "$(MODEL_DIR)" $(ARGS)
 
 test: $(VENV)/.dev  ## static checks and every test, the end-to-end ones against a started Triton
 	$(MAKE) check

@@ -35,7 +35,7 @@ class Labels:
     Attributes:
         boxes: float32 [n, 4], x1, y1, x2, y2 in pixels of the image as shown.
         class_ids: int32 [n].
-        ignored: float32 [k, 4]; detections that lie in these regions count neither way.
+        ignored: float32 [k, 4]; detections in these regions are neither right nor wrong.
     """
 
     boxes: Boxes

@@ -1,4 +1,4 @@
-"""The bare detector in each engine, set up as the profile's config.pbtxt says; runs in a process of its own."""
+"""The engine alone in each engine, set up as the profile's config.pbtxt says; runs in a process of its own."""
 
 import os
 import time
