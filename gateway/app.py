@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import FastAPI
@@ -36,6 +35,7 @@ from gateway.observability.triton_metrics import TritonMetrics
 from gateway.security.api_keys import ApiKeys
 from gateway.security.security_headers import SecurityHeaders
 from gateway.settings import Settings
+from sod import __version__
 
 _DESCRIPTION = """\
 PP-YOLOE+ SOD small-object detection with PaddleX's REST contract. Every error, of whatever status, is
@@ -63,7 +63,7 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
     """
     drain = drain or Drain()
     endpoint = settings.otlp_endpoint
-    tracing = Tracing(None if endpoint is None else str(endpoint), ratio=settings.trace_ratio, version=_version())
+    tracing = Tracing(None if endpoint is None else str(endpoint), ratio=settings.trace_ratio, version=__version__)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
@@ -72,7 +72,7 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
             app.state.triton_metrics = await stack.enter_async_context(TritonMetrics(None if url is None else str(url)))
             app.state.services = await _start(settings, drain, limiter, stack)
             await stack.enter_async_context(tracing)
-            metrics.started(_version())
+            metrics.started(__version__)
             yield {STATE_KEY: ConnectionLimits(settings.body_timeout, settings.send_timeout)}
 
     limiter = ConcurrencyLimiter(settings.max_concurrency)
@@ -84,7 +84,7 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
 
     app = FastAPI(
         title="triton-sod",
-        version=_version(),
+        version=__version__,
         description=_DESCRIPTION,
         docs_url=None,  # served by `pages`, without a host on the web
         redoc_url=None,
@@ -191,10 +191,3 @@ async def _start(settings: Settings, drain: Drain, limiter: ConcurrencyLimiter, 
         visualize=settings.visualize,
         max_batch_images=settings.max_batch_images,
     )
-
-
-def _version() -> str:
-    try:
-        return version("triton-sod")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "0"
