@@ -73,7 +73,7 @@ test: $(VENV)/.dev  ## run the checks and every test, the end-to-end ones agains
 	$(MAKE) check
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.dev  ## check lint, format, types and import contracts
+check: $(VENV)/.dev  ## lint, format, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

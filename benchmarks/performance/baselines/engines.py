@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.performance.baselines.detector_config import DetectorConfig
-from export.paddle.lazy_imports import import_openvino, import_paddle
+from export.openvino.runtime import import_openvino
+from export.paddle.runtime import import_paddle
 
 Pixels = NDArray[np.uint8]
 Outputs = list[NDArray[Any]]

@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor": "triton-sod",
     "eval": "'triton-sod[bench]'",
     "export": "'triton-sod[export]'",
+    "finetune": "'triton-sod[export]'",
     "serve": "'triton-sod[serve]'",
 }
 
@@ -123,7 +124,7 @@ def test_no_command_takes_the_place_of_our_own(install: Install, capsys: pytest.
     assert "the following arguments are required: IMAGE" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["doctor", "eval", "export", "serve"])
+@pytest.mark.parametrize("name", ["doctor", "eval", "export", "finetune", "serve"])
 def test_the_commands_that_pyproject_declares(install: Install, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     install(**project["entry-points"]["sod.commands"])

@@ -19,6 +19,7 @@ _KNOWN = {
     "doctor": ("say what this machine lacks to serve", ""),
     "eval": ("measure the accuracy of what is served", "bench"),
     "export": ("make a served model of a Paddle inference model", "export"),
+    "finetune": ("train a detector on your own images", "export"),
     "serve": ("start the server", "serve"),
 }
 
