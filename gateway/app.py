@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -33,6 +32,7 @@ from gateway.observability.triton_metrics import TritonMetrics
 from gateway.security.api_keys import ApiKeys
 from gateway.security.security_headers import SecurityHeaders
 from gateway.settings import Settings
+from sod import __version__
 
 _DESCRIPTION = """\
 PP-YOLOE+ SOD small-object detection with PaddleX's REST contract. Every error, of whatever status, is
@@ -60,7 +60,7 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
     """
     drain = drain or Drain()
     endpoint = settings.otlp_endpoint
-    tracing = Tracing(None if endpoint is None else str(endpoint), ratio=settings.trace_ratio, version=_version())
+    tracing = Tracing(None if endpoint is None else str(endpoint), ratio=settings.trace_ratio, version=__version__)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -69,7 +69,7 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
             app.state.triton_metrics = await stack.enter_async_context(TritonMetrics(None if url is None else str(url)))
             app.state.services = await _start(settings, drain, limiter, stack)
             await stack.enter_async_context(tracing)
-            metrics.record_start(_version())
+            metrics.record_start(__version__)
             yield
 
     limiter = ConcurrencyLimiter(settings.max_concurrency)
@@ -81,7 +81,7 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
 
     app = FastAPI(
         title="triton-sod",
-        version=_version(),
+        version=__version__,
         description=_DESCRIPTION,
         docs_url=None,  # `pages` serves it without files from a CDN
         redoc_url=None,
@@ -205,10 +205,3 @@ async def _start(settings: Settings, drain: Drain, limiter: ConcurrencyLimiter, 
         visualize=settings.visualize,
         max_batch_images=settings.max_batch_images,
     )
-
-
-def _version() -> str:
-    try:
-        return version("triton-sod")
-    except PackageNotFoundError:  # the checkout is not installed
-        return "0"

@@ -1,4 +1,4 @@
-"""deploy/in-image and the Makefile's choice of it, with a docker and a GPU that only write down what they are told."""
+"""deploy/in-image and the Makefile's choice of it, with a `docker` and an `nvidia-smi` that only record their calls."""
 
 import os
 import shutil
@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from sod import __version__
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +34,7 @@ def test_a_command_runs_in_the_image_with_the_gpus_as_the_caller(told):
     done = run("deploy/in-image", "python", "-m", "server", "--port", "9000", SOD_MODEL="mine")
     assert done.returncode == 0, done.stderr
     build, start = told.read_text().splitlines()
-    assert build.startswith("build --quiet -f deploy/triton.Dockerfile -t triton-sod")
+    assert build == f"build --quiet -f deploy/triton.Dockerfile -t triton-sod --build-arg VERSION={__version__} ."
     assert start.endswith("triton-sod python -m server --port 9000")
     assert f"--gpus all --network host --shm-size 2g --user {os.getuid()}:{os.getgid()}" in start
     assert "--env SOD_MODEL" in start
@@ -92,6 +94,9 @@ def test_the_image_copies_what_the_server_runs():
     allowed = (ROOT / ".dockerignore").read_text()
     for name in ("sod", "gateway", "server", "export", "benchmarks"):
         assert f"COPY {name} {name}" in dockerfile
+        assert f"!{name}" in allowed
+    for name in ("LICENSE", "NOTICE"):
+        assert name in dockerfile
         assert f"!{name}" in allowed
     assert "USER triton-server" in dockerfile
 
