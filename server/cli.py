@@ -107,6 +107,8 @@ def _serve(options: argparse.Namespace, output: Output) -> None:
     about = {"pid": os.getpid(), "url": url, "ports": [options.port, ports.http, ports.grpc, ports.metrics]}
     output.announce(f"starting {installation.name} and the gateway, profile {profile} …")
     with ExitStack() as stack:
+        if not installation.makes_programs and not os.access("/tmp", os.W_OK):  # noqa: S108
+            raise ServerError("Triton needs to write to /tmp, which is read-only or absent: docker run --tmpfs /tmp")
         work, work_claim = stack.enter_context(work_folder(programs=installation.makes_programs))
         regions = stack.enter_context(claim(SHARED_MEMORY, about))
         if not is_safe(repository):
@@ -123,6 +125,7 @@ def _serve(options: argparse.Namespace, output: Output) -> None:
             regions=regions,
             output=output,
             keep_open=(work_claim.descriptor,),
+            folder=work,
         )
         gateway = ManagedProcess(
             "the gateway",

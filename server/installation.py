@@ -16,6 +16,11 @@ from pathlib import Path
 from server.errors import ServerError
 
 IMAGE_ROOT = Path("/opt/tritonserver")
+# NVIDIA's Python backend makes a folder for packed Python environments, which no model of ours uses, always in /tmp. A
+# backend that is killed leaves the folder there, and one that finds /tmp read-only aborts. In the copy of the library
+# the path begins in the working directory instead.
+_ENVIRONMENT_FOLDER = b"/tmp/python_env_"
+_ENVIRONMENT_FOLDER_HERE = b"././/python_env_"
 _OWN_BACKENDS = Path(__file__).parent / "backends"
 OWN_BACKENDS = ("onnxruntime", "openvino", "paddle")
 
@@ -89,6 +94,11 @@ def _environ(libraries: list[str]) -> dict[str, str]:
         environ.setdefault(name, value)
     # The stub reads paths and .pth files with letters beyond ASCII in any locale.
     environ.setdefault("PYTHONUTF8", "1")
+    # The server runs in a folder of its own.
+    if "PYTHONPATH" in environ:
+        environ["PYTHONPATH"] = ":".join(
+            str(Path(part).absolute()) for part in environ["PYTHONPATH"].split(":") if part
+        )
     environ["PATH"] = f"{Path(sys.executable).parent}:{environ.get('PATH', '')}"
     return environ
 
@@ -105,9 +115,17 @@ def _wheel_backends(folder: Path) -> Path:
     compiled = shutil.ignore_patterns("__pycache__")
     shutil.copytree(wheel / "backends" / "python", root / "python", ignore=compiled)
     shutil.copy2(stub, root / "python")
+    _move_environment_folder(root / "python" / "libtriton_python.so")
     for name in OWN_BACKENDS:
         shutil.copytree(_OWN_BACKENDS / name, root / name, ignore=compiled)
     return root
+
+
+def _move_environment_folder(library: Path) -> None:
+    """Replace the path; a library that does not have it exactly once is left as it is."""
+    content = library.read_bytes()
+    if content.count(_ENVIRONMENT_FOLDER) == 1:
+        library.write_bytes(content.replace(_ENVIRONMENT_FOLDER, _ENVIRONMENT_FOLDER_HERE))
 
 
 def _wheel_folder(name: str) -> Path:

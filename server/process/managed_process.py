@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from threading import Thread
 
 from server.process.output import Output
@@ -33,6 +34,7 @@ class ManagedProcess:
         output: takes its output.
         limit_repeats: show one of several like lines in ten seconds.
         keep_open: file descriptors that it inherits.
+        folder: its working directory; None is the launcher's.
     """
 
     def __init__(  # noqa: PLR0913 — the properties of a process, by name
@@ -45,6 +47,7 @@ class ManagedProcess:
         source: str,
         limit_repeats: bool = False,
         keep_open: Sequence[int] = (),
+        folder: Path | None = None,
     ) -> None:
         self.name = name
         self._command = list(command)
@@ -53,6 +56,7 @@ class ManagedProcess:
         self._source = source
         self._limit_repeats = limit_repeats
         self._keep_open = tuple(keep_open)
+        self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -62,6 +66,7 @@ class ManagedProcess:
             self._process = subprocess.Popen(
                 self._command,
                 env=self._environ,
+                cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=writer,
                 stderr=writer,

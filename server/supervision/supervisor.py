@@ -272,7 +272,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         """End the gateway, which answers what it has, and then Triton."""
-        hangs = self._gateway_watch.problem(time.monotonic()) != ""
+        hangs = self._gateway_watch.is_live and self._gateway_watch.problem(time.monotonic()) != ""
         for watch in (self._readiness, self._gateway_watch, self._triton_watch):
             watch.close()
         if hangs:

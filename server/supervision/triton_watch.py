@@ -17,7 +17,7 @@ _PROBE_PAUSE_S = 0.5
 _LOOK_EVERY_S = 0.2
 _STOPPED_S = 1.0
 # An unload ends a stage's process too, and Triton waits for it then; a stage that died stays a zombie.
-_ZOMBIE_S = 0.5
+_ZOMBIE_S = 0.3
 _SILENT_S = 12.0
 _STUB = "triton_python_b"  # as the kernel cuts the program's name off
 

@@ -59,6 +59,7 @@ class TritonProcess(ManagedProcess):
         regions: claim on the names of shared-memory regions.
         output: takes its output.
         keep_open: further file descriptors that it inherits.
+        folder: its working directory; None is the launcher's.
     """
 
     def __init__(  # noqa: PLR0913 — by name
@@ -70,6 +71,7 @@ class TritonProcess(ManagedProcess):
         regions: Claim,
         output: Output,
         keep_open: tuple[int, ...] = (),
+        folder: Path | None = None,
     ) -> None:
         super().__init__(
             "Triton",
@@ -79,6 +81,7 @@ class TritonProcess(ManagedProcess):
             source="triton",
             limit_repeats=not options.verbose,
             keep_open=(regions.descriptor, *keep_open),
+            folder=folder,
         )
         self.api = TritonApi(options.ports.http)
         self._options = options

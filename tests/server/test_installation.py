@@ -18,6 +18,9 @@ def test_the_wheel_is_put_together(tmp_path):
     assert (root / "python" / "libtriton_python.so").is_file()
     for name in OWN_BACKENDS:
         assert (root / name / "model.py").is_file()
+    library = (root / "python" / "libtriton_python.so").read_bytes()
+    assert b"/tmp/python_env_" not in library, "a folder that a killed backend would leave in /tmp"
+    assert library.count(b"././/python_env_") == 1
     # Triton refuses links that lead out of the folder.
     assert not [path for path in root.rglob("*") if path.is_symlink()]
 

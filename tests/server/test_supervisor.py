@@ -14,7 +14,7 @@ from server.process.output import Output
 from server.process.procfs import child_pids, read_status
 from server.supervision.backoff import Backoff
 from server.supervision.supervisor import Supervisor
-from tests.server.fake_processes import FakeGateway, FakeTriton
+from tests.server.fake_processes import FakeApi, FakeGateway, FakeTriton
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -262,6 +262,18 @@ def test_orphans_are_reaped(supervised):
 
     supervised.run(script)
     assert not [pid for pid in child_pids(os.getpid()) if (status := read_status(pid)) and status.state == "Z"]
+
+
+def test_a_slow_start_says_which_model_is_loading(supervised, monkeypatch, capfd):
+    monkeypatch.setattr("server.supervision.supervisor._FIRST_PROGRESS_S", 0.5)
+    monkeypatch.setattr(FakeTriton, "loading", lambda _: ["largesize_detector"])
+    began = time.monotonic()
+    live = FakeApi.is_live
+    monkeypatch.setattr(FakeApi, "is_live", lambda api, t: time.monotonic() - began > 3 and live(api, t))
+    supervised.run(nothing)
+    told = capfd.readouterr().err
+    assert " INFO server: still loading largesize_detector: each network is compiled for this processor or GPU" in told
+    assert "WARNING" not in told
 
 
 def test_pauses_between_restarts():
