@@ -60,10 +60,9 @@ def claim(folder: Path, about: dict[str, Any] | None = None) -> Iterator[Claim]:
         with suppress(OSError):  # the file system is full
             os.write(descriptor, json.dumps(about or {}).encode())
         hidden.rename(lock)
-        found = Claim(folder, f"{stem}-", descriptor)
-        yield found
-        found.remove_files()
+        yield Claim(folder, f"{stem}-", descriptor)
     finally:
+        _remove(folder, f"{stem}-")
         for path in (lock, hidden):
             path.unlink(missing_ok=True)
         os.close(descriptor)

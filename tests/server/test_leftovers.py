@@ -54,6 +54,13 @@ def test_a_claim_leaves_nothing(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["sod-1-other"]
 
 
+def test_a_claim_that_ends_with_an_error_leaves_nothing(tmp_path):
+    with pytest.raises(ServerError), claim(tmp_path) as claimed:
+        (tmp_path / f"{claimed.prefix}run").mkdir()
+        raise ServerError("no")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_dead_are_removed_and_the_living_kept(tmp_path):
     dead, alive = hold(tmp_path), hold(tmp_path)
     assert said(dead) == said(alive) == "held"
