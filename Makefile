@@ -11,7 +11,7 @@ PROFILE ?=
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format export finetune lock clean bench bench-paddlex
+.PHONY: help serve test check format export finetune lock clean bench bench-paddlex chaos
 
 help:  ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,8 +26,8 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no virtual environment: apt-get install python3-venv" >&2; exit 1; }
 
 $(VENV)/.%: requirements/%.lock pyproject.toml clients/python/pyproject.toml | $(VENV)/bin/python
-	@echo "installing requirements/$*.lock into $(VENV) (once; a few minutes on a slow line)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/$*.lock
+	@echo "installing requirements/$*.lock into $(VENV): once, up to 1.2 GB, a few minutes on a slow line"
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r requirements/$*.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e clients/python
 	@touch $@
 
@@ -72,6 +72,9 @@ bench-paddlex: $(VENV)/.dev  ## the same beside PaddleX, which is installed in .
 test: $(VENV)/.dev  ## run the checks and every test, the end-to-end ones against a started Triton
 	$(MAKE) check
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(VENV)/.dev  ## kill, stop and freeze every process under load, and print the table of docs/reliability.md: minutes; ARGS=
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 check: $(VENV)/.dev  ## lint, format, types, import contracts
 	$(BIN)/ruff check .

@@ -18,7 +18,10 @@ def told(tmp_path, monkeypatch) -> Path:
     calls = tmp_path / "calls"
     bin_dir = tmp_path / "bin"
     bin_dir.mkdir()
-    for name, body in {"docker": f'printf "%s\\n" "$*" >> {calls}', "nvidia-smi": "echo GPU 0"}.items():
+    for name, body in {
+        "docker": f'printf "%s\\n" "$*" >> {calls}; [ "$1" != image ] || exit "${{IMAGE_ABSENT:-0}}"',
+        "nvidia-smi": "echo GPU 0",
+    }.items():
         (bin_dir / name).write_text(f"#!/bin/sh\n{body}\n")
         (bin_dir / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_dir}:{os.environ['PATH']}")
@@ -33,7 +36,7 @@ def run(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:
 def test_a_command_runs_in_the_image_with_the_gpus_as_the_caller(told):
     done = run("deploy/in-image", "python", "-m", "server", "--port", "9000", SOD_MODEL="mine")
     assert done.returncode == 0, done.stderr
-    build, start = told.read_text().splitlines()
+    _, build, start = told.read_text().splitlines()
     assert build == f"build --quiet -f deploy/triton.Dockerfile -t triton-sod --build-arg VERSION={__version__} ."
     assert start.endswith("triton-sod python -m server --port 9000")
     assert f"--gpus all --network host --shm-size 2g --user {os.getuid()}:{os.getgid()}" in start
@@ -52,9 +55,18 @@ def test_a_command_runs_in_the_image_with_the_gpus_as_the_caller(told):
 def test_the_files_of_tls_are_inside_where_their_settings_say(told, certificate, key, volumes):
     done = run("deploy/in-image", "python", SOD_TLS_CERTIFICATE=certificate, SOD_TLS_KEY=key)
     assert done.returncode == 0, done.stderr
-    start = told.read_text().splitlines()[1]
+    start = told.read_text().splitlines()[2]
     assert start.count("--volume") == 2 + len(volumes)
     assert all(f"--volume {volume}" in start for volume in volumes)
+
+
+def test_the_first_build_shows_its_progress(told):
+    done = run("deploy/in-image", "python", IMAGE_ABSENT="1")
+    assert done.returncode == 0
+    assert "building the image triton-sod: once" in done.stderr
+    assert (
+        told.read_text().splitlines()[1].startswith("build --progress=auto -f deploy/triton.Dockerfile -t triton-sod")
+    )
 
 
 def test_without_a_command_it_says_how(told):

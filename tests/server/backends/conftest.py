@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-BACKENDS = Path(__file__).parents[2] / "server" / "backends"
+BACKENDS = Path(__file__).parents[3] / "server" / "backends"
 # They keep what they import of Triton, which here is a stand-in.
 _BOUND = ("sod.triton.requests", "server.backends.batching")
 

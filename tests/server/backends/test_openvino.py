@@ -51,47 +51,47 @@ def alone() -> Network:
 
 
 def test_an_image_alone_has_the_whole_machine_and_others_a_stream(backend: Any, streams: Any, alone: Any) -> None:
-    lanes = backend.Lanes(streams, alone)
-    assert told(lanes.infer(IMAGE)) == ["alone"]
+    scheduler = backend.Scheduler(streams, alone)
+    assert told(scheduler.infer(IMAGE)) == ["alone"]
     alone.computing.clear()
     alone.may_end.clear()
     with ThreadPoolExecutor(2) as callers:
-        first = callers.submit(lanes.infer, IMAGE)
+        first = callers.submit(scheduler.infer, IMAGE)
         assert alone.computing.wait(PATIENCE_S)
-        assert told(callers.submit(lanes.infer, IMAGE).result(PATIENCE_S)) == ["streams"]
+        assert told(callers.submit(scheduler.infer, IMAGE).result(PATIENCE_S)) == ["streams"]
         # That one has ended, so there is again one image only; but the whole machine is taken.
         alone.may_end.set()
         assert told(first.result(PATIENCE_S)) == ["alone"]
-    assert told(lanes.infer(IMAGE)) == ["alone"]
-    lanes.close()
+    assert told(scheduler.infer(IMAGE)) == ["alone"]
+    scheduler.close()
 
 
 def test_of_several_images_none_takes_the_whole_machine(backend: Any, streams: Any, alone: Any) -> None:
-    lanes = backend.Lanes(streams, alone)
+    scheduler = backend.Scheduler(streams, alone)
     streams.may_end.clear()
     with ThreadPoolExecutor(1) as caller:
-        answers = caller.submit(lanes.infer, np.repeat(IMAGE, 2, axis=0))
+        answers = caller.submit(scheduler.infer, np.repeat(IMAGE, 2, axis=0))
         assert streams.computing.wait(PATIENCE_S)
         assert not alone.computing.is_set()
         streams.may_end.set()
         assert told(answers.result(PATIENCE_S))[0] == "streams"
-    lanes.close()
+    scheduler.close()
 
 
 def test_without_the_second_network_all_goes_over_streams(backend: Any, streams: Any) -> None:
-    lanes = backend.Lanes(streams, None)
-    assert told(lanes.infer(IMAGE)) == ["streams"]
-    lanes.close()
+    scheduler = backend.Scheduler(streams, None)
+    assert told(scheduler.infer(IMAGE)) == ["streams"]
+    scheduler.close()
 
 
 def test_a_failure_gives_the_whole_machine_back(backend: Any, streams: Any, alone: Any) -> None:
-    lanes = backend.Lanes(streams, alone)
+    scheduler = backend.Scheduler(streams, alone)
     alone.fails = True
     with pytest.raises(RuntimeError, match="no"):
-        lanes.infer(IMAGE)
+        scheduler.infer(IMAGE)
     alone.fails = False
-    assert told(lanes.infer(IMAGE)) == ["alone"]
-    lanes.close()
+    assert told(scheduler.infer(IMAGE)) == ["alone"]
+    scheduler.close()
 
 
 class Answers:
