@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.http_server.memory import give_large_blocks_back
+from gateway.http_server.strict_protocol import StrictHttpProtocol
 
 # The rest of a refused body waits so long: most clients stop sending when they see the answer, and to read megabytes
 # for nothing costs far more than to refuse them.
@@ -39,7 +39,7 @@ class ConnectionLimits:
     send: float
 
 
-class HttpConnection(HttpToolsProtocol):
+class HttpConnection(StrictHttpProtocol):
     """One connection."""
 
     _DEFAULT: ClassVar = ConnectionLimits(receive=60.0, send=60.0)
