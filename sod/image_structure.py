@@ -52,7 +52,7 @@ def check_structure(data: bytes, limits: StructureLimits) -> None:
     Raises:
         ImageTooComplexError: more parts than the limits allow.
         ImageTooLargeError: a TIFF whose tiles or samples decode to more than the limit on pixels.
-        InvalidImageError: a TIFF that gives a tag twice.
+        InvalidImageError: a JPEG that gives its size twice, or a TIFF a tag that decides the layout.
     """
     for beginning, check in _CHECKS.items():
         if data.startswith(beginning):
@@ -88,6 +88,8 @@ def _check_jpeg(data: bytes, limits: StructureLimits) -> None:
             if metadata > limits.metadata_bytes:
                 raise _refuse("JPEG", "bytes of metadata", limits.metadata_bytes, remedy)
         elif code in _SOF:
+            if frame:  # readers differ in whether the first or the last counts
+                raise InvalidImageError(f"the JPEG image gives its size twice: {remedy}")
             frame, components = code, data[start + 7] if start + 7 < len(data) else 0
         elif code == _SOS:
             scans += 1

@@ -86,7 +86,6 @@ class StrictHttpProtocol(HttpToolsProtocol):
             except httptools.HttpParserError as error:
                 cause = error.__context__
                 if not isinstance(cause, _RefusedError):
-                    self.logger.warning("Invalid HTTP request received.")
                     cause = _RefusedError(HTTPStatus.BAD_REQUEST, "http", "The request is not valid HTTP/1.1")
                 self._refuse(cause)
 

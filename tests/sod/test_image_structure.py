@@ -70,6 +70,9 @@ def test_many_parts_are_refused_with_the_limit(data: bytes, what: str) -> None:
 
 
 def test_a_size_that_is_given_twice_is_refused() -> None:
+    frame = images.jpeg_segment(0xC0, bytes((8, 0, 64, 0, 64, 1, 1, 0x11, 0)))
+    with pytest.raises(InvalidImageError, match="gives its size twice"):
+        check_structure(images.jpeg_with(frame), LIMITS)
     with pytest.raises(InvalidImageError, match=r"gives ImageWidth \(tag 256\) twice"):
         check_structure(images.tiff_told_twice(2000, 64), LIMITS)
 
