@@ -11,3 +11,15 @@ class InvalidImageError(SodError):
 
 class ImageTooLargeError(InvalidImageError):
     """The image's header states more pixels than the limit allows."""
+
+
+class ImageTooComplexError(InvalidImageError):
+    """The file has more scans, chunks, tags or metadata than decoding it may cost."""
+
+
+class TaskTimeoutError(SodError):
+    """Decoding or drawing an image took longer than it may."""
+
+
+class ThreadsExhaustedError(Exception):
+    """Every thread that decodes images is stuck; not the sender's fault."""

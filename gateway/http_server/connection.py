@@ -5,10 +5,10 @@ would let a client occupy memory or a file descriptor for nothing.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from gateway.http_server.strict_protocol import HeadLimits, StrictHttpProtocol
 
 # Pause before the rest of a rejected body is read. Most clients stop sending when they see the response, and reading
 # megabytes only to discard them costs far more than the rejection.
@@ -17,22 +17,24 @@ _DISCARD_DELAY_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Time limits of a connection in seconds.
+    """Limits of a connection; times in seconds.
 
     Attributes:
         receive: From the first byte of a request to the end of its headers; also for the rest of a rejected body.
         send: For the client to read what was written.
+        head: Size limits of what surrounds a request's body.
     """
 
     receive: float
     send: float
+    head: HeadLimits = field(default_factory=HeadLimits)
 
 
-class HttpConnection(HttpToolsProtocol):
+class HttpConnection(StrictHttpProtocol):
     """One connection."""
 
     def __init__(self, *args: Any, limits: ConnectionLimits, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, head_limits=limits.head, **kwargs)
         self._limits = limits
         self._receive_timeout: asyncio.TimerHandle | None = None
         self._send_timeout: asyncio.TimerHandle | None = None
