@@ -1,4 +1,4 @@
-"""Straight to Triton: the same results as through the gateway."""
+"""Requests to Triton itself: the same results as through the gateway."""
 
 import io
 from collections.abc import AsyncIterator
@@ -52,7 +52,7 @@ async def test_an_image_is_sent_as_it_is(pipeline: AsyncPipeline, triton: FakeTr
     assert triton.images == [jpeg()]
     assert triton.thresholds == [[0.5] * 10]
     assert [(box["cls_id"], box["label"]) for box in result.boxes] == [(0, "pedestrian"), (0, "pedestrian"), (3, "car")]
-    # Cut off at the edges of the image, which is 64 x 48.
+    # Clipped at the edges of the image, which is 64 x 48.
     assert [box["coordinate"] for box in result.boxes] == [[10.5, 10, 20, 30], [40, 10, 50, 30], [60, 40, 64, 48]]
     assert result.log_id
 
@@ -121,7 +121,7 @@ async def test_models(pipeline: AsyncPipeline, triton: FakeTriton) -> None:
     assert triton.names == ["PP-YOLOE_plus_SOD-L", "mine"]
     triton.add("came later")
     await one(pipeline, jpeg(), model="came later")
-    with pytest.raises(ServerError, match="no model other; those that are ready: PP-YOLOE_plus_SOD-L, "):
+    with pytest.raises(ServerError, match="no model other; these are ready: PP-YOLOE_plus_SOD-L, "):
         await one(pipeline, jpeg(), model="other")
 
 
@@ -149,7 +149,7 @@ async def test_failures(pipeline: AsyncPipeline, triton: FakeTriton) -> None:
     assert len(triton.images) == asked + 2, "it was not tried again"
     triton.fails = None
     triton.models.clear()
-    with pytest.raises(ServerBusyError, match="no detector that is ready"):
+    with pytest.raises(ServerBusyError, match="no detector ready"):
         await one(pipeline, jpeg())
 
 
@@ -181,7 +181,7 @@ def test_what_is_no_address(url: str) -> None:
 
 def test_without_tritonclient_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "tritonclient.grpc", None)
-    with pytest.raises(DependencyError, match=r"tritonclient: pip install 'sod-client\[grpc\]'"):
+    with pytest.raises(DependencyError, match=r"requires tritonclient: pip install 'sod-client\[grpc\]'"):
         create_pipeline(url="grpc://127.0.0.1:8001")
 
 
