@@ -52,7 +52,7 @@ def test_a_file_picks_the_model_and_the_threshold(server: FakeServer, file: Path
     assert sent == [("PP-YOLOE_plus_SOD-L", {"0": 0.45}), ("PP-YOLOE_plus_SOD-L", 0.25)] * 2
 
 
-def test_config_is_such_a_files_content_and_wins(server: FakeServer, file: Path) -> None:
+def test_config_takes_precedence_over_pipeline(server: FakeServer, file: Path) -> None:
     described = config({"model_name": "mine", "threshold": None})
     for pipeline in (None, "small_object_detection", file):
         with create_pipeline(pipeline, config=described, url=server.url) as made:
@@ -67,13 +67,13 @@ def test_the_client_and_the_export_read_the_same_file_alike(server: FakeServer, 
         assert (exported.model_name, exported.threshold) == (pipeline.model, pipeline.threshold)
 
 
-def test_a_model_dir_is_not_read_and_that_is_said(server: FakeServer) -> None:
+def test_a_model_dir_is_not_read_but_gives_a_warning(server: FakeServer) -> None:
     with pytest.warns(SodWarning, match=r"sod export --model_dir \./mine --name tuned"):
         create_pipeline(config=config({"model_dir": "./mine", "model_name": "tuned"}), url=server.url).close()
 
 
 @pytest.mark.parametrize(
-    ("described", "said"),
+    ("described", "message"),
     [
         ({}, "the pipeline must be 'small_object_detection' or .*, not None"),
         (config(pipeline_name="OCR"), "not 'OCR'"),
@@ -88,19 +88,19 @@ def test_a_model_dir_is_not_read_and_that_is_said(server: FakeServer) -> None:
         (config(use_hpip="yes"), "use_hpip must be true or false, not 'yes'"),
     ],
 )
-def test_a_description_that_does_not_fit(described: Any, said: str) -> None:
-    with pytest.raises(InvalidConfigError, match=said):
+def test_an_invalid_configuration(described: Any, message: str) -> None:
+    with pytest.raises(InvalidConfigError, match=message):
         create_pipeline(config=described, url="http://127.0.0.1:1")
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [("a: [", "not YAML"), ("", "contains no settings"), ("- a", "no settings"), ("\0", "not YAML")],
 )
-def test_a_file_that_does_not_fit(tmp_path: Path, content: str, said: str) -> None:
+def test_an_invalid_file(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "a.yml"
     path.write_text(content)
-    with pytest.raises(InvalidConfigError, match=rf"a\.yml: .*{said}"):
+    with pytest.raises(InvalidConfigError, match=rf"a\.yml: .*{message}"):
         create_pipeline(path)
     path.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(InvalidConfigError, match=r"a\.yml: not YAML"):
@@ -110,21 +110,21 @@ def test_a_file_that_does_not_fit(tmp_path: Path, content: str, said: str) -> No
         create_pipeline(tmp_path / "folder.yaml")
 
 
-def test_a_file_that_is_not_there() -> None:
+def test_a_missing_file() -> None:
     with pytest.raises(MissingFileError, match=r"my/pipeline\.yaml: no such pipeline file"):
         create_pipeline("my/pipeline.yaml")
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("OCR", "the pipeline must be 'small_object_detection' or the path of a .yaml or .yml file, not 'OCR'"),
         ("", "the pipeline must be 'small_object_detection' or the path of a .yaml or .yml file, not ''"),
         (None, "pass the name or file of a pipeline, or config="),
     ],
 )
-def test_another_pipeline(name: Any, said: str) -> None:
-    with pytest.raises(InvalidConfigError, match=said):
+def test_another_pipeline(name: Any, message: str) -> None:
+    with pytest.raises(InvalidConfigError, match=message):
         create_pipeline(name, url="http://127.0.0.1:1")
 
 
@@ -132,7 +132,7 @@ def test_another_pipeline(name: Any, said: str) -> None:
     "option", [{"engine": "paddle"}, {"engine_config": {}}, {"pp_option": object()}, {"hpi_config": {}}]
 )
 @pytest.mark.parametrize("kind", [create_pipeline, AsyncPipeline, Pipeline])
-def test_paddlex_own_options_are_taken_with_a_warning(server: FakeServer, option: Any, kind: Any) -> None:
+def test_paddlex_options_without_effect_give_a_warning(server: FakeServer, option: Any, kind: Any) -> None:
     with pytest.warns(SodWarning, match=f"{next(iter(option))}: this option of PaddleX has no effect"):
         kind(url=server.url, **option)
 
@@ -172,7 +172,7 @@ def test_a_device(device: str, parsed: Any) -> None:
 
 
 @pytest.mark.parametrize("device", ["", "tpu", "gpu:", "gpu:a", "gpu:0:1", "gpu:-1", "cpu:0", "gpu 0"])
-def test_what_is_no_device(device: str) -> None:
+def test_an_invalid_device(device: str) -> None:
     with pytest.raises(UnsupportedDeviceError, match=repr(device)):
         parse_device(device)
 
@@ -206,10 +206,10 @@ def test_the_local_server_uses_what_this_machine_has(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("device", ["npu:0", "xpu:0", "mlu:0", "dcu:0"])
 def test_a_device_that_is_not_supported_says_what_to_install(device: str) -> None:
     kind = device.split(":", maxsplit=1)[0]
-    said = (
+    message = (
         rf"install PaddleX with paddle[a-z-]+{kind}, start `paddlex --serve .*--device {device}` and pass its address"
     )
-    with pytest.raises(UnsupportedDeviceError, match=said):
+    with pytest.raises(UnsupportedDeviceError, match=message):
         create_pipeline(device=device)
 
 

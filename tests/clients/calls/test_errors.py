@@ -39,7 +39,7 @@ def test_a_bad_item_is_skipped_and_noted(
         assert not pipeline.errors, "errors has those of the last call only"
 
 
-def test_a_function_is_told_in_its_turn(server: FakeServer, mixed: list[Any]) -> None:
+def test_a_function_receives_each_error_in_order(server: FakeServer, mixed: list[Any]) -> None:
     told: list[Any] = []
     with create_pipeline(url=server.url) as pipeline:
         for result in pipeline.predict(mixed, on_error=told.append):
@@ -61,7 +61,7 @@ def test_a_refused_image_can_be_skipped_but_not_a_dead_server(server: FakeServer
         list(pipeline.predict(numbered(3), on_error="skip"))
 
 
-def test_what_the_source_raises_comes_after_what_it_gave(server: FakeServer) -> None:
+def test_an_error_of_the_source_is_raised_after_the_results_before_it(server: FakeServer) -> None:
     def source() -> Iterator[str]:
         yield from numbered(2)
         raise KeyError("mine")

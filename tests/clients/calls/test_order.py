@@ -100,7 +100,7 @@ def test_an_abandoned_call_stops_sending(server: FakeServer) -> None:
     assert len(server.requests) <= 6
 
 
-def test_batch_size_is_taken_and_without_effect(server: FakeServer) -> None:
+def test_batch_size_has_no_effect(server: FakeServer) -> None:
     with create_pipeline(url=server.url) as pipeline:
         assert len(list(pipeline.predict(numbered(3), batch_size=8))) == 3
         assert len(list(pipeline(numbered(3), threshold=0.3))) == 3

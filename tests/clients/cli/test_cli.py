@@ -92,7 +92,7 @@ def test_a_threshold(sod: Run, street: Path, server: FakeServer, text: str, sent
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "usage: sod COMMAND"),
         (["predict"], "the following arguments are required: IMAGE"),
@@ -129,11 +129,11 @@ def test_a_threshold(sod: Run, street: Path, server: FakeServer, text: str, sent
     ],
 )
 def test_a_wrong_command_line_is_2_and_sends_nothing(
-    sod: Run, server: FakeServer, arguments: list[str], said: str
+    sod: Run, server: FakeServer, arguments: list[str], message: str
 ) -> None:
     code, out, err = sod(*arguments)
     assert (code, out) == (2, "")
-    assert said in err
+    assert message in err
     assert not server.requests
 
 
@@ -182,7 +182,7 @@ def test_no_image_asks_for_none(sod: Run, street: Path, tmp_path: Path, server: 
     assert server.requests[0][1]["visualize"] is False
 
 
-def test_what_is_saved_can_be_chosen(sod: Run, street: Path, tmp_path: Path, server: FakeServer) -> None:
+def test_save_selects_the_files(sod: Run, street: Path, tmp_path: Path, server: FakeServer) -> None:
     assert sod("predict", street, "--save_path", tmp_path / "out", "--save", "csv, yolo")[0] == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["street.txt", "street_res.csv"]
     assert server.requests[0][1]["visualize"] is False, "the size is known here"
@@ -249,12 +249,14 @@ def test_no_server_is_3_and_stops(sod: Run, street: Path, nowhere: str) -> None:
     assert err.startswith(f"sod: cannot reach {nowhere}")
 
 
-@pytest.mark.parametrize(("status", "said"), [(401, "who are you"), (503, "full"), (429, "slow down")])
-def test_a_server_that_will_not_is_3_too(sod: Run, street: Path, server: FakeServer, status: int, said: str) -> None:
-    server.respond_with(status, {"logId": "7", "errorCode": status, "errorMsg": said})
+@pytest.mark.parametrize(("status", "message"), [(401, "who are you"), (503, "full"), (429, "slow down")])
+def test_a_server_that_refuses_all_requests_is_3_too(
+    sod: Run, street: Path, server: FakeServer, status: int, message: str
+) -> None:
+    server.respond_with(status, {"logId": "7", "errorCode": status, "errorMsg": message})
     code, _, err = sod("predict", street, street, "--retries", "0")
     assert code == 3
-    assert err == f"sod: the server answered {status}: {said} (logId 7)\n"
+    assert err == f"sod: the server answered {status}: {message} (logId 7)\n"
     assert len(server.requests) <= 2
 
 
@@ -315,7 +317,7 @@ def test_python_m(server: FakeServer, street: Path) -> None:
 # Where it runs
 
 
-def test_a_server_at_the_default_address_is_asked_if_it_is_one(
+def test_a_server_at_the_default_address_is_used(
     sod: Run, server: FakeServer, street: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SOD_URL")
@@ -325,7 +327,7 @@ def test_a_server_at_the_default_address_is_asked_if_it_is_one(
     server.files["/health"] = b'{"status": "ok"}'
     code, _, err = sod("predict", street)
     assert code == 3
-    assert err.startswith("sod: no server is given (url=, or SOD_URL)")
+    assert err.startswith("sod: no server address is given (url=, or SOD_URL)")
     server.files["/health"] = b'{"logId": "7", "errorCode": 0, "errorMsg": "Healthy"}'
     assert sod("predict", street)[::2] == (0, "")
     # --device and --use_hpip require a local server.
@@ -335,7 +337,7 @@ def test_a_server_at_the_default_address_is_asked_if_it_is_one(
     assert sod("predict", street)[0] == 3
 
 
-def test_what_has_no_effect_is_said_once_and_plainly(sod: Run, server: FakeServer, street: Path) -> None:
+def test_options_without_effect_are_noted_once(sod: Run, server: FakeServer, street: Path) -> None:
     code, _, err = sod("predict", street, "--device", "gpu:0", "--engine", "paddle", "--hpi_config", "{'a': 1}")
     assert code == 0
     assert err.splitlines() == [

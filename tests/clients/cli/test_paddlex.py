@@ -63,7 +63,7 @@ IMAGE_WITH_GPU = Machine(has_nvidia_gpu=True, is_triton_image=True, has_paddle=F
 
 
 @pytest.mark.parametrize(
-    ("device", "said"),
+    ("device", "message"),
     [
         ("npu:0", "device 'npu:0' is not supported: "),
         ("xpu:0", "device 'xpu:0' is not supported: "),
@@ -74,7 +74,7 @@ IMAGE_WITH_GPU = Machine(has_nvidia_gpu=True, is_triton_image=True, has_paddle=F
     ],
 )
 def test_a_device_that_is_not_supported_is_one_sentence(
-    device: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    device: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SOD_URL")
     monkeypatch.setattr(Machine, "detect", lambda: NO_GPU)
@@ -82,7 +82,7 @@ def test_a_device_that_is_not_supported_is_one_sentence(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert captured.err.startswith(f"sod: {said}")
+    assert captured.err.startswith(f"sod: {message}")
 
 
 def test_the_device_goes_to_the_local_server(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:
@@ -205,23 +205,25 @@ def test_it_serves_on_a_gpu(served: list[Any], monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("--serve --device npu:0", "install PaddleX with paddle-custom-npu"),
         ("--serve --pipeline OCR", "not 'OCR'"),
         ("--serve --pipeline none.yaml", "none.yaml: no such pipeline file"),
     ],
 )
-def test_what_cannot_be_served(served: list[Any], line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_line_that_serves(
+    served: list[Any], line: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert sod(line) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert error.count("\n") == 1
     assert not served
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("--pipeline small_object_detection", "--input is missing: pass images, PDFs, folders or URLs"),
         ("--input", "argument --input: expected at least one argument"),
@@ -231,8 +233,8 @@ def test_what_cannot_be_served(served: list[Any], line: str, said: str, capsys: 
         ("--install serving", "--install is not an option of sod: there are no plugins"),
     ],
 )
-def test_a_line_that_does_not_fit(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_command_line(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         sod(line)
     assert stop.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

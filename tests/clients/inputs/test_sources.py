@@ -78,7 +78,7 @@ def test_an_array_may_be_written_again_once_it_was_taken(server: FakeServer) -> 
 
 
 @pytest.mark.parametrize(
-    ("array", "said"),
+    ("array", "message"),
     [
         (np.zeros((4, 4, 3), np.float32), r"not float32 \[4, 4, 3\]"),
         (np.zeros((4, 4), np.uint8), r"not uint8 \[4, 4\]"),
@@ -87,8 +87,8 @@ def test_an_array_may_be_written_again_once_it_was_taken(server: FakeServer) -> 
         (np.zeros((2, 4, 4, 3), np.uint8), "as a list"),
     ],
 )
-def test_an_array_of_a_wrong_kind(pipeline: Pipeline, server: FakeServer, array: Any, said: str) -> None:
-    with pytest.raises(InvalidArrayError, match=rf"input\[0\]: .*uint8 \[H, W, 3\], BGR.*{said}"):
+def test_an_array_of_a_wrong_kind(pipeline: Pipeline, server: FakeServer, array: Any, message: str) -> None:
+    with pytest.raises(InvalidArrayError, match=rf"input\[0\]: .*uint8 \[H, W, 3\], BGR.*{message}"):
         next(pipeline.predict(array))
     assert not server.requests
 
@@ -199,13 +199,13 @@ def test_a_document_that_cannot_be_fetched(server: FakeServer, nowhere: str) -> 
     server.files = {"/empty.pdf": b""}
     server.respond_with(404, {"errorCode": 404, "errorMsg": "Not Found"})
     with create_pipeline(url=server.url, api_key="secret") as pipeline:
-        for url, said in (
+        for url, message in (
             (f"{nowhere}/a.pdf", "cannot be fetched"),
             (f"{server.url}/none.pdf", "the host answered 404"),
             (f"{server.url}/empty.pdf", "the response is empty"),
             ("http://a:b/x.pdf", "cannot be fetched"),
         ):
-            with pytest.raises(UnreadableFileError, match=said):
+            with pytest.raises(UnreadableFileError, match=message):
                 next(pipeline.predict(url))
     assert all("Authorization" not in headers for headers in server.headers), "the API key was sent to another host"
 
@@ -230,7 +230,7 @@ def test_bytes_are_sent_as_they_are(pipeline: Pipeline, server: FakeServer, kind
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "said"),
+    ("given", "error", "message"),
     [
         ("no such file.jpg", MissingFileError, "no such file.jpg: no such file or folder"),
         ("no such file.pdf", MissingFileError, "no such file.pdf: no such file or folder"),
@@ -242,13 +242,13 @@ def test_bytes_are_sent_as_they_are(pipeline: Pipeline, server: FakeServer, kind
         ([None], InvalidInputError, "not NoneType"),
     ],
 )
-def test_what_cannot_be_read(pipeline: Pipeline, given: Any, error: Any, said: str) -> None:
-    with pytest.raises(error, match=said):
+def test_an_element_that_cannot_be_read(pipeline: Pipeline, given: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
         list(pipeline.predict(given))
 
 
 @pytest.mark.parametrize("given", [17, None, {"a": "b"}])
-def test_what_is_no_input_is_refused_at_once(pipeline: Pipeline, given: Any) -> None:
+def test_an_invalid_input_is_refused_at_once(pipeline: Pipeline, given: Any) -> None:
     with pytest.raises(InvalidInputError, match="an image is a path, a URL, bytes or an array, not"):
         pipeline.predict(given)
 

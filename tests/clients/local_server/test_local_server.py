@@ -88,7 +88,7 @@ def test_it_lives_as_long_as_the_pipeline(launcher: Launcher, monkeypatch: pytes
     assert (site / "stopped").exists()
 
 
-def test_a_forgotten_pipeline_stops_it(launcher: Launcher) -> None:
+def test_a_pipeline_without_references_stops_it(launcher: Launcher) -> None:
     site = launcher(SERVE)
     pipeline = create_pipeline()
     assert "--model" not in started(site)["argv"]  # type: ignore[operator]
@@ -108,7 +108,7 @@ async def test_the_asynchronous_one_starts_it_when_it_is_entered(launcher: Launc
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "message"),
     [
         ("import sys\ndef main(argv, prog): print('triton-sod: no model', file=sys.stderr); return 1", "no model$"),
         ("def main(argv, prog): print('a\\nb\\nlast words'); return 3", r"a \| b \| last words"),
@@ -116,9 +116,9 @@ async def test_the_asynchronous_one_starts_it_when_it_is_entered(launcher: Launc
         ("import nonsense_that_is_not_there", "No module named 'nonsense_that_is_not_there'"),
     ],
 )
-def test_why_it_did_not_start_is_said(launcher: Launcher, code: str, said: str) -> None:
+def test_the_error_has_the_reason_for_a_failed_start(launcher: Launcher, code: str, message: str) -> None:
     launcher(code)
-    with pytest.raises(LocalServerError, match=f"the local server did not start: .*{said}"):
+    with pytest.raises(LocalServerError, match=f"the local server did not start: .*{message}"):
         create_pipeline()
 
 

@@ -163,7 +163,7 @@ def test_a_result_without_a_name_makes_one_up_and_keeps_it(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("reply", [without_image(), without_image(image=None)])
-def test_what_the_server_did_not_draw_is_drawn_here(server: Any, street: Path, reply: Any, tmp_path: Path) -> None:
+def test_the_client_draws_if_the_server_did_not(server: Any, street: Path, reply: Any, tmp_path: Path) -> None:
     server.respond_with(200, reply)
     with create_pipeline(url=server.url) as pipeline:
         (result,) = pipeline.predict(street, visualize=False)
@@ -256,7 +256,7 @@ def test_pandas() -> None:
     assert list(Result("a.jpg", []).to_pandas().columns) == list(table.columns)
 
 
-def test_a_drawing_out_of_the_contract_is_a_bad_reply(server: Any, street: Path) -> None:
+def test_an_invalid_drawing_is_a_bad_reply(server: Any, street: Path) -> None:
     server.respond_with(200, {**SUCCESS, "result": {**SUCCESS["result"], "image": "%%%"}})
     with create_pipeline(url=server.url) as pipeline, pytest.raises(BadReplyError):
         next(pipeline.predict(street))

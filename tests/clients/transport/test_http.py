@@ -65,7 +65,7 @@ def test_bytes_have_no_path(pipeline: Pipeline, server: Any, kind: Any) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://example.com/a.jpg", "HTTPS://example.com/a.jpg"])
-def test_a_url_is_left_to_the_server(pipeline: Pipeline, server: Any, url: str) -> None:
+def test_the_server_fetches_urls(pipeline: Pipeline, server: Any, url: str) -> None:
     (result,) = pipeline.predict(url)
     assert server.requests[0][1]["image"] == url
     assert result.input_path == url
@@ -131,7 +131,7 @@ def test_the_environment_names_the_server(server: Any, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "localhost:8080", "ftp://host", "http://", "http://a:b", ""])
-def test_what_is_no_url_is_refused(url: str) -> None:
+def test_an_invalid_url_is_refused(url: str) -> None:
     with pytest.raises(InvalidConfigError, match="URL"):
         create_pipeline(url=url)
 
@@ -146,7 +146,7 @@ def test_a_proxy_is_not_asked_for_this_machine(server: Any, nowhere: str, monkey
         next(elsewhere.predict(IMAGE))
 
 
-def test_a_forgotten_pipeline_closes_its_connections(server: Any) -> None:
+def test_a_pipeline_without_references_closes_its_connections(server: Any) -> None:
     server.respond_with(200, SUCCESS)
     pipeline = create_pipeline(url=server.url)
     next(pipeline.predict(IMAGE))
@@ -159,7 +159,7 @@ def test_a_forgotten_pipeline_closes_its_connections(server: Any) -> None:
     assert server.open_connections == 0
 
 
-def test_a_pipeline_lives_as_long_as_its_results_are_asked_for(server: Any) -> None:
+def test_a_pipeline_exists_as_long_as_its_results_are_requested(server: Any) -> None:
     results = create_pipeline(url=server.url, max_in_flight=1).predict([IMAGE] * 5)
     next(results)
     gc.collect()
@@ -211,7 +211,7 @@ def test_an_odd_message_stays_as_it_is(message: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"<h1>502 Bad Gateway</h1>", b"[]", b'{"detail": "down"}', b""])
-def test_an_error_of_something_else_is_a_server_error(pipeline: Pipeline, server: Any, content: bytes) -> None:
+def test_an_error_in_another_format_is_a_server_error(pipeline: Pipeline, server: Any, content: bytes) -> None:
     server.respond_with(502, content)
     with pytest.raises(ServerError, match=r"answered 502: .+") as caught:
         next(pipeline.predict(IMAGE))
@@ -237,7 +237,7 @@ def test_an_error_of_something_else_is_a_server_error(pipeline: Pipeline, server
         without_image(image=7),
     ],
 )
-def test_a_200_out_of_the_contract_is_a_bad_reply(pipeline: Pipeline, server: Any, reply: Any) -> None:
+def test_a_200_in_a_wrong_format_is_a_bad_reply(pipeline: Pipeline, server: Any, reply: Any) -> None:
     server.respond_with(200, reply)
     with pytest.raises(BadReplyError, match="answered 200, but not in the format of triton-sod"):
         next(pipeline.predict(IMAGE))

@@ -25,7 +25,7 @@ BUSY = {"logId": "7", "errorCode": 503, "errorMsg": "full"}
 
 
 @pytest.mark.parametrize("status", [503, 429])
-def test_an_overloaded_server_is_asked_again(server: FakeServer, status: int) -> None:
+def test_a_request_to_an_overloaded_server_is_repeated(server: FakeServer, status: int) -> None:
     refused: list[str] = []
 
     def reply(body: Any) -> Reply:
@@ -40,7 +40,7 @@ def test_an_overloaded_server_is_asked_again(server: FakeServer, status: int) ->
     assert len(server.requests) == 15
 
 
-def test_in_the_end_it_raises(server: FakeServer) -> None:
+def test_the_last_error_is_raised(server: FakeServer) -> None:
     server.respond_with(503, BUSY)
     with create_pipeline(url=server.url, retries=2) as pipeline:
         with pytest.raises(ServerBusyError, match=r"the server answered 503: full \(logId 7\)") as caught:
@@ -130,9 +130,8 @@ def test_retry_after_is_seconds_or_a_date(header: str | None, low: Any, high: An
     assert seconds is None if low is None else low <= seconds <= high  # type: ignore[operator]
 
 
-def test_closing_ends_a_pause(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sod_client._transport.retry.FIRST_PAUSE_S", 50.0)
-    server.respond_with(503, BUSY)
+def test_closing_ends_a_pause(server: FakeServer) -> None:
+    server.respond_with(503, BUSY, {"Retry-After": "50"})
     pipeline = create_pipeline(url=server.url)
     errors: list[BaseException] = []
 

@@ -75,7 +75,7 @@ def _serve(arguments: argparse.Namespace, unknown: Sequence[str]) -> int:
     except SodError as error:
         console.print_error(str(error))
         return console.exit_code_before_sending(error)
-    passed = {
+    serve_options = {
         "--host": arguments.host,
         "--port": arguments.port,
         "--profile": placement.profile,
@@ -89,6 +89,6 @@ def _serve(arguments: argparse.Namespace, unknown: Sequence[str]) -> int:
             "note: the server does not apply the thresholds by class of the file; `sod export --pipeline FILE` stores "
             "them in the model"
         )
-    words = [word for option, value in passed.items() if value is not None for word in (option, value)]
-    code = plugins.run("serve", [*words, *unknown])
+    serve_arguments = [part for option, value in serve_options.items() if value is not None for part in (option, value)]
+    code = plugins.run("serve", [*serve_arguments, *unknown])
     return console.USAGE if code is None else code

@@ -42,8 +42,8 @@ class LocalServer:
     def __init__(self, placement: Placement, model: str | None) -> None:
         if not tuple(entry_points(group="sod.commands", name="serve")):
             raise DependencyError(
-                "no server is given (url=, or SOD_URL), and triton-sod, which would be started on this machine, is not "
-                "installed: pip install 'triton-sod[serve]'"
+                "no server address is given (url=, or SOD_URL), and triton-sod, which would start a local server, is "
+                "not installed: pip install 'triton-sod[serve]'"
             )
         for attempt in range(_ATTEMPTS):
             try:
@@ -119,10 +119,10 @@ def _reason(log: IO[bytes]) -> str:
     """The launcher's error message, or the last lines of its output."""
     log.seek(0)
     lines = [line for line in log.read().decode("utf-8", "replace").splitlines() if line.strip()]
-    said = [line.removeprefix("triton-sod: ") for line in lines if line.startswith("triton-sod: ")]
-    if not said:
+    messages = [line.removeprefix("triton-sod: ") for line in lines if line.startswith("triton-sod: ")]
+    if not messages:
         return " | ".join(lines[-_LAST_LINES:]) or "it printed nothing"
-    return " ".join([said[-1], *lines[lines.index(f"triton-sod: {said[-1]}") + 1 :]])
+    return " ".join([messages[-1], *lines[lines.index(f"triton-sod: {messages[-1]}") + 1 :]])
 
 
 def _free_ports(count: int) -> list[int]:

@@ -20,7 +20,7 @@ class RetryableError(Exception):
 
     Attributes:
         error: the error to raise if this was the last attempt.
-        retry_after_s: seconds that the server asked the client to wait; None if it did not ask.
+        retry_after_s: seconds to wait before the next attempt, if the server names them in Retry-After; otherwise None.
     """
 
     def __init__(self, error: SodError, retry_after_s: float | None = None) -> None:
