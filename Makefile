@@ -1,4 +1,7 @@
-# `make` alone lists the targets.
+# Everything is done by these targets; `make` without one lists them. Each target first installs what it needs.
+#   PYTHON    the interpreter that creates the environment (3.11 or 3.12)
+#   SOD_VENV  its folder; default .venv
+#   ARGS      further options of the command that the target runs
 PYTHON ?= python3
 VENV   := $(or $(SOD_VENV),.venv)
 BIN    := $(VENV)/bin
@@ -8,13 +11,14 @@ PROFILE ?=
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format export finetune lock clean bench bench-peer
+.PHONY: help serve test check format export finetune lock clean bench bench-paddlex chaos
 
-help:  ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help:  ## list these targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# One virtual environment; each stamp adds what its lock holds. A changed lock installs again.
-# Paddle (720 MB) comes only where it is used: the profile cpu_regular, and export.
+# There is one virtual environment. A stamp (.venv/.serve, .paddle, .export, .dev) records that requirements/<name>.lock is
+# installed; when the lock or a pyproject.toml is newer, it is installed again. Paddle (720 MB) is installed only for the
+# profile cpu_regular, the export and training.
 SERVE_STAMP := $(VENV)/.$(if $(filter cpu_regular,$(PROFILE)),paddle,serve)
 
 $(VENV)/bin/python:
@@ -22,26 +26,26 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no virtual environment: apt-get install python3-venv" >&2; exit 1; }
 
 $(VENV)/.%: requirements/%.lock pyproject.toml clients/python/pyproject.toml | $(VENV)/bin/python
-	@echo "installing requirements/$*.lock into $(VENV) (once; a few minutes on a slow line)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/$*.lock
+	@echo "installing requirements/$*.lock into $(VENV): once, up to 1.2 GB, a few minutes on a slow line"
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r requirements/$*.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e clients/python
 	@touch $@
 
-# With docker and an NVIDIA GPU, Triton runs in its image (deploy/triton.Dockerfile), else embedded. EMBEDDED=1 insists.
-# Inside the image (SOD_VENV) there is nothing to choose or to install.
+# With docker and an NVIDIA GPU, Triton runs in the image of deploy/triton.Dockerfile, otherwise embedded; EMBEDDED=1
+# forces embedded. Inside the image, which sets SOD_VENV, there is nothing to choose or to install.
 IN_IMAGE := $(if $(EMBEDDED)$(SOD_VENV),,$(shell deploy/in-image --possible && echo deploy/in-image))
 RUN_TRITON := $(if $(IN_IMAGE),$(IN_IMAGE) python,$(BIN)/python)
 
-serve: $(if $(IN_IMAGE),,$(SERVE_STAMP))  ## start Triton and the gateway; PORT=8080 PROFILE=cpu_high_performance|cpu_regular|cpu_bf16|cpu_int8|gpu_regular|gpu_high_performance
+serve: $(if $(IN_IMAGE),,$(SERVE_STAMP))  ## start Triton and the gateway: PORT=8080 PROFILE=cpu_high_performance|cpu_regular|cpu_bf16|cpu_int8|gpu_regular|gpu_high_performance
 	@exec $(RUN_TRITON) -m server --port $(PORT) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
 
-# IMAGES are files or folders, space-separated. A plan is built in the image, from the FP16 ONNX that is made here.
+# IMAGES are files or folders, separated by spaces. The image builds the TensorRT plan, from an FP16 ONNX file made here.
 EXPORT = $(BIN)/python -m export $(if $(MODEL),--model $(MODEL)) $(if $(MODEL_DIR),--model_dir "$(MODEL_DIR)") \
 	$(if $(NAME),--name $(NAME)) $(if $(PRECISION),--precision $(PRECISION)) $(if $(IMAGES),--images $(IMAGES)) \
 	$(if $(REPORT),--report "$(REPORT)") $(ARGS)
 PLANS = $(if $(NAME),$(NAME),$(if $(filter all,$(MODEL)),$(addprefix PP-YOLOE_plus_SOD-,S L largesize-L),$(MODEL)))
 
-export: $(VENV)/.export  ## Paddle model to what Triton loads: MODEL=name|all or MODEL_DIR=, TARGET=onnx|openvino|tensorrt|tensorrt-check|all PRECISION= IMAGES= NAME= REPORT=
+export: $(VENV)/.export  ## convert a Paddle model to files that Triton loads: MODEL=name|all or MODEL_DIR=, TARGET=onnx|openvino|tensorrt|tensorrt-check|all PRECISION= IMAGES= NAME= REPORT=
 ifeq ($(if $(IN_IMAGE),$(TARGET)),tensorrt)
 	@test -n "$(PLANS)" || { echo "name the model of MODEL_DIR: make export TARGET=tensorrt NAME=…" >&2; exit 2; }
 	@$(if $(MODEL)$(MODEL_DIR),$(EXPORT) --target onnx)
@@ -50,24 +54,27 @@ else
 	@$(EXPORT) $(if $(TARGET),--target $(TARGET))
 endif
 
-# ppdet's own environment is made inside $(VENV) by the command (finetune/environment.py).
+# The command creates PaddleDetection's own environment inside $(VENV) (finetune/environment.py).
 finetune: $(VENV)/.export  ## train a detector: DATA=<COCO or YOLO folder> BASE=demo|PP-YOLOE_plus_SOD-S|*.pdparams NAME= EPOCHS= BATCH= SIZE= RATE= OUT= ARGS=
 	@$(BIN)/python -m finetune $(if $(DATA),--data "$(DATA)") $(if $(BASE),--base "$(BASE)") $(if $(NAME),--name "$(NAME)") \
 		$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(BATCH),--batch $(BATCH)) $(if $(SIZE),--size $(SIZE)) \
 		$(if $(RATE),--rate $(RATE)) $(if $(OUT),--out "$(OUT)") $(ARGS)
 
-# What both take: IMAGES and LABELS as the export and `sod eval` do, further options by ARGS.
+# IMAGES are files or folders as for the export; LABELS is a data set as for `sod eval`.
 BENCH = $(BIN)/python -m benchmarks.cli $(if $(IMAGES),--images $(IMAGES)) $(if $(LABELS),--labels "$(LABELS)")
-bench: $(VENV)/.dev  ## speed beside the bare detector's, and the targets: IMAGES= LABELS= ARGS='--quick …'
+bench: $(VENV)/.dev  ## measure speed, compared with the detector alone, and check the targets: IMAGES= LABELS= ARGS='--quick …'
 	@$(BENCH) $(ARGS)
 
-bench-peer: $(VENV)/.dev  ## the same beside PaddleX, which is installed in .cache/peer (1.8 GB): MODEL_DIR=<Paddle models> …
-	@test -n "$(MODEL_DIR)" || { echo "name the Paddle inference models that PaddleX is to serve: make bench-peer MODEL_DIR=<folder>" >&2; exit 2; }
-	@$(BENCH) --install-peer --peer "$(MODEL_DIR)" $(ARGS)
+bench-paddlex: $(VENV)/.dev  ## the same beside PaddleX, which is installed in .cache/paddlex (1.8 GB): MODEL_DIR=<Paddle models> …
+	@test -n "$(MODEL_DIR)" || { echo "name the Paddle inference models that PaddleX is to serve: make bench-paddlex MODEL_DIR=<folder>" >&2; exit 2; }
+	@$(BENCH) --install-paddlex --paddlex "$(MODEL_DIR)" $(ARGS)
 
-test: $(VENV)/.dev  ## static checks and every test, the end-to-end ones against a started Triton
+test: $(VENV)/.dev  ## run the checks and every test, the end-to-end ones against a started Triton
 	$(MAKE) check
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(VENV)/.dev  ## kill, stop and freeze every process under load, and print the table of docs/reliability.md: minutes; ARGS=
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 check: $(VENV)/.dev  ## lint, format, types, import contracts
 	$(BIN)/ruff check .
@@ -75,13 +82,13 @@ check: $(VENV)/.dev  ## lint, format, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/.dev  ## mend what the linter can
+format: $(VENV)/.dev  ## reformat, and apply the linter's repairs
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 LOCK := uv pip compile -q pyproject.toml clients/python/pyproject.toml
-lock:  ## compile requirements/*.lock anew (needs uv)
+lock:  ## compile requirements/*.lock from pyproject.toml, keeping pins that still fit (needs uv)
 	$(LOCK) --extra image $(LOCK_OPTIONS) -o requirements/image.lock
 	$(LOCK) --extra serve $(LOCK_OPTIONS) -o requirements/serve.lock
 	$(LOCK) --extra serve --extra paddle $(LOCK_OPTIONS) -o requirements/paddle.lock
@@ -89,5 +96,5 @@ lock:  ## compile requirements/*.lock anew (needs uv)
 	$(LOCK) --extra serve --extra paddle --extra export --extra bench --extra dev $(LOCK_OPTIONS) -o requirements/dev.lock
 	uv pip compile -q requirements/finetune.in --no-deps -c requirements/dev.lock $(LOCK_OPTIONS) -o requirements/finetune.lock
 
-clean:  ## remove the virtual environment and caches
+clean:  ## remove the virtual environment, caches and downloads in .cache
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info clients/python/*.egg-info

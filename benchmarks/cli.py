@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 REPORT = "report"
 # Module and a line of help; each loads what only it needs.
 _PARTS = {
-    REPORT: ("benchmarks.performance.cli", "everything beside the bare detector, with the targets (the default)"),
+    REPORT: (
+        "benchmarks.performance.cli",
+        "the whole report, beside the engine alone and the targets (the default)",
+    ),
     "gateway-overhead": ("benchmarks.gateway_overhead", "what the gateway of a running server adds to the ensemble"),
     "gpu": ("benchmarks.gpu", "the detector on a CUDA GPU, FP32 and FP16"),
     "overload": ("benchmarks.overload", "a running server under far more load than it can take"),

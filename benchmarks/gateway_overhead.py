@@ -47,17 +47,17 @@ class Overhead:
         return "\n".join(lines) + "\n"
 
 
-def measure(ways: Sequence[Callable[[], None]], turns: int, warm_up: int) -> NDArray[np.float64]:
-    """Call all ways in turns; milliseconds, float64 [ways, turns]."""
-    times = np.empty((len(ways), turns))
-    order = range(len(ways))
+def measure(calls: Sequence[Callable[[], None]], turns: int, warm_up: int) -> NDArray[np.float64]:
+    """Make all calls in turns; milliseconds, float64 [calls, turns]."""
+    times = np.empty((len(calls), turns))
+    order = range(len(calls))
     for turn in tqdm(range(-warm_up, turns), unit="turn", file=sys.stderr):
-        # Each way follows each other one equally often.
-        for way in (*order[turn % len(ways) :], *order[: turn % len(ways)]):
+        # Each call follows each other one equally often.
+        for call in (*order[turn % len(calls) :], *order[: turn % len(calls)]):
             started = perf_counter()
-            ways[way]()
+            calls[call]()
             if turn >= 0:
-                times[way, turn] = (perf_counter() - started) * 1e3
+                times[call, turn] = (perf_counter() - started) * 1e3
     return times
 
 

@@ -1,7 +1,7 @@
-"""From a Paddle inference model to what Triton loads: `python -m export --help`, docs/export.md.
+"""Exports Paddle inference models to what Triton loads: see `python -m export --help` and docs/export.md.
 
-`cli` parses. `pipeline` starts from a Paddle model: `inference_config` (what it expects), `paddle_model` (cut before
-its NMS, run as the reference), `convert` (paddle2onnx), `onnx_model` (our interface), `check` (FP32 against Paddle),
-`fp16`, `openvino_int8`. `installed` starts from the model repository: `tensorrt_plan`, `tensorrt_check`. Whatever is
-made passes the `gate`, under the limits of `precision`, before `artefacts` puts it in place; `report` tells of it.
+`cli` parses the command line. `paddle_export` starts from a Paddle model, `tensorrt_export` from a model repository.
+The rooms below them: `hub` downloads official models, `paddle` reads and runs Paddle models, `onnx`, `openvino` and
+`tensorrt` make the artefacts of one engine each, `verification` compares every artefact with Paddle Inference under the
+limits of `precision`, and `triton` writes the model repository.
 """

@@ -1,4 +1,4 @@
-"""`python -m export`."""
+"""Runs the command line: `python -m export`."""
 
 import sys
 

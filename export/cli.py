@@ -1,4 +1,4 @@
-"""The command line: `python -m export`."""
+"""The command line: `python -m export`, and `sod export`."""
 
 import argparse
 import logging
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from export.errors import ExportError
-from export.hub.download import OFFICIAL_ARCHIVES, fetch_official
-from export.installed import check_installed, export_plan
-from export.outcome import Outcome, Request
+from export.hub.official_models import OFFICIAL_ARCHIVES, fetch_official
 from export.paddle.paddlex_pipeline import PipelineFile, source_of
 from export.precision import PRECISIONS, Precision, Target
+from export.request import ExportRequest, ExportResult
+from export.serving_options import ServingOptions
 from export.tensorrt.compile_check import TURING
 from export.tensorrt.plan import import_tensorrt
-from export.triton.templates import ServingOptions
+from export.tensorrt_export import check_installed, export_plan
 
 LOG = logging.getLogger("export")
 OFFICIAL = tuple(OFFICIAL_ARCHIVES)
@@ -26,53 +26,55 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m export") -> i
     """Run the export; progress, results and errors go to stderr, the paths of the written files to stdout.
 
     Args:
-        argv: without the command itself; None for the process's own.
-        prog: the command as the user knows it.
+        argv: the arguments; None for those of the process.
+        prog: the name of the command in its help.
 
     Returns:
-        0; 2 if anything that was asked for was not made; 3 if all was, and a running server did not take it in.
+        The exit code: 0; 2 if something requested was not made; 3 if all was made, but a running server did not load
+        it.
     """
     arguments = _parser(prog).parse_args(argv)
-    outcomes: list[Outcome] = []
+    results: list[ExportResult] = []
     failures = 0
     with _progress_on_stderr():
         try:
             for job in _jobs(arguments):
                 try:
-                    outcome = job()
-                except (ExportError, OSError) as error:  # the other models are exported all the same
-                    failures += _say(_sentence(error))
+                    result = job()
+                except (ExportError, OSError) as error:  # the other models are still exported
+                    failures += _print_failure(_error_text(error))
                     continue
-                outcomes.append(outcome)
-                LOG.info("%s", outcome)
-                for path in outcome.written:
+                results.append(result)
+                LOG.info("%s", result)
+                for path in result.installed:
                     print(path)
-                failures += sum(_say(f"{outcome.name}: {sentence}") for sentence in outcome.failures)
-            if arguments.report and outcomes:
-                _report(arguments.report, outcomes)
+                failures += sum(_print_failure(f"{result.name}: {text}") for text in result.failures)
+            if arguments.report and results:
+                _report(arguments.report, results)
         except (ExportError, OSError) as error:
-            failures += _say(_sentence(error))
+            failures += _print_failure(_error_text(error))
         if failures:
             return 2
-        return _load(arguments, [outcome.name for outcome in outcomes if outcome.written])
+        return _load(arguments, [result.name for result in results if result.installed])
 
 
-def _say(sentence: str) -> int:
-    print(f"export failed: {sentence}", file=sys.stderr)
+def _print_failure(text: str) -> int:
+    print(f"export failed: {text}", file=sys.stderr)
     return 1
 
 
-def _sentence(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.filename or 'the work folder'}: {error.strerror or error}"
     return str(error)
 
 
 def _load(arguments: argparse.Namespace, names: Sequence[str]) -> int:
-    """Have a running server take the models in, if that was asked for; the exit code."""
+    """Load the models into a running server if --load was given; return the exit code."""
     if arguments.load is None:
         return 0
-    from export.triton.model_control import load_exported, triton_url  # noqa: PLC0415  (a client that few exports need)
+    # Imported here: few exports need the client.
+    from export.triton.model_control import load_exported, triton_url  # noqa: PLC0415
 
     try:
         for name in names:
@@ -83,11 +85,11 @@ def _load(arguments: argparse.Namespace, names: Sequence[str]) -> int:
     return 0
 
 
-def _jobs(arguments: argparse.Namespace) -> Iterator[Callable[[], Outcome]]:
-    """What is to be done, model by model; each is prepared when the ones before are done."""
-    given = source_of(arguments.model_dir, arguments.pipeline)
-    request = _request(arguments, given)
-    for name, model_dir in _models(arguments, given):
+def _jobs(arguments: argparse.Namespace) -> Iterator[Callable[[], ExportResult]]:
+    """The exports, one after another; each is prepared when the one before has ended."""
+    source = source_of(arguments.model_dir, arguments.pipeline)
+    request = _request(arguments, source)
+    for name, model_dir in _models(arguments, source):
         if model_dir:
             if [target for target in request.targets if target is not Target.TENSORRT]:
                 yield _from_paddle(model_dir, name, arguments.images, request)
@@ -95,40 +97,43 @@ def _jobs(arguments: argparse.Namespace) -> Iterator[Callable[[], Outcome]]:
             yield lambda name=name: check_installed(name, request)  # type: ignore[misc]
         if Target.TENSORRT in request.targets:
             if not name and model_dir:
-                from export.paddle.inference_model import find_model  # noqa: PLC0415  (not in the Triton image)
+                # Imported here: what reads a Paddle model is not in the Triton image.
+                from export.paddle.inference_model import find_model  # noqa: PLC0415
 
                 name = find_model(model_dir).config.model_name  # noqa: PLW2901
             yield lambda name=name: export_plan(name, request)  # type: ignore[misc]
 
 
-def _models(arguments: argparse.Namespace, given: PipelineFile) -> Iterator[tuple[str, Path | None]]:
-    """Names (empty: the model's own) and folders of Paddle models (None: what is installed)."""
-    name = arguments.name or given.model_name or ""
-    if given.model_dir:
-        yield name, given.model_dir
+def _models(arguments: argparse.Namespace, source: PipelineFile) -> Iterator[tuple[str, Path | None]]:
+    """The name (empty for the model's own) and the Paddle model (None for an installed detector) of each export."""
+    name = arguments.name or source.model_name or ""
+    if source.model_dir:
+        yield name, source.model_dir
     elif arguments.model:
         for official in OFFICIAL if arguments.model == ALL else [arguments.model]:
             yield official, fetch_official(official)
-    elif arguments.pipeline or arguments.model_dir:  # a pipeline file without a model_dir, as PaddleX writes it
-        yield name, fetch_official(given.model_name or "")
+    elif arguments.pipeline or arguments.model_dir:  # a pipeline file without a model_dir, PaddleX's default
+        yield name, fetch_official(source.model_name or "")
     else:
         yield name, None
 
 
-def _from_paddle(model_dir: Path, name: str, paths: Sequence[Path], request: Request) -> Callable[[], Outcome]:
-    # Only here: Paddle, ONNX and ONNX Runtime are not in the Triton image.
+def _from_paddle(
+    model_dir: Path, name: str, paths: Sequence[Path], request: ExportRequest
+) -> Callable[[], ExportResult]:
+    # Imported here: Paddle, ONNX and ONNX Runtime are not in the Triton image.
     from export.paddle.inference_model import find_model  # noqa: PLC0415
-    from export.pipeline import export_model  # noqa: PLC0415
+    from export.paddle.parity_check import max_images  # noqa: PLC0415
+    from export.paddle_export import export_model  # noqa: PLC0415
     from export.verification.images import find_images, load_images, split, synthetic_image  # noqa: PLC0415
-    from export.verification.paddle_parity import image_count  # noqa: PLC0415
 
     model = find_model(model_dir, name or None)
-    compared, calibration = split(find_images(paths), image_count(model.config))
+    compared, calibration = split(find_images(paths), max_images(model.config))
     images = load_images(compared) or [synthetic_image()]
     return lambda: export_model(model, request, images, calibration)
 
 
-def _request(arguments: argparse.Namespace, given: PipelineFile) -> Request:
+def _request(arguments: argparse.Namespace, source: PipelineFile) -> ExportRequest:
     from_paddle = bool(arguments.model_dir or arguments.pipeline or arguments.model)
     if not (from_paddle or arguments.name):
         raise ExportError("nothing to export: give --model_dir, --model, or the --name of an installed detector")
@@ -138,31 +143,32 @@ def _request(arguments: argparse.Namespace, given: PipelineFile) -> Request:
             import_tensorrt()
             targets.append(Target.TENSORRT)
         except ExportError as error:
-            LOG.info("left out: target tensorrt: %s", error)
+            LOG.info("skipped: target tensorrt: %s", error)
     else:
         targets = [Target(arguments.target)]
     precisions = [] if arguments.precision == ALL else [Precision(arguments.precision)]
     if precisions and not any(precisions[0] in PRECISIONS[target] for target in targets):
-        has = ", ".join(PRECISIONS[targets[0]])
-        raise ExportError(f"target {arguments.target} has no precision {precisions[0]}: it has {has}")
+        available = ", ".join(PRECISIONS[targets[0]])
+        raise ExportError(f"target {arguments.target} has no precision {precisions[0]}: it has {available}")
     made_from_paddle = {Target.ONNX, Target.OPENVINO} & set(targets)
     if made_from_paddle and not from_paddle:
         raise ExportError(f"target {arguments.target} is made from a Paddle model: give --model_dir or --model")
-    return Request(
+    return ExportRequest(
         arguments.output_dir,
         targets,
         precisions,
         with_paddle=arguments.paddle,
         capabilities=arguments.capability,
         cache_dir=arguments.cache_dir,
-        options=ServingOptions(given.batch_size, given.threshold, arguments.overwrite),
+        options=ServingOptions(source.batch_size, source.threshold, arguments.overwrite),
     )
 
 
-def _report(path: Path, outcomes: Sequence[Outcome]) -> None:
-    from export.report import write_report  # noqa: PLC0415  (matplotlib)
+def _report(path: Path, results: Sequence[ExportResult]) -> None:
+    # Imported here: matplotlib is not in the Triton image.
+    from export.report import write_report  # noqa: PLC0415
 
-    for written in write_report(path, outcomes):
+    for written in write_report(path, results):
         print(written)
 
 
@@ -179,14 +185,13 @@ def _progress_on_stderr() -> Iterator[None]:
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
+    precisions = "; ".join(f"{target}: {', '.join(values)}" for target, values in PRECISIONS.items())
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Take a Paddle inference model to what Triton loads. Every artefact is compared with Paddle "
-        "Inference on images; one that differs by more than its precision's limits is deleted, and the model "
-        "repository stays as it was.",
-        epilog="targets and precisions: "
-        + "; ".join(f"{target}: {', '.join(precisions)}" for target, precisions in PRECISIONS.items())
-        + ". docs/export.md has the limits.",
+        description="Export a Paddle inference model for Triton. Every artefact is compared with Paddle Inference on "
+        "images. An artefact that exceeds the limits of its precision is deleted, and the model repository keeps the "
+        "file that it had.",
+        epilog=f"Precisions by target: {precisions}. docs/export.md lists the limits.",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
@@ -199,21 +204,33 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--pipeline",
         type=Path,
         metavar="FILE",
-        help="a PaddleX pipeline file: model_name, model_dir, batch_size and threshold of its SmallObjectDetection",
+        help="a PaddleX pipeline file; model_name, model_dir, batch_size and threshold of its SmallObjectDetection "
+        "are used",
     )
     source.add_argument(
         "--model",
         choices=[*OFFICIAL, ALL],
         metavar="NAME",
-        help=f"official, downloaded once (to SOD_CACHE, or ~/.cache/triton-sod): {', '.join(OFFICIAL)}, all",
+        help=f"an official model: {', '.join(OFFICIAL)}, or {ALL}; downloaded once, to SOD_CACHE or "
+        "~/.cache/triton-sod",
     )
     parser.add_argument(
         "--name",
-        help="the model's name (default: Global.model_name of inference.yml); alone, with "
-        "--target tensorrt or tensorrt-check: a detector of the model repository",
+        help="the name of the served model (default: Global.model_name of inference.yml); without one of the options "
+        "above, an installed model for the targets tensorrt and tensorrt-check",
     )
-    parser.add_argument("--target", choices=[*Target, ALL], default=Target.ONNX, help="default: %(default)s")
-    parser.add_argument("--precision", choices=[*Precision, ALL], default=ALL, help="default: all of the target's")
+    parser.add_argument(
+        "--target",
+        choices=[*(target.value for target in Target), ALL],
+        default=Target.ONNX.value,
+        help="the engine to export for (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=[*(precision.value for precision in Precision), ALL],
+        default=ALL,
+        help="the precision to make (default: all precisions of the target)",
+    )
     parser.add_argument(
         "--images",
         type=Path,
@@ -221,50 +238,53 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         action="extend",
         default=[],
         metavar="PATH",
-        help="images, or folders of them, to compare on and to calibrate INT8 on (default: a synthetic one)",
+        help="images, or folders of them, for the accuracy check and the calibration of INT8 (default: one synthetic "
+        "image)",
     )
     parser.add_argument(
         "--output_dir",
         type=Path,
         default=Path("model_repository"),
         metavar="DIR",
-        help="the model repository, to which the model's folders are added (default: %(default)s)",
+        help="the model repository to write to (default: %(default)s)",
     )
     parser.add_argument(
         "--cache_dir",
         type=Path,
         default=Path(".cache/export"),
         metavar="DIR",
-        help="keeps timing caches, and the references that plans are compared with (default: %(default)s)",
+        help="the folder for TensorRT's timing caches and for the reference outputs that a plan is compared with "
+        "(default: %(default)s)",
     )
     parser.add_argument(
-        "--report", type=Path, metavar="FILE.md", help="write results as Markdown, with a plot beside it"
+        "--report", type=Path, metavar="FILE.md", help="write the results as Markdown, with a plot beside the file"
     )
     parser.add_argument(
         "--capability",
         nargs="+",
         default=[TURING],
         metavar="SM",
-        help="GPUs that --target tensorrt-check compiles for: SM75 (T4, default), SM80, SM86, SM89, SM120",
+        help="the GPUs that the target tensorrt-check compiles for: SM75 (T4), SM80, SM86, SM89, SM120 (default: "
+        f"{TURING})",
     )
     parser.add_argument(
         "--no-paddle",
         dest="paddle",
         action="store_false",
-        help="leave out the Paddle model without NMS (inference.json, inference.pdiparams), "
-        "which the profile cpu_regular runs",
+        help="do not install the Paddle model without NMS (inference.json, inference.pdiparams), which the profile "
+        "cpu_regular runs",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace a model of this name that has other classes, another size or NMS",
+        help="replace an installed model of the same name that has other classes, another size or another NMS",
     )
     parser.add_argument(
         "--load",
         nargs="?",
         const="",
         metavar="HOST:PORT",
-        help="then have a running Triton load the model, without a restart; its gRPC address (default: the "
-        "environment's SOD_TRITON_URL, or 127.0.0.1:8001)",
+        help="load the exported model into a running Triton at this gRPC address, without a restart (default address: "
+        "SOD_TRITON_URL of the environment, or 127.0.0.1:8001)",
     )
     return parser

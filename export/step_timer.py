@@ -1,4 +1,4 @@
-"""What each step of an export took: wall time, and memory held at most."""
+"""Measures each step of an export: wall time and peak memory."""
 
 import logging
 import resource
@@ -7,18 +7,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from export.tables import Table
+
 LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step.
+    """One measured step.
 
     Attributes:
-        name: as it was announced.
+        name: what the step does, as it was logged.
         seconds: wall time.
-        peak_mib: what the process and the largest of its children have held at most up to the step's end, added up:
-            never less than what they held at the same moment.
+        peak_mib: peak memory up to the end of the step, see `peak_mib`.
     """
 
     name: str
@@ -26,15 +27,15 @@ class Step:
     peak_mib: float
 
 
-class Meter:
-    """Announces steps and keeps what they took."""
+class StepTimer:
+    """Logs steps as they begin and records what they took."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Announce and measure one step, also one that fails."""
+        """Log and measure one step, also if it fails."""
         LOG.info("%s", name)
         start = time.monotonic()
         try:
@@ -44,14 +45,13 @@ class Meter:
 
 
 def peak_mib() -> float:
-    """See `Step.peak_mib`."""
+    """Peak memory of this process plus that of its largest child, in MiB: an upper bound of what both held at once."""
     own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return (own + children) / 1024
 
 
-def format_steps(steps: Sequence[Step]) -> str:
-    """Steps and their total as one table."""
-    lines = [f"{'step':<64}{'seconds':>9}{'peak, MiB':>11}"]
-    lines += [f"  {step.name:<62}{step.seconds:>9.1f}{step.peak_mib:>11.0f}" for step in steps]
-    total, peak = sum(step.seconds for step in steps), max((step.peak_mib for step in steps), default=0.0)
-    return "\n".join([*lines, f"  {'in all':<62}{total:>9.1f}{peak:>11.0f}"])
+def steps_table(steps: Sequence[Step]) -> Table:
+    """The steps and their total."""
+    rows = [[step.name, f"{step.seconds:.1f}", f"{step.peak_mib:.0f}"] for step in steps]
+    seconds, peak = sum(step.seconds for step in steps), max((step.peak_mib for step in steps), default=0.0)
+    return Table(["step", "seconds", "peak so far, MiB"], [*rows, ["total", f"{seconds:.1f}", f"{peak:.0f}"]])

@@ -1,1 +1,1 @@
-"""The way to the demo model: its data, the images drawn for it, and its training."""
+"""Training detectors: reading and checking data, drawing scenes, training with PaddleDetection or PyTorch."""

@@ -1,4 +1,4 @@
-"""Fine-tune a detector on data of your own: check, train, measure, export.
+"""Fine-tunes a detector on the user's data: check, train, evaluate, export.
 
 python -m finetune --data my_data --base demo --name my_model
 """
@@ -15,54 +15,72 @@ from pathlib import Path
 
 from export.cli import main as export_main
 from finetune import environment
-from finetune.data import checks, contact_sheet, dataset, stored
-from finetune.data.dataset import DataSet
+from finetune.data import contact_sheet, dataset_checks, serialization
+from finetune.data.dataset import TrainingDataset
 from finetune.data.findings import Findings
+from finetune.data.reader import read_dataset
 from finetune.errors import STOPPED, FinetuneError, run
 from finetune.training.settings import Settings
-from finetune.weights.base import OFFICIAL, find
+from finetune.variants import INPUT_SIZE
+from finetune.weights.pretrained import OFFICIAL, find_pretrained
 
 
 def main(arguments: list[str] | None = None, prog: str = "python -m finetune") -> int:
-    """The command; 0, or 2 with a sentence if it cannot be done. SystemExit(130) if a signal stopped it."""
+    """Run the command.
+
+    Args:
+        arguments: the command line; None for that of the process.
+        prog: name of the command in its help.
+
+    Returns:
+        0, or 2 after printing what is wrong.
+
+    Raises:
+        SystemExit: with code 130, after a signal stopped the training.
+    """
     options = _parser(prog).parse_args(arguments)
     options.out = options.out or Path(".cache/finetune") / options.name
     return run(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> None:
-    data = _checked(options)
+    data = _read_and_check(options)
     if options.check:
         return
     settings = _settings(options, data)
-    kept = options.out / "settings.json"
-    if kept.exists():
-        began = Settings.read(kept)
-        if differences := began.differences(settings):
-            changed = ", ".join(differences)
+    settings_file = options.out / "settings.json"
+    if settings_file.exists():
+        earlier = Settings.read(settings_file)
+        if differences := earlier.differences(settings):
             msg = (
-                f"the training in {options.out} was begun otherwise: {changed}. Give another OUT, or delete that folder"
+                f"the training in {options.out} was started with other settings: {', '.join(differences)}. "
+                "Choose another OUT, or delete that folder"
             )
             raise FinetuneError(msg)
-    (options.out / "data.json").write_text(stored.dump(data), encoding="utf-8")
-    settings.write(kept)
+    (options.out / "data.json").write_text(serialization.dump(data), encoding="utf-8")
+    settings.write(settings_file)
     python = environment.ensure(options.environment)
     _train(python, options.out)
-    _say_figures(options.out / "log.jsonl", settings.name)
-    images = [str(p.image) for p in data.held_out[: options.images]]
-    to = ["--output_dir", str(options.output_dir)] if options.output_dir else []
-    if export_main(["--model_dir", str(options.out / "inference"), "--images", *images, *to], "sod export"):
-        msg = f"the model is trained ({options.out / 'inference'}) and not exported"
+    _print_accuracy(options.out / "log.jsonl", settings.name)
+    images = [str(image.image) for image in data.validation[: options.images]]
+    repository = ["--output_dir", str(options.output_dir)] if options.output_dir else []
+    inference = options.out / "inference"
+    if export_main(["--model_dir", str(inference), "--images", *images, *repository], "sod export"):
+        msg = f"the trained model is in {inference}, but its export failed"
         raise FinetuneError(msg)
 
 
-def _checked(options: argparse.Namespace) -> DataSet:
-    """The data, after saying what is wrong with them."""
+def _read_and_check(options: argparse.Namespace) -> TrainingDataset:
+    """Read the data, print the findings, and draw the contact sheet.
+
+    Raises:
+        FinetuneError: the data have errors.
+    """
     findings = Findings()
     try:
-        data = dataset.read(options.data, findings)
-        checks.check(data, findings)
-        print(*checks.table(data), "", sep="\n", file=sys.stderr)
+        data = read_dataset(options.data, findings)
+        dataset_checks.check(data, findings)
+        print(*dataset_checks.table(data), "", sep="\n", file=sys.stderr)
     finally:
         for line in findings.lines():
             print(line, file=sys.stderr)
@@ -70,17 +88,17 @@ def _checked(options: argparse.Namespace) -> DataSet:
     if data.train:
         sheet = options.out / "labels.jpg"
         contact_sheet.write(data.train, data.names, sheet)
-        print(f"labels to look at: {sheet}", file=sys.stderr)
+        print(f"labelled images to check by eye: {sheet}", file=sys.stderr)
     if findings.errors:
-        msg = f"{findings.errors:,} errors in {options.data}: mend them, and run again"
+        msg = f"{options.data} has {findings.errors:,} errors: correct them and run again"
         raise FinetuneError(msg)
     return data
 
 
-def _settings(options: argparse.Namespace, data: DataSet) -> Settings:
-    base = find(options.base)
-    if not 64 <= options.size <= checks.SERVED or options.size % 32:
-        msg = f"SIZE is {options.size}, and must be a multiple of 32 from 64 to {checks.SERVED}"
+def _settings(options: argparse.Namespace, data: TrainingDataset) -> Settings:
+    weights = find_pretrained(options.base)
+    if not 64 <= options.size <= INPUT_SIZE or options.size % 32:
+        msg = f"SIZE is {options.size}, but must be a multiple of 32 from 64 to {INPUT_SIZE}"
         raise FinetuneError(msg)
     if min(options.batch, options.epochs) < 1 or options.rate <= 0:
         msg = "BATCH, EPOCHS and RATE must be positive"
@@ -88,9 +106,9 @@ def _settings(options: argparse.Namespace, data: DataSet) -> Settings:
     steps = options.steps or options.epochs * math.ceil(len(data.train) / options.batch)
     return Settings(
         name=options.name,
-        variant=base.variant,
-        base=str(base.path),
-        base_names=base.names,
+        variant=weights.variant,
+        base=str(weights.path),
+        base_names=weights.names,
         size=options.size,
         batch=options.batch,
         steps=steps,
@@ -101,16 +119,16 @@ def _settings(options: argparse.Namespace, data: DataSet) -> Settings:
         evaluate=max(1, steps // 10),
         save=max(1, min(50, steps // 4)),
         seed=options.seed,
-        data=hashlib.sha256(stored.dump(data).encode()).hexdigest(),
+        data=hashlib.sha256(serialization.dump(data).encode()).hexdigest(),
     )
 
 
 def _train(python: Path, out: Path) -> None:
-    """Run the training in ppdet's environment; a signal reaches it as well, and it keeps what it has."""
+    """Run the training program in ppdet's environment; on a signal it saves its checkpoint and stops."""
     root = str(Path(__file__).parents[1])
     paths = {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
     process = subprocess.Popen([python, "-m", "finetune.paddledet.train", out], env=os.environ | paths)
-    # Ctrl-C reaches both of us, and the other finishes its step.
+    # The terminal sends Ctrl-C to both processes. Ignore it here, and wait for the training to finish its step.
     handlers = {
         signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
         signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: process.terminate()),
@@ -123,38 +141,45 @@ def _train(python: Path, out: Path) -> None:
     if code == STOPPED:
         sys.exit(STOPPED)
     if code:
-        msg = f"the training ended with {code}; what it learnt so far is kept in {out}"
+        msg = f"the training failed with exit code {code}; its last checkpoint is in {out}"
         raise FinetuneError(msg)
 
 
-def _say_figures(log: Path, name: str) -> None:
-    looks = [line for line in map(json.loads, log.read_text(encoding="utf-8").splitlines()) if "ap50" in line]
-    best = max(looks, key=lambda line: line["ap50"])
-    print(f"{name} on held-out images: AP {best['ap']:.3f}, AP50 {best['ap50']:.3f} (step {best['step']})")
+def _print_accuracy(log: Path, name: str) -> None:
+    evaluations = [line for line in map(json.loads, log.read_text(encoding="utf-8").splitlines()) if "ap50" in line]
+    best = max(evaluations, key=lambda line: line["ap50"])
+    print(f"{name} on the validation images: AP {best['ap']:.3f}, AP50 {best['ap50']:.3f} (step {best['step']})")
     print("AP50 by class: " + ", ".join(f"{c} {value:.3f}" for c, value in best["classes"].items()))
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Fine-tune a detector: check the data, train with PaddleDetection, measure, export, install. "
-        "Run again after an end of any kind, it goes on from the last checkpoint.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Fine-tune a detector: check the data, train with PaddleDetection, evaluate, export and install. "
+        "An interrupted training resumes from its last checkpoint when the same command is run again.",
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder in COCO's or YOLO's form (docs/finetuning.md)")
-    parser.add_argument("--base", default="demo", help=f"demo, {', '.join(OFFICIAL)}, or a file *.pdparams")
-    parser.add_argument("--name", default="finetuned", help="of the model that comes out")
-    parser.add_argument("--out", type=Path, help="checkpoint, log, curves, model (default: .cache/finetune/NAME)")
-    parser.add_argument("--epochs", type=int, default=30, help="rounds through the images")
-    parser.add_argument("--steps", type=int, help="instead of rounds")
-    parser.add_argument("--batch", type=int, default=8, help="images of a step")
-    parser.add_argument("--size", type=int, default=640, help="px of the crops; 640 is what is served, 416 is faster")
-    parser.add_argument("--rate", type=float, default=5e-4, help="learning rate at its peak")
-    parser.add_argument("--turn", action="store_true", help="images from straight above: turn them every way")
-    parser.add_argument("--plain", action="store_true", help="only cut crops out: to see whether it learns by heart")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--check", action="store_true", help="look at the data only")
-    parser.add_argument("--images", type=int, default=8, help="held-out images that the export is checked on")
-    parser.add_argument("--output_dir", type=Path, help="model repository to install into (default: the server's)")
-    parser.add_argument("--environment", type=Path, help="folder of ppdet's environment (default: beside this one)")
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder with a COCO or YOLO data set (docs/finetuning.md)")
+    add("--base", default="demo",
+        help=f"weights to start from: demo, {', '.join(OFFICIAL)} or a file *.pdparams (default: demo)")  # fmt: skip
+    add("--name", default="finetuned", help="name of the trained model (default: %(default)s)")
+    add("--out", type=Path, help="folder for checkpoints, log, curves and model (default: .cache/finetune/NAME)")
+    add("--epochs", type=int, default=30, help="passes over the training images (default: %(default)s)")
+    add("--steps", type=int, help="number of training steps; replaces --epochs")
+    add("--batch", type=int, default=8, help="images per step (default: %(default)s)")
+    add("--size", type=int, default=INPUT_SIZE,
+        help="width and height of the training crops in px, a multiple of 32; 416 halves the time "
+        "(default: %(default)s)")  # fmt: skip
+    add("--rate", type=float, default=5e-4, help="peak learning rate (default: %(default)s)")
+    add("--turn", action="store_true",
+        help="also flip crops vertically and transpose them; for images taken from straight above")  # fmt: skip
+    add("--plain", action="store_true",
+        help="train without scaling, flips and colour changes; shows whether the network can overfit")  # fmt: skip
+    add("--seed", type=int, default=1, help="seed of all random choices (default: %(default)s)")
+    add("--check", action="store_true", help="check the data and stop")
+    add("--images", type=int, default=8,
+        help="number of validation images on which the export is verified (default: %(default)s)")  # fmt: skip
+    add("--output_dir", type=Path, help="model repository to install into (default: the server's)")
+    add("--environment", type=Path,
+        help="folder of ppdet's environment (default: finetune/ in the running environment)")  # fmt: skip
     return parser

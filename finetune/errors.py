@@ -1,4 +1,4 @@
-"""What the commands of this package say when they cannot go on."""
+"""The error that the training commands report, and how they report it."""
 
 import sys
 from collections.abc import Callable
@@ -6,15 +6,15 @@ from collections.abc import Callable
 from benchmarks.evaluation.errors import EvaluationError
 from export.errors import ExportError
 
-STOPPED = 130  # exit code of what a signal stopped, and what can go on
+STOPPED = 130  # exit code after SIGINT or SIGTERM; the training can be resumed
 
 
 class FinetuneError(Exception):
-    """Something that was given does not fit; the text says what, and what would."""
+    """An input cannot be used; the text says what is wrong and what would be right."""
 
 
 def run(work: Callable[[], None]) -> int:
-    """Do a command's work; 0, or 2 after saying on stderr why not."""
+    """Run a command's work; return 0, or 2 after printing the error to stderr."""
     try:
         work()
     except (FinetuneError, EvaluationError, ExportError, OSError) as error:

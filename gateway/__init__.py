@@ -1,5 +1,5 @@
 """HTTP gateway: PaddleX's REST contract in front of Triton.
 
-HTTP lives in `app`, `routes`, `request_body`, `answers`, `errors` and `body_limit`; the work in `detector`, `batch`,
-`image_input`, `fetch` and `triton`, which know nothing of HTTP serving.
+`app` creates and connects the parts, `serve` starts the server. `api` and `http_server` handle HTTP, `images` and
+`inference` process images; `limits`, `security` and `observability` surround them, and `demo_page` serves the pages.
 """

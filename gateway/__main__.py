@@ -10,22 +10,21 @@ from types import FrameType
 from pydantic import ValidationError
 
 from gateway.app import create_app
-from gateway.http_server.processes import serve_workers
-from gateway.http_server.server import serve
 from gateway.observability import logs
 from gateway.observability.metrics import metrics_markdown
-from gateway.security import listen
 from gateway.security.api_keys import new_api_key
+from gateway.security.listen import warn_if_unauthenticated
 from gateway.security.tls import TlsError
+from gateway.serve import check_tls, serve
 from gateway.settings import ENV_PREFIX, Settings, setting_rows, settings_markdown
 
 
 def _openapi_json() -> str:
-    """The OpenAPI document as it is with the default settings."""
+    """The OpenAPI document with the default settings."""
     return json.dumps(create_app(Settings.model_construct()).openapi(), indent=2, ensure_ascii=False) + "\n"
 
 
-# Option → (what it prints, help).
+# Option → (function that writes the document, help).
 _DOCUMENTS = {
     "settings_markdown": (settings_markdown, "print the settings as Markdown and exit"),
     "metrics_markdown": (metrics_markdown, "print the metrics as Markdown and exit"),
@@ -51,31 +50,28 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stderr.write(f"{ENV_PREFIX}{name.upper()} (--{name.replace('_', '-')}): {problem}\n")
         return 2
     try:
-        listen.check(settings)
+        check_tls(settings)
     except TlsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    # Until the server takes them over; none is lost while the application is made.
+    # Stop while the application is created; afterwards the server handles these signals.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit)
     logs.configure(settings.log_level, settings.log_format)
-    listen.warn_if_open(settings)
-    if settings.workers > 1:
-        return serve_workers(settings)
-    serve(settings)
-    return 0
+    warn_if_unauthenticated(settings.host, has_api_keys=bool(settings.api_keys))
+    return serve(settings)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m gateway",
         usage="%(prog)s [options]",
-        description="HTTP gateway to the small-object detectors on Triton. Each option is a setting, and its "
-        "environment variable does the same; the option wins.",
+        description="HTTP gateway to the small-object detectors on Triton. Each option is a setting with an "
+        "environment variable; the option takes precedence.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
     )
-    for name, (_, what) in _DOCUMENTS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=what)
+    for name, (_, description) in _DOCUMENTS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=description)
     parser.add_argument(
         "--new-api-key",
         metavar="NAME",
@@ -85,8 +81,8 @@ def _parser() -> argparse.ArgumentParser:
         group = parser.add_argument_group(section)
         for row in rows:
             name = row.variable.removeprefix(ENV_PREFIX).lower()
-            told = f"{row.description} [{row.variable}; {f'default {row.default}' if row.default else 'unset'}]"
-            group.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="VALUE", help=told.replace("%", "%%"))
+            text = f"{row.description} [{row.variable}; {f'default {row.default}' if row.default else 'unset'}]"
+            group.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="VALUE", help=text.replace("%", "%%"))
     return parser
 
 

@@ -1,48 +1,45 @@
-"""The ASGI application: parts made, wired and closed."""
+"""The ASGI application: creates its parts, connects them, and closes them."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from gateway.api import operations
+from gateway.api.error_handlers import CatchAll, install_handlers
 from gateway.api.openapi import install_openapi
 from gateway.api.routes import DETECTION_PATHS, INFER_PATH, Services, router
 from gateway.demo_page.routes import router as pages
-from gateway.drain import Drain, Draining
-from gateway.errors import CatchAll, install_handlers
-from gateway.http_server.connection import STATE_KEY, ConnectionLimits
-from gateway.images.fetch import ImageFetcher
+from gateway.drain import Drain, DrainMiddleware
+from gateway.images.addresses import AllowList
+from gateway.images.fetch import FetchOptions, ImageFetcher
 from gateway.images.image_input import ImageInput
-from gateway.inference.batch import Batches
+from gateway.inference.batch import BatchRunner
 from gateway.inference.detector import Detector
 from gateway.inference.health import Readiness
 from gateway.inference.triton_client import TritonDetector
-from gateway.limits.body_limit import BodyLimit
 from gateway.limits.concurrency_limiter import ConcurrencyLimiter
 from gateway.limits.load_shedder import LoadShedder
 from gateway.limits.rate_limit import MovingWindows, RateLimit
 from gateway.limits.request_limits import RequestLimits, TimeLimits
 from gateway.limits.workers import Workers
 from gateway.observability import metrics
-from gateway.observability.request_context import RequestContexts
 from gateway.observability.telemetry import Telemetry
 from gateway.observability.tracing import Tracing
 from gateway.observability.triton_metrics import TritonMetrics
 from gateway.security.api_keys import ApiKeys
 from gateway.security.security_headers import SecurityHeaders
 from gateway.settings import Settings
+from sod import __version__
 
 _DESCRIPTION = """\
 PP-YOLOE+ SOD small-object detection with PaddleX's REST contract. Every error, of whatever status, is
 `{"logId", "errorCode": <HTTP status>, "errorMsg"}`.
 """
 
-# What scripts of other origins may read of an answer beside its body.
+# Response headers that scripts of other origins may read.
 _EXPOSED_HEADERS = (
     "X-Log-Id",
     "X-Detections",
@@ -55,51 +52,55 @@ _EXPOSED_HEADERS = (
 
 
 def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
-    """The application; it starts, and stays up, whether or not Triton does.
+    """Create the application. It starts, and keeps running, whether or not Triton is available.
 
     Args:
-        settings: all of them.
-        drain: what the server says when it is asked to stop.
+        settings: All settings.
+        drain: Shared with the server, which sets it when it is asked to stop.
     """
     drain = drain or Drain()
     endpoint = settings.otlp_endpoint
-    tracing = Tracing(None if endpoint is None else str(endpoint), ratio=settings.trace_ratio, version=_version())
+    tracing = Tracing(None if endpoint is None else str(endpoint), ratio=settings.trace_ratio, version=__version__)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             url = settings.triton_metrics_url
             app.state.triton_metrics = await stack.enter_async_context(TritonMetrics(None if url is None else str(url)))
             app.state.services = await _start(settings, drain, limiter, stack)
             await stack.enter_async_context(tracing)
-            metrics.started(_version())
-            yield {STATE_KEY: ConnectionLimits(settings.body_timeout, settings.send_timeout)}
+            metrics.record_start(__version__)
+            yield
 
     limiter = ConcurrencyLimiter(settings.max_concurrency)
     shedder = LoadShedder(
-        places=settings.max_concurrency + settings.max_queue,
+        slots=settings.max_concurrency + settings.max_queue,
         max_bytes=settings.max_buffered_bytes,
-        wait_s=limiter.wait_s,
+        estimated_wait_s=limiter.estimated_wait_s,
     )
 
     app = FastAPI(
         title="triton-sod",
-        version=_version(),
+        version=__version__,
         description=_DESCRIPTION,
-        docs_url=None,  # served by `pages`, without a host on the web
+        docs_url=None,  # `pages` serves it without files from a CDN
         redoc_url=None,
         lifespan=lifespan,
         middleware=[
-            Middleware(RequestContexts),
+            # From the outermost to the innermost.
             Middleware(Telemetry, tracing=tracing, access_log=settings.access_log),
             Middleware(SecurityHeaders),
             *_cors(settings),
-            Middleware(Draining, drain=drain),
+            Middleware(DrainMiddleware, drain=drain),
             Middleware(CatchAll),
-            *_guards(settings),
-            # Before the door, so that a body that never fits hears 413 at the busiest time too.
-            Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
-            Middleware(RequestLimits, path=INFER_PATH, shedder=shedder, limits=_time_limits(settings)),
+            *_access_control(settings),
+            Middleware(
+                RequestLimits,
+                path=INFER_PATH,
+                max_body_bytes=settings.max_body_bytes,
+                shedder=shedder,
+                time_limits=_time_limits(settings),
+            ),
         ],
     )
     app.state.limiter, app.state.shedder = limiter, shedder
@@ -112,7 +113,7 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
 
 
 def _cors(settings: Settings) -> list[Middleware]:
-    """Answers preflights itself, so they need no key."""
+    """CORS, outside of access control, because browsers send no key with a preflight."""
     if not settings.cors_origins:
         return []
     return [
@@ -126,14 +127,14 @@ def _cors(settings: Settings) -> list[Middleware]:
     ]
 
 
-def _guards(settings: Settings) -> list[Middleware]:
-    """Who may pass, and how often."""
-    guards = []
+def _access_control(settings: Settings) -> list[Middleware]:
+    """API keys and rate limits, if they are set."""
+    middleware = []
     if settings.api_keys:
-        guards.append(Middleware(ApiKeys, keys=settings.api_keys))
+        middleware.append(Middleware(ApiKeys, keys=settings.api_keys))
     if settings.rate_limit:
-        guards.append(Middleware(RateLimit, windows=MovingWindows(settings.rate_limit), paths=DETECTION_PATHS))
-    return guards
+        middleware.append(Middleware(RateLimit, windows=MovingWindows(settings.rate_limit), paths=DETECTION_PATHS))
+    return middleware
 
 
 def _time_limits(settings: Settings) -> TimeLimits:
@@ -141,14 +142,28 @@ def _time_limits(settings: Settings) -> TimeLimits:
         body_grace=settings.body_grace,
         body_idle=settings.body_idle_timeout,
         body=settings.body_timeout,
-        answer=settings.request_timeout,
+        response=settings.request_timeout,
+    )
+
+
+def fetch_options(settings: Settings) -> FetchOptions:
+    """The settings of fetching, as values."""
+    return FetchOptions(
+        enabled=settings.fetch_enabled,
+        allow=AllowList.parse(settings.fetch_allow),
+        max_bytes=settings.max_image_bytes,
+        max_redirects=settings.fetch_max_redirects,
+        max_connections=settings.fetch_max_connections,
+        connect_timeout=settings.fetch_connect_timeout,
+        read_timeout=settings.fetch_read_timeout,
+        total_timeout=settings.fetch_total_timeout,
     )
 
 
 async def _start(settings: Settings, drain: Drain, limiter: ConcurrencyLimiter, stack: AsyncExitStack) -> Services:
     workers = Workers(settings.worker_threads)
     stack.callback(workers.close)
-    fetcher = await stack.enter_async_context(ImageFetcher(settings))
+    fetcher = await stack.enter_async_context(ImageFetcher(fetch_options(settings)))
     triton = await stack.enter_async_context(
         TritonDetector(
             settings.triton_url,
@@ -178,12 +193,11 @@ async def _start(settings: Settings, drain: Drain, limiter: ConcurrencyLimiter, 
         workers=workers,
         limiter=limiter,
         default_threshold=settings.default_threshold,
-        max_pixels=settings.max_image_pixels,
         jpeg_quality=settings.jpeg_quality,
     )
     return Services(
         detector=detector,
-        batches=Batches(
+        batches=BatchRunner(
             detector, concurrency=settings.batch_concurrency, max_overlay_bytes=settings.max_batch_overlay_bytes
         ),
         readiness=readiness,
@@ -191,10 +205,3 @@ async def _start(settings: Settings, drain: Drain, limiter: ConcurrencyLimiter, 
         visualize=settings.visualize,
         max_batch_images=settings.max_batch_images,
     )
-
-
-def _version() -> str:
-    try:
-        return version("triton-sod")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "0"

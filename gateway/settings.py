@@ -1,4 +1,4 @@
-"""Every setting of the gateway, in one class; each is an environment variable with the prefix `SOD_`."""
+"""The settings of the gateway; each is an environment variable with the prefix `SOD_`."""
 
 import json
 from collections.abc import Iterator
@@ -23,18 +23,18 @@ _MIB = 1024 * 1024
 
 
 def _parse_origins(value: object) -> object:
-    """Origins from a comma-separated text, as browsers write them."""
+    """Parse a comma-separated list of origins as browsers send them."""
     if not isinstance(value, str):
         return value
     origins = [origin.strip() for origin in value.split(",") if origin.strip()]
     for origin in origins:
         parts = urlsplit(origin)
-        wanted = f"{parts.scheme}://{parts.netloc}"
-        fits = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
-        if origin != "*" and (not fits or origin != wanted.lower()):
+        expected = f"{parts.scheme}://{parts.netloc}"
+        valid = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+        if origin != "*" and (not valid or origin != expected.lower()):
             raise ValueError(
-                f"{origin!r} is no origin: send `https://app.example.com` (lower case, no path or slash after it), "
-                "several with commas, or `*` for all"
+                f"{origin!r} is not an origin: use `https://app.example.com` (lower case, without path or trailing "
+                "slash), several separated by commas, or `*` for all"
             )
     return tuple(origins)
 
@@ -50,9 +50,9 @@ def _check_proxies(value: str | None) -> str | None:
             try:
                 ip_network(proxy.strip())
             except ValueError as error:
-                raise ValueError(f"{error}: send addresses or networks with commas between them, or `*`") from None
+                raise ValueError(f"{error}: use addresses or networks separated by commas, or `*`") from None
         elif value not in (None, "*"):
-            raise ValueError("`*` stands alone: it is everybody")
+            raise ValueError("`*` trusts everybody and must be the only entry")
     return value
 
 
@@ -60,160 +60,125 @@ class Settings(BaseSettings):
     """Settings of the gateway. An empty variable counts as absent."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+        env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
-    host: str = Field("127.0.0.1", description="Address the gateway listens on.")
-    port: int = Field(8080, ge=0, le=65535, description="Port the gateway listens on; 0 takes a free one.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Lowest level that is logged to stderr."
-    )
-    log_format: Literal["text", "json"] = Field("text", description="Lines of text, or one JSON object a line.")
-    access_log: bool = Field(False, description="Log one line a request, whatever the log level.")
-    workers: int = Field(
-        1, ge=1, le=64, description="Processes that serve; limits on concurrency and rate are for each of them."
-    )
-    drain_delay: float = Field(
-        0.0,
-        ge=0,
-        description="Seconds after SIGTERM in which requests are still taken and readiness is 503, so that load "
-        "balancers notice.",
-    )
-    shutdown_timeout: int = Field(
-        30, gt=0, description="Seconds that requests under way may take to finish after SIGTERM and `SOD_DRAIN_DELAY`."
-    )
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(8080, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lowest level that is logged to stderr."""
+    log_format: Literal["text", "json"] = "text"
+    """Lines of text, or one JSON object per line."""
+    access_log: bool = False
+    """Log one line per request, whatever the log level."""
+    workers: int = Field(1, ge=1, le=64)
+    """Worker processes; the limits on concurrency and rate apply to each of them."""
+    worker_timeout: float = Field(30.0, ge=5)
+    """With several workers: seconds without a heartbeat of a worker's event loop after which it is killed and
+    replaced."""
+    drain_delay: float = Field(0.0, ge=0)
+    """Seconds after SIGTERM in which requests are still accepted while readiness is 503, so that load balancers
+    notice."""
+    shutdown_timeout: int = Field(30, gt=0)
+    """Seconds for requests in progress to finish after SIGTERM and `SOD_DRAIN_DELAY`."""
 
-    triton_url: str = Field("127.0.0.1:8001", description="Triton's gRPC address, `host:port`.")
-    model: str | None = Field(
-        None,
-        description="Ensemble to serve; unset takes the first READY one of L, S, largesize-L, demo, then by name.",
-    )
-    model_info_ttl: float = Field(
-        5.0, ge=0, description="Seconds that the model's name and class labels are kept before Triton is asked again."
-    )
-    request_timeout: float = Field(
-        60.0,
-        gt=0,
-        description="Seconds from a complete body to the answer; a later one is answered 504, its work cancelled.",
-    )
+    triton_url: str = "127.0.0.1:8001"
+    """Triton's gRPC address, `host:port`."""
+    model: str | None = None
+    """Default ensemble; unset takes the first READY one of L, S, largesize-L, demo, then by name."""
+    model_info_ttl: float = Field(5.0, ge=0)
+    """Seconds to cache the model's name and class labels before asking Triton again."""
+    request_timeout: float = Field(60.0, gt=0)
+    """Seconds from the complete body to the start of the response; then it is 504 and the work is cancelled."""
 
-    default_threshold: float = Field(
-        0.5, ge=0, le=1, description="Score threshold where the request names none; an object's score is greater."
-    )
-    visualize: bool = Field(True, description="Return the image with its boxes drawn where the request does not say.")
-    jpeg_quality: int = Field(
-        JPEG_QUALITY, ge=1, le=100, description="Quality of the drawn image where the request says none."
-    )
-    max_batch_images: int = Field(32, ge=1, le=1000, description="Most images of one batch; more are answered 422.")
-    batch_concurrency: int = Field(
-        4, ge=1, le=64, description="Images of one batch that are fetched, asked about and drawn at once."
-    )
-    max_batch_overlay_bytes: int = Field(
-        128 * _MIB,
-        gt=0,
-        description="Drawn images that one batch may hold, all together; one that is over it is answered 413.",
-    )
-    worker_threads: int = Field(
-        4,
-        ge=1,
-        le=256,
-        description="Threads that read, decode, draw and encode images, beside the event loop.",
-    )
+    default_threshold: float = Field(0.5, ge=0, le=1)
+    """Score threshold if the request has none; objects with greater scores are returned."""
+    visualize: bool = True
+    """Return the image with its boxes drawn if the request does not say."""
+    jpeg_quality: int = Field(JPEG_QUALITY, ge=1, le=100)
+    """Quality of the drawn image if the request has none."""
+    max_batch_images: int = Field(32, ge=1, le=1000)
+    """Largest number of images in a batch; else 422."""
+    batch_concurrency: int = Field(4, ge=1, le=64)
+    """Images of one batch that are processed at once."""
+    max_batch_overlay_bytes: int = Field(128 * _MIB, gt=0)
+    """Total size of the drawn images of one batch; an image that would exceed it is 413."""
+    worker_threads: int = Field(4, ge=1, le=256)
+    """Threads that read, decode, draw and encode images, besides the event loop."""
 
-    max_body_bytes: int = Field(
-        64 * _MIB, gt=0, description="Largest request body; a longer one is answered 413 while it is read."
-    )
-    max_image_bytes: int = Field(
-        48 * _MIB, gt=0, description="Largest encoded image, sent or fetched; a longer one is answered 413."
-    )
-    max_image_pixels: int = Field(
-        DEFAULT_MAX_PIXELS, gt=0, description="Most pixels of an image, by its header; more are answered 422."
-    )
+    max_body_bytes: int = Field(64 * _MIB, gt=0)
+    """Largest request body; else 413."""
+    max_image_bytes: int = Field(48 * _MIB, gt=0)
+    """Largest encoded image, sent or fetched; else 413."""
+    max_image_pixels: int = Field(DEFAULT_MAX_PIXELS, gt=0)
+    """Largest number of pixels of an image, by its header; else 422."""
 
-    max_concurrency: int = Field(
-        8, ge=1, description="Images in work at once: inferred, decoded and drawn; further ones wait."
-    )
-    max_queue: int = Field(
-        32, ge=0, description="Requests let in beyond `SOD_MAX_CONCURRENCY`; further ones are answered 503 at once."
-    )
-    max_buffered_bytes: int = Field(
-        256 * _MIB, gt=0, description="Bytes that all requests together may hold: bodies, fetched images, answers."
-    )
-    body_grace: float = Field(
-        5.0, ge=0, description="Seconds after which a request gives its place back until its body is complete."
-    )
-    body_idle_timeout: float = Field(
-        10.0, gt=0, description="Seconds a body may pause; a longer pause is answered 408."
-    )
-    body_timeout: float = Field(
-        60.0, gt=0, description="Seconds for a whole body, and for a request's headers; a later body is answered 408."
-    )
-    send_timeout: float = Field(
-        60.0, gt=0, description="Seconds for a client to take its answer; then the connection is cut."
-    )
+    max_concurrency: int = Field(8, ge=1)
+    """Images that are processed at once; further ones wait."""
+    max_queue: int = Field(32, ge=0)
+    """Requests accepted beyond `SOD_MAX_CONCURRENCY`; further ones are 503 at once."""
+    max_buffered_bytes: int = Field(256 * _MIB, gt=0)
+    """Memory for the bodies, fetched images and responses of all requests together."""
+    body_grace: float = Field(5.0, ge=0)
+    """Seconds after which a request with an incomplete body releases its slot."""
+    body_idle_timeout: float = Field(10.0, gt=0)
+    """Longest pause of a request body in seconds; else 408."""
+    body_timeout: float = Field(60.0, gt=0)
+    """Seconds for a whole request body, else 408; and for the request headers, else the connection is closed."""
+    send_timeout: float = Field(60.0, gt=0)
+    """Seconds for a client to read its response; then the connection is closed."""
 
-    fetch_enabled: bool = Field(True, description="Fetch images that requests name by URL.")
-    fetch_allow: Annotated[str, AfterValidator(_check_allow_list)] = Field(
-        "",
-        description="Hosts fetched from although their addresses are not public, separated by commas: names, "
-        "`*.suffix`, addresses, CIDR networks.",
-    )
-    fetch_connect_timeout: float = Field(
-        3.0, gt=0, description="Seconds to look an image URL's host up and connect to it."
-    )
-    fetch_read_timeout: float = Field(5.0, gt=0, description="Seconds an image URL's host may stay silent.")
-    fetch_total_timeout: float = Field(15.0, gt=0, description="Seconds for the whole fetch, redirects included.")
-    fetch_max_redirects: int = Field(3, ge=0, description="Redirects followed when an image URL is fetched.")
-    fetch_max_connections: int = Field(32, ge=1, description="Fetches under way at once; further ones wait.")
+    fetch_enabled: bool = True
+    """Fetch images whose URL is in the request."""
+    fetch_allow: Annotated[str, AfterValidator(_check_allow_list)] = ""
+    """Hosts to fetch from although their addresses are not public, separated by commas: names, `*.suffix`, addresses,
+    CIDR networks."""
+    fetch_connect_timeout: float = Field(3.0, gt=0)
+    """Seconds for the DNS lookup of an image URL's host and the connection to it."""
+    fetch_read_timeout: float = Field(5.0, gt=0)
+    """Longest time in seconds without data from that host."""
+    fetch_total_timeout: float = Field(15.0, gt=0)
+    """Seconds for the whole fetch, redirects included."""
+    fetch_max_redirects: int = Field(3, ge=0)
+    """Redirects to follow."""
+    fetch_max_connections: int = Field(32, ge=1)
+    """Fetches at once; further ones wait."""
 
-    ready_ttl: float = Field(
-        2.0, ge=0, description="Seconds that one readiness check, or a real inference, speaks for the next ones."
-    )
-    ready_timeout: float = Field(
-        20.0,
-        gt=0,
-        description="Seconds the readiness check's inference may take in an idle Triton; largesize-L on a small CPU "
-        "takes ten.",
-    )
+    ready_ttl: float = Field(2.0, ge=0)
+    """Seconds for which the result of a readiness check or of a real inference is reused."""
+    ready_timeout: float = Field(20.0, gt=0)
+    """Seconds for the readiness check's inference in an idle Triton; largesize-L on a small CPU takes ten."""
 
-    api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(parse_api_keys)] = Field(
-        (),
-        description="Keys that clients must send: `name:sha256hex` with commas between them, or a JSON list; "
-        "`python -m gateway --new-api-key NAME` makes one. Unset asks for none.",
-    )
-    rate_limit: Annotated[tuple[Rate, ...], NoDecode, BeforeValidator(parse_rates)] = Field(
-        (),
-        description="Detection requests a client may make, such as `10/second` or `10/second; 600/hour`; more are "
-        "answered 429. Unset is without limit.",
-    )
-    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_origins)] = Field(
-        (), description="Origins whose pages may ask from a browser, with commas between them, or `*`. Unset is none."
-    )
-    forwarded_allow_ips: Annotated[str | None, AfterValidator(_check_proxies)] = Field(
-        None,
-        description="Proxies, addresses or networks, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed; "
-        "`*` believes anybody. Unset believes nobody.",
-    )
-    tls_certificate: Path | None = Field(
-        None, description="PEM file of the certificate chain; with `SOD_TLS_KEY` the gateway speaks https only."
-    )
-    tls_key: Path | None = Field(None, validate_default=True, description="PEM file of the certificate's private key.")
-    tls_key_password: SecretStr | None = Field(
-        None, description="Password of that file; better by the environment than as an option, which others may see."
-    )
+    api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(parse_api_keys)] = ()
+    """Keys of which clients must send one: `name:sha256hex` separated by commas, or a JSON list; `python -m gateway
+    --new-api-key NAME` makes one. Unset requires none."""
+    rate_limit: Annotated[tuple[Rate, ...], NoDecode, BeforeValidator(parse_rates)] = ()
+    """Detection requests per client, such as `10/second` or `10/second; 600/hour`; else 429. Unset is unlimited."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_origins)] = ()
+    """Origins whose pages may send requests from a browser, separated by commas, or `*`. Unset allows none."""
+    forwarded_allow_ips: Annotated[str | None, AfterValidator(_check_proxies)] = None
+    """Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted: addresses or networks separated by commas,
+    or `*`. Unset trusts none."""
+    tls_certificate: Path | None = None
+    """PEM file of the certificate chain; with `SOD_TLS_KEY` the gateway serves https only."""
+    tls_key: Path | None = Field(None, validate_default=True)
+    """PEM file of the certificate's private key."""
+    tls_key_password: SecretStr | None = None
+    """Password of the key file. Prefer the environment variable: other users may see the options of a process."""
 
-    triton_metrics_url: HttpUrl | None = Field(
-        None, description="Triton's metrics, appended to `/metrics`; the launcher sets it."
-    )
-    otlp_endpoint: HttpUrl | None = Field(
-        None, description="Base URL of an OTLP/HTTP receiver of traces (`/v1/traces` is added); unset for none."
-    )
-    trace_ratio: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        description="Share of requests that are traced; those with a `traceparent` follow it instead.",
-    )
+    triton_metrics_url: HttpUrl | None = None
+    """URL of Triton's metrics, which are appended to `/metrics`; the launcher sets it."""
+    otlp_endpoint: HttpUrl | None = None
+    """Base URL of an OTLP/HTTP receiver of traces (`/v1/traces` is appended); unset for no traces."""
+    trace_ratio: float = Field(1.0, ge=0, le=1)
+    """Share of requests that are traced; requests with a `traceparent` follow its sampled flag instead."""
 
     @field_validator("tls_key")
     @classmethod
@@ -223,11 +188,11 @@ class Settings(BaseSettings):
         return key
 
 
-# The title of each group of settings, by its first one.
+# Titles of the groups of settings, by the first setting of each.
 _SECTIONS = {
     "host": "Process",
     "triton_url": "Triton",
-    "default_threshold": "Answers",
+    "default_threshold": "Detection",
     "max_body_bytes": "Limits",
     "fetch_enabled": "Images from URLs",
     "ready_ttl": "Readiness",
@@ -238,7 +203,7 @@ _SECTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class SettingRow:
-    """A setting as it is shown; the default is as it would be written."""
+    """A setting as documented; the default is written as in the environment."""
 
     section: str
     variable: str
@@ -247,13 +212,14 @@ class SettingRow:
 
 
 def setting_rows() -> Iterator[SettingRow]:
-    """Yield every setting, in the order of the class."""
+    """Yield the settings in the order of the class."""
     section = ""
     for name, field in Settings.model_fields.items():
         section = _SECTIONS.get(name, section)
         default = field.default
         shown = "" if default in (None, ()) else default if isinstance(default, str) else json.dumps(default)
-        yield SettingRow(section, ENV_PREFIX + name.upper(), shown, field.description or "")
+        description = " ".join((field.description or "").split())
+        yield SettingRow(section, ENV_PREFIX + name.upper(), shown, description)
 
 
 def settings_markdown() -> str:

@@ -1,1 +1,1 @@
-"""The embedded server: real Triton from a wheel, its Python-based backends, and the gateway before it."""
+"""The launcher: starts Triton (from the wheel or of NVIDIA's image) and the gateway, and keeps them running."""

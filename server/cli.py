@@ -1,37 +1,52 @@
-"""Command line of the embedded server."""
+"""Command line of the launcher."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from server import triton
-from server.child import Child
-from server.cpu import AMX, cpu_flags
+from server.banner import banner, banner_fields
 from server.errors import ServerError
 from server.installation import Installation, find_installation
 from server.ports import port_problem
-from server.ready import has_setting, local_url
+from server.process.leftovers import claim, live_claims
+from server.process.managed_process import ManagedProcess
+from server.process.output import STDOUT, Output, open_standard_streams
+from server.process.work_folder import is_safe, work_folder
+from server.ready import local_url, setting
 from server.repository import PROFILES, Ensemble, find_ensembles
-from server.supervisor import Supervisor
+from server.supervision.supervisor import Supervisor
+from server.triton.command import TritonOptions, TritonPorts
+from server.triton.process import Served, TritonProcess
+from server.triton.shared_memory import SHARED_MEMORY, free_bytes
 
 _GPU = Path("/dev/nvidiactl")
 REPOSITORY = Path(__file__).parent.parent / "model_repository"
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m server") -> int:
-    """Serve until Ctrl-C; `prog` is the command as the user knows it.
+    """Serve until Ctrl-C; `prog` is the command as the user typed it.
 
     Returns:
-        0 after Ctrl-C or SIGTERM, 1 if it cannot start.
+        0 after Ctrl-C, SIGTERM or SIGHUP, 1 if it cannot start.
     """
+    open_standard_streams()
     options = _parser(prog).parse_args(arguments)
+    output = Output("json" if setting("log_format").lower() == "json" else "text")
     try:
-        _serve(options)
+        _serve(options, output)
     except ServerError as error:
-        print(f"triton-sod: {error}", file=sys.stderr)
+        if output.log_format == "json":
+            output.log("ERROR", str(error))
+        else:
+            output.announce(f"triton-sod: {error}")
         return 1
+    except KeyboardInterrupt:  # before anything was started
+        return 0
+    finally:
+        output.close()
     return 0
 
 
@@ -58,13 +73,17 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--grpc-port", type=_port, default=8001, help="Triton's gRPC port (default: %(default)s)")
     parser.add_argument("--metrics-port", type=_port, default=8002, help="Triton's metrics port (default: %(default)s)")
     parser.add_argument(
-        "--start-timeout", type=float, default=300, help="seconds until an inference must pass (default: %(default)s)"
+        "--start-timeout",
+        type=float,
+        default=300,
+        help="seconds until the first inference must have passed (default: %(default)s)",
     )
     parser.add_argument(
         "--unready-restart",
         type=float,
         default=30,
-        help="restart Triton after so many unready seconds (default: %(default)s)",
+        help="seconds without a passed inference after which the process that fails is started again, although it "
+        "reacts; processes that are dead or do not react are replaced sooner (default: %(default)s)",
     )
     parser.add_argument("--verbose", action="store_true", help="show Triton's information messages")
     return parser
@@ -76,38 +95,66 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _serve(options: argparse.Namespace) -> None:
+def _serve(options: argparse.Namespace, output: Output) -> None:
     installation = find_installation()
     profile = options.profile or default_profile(installation)
     if profile.startswith("gpu") and not _GPU.exists():
         raise ServerError(f"profile {profile} needs an NVIDIA GPU, and there is none: PROFILE=cpu_high_performance")
     repository = options.model_repository.absolute()
     ensembles = find_ensembles(repository, profile, installation.backends)
-    served = _choose(ensembles, options.model)
-    ports = triton.TritonPorts(options.http_port, options.grpc_port, options.metrics_port)
+    chosen = _choose(ensembles, options.model)
+    ports = TritonPorts(options.http_port, options.grpc_port, options.metrics_port)
     _check_ports(options.host, options.port, ports)
+    free_bytes()
     url = local_url(options.host, options.port)
     environment = _gateway_environment(options)
     drain_s = sum(_seconds(environment, name) for name in ("SOD_DRAIN_DELAY", "SOD_SHUTDOWN_TIMEOUT"))
-    serving = triton.TritonOptions(
-        repository,
-        served,
-        profile,
-        ports,
-        f"sod-{os.getpid()}-",
-        options.verbose,
-        environment.get("SOD_OTLP_ENDPOINT") or None,
-    )
-    print(f"starting {installation.name} and the gateway, profile {profile} …", file=sys.stderr, flush=True)
-    with installation.backend_directory() as backends:
+    about = {"pid": os.getpid(), "url": url, "ports": [options.port, ports.http, ports.grpc, ports.metrics]}
+    output.announce(f"starting {installation.name} and the gateway, profile {profile} …")
+    with ExitStack() as stack:
+        if not installation.makes_programs and not os.access("/tmp", os.W_OK):  # noqa: S108
+            raise ServerError("Triton needs to write to /tmp, which is read-only or absent: docker run --tmpfs /tmp")
+        work, work_claim = stack.enter_context(work_folder(programs=installation.makes_programs))
+        regions = stack.enter_context(claim(SHARED_MEMORY, about))
+        if not is_safe(repository):
+            (work / "models").symlink_to(repository)
+            repository = work / "models"
+        # What they write to temporary files goes when the launcher does, however they end.
+        environment["TMPDIR"] = installation.environ["TMPDIR"] = str(work)
+        triton = TritonProcess(
+            TritonOptions(
+                repository, chosen, profile, ports, options.verbose, environment.get("SOD_OTLP_ENDPOINT") or None
+            ),
+            installation,
+            installation.backend_directory(work),
+            regions=regions,
+            output=output,
+            keep_open=(work_claim.descriptor,),
+            folder=work,
+        )
+        gateway = ManagedProcess(
+            "the gateway",
+            [sys.executable, "-m", "gateway"],
+            environment,
+            output,
+            source="gateway",
+            keep_open=(work_claim.descriptor,),
+        )
+
+        def on_ready(served: Served) -> None:
+            missing = {e.name: e.missing for e in ensembles if e.missing and e.name not in chosen}
+            shown = (url, profile, served.ready, {**missing, **served.failed})
+            output.announce(banner(*shown), STDOUT, **banner_fields(*shown))
+
         Supervisor(
-            triton.TritonServer(serving, installation, backends),
-            Child("the gateway", [sys.executable, "-m", "gateway"], environment),
+            triton,
+            gateway,
             url=url,
+            output=output,
             start_timeout_s=options.start_timeout,
             unready_restart_s=options.unready_restart,
             drain_s=drain_s,
-        ).run(on_ready=lambda: print(_banner(url, profile, ensembles, served), flush=True))
+        ).run(on_ready)
 
 
 def default_profile(installation: Installation) -> str:
@@ -129,28 +176,43 @@ def _choose(ensembles: list[Ensemble], wanted: list[str] | None) -> tuple[str, .
             raise ServerError(f"{name} cannot be served: {known[name].missing}")
     served = wanted or [ensemble.name for ensemble in ensembles if not ensemble.missing]
     if not served:
-        raise ServerError("no model can be served:\n" + "\n".join(_absences(ensembles)))
-    return tuple(served)
+        absences = [f"  {ensemble.name}: {ensemble.missing}" for ensemble in ensembles if ensemble.missing]
+        raise ServerError("no model can be served:\n" + "\n".join(absences))
+    return tuple(dict.fromkeys(served))
 
 
-def _absences(ensembles: list[Ensemble]) -> list[str]:
-    return [f"  {ensemble.name}: {ensemble.missing}" for ensemble in ensembles if ensemble.missing]
+def _check_ports(host: str, port: int, ports: TritonPorts) -> None:
+    """Say now, in one sentence, what would otherwise be an error in Triton's log.
 
-
-def _check_ports(host: str, port: int, ports: triton.TritonPorts) -> None:
-    """A taken port is a sentence now, not a log to be read later."""
-    wanted = [(host, port, "PORT=…"), *((("127.0.0.1"), p, o) for p, o in _triton_ports(ports))]
+    Raises:
+        ServerError: two of the ports are the same, or one cannot be listened on.
+    """
+    triton = [(getattr(ports, name), name, f"ARGS='--{name}-port=…'") for name in ("http", "grpc", "metrics")]
+    for position, (number, name, option) in enumerate(triton):
+        if number == port:
+            raise ServerError(
+                f"port {port} is Triton's {name} port: give the gateway another (PORT=…) or move Triton's ({option})"
+            )
+        if number in [earlier for earlier, _, _ in triton[:position]]:
+            raise ServerError(f"Triton's ports must differ, and {number} is given twice: choose another, {option}")
+    wanted = [(host, port, "PORT=…"), *(("127.0.0.1", number, option) for number, _, option in triton)]
     for address, number, option in wanted:
-        if problem := port_problem(address, number):
-            raise ServerError(f"cannot listen on {address}:{number} ({problem}): choose another, {option}")
-
-
-def _triton_ports(ports: triton.TritonPorts) -> list[tuple[int, str]]:
-    return [(getattr(ports, name), f"ARGS='--{name}-port=…'") for name in ("http", "grpc", "metrics")]
+        problem = port_problem(address, number)
+        if problem is None:
+            continue
+        if problem.is_host:
+            raise ServerError(f"--host: {problem.text}: give an address of this machine, or 0.0.0.0 for all of them")
+        owner = next((claimed for claimed in live_claims(SHARED_MEMORY) if number in claimed.get("ports", ())), None)
+        if problem.is_taken and owner is not None:
+            raise ServerError(
+                f"port {number} is in use by the triton-sod that already runs at {owner.get('url')} "
+                f"(process {owner.get('pid')}): stop it, or choose another port, {option}"
+            )
+        raise ServerError(f"cannot listen on {address}:{number} ({problem.text}): choose another, {option}")
 
 
 def _gateway_environment(options: argparse.Namespace) -> dict[str, str]:
-    """What the gateway is told: what we know of Triton, and how long we wait for it, which it must know too."""
+    """The gateway's environment: where Triton is, and the times after which the launcher ends it."""
     defaults = {"SOD_LOG_LEVEL": "warning", "SOD_DRAIN_DELAY": "0", "SOD_SHUTDOWN_TIMEOUT": "30"}
     return {
         **os.environ,
@@ -170,25 +232,3 @@ def _seconds(environment: dict[str, str], name: str) -> float:
     if not 0 <= seconds < float("inf"):
         raise ServerError(f"{name} is {environment[name]!r}: it takes a number of seconds")
     return seconds
-
-
-def _banner(url: str, profile: str, ensembles: list[Ensemble], served: tuple[str, ...]) -> str:
-    lines = [
-        f"\n  ready (profile {profile}): open {url}/ and drop an image on it",
-        f"  the API: {url}/small-object-detection, described at {url}/docs\n",
-    ]
-    lines += ["  served:", *(f"    {name}" for name in served)]
-    if absences := [line for line in _absences(ensembles) if line.split(":")[0].strip() not in served]:
-        lines += ["  not served:", *(f"  {line}" for line in absences)]
-    if profile == "cpu_high_performance" and AMX in cpu_flags():
-        lines += ["\n  faster on this CPU, which has AMX: PROFILE=cpu_bf16"]
-    # The certificate need not be for this machine's own address.
-    curl = f"curl -s{'k' if url.startswith('https') else ''} {url}/small-object-detection"
-    key = ' -H "X-API-Key: $KEY"' if has_setting("api_keys") else ""
-    lines += [
-        "\n  try, with an image of yours:",
-        f"""    (printf '{{"image": "'; base64 -w0 image.jpg; printf '"}}') |"""
-        f" {curl}{key} -H 'content-type: application/json' -d @-",
-        "\n  Ctrl-C stops it.",
-    ]
-    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What this machine's processor can do."""
+"""Instruction sets of this machine's processor."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 
 def cpu_flags() -> set[str]:
-    """Instruction sets as Linux names them: `avx2`, `avx512_bf16`, `amx_bf16`, …; empty where it does not say."""
+    """Instruction sets as Linux names them (`avx2`, `avx512_bf16`, …); empty where /proc/cpuinfo cannot be read."""
     try:
         lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
     except OSError:  # hidden from a container

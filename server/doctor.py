@@ -1,4 +1,4 @@
-"""`sod doctor`: what this machine has and lacks to serve, and what to do about it. Changes and starts nothing."""
+"""`sod doctor`: what this machine has and lacks for serving, and what to do about it. It changes and starts nothing."""
 
 import argparse
 import importlib.metadata
@@ -10,27 +10,28 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from server.cli import REPOSITORY, default_profile
 from server.cpu import AMX, cpu_flags
 from server.errors import ServerError
 from server.installation import Installation, find_installation
 from server.ports import port_problem
-from server.repository import PROFILES, find_ensembles
+from server.process.leftovers import live_claims
+from server.process.work_folder import work_folder
+from server.repository import PROFILES, find_ensembles, stage_configs
+from server.triton.shared_memory import SHARED_MEMORY, plan, python_backends
 
 Level = Literal["ok", "note", "problem"]
 _MARKS: dict[Level, str] = {"ok": "ok", "note": "--", "problem": "!!"}
 _GIB = 1024**3
 _MIB = 1024**2
-# Triton's Python stages take a region each, really allocated; see server/triton.py.
-_SHM_BYTES = 512 * _MIB
 _MEMORY_BYTES = 2 * _GIB
 _DISK_BYTES = 2 * _GIB
 _PYTHONS = ((3, 11), (3, 12))
 _VNNI = {"avx512_vnni", "avx_vnni"}
 
-# Distribution → what it is for, and the extra that installs it; only the first two are needed by the default profile.
+# Distribution → what it is for, and the extra that installs it. The default profile needs those of _NEEDED.
 _DISTRIBUTIONS = {
     "tritonclient": ("the gateway", "serve"),
     "openvino": ("cpu_high_performance, cpu_bf16, cpu_int8", "serve"),
@@ -48,8 +49,8 @@ class Finding:
 
     Attributes:
         level: `problem` keeps the server from starting; `note` limits what it can do.
-        subject: what was looked at.
-        detail: what is there.
+        subject: the thing that was checked.
+        detail: what was found.
         remedy: what to do; empty if there is nothing to do.
     """
 
@@ -60,7 +61,7 @@ class Finding:
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m server.doctor") -> int:
-    """Print the report; 0 if the server can start, 1 if something keeps it from that."""
+    """Print the report; 0 if the server can start or already runs, 1 if something keeps it from starting."""
     options = _parser(prog).parse_args(arguments)
     findings = list(examine(options.model_repository.absolute(), options.profile, options.ports))
     if options.json:
@@ -71,24 +72,28 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m server.d
 
 
 def examine(repository: Path, profile: str | None, ports: Sequence[int]) -> Iterator[Finding]:
-    """Look at everything that serving needs.
+    """Check everything that serving needs.
 
     Args:
         repository: folder of model folders.
-        profile: one of `PROFILES`; None is the one that `sod serve` would take.
-        ports: that must be free on loopback.
+        profile: one of `PROFILES`; None is the one that `sod serve` would choose.
+        ports: must be free on loopback, or in use by a server of ours.
     """
+    running = live_claims(SHARED_MEMORY)
     yield _python()
     installation, finding = _triton()
     yield finding
     yield from _machine()
     yield _gpu()
     yield from _distributions()
-    yield from (_port(port) for port in ports)
+    yield from _running(running)
+    yield from (_port(port, running) for port in ports)
     if installation is not None:
+        yield _temporary_files(installation)
         chosen = profile or default_profile(installation)
         yield Finding("ok", "profile", chosen + ("" if profile else " (the default here)"))
         yield from _models(repository, chosen, installation)
+        yield _shared_memory(repository, chosen, installation, running)
 
 
 def _python() -> Finding:
@@ -118,14 +123,7 @@ def _machine() -> Iterator[Finding]:
         yield Finding("note", "CPU", detail, "without AVX2 an image takes several times as long")
     yield _bf16(flags)
     yield _int8(flags)
-    shared_memory = shutil.disk_usage("/dev/shm").free  # noqa: S108 — where Triton has its regions
     yield _room("memory", _available_memory(), _MEMORY_BYTES, "stop something, or serve fewer models: --model NAME")
-    yield _room(
-        "/dev/shm",  # noqa: S108
-        shared_memory,
-        _SHM_BYTES,
-        "enlarge it (docker run --shm-size=1g, or mount)",
-    )
     yield _room("disk", shutil.disk_usage(Path.cwd()).free, _DISK_BYTES, "free some: the wheels take 1.2 GB")
 
 
@@ -184,10 +182,43 @@ def _distributions() -> Iterator[Finding]:
             yield Finding("ok", name, f"{version}; for {use}")
 
 
-def _port(port: int) -> Finding:
-    if problem := port_problem("127.0.0.1", port):
-        return Finding("problem", f"port {port}", problem, "stop what listens there, or choose another: --port")
-    return Finding("ok", f"port {port}", "free")
+def _temporary_files(installation: Installation) -> Finding:
+    try:
+        with work_folder(programs=installation.makes_programs) as (folder, _):
+            return Finding("ok", "temporary files", f"in {folder.parent}")
+    except ServerError as error:
+        return Finding("problem", "temporary files", "have no place", str(error))
+
+
+def _running(running: Sequence[dict[str, Any]]) -> Iterator[Finding]:
+    for server in running:
+        yield Finding("note", "running", f"triton-sod at {server.get('url')} (process {server.get('pid')})")
+
+
+def _port(port: int, running: Sequence[dict[str, Any]]) -> Finding:
+    problem = port_problem("127.0.0.1", port)
+    if problem is None:
+        return Finding("ok", f"port {port}", "free")
+    for server in running:
+        if port in server.get("ports", ()):
+            return Finding("note", f"port {port}", f"in use by the triton-sod that runs (process {server.get('pid')})")
+    return Finding("problem", f"port {port}", problem.text, "stop what listens there, or choose another: --port")
+
+
+def _shared_memory(
+    repository: Path, profile: str, installation: Installation, running: Sequence[dict[str, Any]]
+) -> Finding:
+    """Whether the models that can be served fit into /dev/shm."""
+    name = str(SHARED_MEMORY)
+    try:
+        ensembles = [e for e in find_ensembles(repository, profile, installation.backends) if not e.missing]
+        shared = plan(stage_configs(repository, ensembles, profile), python_backends(own=installation.makes_programs))
+    except ServerError as error:
+        return Finding("problem", name, "cannot be used", str(error))
+    detail = f"{shared.free / _MIB:.0f} MiB free, {shared.regions} stages need {shared.least / _MIB:.0f} MiB or more"
+    if shared.problem:
+        return Finding("note" if running else "problem", name, detail, shared.problem)
+    return Finding("note" if shared.note else "ok", name, detail, shared.note)
 
 
 def _models(repository: Path, profile: str, installation: Installation) -> Iterator[Finding]:
@@ -213,14 +244,19 @@ def _print(findings: Sequence[Finding]) -> None:
             print(f"    {'':<{width}}  → {finding.remedy}")
     problems = sum(finding.level == "problem" for finding in findings)
     print()
-    print(f"{problems} problem{'s' if problems > 1 else ''} to mend first" if problems else "the server can start")
+    if problems:
+        print(f"{problems} problem{'s' if problems > 1 else ''} to mend first")
+    elif any(finding.subject == "running" for finding in findings):
+        print("the server already runs")
+    else:
+        print("the server can start")
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Check this machine, its wheels, ports, GPU and model files, and say what to do. "
-        "Exit code 0 if the server can start, 1 if not.",
+        "Exit code 0 if the server can start or already runs, 1 if something keeps it from starting.",
     )
     parser.add_argument("--profile", choices=PROFILES, help="check the models for this one (default: the machine's)")
     parser.add_argument(

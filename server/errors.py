@@ -1,4 +1,4 @@
-"""The launcher's one exception."""
+"""The exception that the launcher reports to the user."""
 
 
 class ServerError(Exception):

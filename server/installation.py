@@ -1,7 +1,7 @@
 """Where `tritonserver` and its backends come from: NVIDIA's image, or the wheel nvidia-pytriton.
 
-The image has everything in its place. The wheel carries the real server and its Python backend; here they are put
-together in a folder, with the stub of the running Python, and our Python-based backends beside it.
+The image has everything in its place. The wheel carries the real server and its Python backend. This module copies
+the backend, the stub of the running Python version and our Python-based backends into one folder for Triton.
 """
 
 import importlib.metadata
@@ -9,20 +9,23 @@ import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from server.errors import ServerError
 
 IMAGE_ROOT = Path("/opt/tritonserver")
+# NVIDIA's Python backend makes a folder for packed Python environments, which no model of ours uses, always in /tmp. A
+# backend that is killed leaves the folder there, and one that finds /tmp read-only aborts. In the copy of the library
+# the path begins in the working directory instead.
+_ENVIRONMENT_FOLDER = b"/tmp/python_env_"
+_ENVIRONMENT_FOLDER_HERE = b"././/python_env_"
 _OWN_BACKENDS = Path(__file__).parent / "backends"
 OWN_BACKENDS = ("onnxruntime", "openvino", "paddle")
 
-# glibc would give a decoded image's memory back at each request and take it anew, page by page: more than 1 ms of
-# 10 for 1360 x 765 pixels (docs/performance.md). Blocks that are larger than the first still go back at once.
+# By default glibc returns the memory of a decoded image to the kernel after each request and faults it in again, page
+# by page: more than 1 ms of 10 for 1360 x 765 pixels (docs/performance.md). Blocks above the first limit still go back.
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(8 * 1024 * 1024), "MALLOC_TRIM_THRESHOLD_": str(64 * 1024 * 1024)}
 
 
@@ -33,16 +36,19 @@ class Installation:
     Attributes:
         name: for messages.
         binary: `tritonserver`.
-        backends: names of what it can load models with.
-        environ: of the server and its stubs.
-        backend_directory: makes the folder for `--backend-directory`, gone after use.
+        backends: names of the backends it has.
+        environ: environment of the server and its stubs.
+        backend_directory: returns the folder for `--backend-directory`; what has to be made, it makes in the folder
+            that it is given.
+        makes_programs: whether it puts programs and libraries there.
     """
 
     name: str
     binary: Path
     backends: tuple[str, ...]
     environ: dict[str, str]
-    backend_directory: Callable[[], AbstractContextManager[Path]]
+    backend_directory: Callable[[Path], Path]
+    makes_programs: bool = False
 
 
 def find_installation(image_root: Path = IMAGE_ROOT) -> Installation:
@@ -59,7 +65,7 @@ def find_installation(image_root: Path = IMAGE_ROOT) -> Installation:
 
 def _of_image(binary: Path, backends: Path) -> Installation:
     names = tuple(sorted(path.name for path in backends.iterdir() if path.is_dir()))
-    return Installation("Triton's image", binary, names, _environ([]), lambda: nullcontext(backends))
+    return Installation("Triton's image", binary, names, _environ([]), lambda _: backends)
 
 
 def _of_wheel() -> Installation:
@@ -70,13 +76,15 @@ def _of_wheel() -> Installation:
         ("python", *OWN_BACKENDS),
         _environ(libraries),
         _wheel_backends,
+        makes_programs=True,
     )
 
 
 def _environ(libraries: list[str]) -> dict[str, str]:
-    """Ours, with libraries to be found first, and this Python, from whose packages the stub takes its own.
+    """The launcher's environment with `libraries` first in the loader's path and this Python first in PATH.
 
-    Without the gateway's settings: its secrets are no business of the process that decodes strangers' images.
+    The stub takes its packages from that Python. The gateway's settings are left out: the process that decodes images
+    of strangers must not hold its secrets.
     """
     environ = {name: value for name, value in os.environ.items() if not name.upper().startswith("SOD_")}
     found = [*libraries, *filter(None, [environ.get("LD_LIBRARY_PATH")])]
@@ -84,26 +92,40 @@ def _environ(libraries: list[str]) -> dict[str, str]:
         environ["LD_LIBRARY_PATH"] = ":".join(found)
     for name, value in _MALLOC.items():
         environ.setdefault(name, value)
+    # The stub reads paths and .pth files with letters beyond ASCII in any locale.
+    environ.setdefault("PYTHONUTF8", "1")
+    # The server runs in a folder of its own.
+    if "PYTHONPATH" in environ:
+        environ["PYTHONPATH"] = ":".join(
+            str(Path(part).absolute()) for part in environ["PYTHONPATH"].split(":") if part
+        )
     environ["PATH"] = f"{Path(sys.executable).parent}:{environ.get('PATH', '')}"
     return environ
 
 
-@contextmanager
-def _wheel_backends() -> Iterator[Path]:
+def _wheel_backends(folder: Path) -> Path:
+    """Put the wheel's Python backend and our Python-based backends together in a folder of `folder`."""
     wheel = _wheel_folder("pytriton") / "tritonserver"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     stub = wheel / "python_backend_stubs" / version / "triton_python_backend_stub"
     if not stub.is_file():
         raise ServerError(f"nvidia-pytriton has no Python backend for Python {version}: use 3.11 or 3.12")
-    with TemporaryDirectory(prefix="sod-backends-") as folder:
-        root = Path(folder)
-        # Copies: Triton refuses a link that leads out of the folder.
-        compiled = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(wheel / "backends" / "python", root / "python", ignore=compiled)
-        shutil.copy2(stub, root / "python")
-        for name in OWN_BACKENDS:
-            shutil.copytree(_OWN_BACKENDS / name, root / name, ignore=compiled)
-        yield root
+    root = folder / "backends"
+    # Copies: Triton refuses a link that leads out of the folder.
+    compiled = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(wheel / "backends" / "python", root / "python", ignore=compiled)
+    shutil.copy2(stub, root / "python")
+    _move_environment_folder(root / "python" / "libtriton_python.so")
+    for name in OWN_BACKENDS:
+        shutil.copytree(_OWN_BACKENDS / name, root / name, ignore=compiled)
+    return root
+
+
+def _move_environment_folder(library: Path) -> None:
+    """Replace the path; a library that does not have it exactly once is left as it is."""
+    content = library.read_bytes()
+    if content.count(_ENVIRONMENT_FOLDER) == 1:
+        library.write_bytes(content.replace(_ENVIRONMENT_FOLDER, _ENVIRONMENT_FOLDER_HERE))
 
 
 def _wheel_folder(name: str) -> Path:
@@ -115,7 +137,7 @@ def _wheel_folder(name: str) -> Path:
 
 
 def _libpython_folder() -> list[str]:
-    """Folder of this Python's libpython, if the loader would not find it by itself."""
+    """The folder of this Python's libpython, unless the loader finds it without being told."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     name = f"libpython{version}.so.1.0"
     folder = sysconfig.get_config_var("LIBDIR") or ""

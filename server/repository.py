@@ -1,6 +1,7 @@
-"""What of the model repository can be served under a profile, and why the rest cannot."""
+"""The ensembles of the model repository: which a profile can serve, and what the others lack."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,23 +10,30 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from server.errors import ServerError
 
-# `--model-config-name`: Triton takes <model>/configs/<profile>.pbtxt, else <model>/config.pbtxt.
+# Values of `--model-config-name`: Triton reads <model>/configs/<profile>.pbtxt, else <model>/config.pbtxt.
 PROFILES = ("cpu_bf16", "cpu_high_performance", "cpu_int8", "cpu_regular", "gpu_high_performance", "gpu_regular")
 
 _DEFAULT_FILENAMES = {"python": "model.py", "onnxruntime": "model.onnx", "openvino": "model.xml"}
-# What `make export` must be told to make these; the others it makes by itself.
+# Options with which `make export` writes these files; the others need none.
 _EXPORT_OPTIONS = {"model_int8.xml": " TARGET=openvino PRECISION=int8 IMAGES=<folder of images>"}
 
-# What the export can download.
+# Models that the export downloads.
 _OFFICIAL = ("PP-YOLOE_plus_SOD-S", "PP-YOLOE_plus_SOD-L", "PP-YOLOE_plus_SOD-largesize-L")
 
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """An ensemble of the repository; `missing` says in a sentence what it lacks, empty if it can be served."""
+    """An ensemble of the repository.
+
+    Attributes:
+        name: of its folder.
+        missing: a sentence that says what it lacks; empty if it can be served.
+        stages: names of the models that it runs, in order.
+    """
 
     name: str
     missing: str = ""
+    stages: tuple[str, ...] = ()
 
 
 def find_ensembles(repository: Path, profile: str, backends: Iterable[str]) -> list[Ensemble]:
@@ -37,34 +45,57 @@ def find_ensembles(repository: Path, profile: str, backends: Iterable[str]) -> l
         backends: names of the backends that this server has.
 
     Raises:
-        ServerError: there is no such folder, or no ensemble in it, or a config.pbtxt that cannot be read.
+        ServerError: there is no such folder, or no ensemble in it.
     """
     if not repository.is_dir():
         raise ServerError(f"there is no model repository at {repository}: give --model-repository a folder")
-    configs = {path.parent.name: path for path in sorted(repository.glob("*/config.pbtxt"))}
-    found = []
-    for name, path in configs.items():
-        config = _read(path)
+    found: list[Ensemble] = []
+    unreadable: dict[str, str] = {}
+    for path in sorted(repository.glob("*/config.pbtxt")):
+        name = path.parent.name
+        try:
+            config = _read(path)
+        except ServerError as error:
+            unreadable[name] = str(error)
+            continue
         if config.platform == "ensemble":
-            reasons = (
-                _missing(repository / step.model_name, name, profile, set(backends))
-                for step in config.ensemble_scheduling.step
-            )
-            found.append(Ensemble(name, next(filter(None, reasons), "")))
-    if not found:
-        raise ServerError(f"{repository} holds no ensemble: --model-repository wants the folder of model folders")
-    return found
+            stages = tuple(dict.fromkeys(step.model_name for step in config.ensemble_scheduling.step))
+            reasons = (_missing(repository / stage, name, profile, set(backends)) for stage in stages)
+            found.append(Ensemble(name, next(filter(None, reasons), ""), stages))
+    # Whether an unreadable one is an ensemble nobody can tell; a stage is named by the ensemble that needs it.
+    needed = {stage for ensemble in found for stage in ensemble.stages}
+    found += [Ensemble(name, problem) for name, problem in unreadable.items() if name not in needed]
+    if not any(ensemble.stages for ensemble in found):
+        problems = "".join(f"\n  {problem}" for problem in unreadable.values())
+        raise ServerError(f"{repository} holds no ensemble: give --model-repository the folder of models{problems}")
+    return sorted(found, key=lambda ensemble: ensemble.name)
+
+
+def stage_configs(repository: Path, ensembles: Iterable[Ensemble], profile: str) -> list[ModelConfig]:
+    """The configurations of all stages of these ensembles, each once; those that cannot be read are left out."""
+    configs = []
+    for stage in dict.fromkeys(stage for ensemble in ensembles for stage in ensemble.stages):
+        with suppress(ServerError):
+            configs.append(_read(_config_path(repository / stage, profile)))
+    return configs
+
+
+def _config_path(model: Path, profile: str) -> Path:
+    own = model / "configs" / f"{profile}.pbtxt"
+    return own if own.is_file() else model / "config.pbtxt"
 
 
 def _missing(model: Path, ensemble: str, profile: str, backends: set[str]) -> str:
-    """Why one stage cannot be loaded, or nothing."""
-    own = model / "configs" / f"{profile}.pbtxt"
-    path = own if own.is_file() else model / "config.pbtxt"
+    """Why one stage cannot be loaded; empty if nothing is known against it."""
+    path = _config_path(model, profile)
     if not path.is_file():
         return f"its stage {model.name} is not in the repository"
-    config = _read(path)
+    try:
+        config = _read(path)
+    except ServerError as error:
+        return str(error)
     if config.backend not in backends:
-        return f"profile {profile} runs it on the backend {config.backend}, which this Triton has not"
+        return f"profile {profile} runs it on the backend {config.backend}, which this Triton does not have"
     filename = config.default_model_filename or _DEFAULT_FILENAMES.get(config.backend, "")
     if not list(model.glob(f"[0-9]*/{filename}")):
         source = f"MODEL={ensemble}" if ensemble in _OFFICIAL else "MODEL_DIR=<its Paddle inference model>"
@@ -76,5 +107,7 @@ def _missing(model: Path, ensemble: str, profile: str, backends: set[str]) -> st
 def _read(path: Path) -> ModelConfig:
     try:
         return text_format.Parse(path.read_text(encoding="utf-8"), ModelConfig())
-    except text_format.ParseError as error:
+    except (text_format.ParseError, UnicodeDecodeError) as error:
         raise ServerError(f"{path} is not a Triton model configuration: {error}") from None
+    except OSError as error:
+        raise ServerError(f"{path} cannot be read: {error.strerror}") from None

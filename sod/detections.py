@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """Detected objects of one image, by class id ascending, then score descending.
+    """Detected objects of one image, sorted by class id ascending, then by score descending.
 
     Attributes:
-        boxes: float32 [M, 4], xyxy in pixels of the source image; may reach past its edges.
+        boxes: float32 [M, 4], xyxy in pixels of the source image; may extend beyond it.
         scores: float32 [M], 0..1.
         class_ids: int32 [M].
     """
@@ -24,7 +24,7 @@ class Detections:
         return len(self.scores)
 
     def best(self, count: int) -> "Detections":
-        """The `count` objects with the highest scores over all classes, in the same order; of equals, the earlier."""
+        """The `count` objects with the highest scores of all classes, in unchanged order; among ties the first."""
         if len(self) <= count:
             return self
         kept = np.sort(np.argsort(-self.scores, kind="stable")[:count])
@@ -32,5 +32,5 @@ class Detections:
 
     @classmethod
     def empty(cls) -> "Detections":
-        """No object at all."""
+        """An empty result."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))

@@ -1,8 +1,8 @@
-"""Text as a mask, in any script that the fonts have: Pillow's own font, and Noto Sans CJK for what it lacks.
+"""Renders text as masks with Pillow's built-in font, and with Noto Sans CJK for characters that it lacks.
 
-Pillow's is crisp at ten pixels, and knows little more than ASCII. Noto Sans CJK (a package of its own, 19 MB, SIL Open
-Font License) has Chinese, Japanese, Korean, Cyrillic, and most of Latin and Greek. Scripts that need more than glyphs
-side by side (Arabic, Hebrew, Thai, Devanagari) are in neither. Without the package the first is all.
+Pillow's font is crisp at ten pixels but has little more than ASCII. Noto Sans CJK (a separate package, 19 MB, SIL Open
+Font License) has Chinese, Japanese, Korean, Cyrillic, and most of Latin and Greek. Scripts that need text shaping
+(Arabic, Hebrew, Thai, Devanagari) are in neither. Without the package only Pillow's font is used.
 """
 
 import importlib.util
@@ -18,17 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-# Strokes of a Chinese character run together below.
+# px; at smaller sizes the strokes of a Chinese character merge.
 WIDE_MIN_SIZE = 12
 
 _WIDE_PACKAGE, _WIDE_FILE = "noto_cjk_sans_otc", "NotoSansCJK-Regular.ttc"
-_SIMPLIFIED_CHINESE = 2  # of the file's faces: they differ in the shapes of some characters, and have the same ones
-_NO_CHARACTER = "\U0010ffff"  # shows what a font draws in place of a glyph that it lacks
+_SIMPLIFIED_CHINESE = 2  # index of a face in the file; the faces have the same characters with regional shapes
+_NO_CHARACTER = "\U0010ffff"  # a font renders it as its symbol for missing glyphs
 _lock = threading.Lock()  # FreeType faces are not safe to share between threads
 
 
 class Face(Enum):
-    """The fonts, the preferred one first."""
+    """The fonts, in order of preference."""
 
     PLAIN = "Pillow's own"
     WIDE = "Noto Sans CJK"
@@ -36,28 +36,28 @@ class Face(Enum):
 
 @lru_cache(maxsize=4096)
 def face_of(word: str) -> Face | None:
-    """The font that has all of a word's characters, so that no word is put together from two; None if none has."""
+    """The first font that has all characters of a word, so that no word mixes fonts; None if no font has them."""
     return next((face for face in Face if all(_has_glyph(face, character) for character in word)), None)
 
 
 def can_draw(text: str) -> bool:
-    """Whether every character has a glyph."""
+    """Whether every word can be drawn in one of the fonts."""
     return all(face_of(word) is not None for word in text.split())
 
 
 def is_wide(text: str) -> bool:
-    """Whether some of it is drawn in the font with the many characters."""
+    """Whether a word of the text needs Noto Sans CJK."""
     return any(face_of(word) is Face.WIDE for word in text.split())
 
 
 @lru_cache(maxsize=4096)
 def text_mask(text: str, size: int, *, wide: bool = False) -> NDArray[np.uint8]:
-    """The text's coverage, uint8 [h, w], read-only; h is the same for every text of one size and `wide`.
+    """Render a text as opacity, uint8 [h, w], read-only; h depends only on `size` and `wide`.
 
     Args:
-        text: one line. A word that no font has is drawn as the font's sign for it: see `can_draw`.
-        size: of the fonts in pixels; `WIDE_MIN_SIZE` at least for `wide`.
-        wide: leave room for the wide font's characters, which are higher; without it they would be cut off.
+        text: one line. A character without a glyph is rendered as the font's symbol for missing glyphs (`can_draw`).
+        size: font size in pixels, at least `WIDE_MIN_SIZE` with `wide`.
+        wide: make lines high enough for Noto Sans CJK, whose characters are otherwise clipped.
     """
     words = [_word(word, size) for word in re.findall(r"\s*\S+\s*?|\s+", text) or [""]]
     starts = list(accumulate((word.advance for word in words), initial=0))
@@ -75,18 +75,18 @@ def text_mask(text: str, size: int, *, wide: bool = False) -> NDArray[np.uint8]:
 
 
 class _Word(NamedTuple):
-    """A word as it is drawn: pixels, and where they are from where its base line starts."""
+    """A rendered word, and its position relative to the start of its baseline."""
 
     ink: NDArray[np.uint8]
     left: int
     top: int
-    advance: int  # to the next word
+    advance: int  # px to the start of the next word
 
 
-# Class names and scores meet in ever new labels; the words stay the same, and glyphs cost a label's whole time.
+# Names and scores combine into ever new labels, but the words repeat, and rendering them dominates a label's cost.
 @lru_cache(maxsize=4096)
 def _word(text: str, size: int) -> _Word:
-    """A word, with the spaces before it."""
+    """Render a word and the spaces before it."""
     face = face_of(text.strip()) or Face.PLAIN
     with _lock:
         font = _load(face, size)
@@ -100,7 +100,7 @@ def _word(text: str, size: int) -> _Word:
 
 @lru_cache(maxsize=64)
 def _line(face: Face, size: int) -> tuple[int, int]:
-    """Top and bottom of the highest and lowest characters, from the base line."""
+    """Top of the highest and bottom of the lowest character, in px from the baseline."""
     with _lock:
         box = _load(face, size).getbbox("bdlp0" if face is Face.PLAIN else "国棚Éỗộ", anchor="ls")
     return int(box[1]), int(box[3])
@@ -108,24 +108,24 @@ def _line(face: Face, size: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=64)
 def _load(face: Face, size: int) -> ImageFont.FreeTypeFont:
-    """A font, `size` pixels high; the plain one stands in for a wide one that is not installed."""
+    """A font of `size` pixels; Pillow's font if the wide font is not installed."""
     path = wide_font() if face is Face.WIDE else None
     if path is not None:
         return ImageFont.truetype(path, size, index=_SIMPLIFIED_CHINESE, layout_engine=ImageFont.Layout.BASIC)
     font = ImageFont.load_default(size)
     if not isinstance(font, ImageFont.FreeTypeFont):
         raise RuntimeError("this Pillow was built without FreeType")
-    # Whole-pixel steps: evenly spaced at 10 px, where Raqm's kerning tears words apart.
+    # Basic layout advances by whole pixels, which spaces characters evenly at 10 px; Raqm's kerning does not.
     return font.font_variant(layout_engine=ImageFont.Layout.BASIC)
 
 
 @lru_cache(maxsize=1)
 def wide_font() -> Path | None:
-    """The file of the wide font; None if its package is not installed."""
-    found = importlib.util.find_spec(_WIDE_PACKAGE)
-    if found is None or found.origin is None:
+    """Path of the wide font; None if its package is not installed."""
+    package = importlib.util.find_spec(_WIDE_PACKAGE)
+    if package is None or package.origin is None:
         return None
-    path = Path(found.origin).with_name(_WIDE_FILE)
+    path = Path(package.origin).with_name(_WIDE_FILE)
     return path if path.is_file() else None
 
 

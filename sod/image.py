@@ -19,58 +19,78 @@ from sod.errors import ImageTooLargeError, InvalidImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 DEFAULT_MAX_PIXELS = 8192 * 8192
-# How the files of `FORMATS` begin.
-_BEGINNINGS = (b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"II", b"MM")
+# The first bytes of files in these formats.
+_SIGNATURES = (b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"II", b"MM")
 
-# Pillow's own limit is another than ours, which `check_image` holds.
+_ORIENTATION_TAG = 0x0112
+_QUARTER_TURNS = (5, 6, 7, 8)
+# OpenCV applies the EXIF orientation of these formats; Pillow reports the size of a TIFF after its rotation.
+_ROTATED_FORMATS = ("JPEG", "PNG")
+
+# `check_image` enforces our limit instead of Pillow's.
 Image.MAX_IMAGE_PIXELS = None
-# `catch_warnings` swaps a global; a header takes microseconds.
+# `catch_warnings` changes global state; reading a header takes microseconds.
 _WARNINGS = Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What an image says of itself before it is decoded; size in pixels, before any EXIF rotation."""
+    """Metadata of an encoded image, read without decoding it.
+
+    Attributes:
+        format: One of `FORMATS`.
+        width: Stored width in pixels, before any EXIF rotation.
+        height: Stored height in pixels.
+        orientation: EXIF orientation that decoding applies, 1 (upright) to 8.
+    """
 
     format: str
     width: int
     height: int
+    orientation: int = 1
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """(width, height) of the decoded image, EXIF rotation applied."""
+        turned = self.orientation in _QUARTER_TURNS
+        return (self.height, self.width) if turned else (self.width, self.height)
 
 
 def may_be_image(head: bytes | bytearray) -> bool:
-    """Whether the first bytes of a file, at least eight, are how an image of one of `FORMATS` begins."""
-    return head.startswith(_BEGINNINGS)
+    """Whether a file that begins with these bytes, at least eight, may be an image of one of `FORMATS`."""
+    return head.startswith(_SIGNATURES)
 
 
 def read_header(data: bytes) -> ImageHeader:
-    """Read format and size from the first bytes, without decoding.
+    """Read format, size and orientation in one pass, without decoding.
 
     Raises:
-        InvalidImageError: empty, or not one of `FORMATS`.
+        InvalidImageError: The data is empty, or not in one of `FORMATS`.
     """
     wanted = "send JPEG, PNG, WebP, BMP or TIFF"
     if not data:
         raise InvalidImageError(f"the image is empty (0 bytes): {wanted}")
     try:
         with _WARNINGS, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damaged metadata
+            warnings.simplefilter("ignore")  # about damaged metadata
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 width, height = image.size
-                # An MPO (a stereo or burst JPEG) is read as the JPEG it begins with.
+                # An MPO (a stereo or burst JPEG) is read as the JPEG that it begins with.
                 name = "JPEG" if image.format == "MPO" else str(image.format)
+                exif = bytes(image.info.get("exif", b"")) if name in _ROTATED_FORMATS else b""
     except UnidentifiedImageError:
         raise InvalidImageError(f"these {len(data)} bytes are not an image we can read: {wanted}") from None
     except (OSError, ValueError, SyntaxError, struct.error, OverflowError, EOFError, TypeError, KeyError) as error:
         raise InvalidImageError(f"the image's header is damaged ({error}): {wanted}") from None
-    return ImageHeader(name, width, height)
+    return ImageHeader(name, width, height, _orientation(exif))
 
 
 def check_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHeader:
-    """Read the header and hold its size against a limit, so that no memory is spent on a bomb.
+    """Read the header and check the size against a limit, so that a decompression bomb takes no memory.
 
     Raises:
-        InvalidImageError: not an image.
-        ImageTooLargeError: more than `max_pixels` pixels.
+        InvalidImageError: The data is not an image.
+        ImageTooLargeError: The image has more than `max_pixels` pixels.
     """
     header = read_header(data)
     if header.width * header.height > max_pixels:
@@ -82,18 +102,25 @@ def check_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHeade
 
 
 def decode_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+    """Check and decode an image; see `check_image` and `decode_checked`."""
+    return decode_checked(data, check_image(data, max_pixels))
+
+
+def decode_checked(data: bytes, header: ImageHeader) -> NDArray[np.uint8]:
     """Decode to uint8 BGR [H, W, 3]: EXIF orientation applied, alpha dropped, 16 bits reduced to 8.
 
-    A JPEG that ends early decodes to what is there, as it does in PaddleX.
+    A truncated JPEG decodes to the part that is there, as it does in PaddleX.
+
+    Args:
+        data: The encoded image.
+        header: Its header, from `check_image`.
 
     Raises:
-        InvalidImageError: not an image, or damaged beyond decoding.
-        ImageTooLargeError: more than `max_pixels` pixels by its header.
+        InvalidImageError: The data is damaged beyond decoding.
     """
-    header = check_image(data, max_pixels)
     image = _imdecode(data)
     if image is None and header.format == "JPEG":
-        # OpenCV from 4.11 on refuses a JPEG that ends early; given an end-of-image marker it decodes what is there.
+        # OpenCV from 4.11 on refuses a truncated JPEG; with an end-of-image marker appended it decodes the rest.
         image = _imdecode(data + b"\xff\xd9")
     if image is None:
         raise InvalidImageError(
@@ -101,6 +128,27 @@ def decode_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[n
             "its data is damaged or of a kind that OpenCV does not read"
         )
     return image
+
+
+def _orientation(exif: bytes) -> int:
+    """The orientation tag of EXIF data; 1 without one, or if the data cannot be parsed.
+
+    Pillow's `getexif` would also read XMP, which OpenCV ignores.
+    """
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f"{order}4xI", tiff)
+        (count,) = struct.unpack_from(f"{order}H", tiff, start)
+        for index in range(count):
+            tag, value = struct.unpack_from(f"{order}H6xH", tiff, start + 2 + 12 * index)
+            if tag == _ORIENTATION_TAG:
+                return int(value)
+    except struct.error:  # truncated
+        pass
+    return 1
 
 
 def _imdecode(data: bytes) -> NDArray[np.uint8] | None:
@@ -112,14 +160,14 @@ def _imdecode(data: bytes) -> NDArray[np.uint8] | None:
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize to the detector's size; the image itself if it has it.
+    """Resize to the detector's size; an image that already has it is returned as it is.
 
     Args:
         image: uint8 [h, w, 3].
         size: (height, width); the aspect is not kept.
 
     Returns:
-        uint8 [height, width, 3], colours in the same order.
+        uint8 [height, width, 3], channels in the same order.
     """
     if image.shape[:2] == size:
         return image
@@ -127,7 +175,7 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
 
 
 def to_pixels(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize to the detector's size and turn to RGB.
+    """Resize to the detector's size and convert to RGB.
 
     Args:
         image: uint8 BGR [h, w, 3].

@@ -1,18 +1,18 @@
-"""Names of the tensors between gateway, ensemble and its stages (docs/ensemble.md)."""
+"""Names of the tensors that gateway, ensemble and its stages exchange (docs/ensemble.md)."""
 
 # The ensemble's inputs.
 IMAGE = "image"  # BYTES [1]: one encoded image
-SCORE_THRESHOLD = "score_threshold"  # FP32 [classes]: an object is kept if its score is greater
+SCORE_THRESHOLD = "score_threshold"  # FP32 [classes]: objects with a score above it are kept
 
-# The ensemble's outputs; M is the widest of the request's batch, the rest of a row is zero.
+# The ensemble's outputs. M is the largest number of objects in the request's batch; shorter results are zero-padded.
 BOXES = "boxes"  # FP32 [M, 4]: xyxy in pixels of the source image
 SCORES = "scores"  # FP32 [M]
 CLASS_IDS = "class_ids"  # INT32 [M]
 NUM_DETECTIONS = "num_detections"  # INT32 [1]
-ERROR = "error"  # BYTES [1]: empty, or why this image of the batch could not be read
+ERROR = "error"  # BYTES [1]: empty, or why this image could not be decoded
 
-# Between the stages. The detector's own outputs are called BOXES and SCORES too.
+# Between the stages. The detector's own outputs are also named BOXES and SCORES.
 PIXELS = "pixels"  # UINT8 [H, W, 3]: RGB at the detector's size
-SCALE_FACTOR = "scale_factor"  # FP32 [2]: (scale_y, scale_x), the detector's size over the source's
+SCALE_FACTOR = "scale_factor"  # FP32 [2]: (scale_y, scale_x), the detector's input size divided by the source's
 RAW_BOXES = "raw_boxes"  # FP32 [A, 4]: xyxy in the detector's pixels
 RAW_SCORES = "raw_scores"  # FP32 [classes, A]

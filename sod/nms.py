@@ -1,8 +1,8 @@
-"""Raw detector output → detections: threshold, per-class greedy NMS, the best `keep_top_k`.
+"""Turns raw detector output into detections: score threshold, greedy NMS per class, the best `keep_top_k` objects.
 
-The same boxes as Paddle's `multiclass_nms3` operator (phi/kernels/cpu/multiclass_nms3_kernel.cc, normalized, eta 1),
-in its order. Its corners are kept: comparisons are strict, ties keep anchor order, a degenerate pair whose overlap
-is 0/0 counts as overlapping.
+The result equals that of Paddle's `multiclass_nms3` operator (phi/kernels/cpu/multiclass_nms3_kernel.cc, normalized,
+eta 1), also in its order and in edge cases: comparisons are strict, ties keep the order of the anchors, and a pair of
+degenerate boxes whose IoU is 0/0 counts as overlapping.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from sod.detections import Detections
 
-# Boxes taken on at a time: large enough for NumPy, and the pairs of a crowd on one spot still fit in memory.
+# Boxes processed at a time: many enough for NumPy to be fast, few enough that all pairs of a dense crowd fit in memory.
 _CHUNK = 512
-_FAR = 1e7  # pixels; farther than any box
+_FAR = 1e7  # pixels; larger than any coordinate
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +34,23 @@ def multiclass_nms(
     scale_factor: NDArray[np.float32] | None = None,
     config: NmsConfig | None = None,
 ) -> Detections:
-    """Detections of one image.
+    """Compute the detections of one image.
 
-    Greedy NMS never lets a lower score suppress a higher one, so filtering by the request's threshold first gives the
-    boxes that filtering last would, for a fraction of the work. With thresholds that differ by class and more than
-    `keep_top_k` objects the places go to objects that were asked for, where Paddle would spend them on others.
+    In greedy NMS a lower score never suppresses a higher one. Filtering by the request's threshold before NMS therefore
+    gives the same boxes as filtering after it, at a fraction of the cost. One result differs from Paddle's: if
+    thresholds differ by class and there are more than `keep_top_k` objects, all returned objects exceed their
+    threshold, whereas Paddle would first select `keep_top_k` objects of which some do not.
 
     Args:
-        boxes: float32 [A, 4], xyxy in the detector's pixels.
+        boxes: float32 [A, 4], xyxy in pixels of the detector's input.
         scores: float32 [C, A].
-        score_threshold: float32 [C]; an object is kept if its score is greater than this and than the config's.
-        scale_factor: float32 [2], (scale_y, scale_x), by which boxes are divided before NMS; None for ones.
+        score_threshold: float32 [C]; objects are kept if their score exceeds both this and the config's threshold.
+        scale_factor: float32 [2], (scale_y, scale_x); boxes are divided by it before NMS. None stands for (1, 1).
         config: NMS parameters; None for PP-YOLOE+ SOD's.
     """
     config = config or NmsConfig()
     threshold = np.maximum(score_threshold.astype(np.float32), np.float32(config.score_threshold))
-    # flatnonzero is ten times as fast as nonzero of two axes
+    # flatnonzero is ten times as fast as nonzero on a matrix
     class_ids, anchors = np.divmod(np.flatnonzero(scores > threshold[:, None]), scores.shape[1])
     if not len(class_ids):
         return Detections.empty()
@@ -59,7 +60,7 @@ def multiclass_nms(
     candidate_boxes = boxes[anchors]
     if scale_factor is not None:
         candidate_boxes = candidate_boxes / scale_factor[[1, 0, 1, 0]]
-    # All classes at once: the first of all that stay are the best of those that would stay of each.
+    # All classes go through NMS together, best score first, so that the first `keep_top_k` kept are the best of all.
     kept = greedy_nms(candidate_boxes, class_ids, config.iou_threshold, config.keep_top_k)
     kept = kept[np.argsort(class_ids[kept], kind="stable")]
     return Detections(candidate_boxes[kept], candidate_scores[kept], class_ids[kept].astype(np.int32))
@@ -96,7 +97,7 @@ def greedy_nms(
 
 
 def _top_of_each_class(best_first: NDArray[np.intp], class_ids: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
-    """`best_first` without those that have `limit` better ones of their class."""
+    """`best_first` with at most `limit` entries per class, the best ones."""
     if len(best_first) <= limit:
         return best_first
     own = class_ids[best_first]
@@ -109,11 +110,12 @@ def _top_of_each_class(best_first: NDArray[np.intp], class_ids: NDArray[np.intp]
 def _overlapping_pairs(
     boxes: NDArray[np.float32], class_ids: NDArray[np.intp], threshold: np.float32
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Pairs of a class whose IoU exceeds the threshold: indices of the earlier [P], ascending, and the later [P].
+    """Pairs of boxes of one class whose IoU exceeds the threshold: indices of the better [P], ascending, and worse [P].
 
-    Sorted by their left edges, a box can only meet those that begin before it ends: of small objects few.
+    Boxes are sorted by their left edge. Each is compared only with those that start before its right edge, which are
+    few for small objects.
     """
-    # A stretch of the axis for each class. Not-a-numbers may meet anything; rounding keeps the order.
+    # Each class gets its own interval of the x axis. NaN coordinates may overlap anything. Rounding keeps the order.
     offset = class_ids * (4.0 * _FAR)
     left = offset + np.clip(np.nan_to_num(boxes[:, 0], nan=-_FAR), -_FAR, _FAR)
     right = offset + np.clip(np.nan_to_num(boxes[:, 2], nan=_FAR), -_FAR, _FAR)
@@ -136,7 +138,7 @@ def _overlap(a: NDArray[np.float32], b: NDArray[np.float32], threshold: np.float
     """Whether IoU exceeds the threshold, bool [P], for boxes [P, 4] each; 0/0 counts as exceeding, as in Paddle."""
     ax1, ay1, ax2, ay2 = a.T
     bx1, by1, bx2, by2 = b.T
-    # The head's distances can be slightly negative. Paddle asks this of the corners, not of the intersection.
+    # The head's distances can be slightly negative. Paddle tests the corners for this, not the intersection.
     disjoint = (bx1 > ax2) | (bx2 < ax1) | (by1 > ay2) | (by2 < ay1)
     intersection = (np.minimum(ax2, bx2) - np.maximum(ax1, bx1)) * (np.minimum(ay2, by2) - np.maximum(ay1, by1))
     union = _areas(a) + _areas(b) - intersection
@@ -146,6 +148,6 @@ def _overlap(a: NDArray[np.float32], b: NDArray[np.float32], threshold: np.float
 
 
 def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Area of each box, float32 [N]; an inverted box has none."""
+    """Area of each box, float32 [N]; 0 for an inverted box."""
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     return np.where((width < 0) | (height < 0), np.float32(0), width * height)

@@ -1,4 +1,4 @@
-"""One colour a class: stable, bright enough for a one-pixel line on asphalt, apart for colour-blind eyes too."""
+"""A fixed colour for each class: visible as a one-pixel line on asphalt, and distinguishable with colour blindness."""
 
 import colorsys
 from functools import lru_cache
@@ -6,8 +6,9 @@ from functools import lru_cache
 Colour = tuple[int, int, int]
 """Blue, green, red; each 0..255."""
 
-# RGB, by class id. Found by a search in OKLab that kept the nearest pair far apart for normal sight and simulated
-# protanopia, deuteranopia and tritanopia (nearest 0.06; matplotlib's tab10 has 0.007), greys and dark colours left out.
+# RGB by class id. A search in OKLab maximised the smallest distance between two colours for normal vision and simulated
+# protanopia, deuteranopia and tritanopia (it is 0.06; that of matplotlib's tab10 is 0.007), without greys and dark
+# colours.
 _RGB = (
     (255, 240, 0),
     (228, 30, 190),
@@ -20,13 +21,13 @@ _RGB = (
     (245, 30, 45),
     (255, 255, 255),
 )
-_GOLDEN = 0.618033988749895  # turning the hue by this share never comes back to an earlier one
+_GOLDEN = 0.618033988749895  # a hue step that is irrational, so that no hue repeats
 _SATURATION_VALUE = ((1.0, 1.0), (0.5, 1.0), (0.8, 0.8))
 
 
 @lru_cache(maxsize=1024)
 def class_colour(class_id: int) -> Colour:
-    """The colour (BGR) of a class: from the list, and past its end a generated one. Any integer has one."""
+    """The colour (BGR) of a class: from the list for ids 0 to 9, generated for any other integer."""
     if 0 <= class_id < len(_RGB):
         red, green, blue = _RGB[class_id]
         return blue, green, red
@@ -37,8 +38,8 @@ def class_colour(class_id: int) -> Colour:
 
 
 def text_colour(background: Colour) -> Colour:
-    """Black or white (BGR), whichever reads better on `background` (BGR)."""
+    """Black or white (BGR), whichever is more legible on `background` (BGR)."""
     blue, green, red = ((channel / 255) ** 2.2 for channel in background)
     luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    # Equal contrast is at 0.18; small white strokes on saturated colours read better than the formula says.
+    # Contrast is equal at 0.18, but thin white strokes on saturated colours are more legible than the formula says.
     return (0, 0, 0) if luminance > 0.24 else (255, 255, 255)

@@ -78,8 +78,8 @@ class _Side:
             model = served.find_model(url, self._model)
             self.model_name = model.name
             aligned = align(dataset, model.labels)
-            way = served.through_gateway(url, model) if options.http else served.through_triton(grpc, model)
-            predict = stack.enter_context(way)
+            predictor = served.through_gateway(url, model) if options.http else served.through_triton(grpc, model)
+            predict = stack.enter_context(predictor)
             found = served.detect_all(predict, aligned.samples, options.concurrency, self.title)
         return evaluate(aligned, found, model.labels, options.max_detections)
 

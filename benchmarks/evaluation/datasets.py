@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.evaluation.errors import EvaluationError
 from sod.errors import InvalidImageError
-from sod.frame import shown_size
+from sod.image import read_header
 
 Format = Literal["coco", "visdrone", "yolo"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -35,7 +35,7 @@ class Labels:
     Attributes:
         boxes: float32 [n, 4], x1, y1, x2, y2 in pixels of the image as shown.
         class_ids: int32 [n].
-        ignored: float32 [k, 4]; detections that lie in these regions count neither way.
+        ignored: float32 [k, 4]; detections in these regions are neither right nor wrong.
     """
 
     boxes: Boxes
@@ -188,7 +188,7 @@ def _numbers(text: Path, separator: str | None, count: int) -> list[list[float]]
 
 def _sample(image: Path, read: Callable[[int, int], Labels]) -> Sample:
     try:
-        width, height = shown_size(image.read_bytes())
+        width, height = read_header(image.read_bytes()).shown_size
     except OSError as error:
         raise EvaluationError(f"{image} is labelled and cannot be read ({error.strerror})") from None
     except InvalidImageError as error:

@@ -1,1 +1,1 @@
-"""`sod bench`: what the server does on this machine, beside the bare detector and PaddleX, and the targets."""
+"""`sod bench`: what the server does on this machine, beside the engine alone and PaddleX, and the targets."""

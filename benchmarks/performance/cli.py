@@ -12,7 +12,7 @@ from types import FrameType
 import cv2
 
 from benchmarks.performance import run
-from benchmarks.performance.baselines.paddlex import install as install_peer
+from benchmarks.performance.baselines.paddlex import install as install_paddlex
 from benchmarks.performance.errors import BenchmarkError
 from benchmarks.performance.options import CPU_PROFILES, GPU_PROFILES, SECTIONS, Options
 from export.errors import ExportError
@@ -31,8 +31,8 @@ def main(
     asked = _parser(prog, epilog).parse_args(words)
     earlier = signal.signal(signal.SIGTERM, _stop)
     try:
-        if asked.install_peer:
-            install_peer()
+        if asked.install_paddlex:
+            install_paddlex()
         with tempfile.TemporaryDirectory(prefix="sod-bench-") as made:
             run.run(_options(asked, Path(made)), resume=asked.resume, command=shlex.join([*prog.split(), *words]))
     except (BenchmarkError, ExportError) as error:
@@ -60,7 +60,7 @@ def _options(asked: argparse.Namespace, made: Path) -> Options:
         profiles=tuple(asked.profiles or _default_profiles()),
         images=tuple(images),
         labels=asked.labels,
-        peer=asked.peer,
+        paddlex=asked.paddlex,
         sections=tuple(asked.sections or every),
         concurrency=tuple(sorted(set(concurrency))),
         rounds=asked.rounds or (1 if asked.quick else 3),
@@ -97,7 +97,7 @@ def _parser(prog: str, epilog: str) -> argparse.ArgumentParser:
         prog=prog,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Measure what the server does on this machine, beside the bare detector and the targets.",
+        description="Measure what the server does on this machine, beside the engine alone and the targets.",
     )
     parser.add_argument("--quick", action="store_true", help="one short round of the load alone")
     parser.add_argument("--models", nargs="+", metavar="NAME", help="ensembles (default: all whose files are there)")
@@ -118,12 +118,14 @@ def _parser(prog: str, epilog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--labels", type=Path, metavar="DATA", help="labelled images for mAP, as sod eval takes them")
     parser.add_argument(
-        "--peer",
+        "--paddlex",
         type=Path,
         metavar="DIR",
-        help="measure PaddleX, too, with the Paddle inference models in this folder (make bench-peer)",
+        help="measure PaddleX, too, with the Paddle inference models in this folder (make bench-paddlex)",
     )
-    parser.add_argument("--install-peer", action="store_true", help="first install PaddleX in .cache/peer (1.8 GB)")
+    parser.add_argument(
+        "--install-paddlex", action="store_true", help="first install PaddleX in .cache/paddlex (1.8 GB)"
+    )
     parser.add_argument(
         "--sections",
         nargs="+",

@@ -21,7 +21,7 @@ class Options:
         profiles: under which they are served.
         images: encoded ones; the first is the one that the targets are about.
         labels: labelled images for the accuracy of each precision, as `sod eval` takes them; None for none.
-        peer: folder of Paddle inference models for PaddleX; None leaves it out.
+        paddlex: folder of Paddle inference models for PaddleX; None leaves it out.
         sections: of `SECTIONS`.
         concurrency: numbers of clients.
         rounds: of all contestants in turn.
@@ -37,7 +37,7 @@ class Options:
     profiles: tuple[str, ...]
     images: tuple[Path, ...]
     labels: Path | None
-    peer: Path | None
+    paddlex: Path | None
     sections: tuple[str, ...]
     concurrency: tuple[int, ...]
     rounds: int

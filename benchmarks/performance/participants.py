@@ -1,4 +1,4 @@
-"""What takes part in a run: servers by profile, bare detectors, PaddleX; each paused while it has no turn."""
+"""What takes part in a run: servers by profile, engine alones, PaddleX; each paused while it has no turn."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from benchmarks.performance.baselines import engine_only
 from benchmarks.performance.baselines.detector_config import DetectorConfig, class_count, read_detector
-from benchmarks.performance.baselines.engine_only import BareDetector
-from benchmarks.performance.baselines.paddlex import Peer
+from benchmarks.performance.baselines.engine_only import EngineProcess
+from benchmarks.performance.baselines.paddlex import PaddleXServer
 from benchmarks.performance.baselines.paddlex import find_model as find_paddle_model
-from benchmarks.performance.baselines.paddlex import started as start_peer
+from benchmarks.performance.baselines.paddlex import started as start_paddlex
 from benchmarks.performance.errors import BenchmarkError
 from benchmarks.performance.loadgen.clients import Ensemble, Rest, rest
 from benchmarks.performance.options import Options
@@ -29,9 +29,9 @@ from sod.image import decode_image, scale_factor, to_pixels
 from sod.nms import multiclass_nms
 
 # Shares of objects that must be the same before anything is measured.
-_SAME_NUMBERS = 0.99  # two ways to one server
+_SAME_NUMBERS = 0.99  # two clients of one server
 _SAME_NETWORK = 0.9  # Paddle's FP32 in PaddleX against ours; NMS keeps or drops by a rounding
-_SAME_ENGINE = 0.97  # the bare detector against the ensemble: another number of streams rounds differently
+_SAME_ENGINE = 0.97  # the engine alone against the ensemble: another number of streams rounds differently
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class SampleImage:
 
 
 @dataclass(slots=True)
-class Contest:
+class Participants:
     """All that is measured of one model.
 
     Attributes:
@@ -58,8 +58,8 @@ class Contest:
         images: the first is the one of the targets.
         detectors: by profile.
         servers: by profile.
-        bares: bare detectors by profile.
-        peer: PaddleX, if it takes part.
+        bares: engine alones by profile.
+        paddlex_server: PaddleX, if it takes part.
     """
 
     model: str
@@ -68,26 +68,26 @@ class Contest:
     threshold: float
     detectors: dict[str, DetectorConfig] = field(default_factory=dict)
     servers: dict[str, Server] = field(default_factory=dict)
-    bares: dict[str, BareDetector] = field(default_factory=dict)
-    peer: Peer | None = None
+    engines_only: dict[str, EngineProcess] = field(default_factory=dict)
+    paddlex_server: PaddleXServer | None = None
 
     def ensemble(self, profile: str, image: SampleImage | None = None) -> Ensemble:
-        """The way to the ensemble over gRPC."""
+        """A client of the ensemble, over gRPC."""
         data = (image or self.images[0]).data
         return Ensemble(self.servers[profile].grpc, self.model, self.classes, data, self.threshold)
 
     def gateway(self, profile: str, visualize: bool) -> Rest:
-        """The way through the gateway, with base64 in JSON."""
+        """A client of the gateway, with base64 in JSON."""
         name = "gateway, overlay" if visualize else "gateway"
         image, url = self.images[0].data, self.servers[profile].url
         return rest(url, image, name=name, threshold=self.threshold, visualize=visualize, model=self.model)
 
     def paddlex(self, visualize: bool) -> Rest:
         """The same request to PaddleX."""
-        if self.peer is None:
+        if self.paddlex_server is None:
             raise BenchmarkError("PaddleX does not take part")
         name = "PaddleX, overlay" if visualize else "PaddleX"
-        image, url = self.images[0].data, self.peer.url
+        image, url = self.images[0].data, self.paddlex_server.url
         return rest(url, image, name=name, threshold=self.threshold, visualize=visualize)
 
     def pixels(self, profile: str) -> NDArray[np.uint8]:
@@ -125,13 +125,13 @@ def read_images(paths: Sequence[Path]) -> tuple[SampleImage, ...]:
 
 
 @contextmanager
-def gathered(options: Options, model: str, images: tuple[SampleImage, ...]) -> Iterator[Contest]:
+def gathered(options: Options, model: str, images: tuple[SampleImage, ...]) -> Iterator[Participants]:
     """Start all of one model, see that they agree, and pause them; all are stopped at exit.
 
     Raises:
         BenchmarkError: one does not start, or answers differently from the others.
     """
-    contest = Contest(model, class_count(options.repository, model), images, options.threshold)
+    participants = Participants(model, class_count(options.repository, model), images, options.threshold)
     with ExitStack() as stack:
         for profile in options.profiles:
             try:
@@ -139,8 +139,8 @@ def gathered(options: Options, model: str, images: tuple[SampleImage, ...]) -> I
             except BenchmarkError as error:
                 _say(f"{model}, {profile}: left out: {error}")
                 continue
-            contest.detectors[profile] = detector
-            _say(f"{model}, {profile}: starting the server, and the bare detector ({detector.backend})")
+            participants.detectors[profile] = detector
+            _say(f"{model}, {profile}: starting the server, and the engine alone ({detector.backend})")
             arguments = ["--model-repository", str(options.repository), "--unready-restart", "3600"]
             log = options.out / f"server-{model}-{profile}.log"
             try:
@@ -149,60 +149,66 @@ def gathered(options: Options, model: str, images: tuple[SampleImage, ...]) -> I
                 )
             except StartError as error:
                 raise BenchmarkError(str(error)) from None
-            contest.servers[profile] = server
+            participants.servers[profile] = server
             stack.callback(server.resume)
             server.pause()
-            alone = stack.enter_context(engine_only.started(detector, contest.pixels(profile)))
+            alone = stack.enter_context(engine_only.started(detector, participants.pixels(profile)))
             alone.host.pause()
-            contest.bares[profile] = alone
-        if not contest.servers:
+            participants.engines_only[profile] = alone
+        if not participants.servers:
             raise BenchmarkError(f"{model} can be served in none of {', '.join(options.profiles)}")
-        if options.peer is not None:
+        if options.paddlex is not None:
             _say(f"{model}: starting PaddleX")
-            folder = find_paddle_model(options.peer, model)
-            contest.peer = stack.enter_context(start_peer(folder, options.out))
-            contest.peer.pause()
-        check(contest)
-        yield contest
+            folder = find_paddle_model(options.paddlex, model)
+            participants.paddlex_server = stack.enter_context(start_paddlex(folder, options.out))
+            participants.paddlex_server.pause()
+        check(participants)
+        yield participants
 
 
-def check(contest: Contest) -> None:
-    """See that all ways give the same objects, and that these are the bare detector's.
+def check(participants: Participants) -> None:
+    """Check that all clients get the same objects, and the engine alone gives them too.
 
     Raises:
         BenchmarkError: they do not; a speed of wrong answers is of no interest.
     """
-    image = contest.images[0]
+    image = participants.images[0]
     fp32 = None
-    for profile, server in contest.servers.items():
+    for profile, server in participants.servers.items():
         with on(server):
-            found = clip(contest.ensemble(profile).detect(), image.width, image.height)
+            found = clip(participants.ensemble(profile).detect(), image.width, image.height)
             for visualize in (False, True):
-                way = contest.gateway(profile, visualize)
-                _require(matched(found, way.detect()), _SAME_NUMBERS, f"{profile}: {way.name} against the ensemble")
-        with on(contest.bares[profile].host):
-            _require(matched(found, _bare_objects(contest, profile)), _SAME_ENGINE, f"{profile}: the bare detector")
+                client = participants.gateway(profile, visualize)
+                _require(
+                    matched(found, client.detect()), _SAME_NUMBERS, f"{profile}: {client.name} against the ensemble"
+                )
+        with on(participants.engines_only[profile].host):
+            _require(
+                matched(found, _engine_only_objects(participants, profile)),
+                _SAME_ENGINE,
+                f"{profile}: the engine alone",
+            )
         if not len(found):
             raise BenchmarkError(
-                f"{profile} finds nothing in {image.name} over {contest.threshold:g}: choose another image, "
+                f"{profile} finds nothing in {image.name} over {participants.threshold:g}: choose another image, "
                 "or a lower --threshold"
             )
-        if contest.detectors[profile].precision == "FP32":
+        if participants.detectors[profile].precision == "FP32":
             fp32 = found
-    if contest.peer is not None and fp32 is not None:
-        with on(contest.peer):
+    if participants.paddlex_server is not None and fp32 is not None:
+        with on(participants.paddlex_server):
             for visualize in (False, True):
-                way = contest.paddlex(visualize)
-                _require(matched(fp32, way.detect()), _SAME_NETWORK, f"{way.name} against our FP32")
+                client = participants.paddlex(visualize)
+                _require(matched(fp32, client.detect()), _SAME_NETWORK, f"{client.name} against our FP32")
 
 
-def _bare_objects(contest: Contest, profile: str) -> Detections:
-    """What the bare detector's raw output says, in pixels of the image."""
-    image = contest.images[0]
+def _engine_only_objects(participants: Participants, profile: str) -> Detections:
+    """What the engine alone's raw output says, in pixels of the image."""
+    image = participants.images[0]
     pixels = decode_image(image.data)
-    boxes, scores = contest.bares[profile].infer()
-    threshold = np.full(contest.classes, contest.threshold, np.float32)
-    factor = scale_factor(pixels, contest.detectors[profile].size)
+    boxes, scores = participants.engines_only[profile].infer()
+    threshold = np.full(participants.classes, participants.threshold, np.float32)
+    factor = scale_factor(pixels, participants.detectors[profile].size)
     return clip(multiclass_nms(boxes[0], scores[0], threshold, factor), image.width, image.height)
 
 

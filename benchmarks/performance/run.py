@@ -11,7 +11,7 @@ from benchmarks.performance import machine
 from benchmarks.performance.errors import BenchmarkError
 from benchmarks.performance.loadgen.closed_loop import AskError
 from benchmarks.performance.options import Options
-from benchmarks.performance.participants import Contest, gathered, read_images
+from benchmarks.performance.participants import Participants, gathered, read_images
 from benchmarks.performance.report import plots
 from benchmarks.performance.report.markdown import markdown
 from benchmarks.performance.sections import accuracy as accuracy_section
@@ -24,7 +24,7 @@ from server.errors import ServerError
 from server.installation import find_installation
 from server.repository import find_ensembles
 
-_Section = Callable[[Contest, Options], Any]
+_Section = Callable[[Participants, Options], Any]
 _SECTIONS: dict[str, _Section] = {
     "load": load_section.measure,
     "requests": requests_section.measure,
@@ -63,11 +63,11 @@ def run(options: Options, *, resume: bool, command: str) -> None:
         missing = [name for name in options.sections if results.get(name, {"missing": True}).get("missing")]
         if not missing:
             continue
-        with gathered(options, model, images) as contest:
+        with gathered(options, model, images) as participants:
             for name in missing:
                 print(f"{model}: {name}", file=sys.stderr, flush=True)
                 try:
-                    results[name] = _SECTIONS[name](contest, options)
+                    results[name] = _SECTIONS[name](participants, options)
                 except AskError as error:
                     raise BenchmarkError(str(error)) from None
                 _save(document, options.out)

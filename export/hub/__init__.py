@@ -1,1 +1,1 @@
-"""Official models by name: resumable download, checksums, safe unpacking."""
+"""Official models by name: resumable download, checksums, safe unpacking. Knows no engine."""

@@ -1,4 +1,4 @@
-"""Unpacks a downloaded model: a plain tar of which nothing is believed before it was looked at."""
+"""Unpacks a downloaded tar of a Paddle model, after every member has been checked."""
 
 import tarfile
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ COMPANIONS = ("inference.pdiparams", "inference.yml")
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
-    """What an archive may hold.
+    """The largest archive that is unpacked.
 
     Attributes:
-        total_bytes: of all files, unpacked.
-        members: files and directories.
+        total_bytes: size of all files, unpacked.
+        members: number of files and directories.
     """
 
     total_bytes: int = 2 << 30
@@ -33,22 +33,22 @@ def unpack(archive: Path, directory: Path, label: str, limits: ArchiveLimits = D
 
     Args:
         archive: an uncompressed tar.
-        directory: to unpack into; made, and there is none of that name yet.
-        label: what messages call the archive.
-        limits: what passes.
+        directory: created and unpacked into; must not exist.
+        label: the archive's name in messages.
+        limits: a larger archive is rejected.
 
     Returns:
-        The directory in it that holds inference.json or .pdmodel, inference.pdiparams and inference.yml.
+        The directory in it that contains inference.json or .pdmodel, inference.pdiparams and inference.yml.
 
     Raises:
-        ExportError: it is no such archive, is cut off, or would write elsewhere; or the disk is full. What was written
-            until then is the caller's to remove.
+        ExportError: the archive is truncated, contains no model, or would write elsewhere; or the disk is full. The
+            caller must remove the files written until then.
     """
-    _require_no_page(archive, label)
+    _reject_web_page(archive, label)
     try:
-        # "r:": no compression, so nothing can unpack to more than was downloaded, sparse files apart.
+        # "r:" allows no compression, so that only a sparse file could unpack to more than was downloaded.
         with tarfile.open(archive, "r:") as tar:
-            members = _checked(tar, label, limits)
+            members = _checked_members(tar, label, limits)
             directory.mkdir()
             tar.extractall(directory, members, filter="data")
     except tarfile.FilterError as error:
@@ -57,14 +57,14 @@ def unpack(archive: Path, directory: Path, label: str, limits: ArchiveLimits = D
         raise ExportError(f"{label} is damaged or not a tar archive ({error})") from error
     except OSError as error:
         raise ExportError(f"{label} cannot be unpacked: {error.strerror}") from error
-    # tarfile lets through whatever its header parsing stumbles over.
+    # tarfile does not wrap the exceptions of its header parsing.
     except (tarfile.TarError, ValueError, OverflowError) as error:
         raise ExportError(f"{label} is damaged or not a tar archive ({error})") from error
     return _model_dir(directory, label)
 
 
-def _require_no_page(archive: Path, label: str) -> None:
-    """Say it clearly where a proxy or a login page answered in the server's place."""
+def _reject_web_page(archive: Path, label: str) -> None:
+    """Raise a clear error if a proxy or a login page responded in place of the server."""
     try:
         with archive.open("rb") as file:
             start = file.read(512)
@@ -76,52 +76,52 @@ def _require_no_page(archive: Path, label: str) -> None:
         raise ExportError(f"{label} is not a tar archive but a web page, perhaps of a proxy or a login")
 
 
-def _checked(tar: tarfile.TarFile, label: str, limits: ArchiveLimits) -> list[tarfile.TarInfo]:
-    """All members, of which each may be unpacked."""
+def _checked_members(tar: tarfile.TarFile, label: str, limits: ArchiveLimits) -> list[tarfile.TarInfo]:
+    """All members, if every one of them is safe to unpack."""
     members: list[tarfile.TarInfo] = []
     seen: set[PurePosixPath] = set()
     total = 0
-    # One by one: the limits hold before the whole list is in memory.
+    # One by one, so that the limits apply before the whole list is in memory.
     for member in tar:
         path = PurePosixPath(member.name)
         if problem := _problem(member, path, seen):
             raise ExportError(f"{label} is not safe to unpack: {member.name!r} {problem}")
         total += member.size
         if total > limits.total_bytes:
-            raise ExportError(f"{label} is not safe to unpack: it holds more than {limits.total_bytes >> 20} MiB")
+            raise ExportError(f"{label} is not safe to unpack: it contains more than {limits.total_bytes >> 20} MiB")
         if len(members) == limits.members:
-            raise ExportError(f"{label} is not safe to unpack: it holds more than {limits.members} members")
+            raise ExportError(f"{label} is not safe to unpack: it contains more than {limits.members} members")
         seen.add(path)
         members.append(member)
     return members
 
 
 def _problem(member: tarfile.TarInfo, path: PurePosixPath, seen: set[PurePosixPath]) -> str | None:
-    """Why this member must not be unpacked."""
+    """Why this member must not be unpacked; None if it is safe."""
     problems = {
         "is neither a plain file nor a directory": not (member.isdir() or member.isreg()) or member.issparse(),
         "is an absolute path": path.is_absolute(),
-        "leads out of the archive": ".." in path.parts,
-        "is not a readable name": not member.name.isprintable(),  # control characters, or not text at all
-        "has a negative size": member.size < 0,  # it sends the reader back to what it has read
-        "is there twice": path in seen,
+        "points outside the archive": ".." in path.parts,
+        "is not a printable name": not member.name.isprintable(),  # control characters, or bytes that are not text
+        "has a negative size": member.size < 0,  # the reader would go back to what it has read
+        "occurs twice": path in seen,
     }
     return next((text for text, found in problems.items() if found), None)
 
 
 def _model_dir(directory: Path, label: str) -> Path:
-    """The one directory with a whole model."""
+    """The only directory with a complete model."""
     files = [path for path in directory.rglob("*") if path.is_file()]
     missing = [name for name in COMPANIONS if not any(path.name == name for path in files)]
     if not any(path.name in PROGRAMS for path in files):
         missing.insert(0, " or ".join(PROGRAMS))
     if missing:
-        raise ExportError(f"{label} holds no {', no '.join(missing)}: not a Paddle inference model")
+        raise ExportError(f"{label} contains no {', no '.join(missing)}: not a Paddle inference model")
     found = [
         parent
         for parent in sorted({path.parent for path in files})
         if all((parent / name).is_file() for name in COMPANIONS) and any((parent / p).is_file() for p in PROGRAMS)
     ]
     if len(found) != 1:
-        raise ExportError(f"{label} holds {len(found) or 'parts of several'} Paddle inference models, not one")
+        raise ExportError(f"{label} contains {len(found) or 'parts of several'} Paddle inference models, not one")
     return found[0]

@@ -1,10 +1,9 @@
-"""What was downloaded once: sizes and SHA-256, in one file beside the archives, so that a later change is noticed.
+"""Pins downloads by size and SHA-256, in one lock file beside the archives.
 
-The official archives come without published digests: the first download is believed, each later one must be the same.
-Put a `downloads.lock.json` from another machine there beforehand, and the first one must be as well.
+No digests of the official archives are published: the first download is trusted, and every later one must be the same.
+With a `downloads.lock.json` copied from another machine, the first download must match that record too.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,19 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import ExportError
+from export.files import replacing, sha256
 
 LOCK_NAME = "downloads.lock.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """One archive as it first came.
+    """One archive as it was first downloaded.
 
     Attributes:
-        url: it came from; without user and password, empty if it was put there by hand.
+        url: the source, without user and password; empty if the archive was put into the cache by hand.
         size: bytes.
-        sha256: of the archive, hexadecimal.
-        files: name → SHA-256 of what was unpacked from it.
+        sha256: digest of the archive, hexadecimal.
+        files: relative name of each unpacked file → its SHA-256.
     """
 
     url: str
@@ -34,10 +34,10 @@ class Pin:
 
 
 def read_pins(path: Path) -> dict[str, Pin]:
-    """Archive's file name → pin; nothing if there is no such file.
+    """Read the lock file: file name of an archive → its pin; empty if there is no lock file.
 
     Raises:
-        ExportError: the file is not what `write_pin` writes.
+        ExportError: the file cannot be read, or is not what `write_pin` writes.
     """
     if not path.exists():
         return {}
@@ -46,34 +46,24 @@ def read_pins(path: Path) -> dict[str, Pin]:
     except OSError as error:
         raise ExportError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise ExportError(f"{path} is damaged: mend it, or delete it to record the downloads anew") from error
+        raise ExportError(f"{path} is damaged: repair it, or delete it to record the downloads again") from error
 
 
 def write_pin(path: Path, name: str, pin: Pin) -> None:
-    """Add an archive; the others stay. The caller sees to it that nobody else writes meanwhile.
+    """Add or replace the pin of one archive. The caller must hold the lock of the cache.
 
     Raises:
-        ExportError: the file there is damaged.
+        ExportError: the existing lock file is damaged.
         OSError: it cannot be written.
     """
     pins = read_pins(path) | {name: pin}
-    staged = path.with_name(f".{path.name}")
     document = {name: asdict(pin) for name, pin in sorted(pins.items())}
-    try:
-        staged.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        staged.replace(path)
-    finally:
-        staged.unlink(missing_ok=True)
-
-
-def sha256(path: Path) -> str:
-    """Of a file's content, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def digests(directory: Path) -> dict[str, str]:
-    """Relative name → SHA-256 of all files below."""
+    """Relative name → SHA-256 of every file below a directory."""
     files = sorted(path for path in directory.rglob("*") if path.is_file())
     return {path.relative_to(directory).as_posix(): sha256(path) for path in files}
 

@@ -1,1 +1,1 @@
-"""Paddle to ONNX, the detector's graph, FP16."""
+"""Makes the ONNX detector from a Paddle model, its FP16 form, and runs either in ONNX Runtime."""

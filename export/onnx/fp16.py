@@ -1,7 +1,7 @@
-"""FP32 detector → FP16 detector, for TensorRT's strongly typed networks: what the file says is what runs.
+"""Converts the FP32 detector to FP16, for TensorRT's strongly typed networks, which use the types in the file.
 
-Weights and features become FP16; what would suffer stays FP32, with casts at the borders: see `kept_in_fp32`. The
-input stays uint8 and both outputs FP32.
+Weights and features become FP16. Operators that would lose accuracy stay FP32, with casts around them: see
+`kept_in_fp32`. The input stays uint8 and both outputs stay FP32.
 """
 
 from collections.abc import Iterator
@@ -13,26 +13,26 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.errors import ExportError
 
-# Sums over thousands of values, or exponentials of them: an FP16 sum stops growing at 65504, and loses one in 2048.
+# Sums over thousands of values, and exponentials: an FP16 sum overflows at 65504, and has 11 significant bits.
 SENSITIVE = frozenset(
     {
         *("LayerNormalization", "InstanceNormalization", "BatchNormalization", "Softmax", "LogSoftmax"),
         *("ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL2", "ReduceProd", "GlobalAveragePool", "Exp", "Pow"),
     }
 )
-# The heads end, and the decoding of boxes and scores begins, at the last of these.
+# The last of these on a path to an output end the heads; the decoding of boxes and scores follows them.
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _MOVES_DATA = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Flatten"})
-# Inputs that are float32 by definition, whatever the type of the data.
-_FIXED_INPUTS = {"Resize": {1, 2}, "Dropout": {1, 2}}
+# Positions of inputs that ONNX defines as float32 for every type of the data.
+_FP32_INPUTS = {"Resize": {1, 2}, "Dropout": {1, 2}}
 _LARGEST, _SMALLEST = 65504.0, 2.0**-14
 
 
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Convert a detector of `onnx_model.to_detector`; the argument is left as it is.
+    """Convert a detector of `detector_graph.to_detector`; the argument is not changed.
 
     Raises:
-        ExportError: the graph has what this does not know, or does not come out as valid ONNX.
+        ExportError: the graph has an unsupported operator, or the result is not valid ONNX.
     """
     typed = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
     result = onnx.ModelProto()
@@ -48,23 +48,23 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
-def make_fp16(onnx_path: Path, half_path: Path) -> None:
+def make_fp16(onnx_path: Path, fp16_path: Path) -> None:
     """`to_fp16` from file to file.
 
     Raises:
         ExportError: see `to_fp16`.
         OSError: a file cannot be read or written.
     """
-    onnx.save(to_fp16(onnx.load(onnx_path)), half_path)
+    onnx.save(to_fp16(onnx.load(onnx_path)), fp16_path)
 
 
 def kept_in_fp32(graph: onnx.GraphProto, opset: int) -> set[int]:
     """Indices of the nodes that stay FP32.
 
-    - The decoding: all that lies between the heads' last convolutions and the outputs. FP16 has steps of one pixel
-      beyond 1024; the softmax over a side's bins and its projection belong here too.
+    - The decoding: all nodes between the heads' last convolutions and the outputs, including the softmax over the bins
+      of a box's side and its projection. FP16 has steps of one pixel beyond 1024.
     - `SENSITIVE` operators.
-    - A node with a constant that FP16 cannot hold: beyond 65504, or one number (an epsilon) below 2**-14.
+    - Nodes with a constant that FP16 cannot represent: beyond 65504, or a scalar (an epsilon) below 2**-14.
     - Operators that ONNX does not define for FP16.
     """
     kept = decoding_nodes(graph)
@@ -80,13 +80,13 @@ def kept_in_fp32(graph: onnx.GraphProto, opset: int) -> set[int]:
 
 
 def decoding_nodes(graph: onnx.GraphProto) -> set[int]:
-    """Indices of the nodes between the heads and the outputs."""
+    """Indices of the nodes that decode boxes and scores, between the heads and the outputs."""
     producer = {name: index for index, node in enumerate(graph.node) for name in node.output}
     return {index for output in graph.output for index in _decoding(graph, producer, output.name)}
 
 
 def _decoding(graph: onnx.GraphProto, producer: dict[str, int], output: str) -> set[int]:
-    """The nodes from `output` up to the heads: to a softmax over bins, else to a convolution."""
+    """The nodes from `output` back to the heads: to a softmax over bins, else to a convolution."""
     found: set[int] = set()
     waiting = [output]
     while waiting:
@@ -103,7 +103,7 @@ def _decoding(graph: onnx.GraphProto, producer: dict[str, int], output: str) -> 
 
 
 def _follows_softmax(graph: onnx.GraphProto, producer: dict[str, int], node: onnx.NodeProto) -> bool:
-    """Whether the node projects a softmax: the expected distance of the distribution focal loss."""
+    """Whether the node projects a softmax: the expectation of distribution focal loss (Li et al. 2020)."""
     while (index := producer.get(node.input[0])) is not None:
         node = graph.node[index]
         if node.op_type not in _MOVES_DATA:
@@ -139,17 +139,17 @@ def _float_tensors(typed: onnx.ModelProto) -> set[str]:
 
 
 class _Conversion:
-    """One walk over the nodes in their order: each gets its inputs in its own type."""
+    """Converts the nodes in their order, and gives each its inputs in its own type."""
 
     def __init__(self, model: onnx.ModelProto, floats: set[str]) -> None:
         self.graph, self.floats = model.graph, floats
         opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
         self.kept = kept_in_fp32(model.graph, opset)
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
-        # The type that a tensor is made in; initializers are made in either.
+        # The type in which each tensor is produced; initializers exist in both.
         self.types = {value.name: TensorProto.FLOAT for value in model.graph.input if value.name in floats}
         self.casts: dict[tuple[str, int], str] = {}
-        self.halves: dict[str, onnx.TensorProto] = {}
+        self.fp16_weights: dict[str, onnx.TensorProto] = {}
 
     def run(self) -> None:
         nodes = [node for index in range(len(self.graph.node)) for node in self._convert(index)]
@@ -158,7 +158,7 @@ class _Conversion:
         tensors = [tensor for name, tensor in self.weights.items() if name in used]
         del self.graph.node[:], self.graph.initializer[:], self.graph.value_info[:]
         self.graph.node.extend(nodes)
-        self.graph.initializer.extend([*tensors, *self.halves.values()])
+        self.graph.initializer.extend([*tensors, *self.fp16_weights.values()])
 
     def _convert(self, index: int) -> Iterator[onnx.NodeProto]:
         node = onnx.NodeProto()
@@ -166,49 +166,51 @@ class _Conversion:
         if any(
             attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for attribute in node.attribute
         ):
-            raise ExportError(f"the operator {node.op_type} holds a graph of its own: FP16 is not made of such models")
-        wanted = TensorProto.FLOAT if index in self.kept else TensorProto.FLOAT16
-        fixed = _FIXED_INPUTS.get(node.op_type, set())
+            raise ExportError(
+                f"the operator {node.op_type} contains a subgraph, which the conversion to FP16 does not support"
+            )
+        elem_type = TensorProto.FLOAT if index in self.kept else TensorProto.FLOAT16
+        fp32_inputs = _FP32_INPUTS.get(node.op_type, set())
         for position, name in enumerate(node.input):
             if name in self.floats:
-                target = TensorProto.FLOAT if position in fixed else wanted
+                target = TensorProto.FLOAT if position in fp32_inputs else elem_type
                 node.input[position], cast = self._as(name, target)
                 yield from cast
         if node.op_type == "Resize" and len(node.input) > 1 and self._is_empty(node.input[1]):
-            node.input[1] = ""  # paddle2onnx's unused region of interest, which TensorRT warns of
+            node.input[1] = ""  # paddle2onnx's unused region of interest, about which TensorRT warns
         for attribute in node.attribute:
             if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
-                attribute.i = wanted
+                attribute.i = elem_type
             elif attribute.type == onnx.AttributeProto.TENSOR and attribute.t.data_type == TensorProto.FLOAT:
-                attribute.t.CopyFrom(_cast_tensor(attribute.t, wanted))
-        self.types |= {name: wanted for name in node.output if name in self.floats}
+                attribute.t.CopyFrom(_cast_tensor(attribute.t, elem_type))
+        self.types |= {name: elem_type for name in node.output if name in self.floats}
         yield node
 
     def _is_empty(self, name: str) -> bool:
         return name in self.weights and 0 in self.weights[name].dims
 
-    def _as(self, name: str, wanted: int) -> tuple[str, list[onnx.NodeProto]]:
-        """The tensor's name in the wanted type, and the Cast where there is none yet."""
+    def _as(self, name: str, elem_type: int) -> tuple[str, list[onnx.NodeProto]]:
+        """The tensor's name in the type `elem_type`, and a new Cast node if one is needed."""
         if name in self.weights:
-            if wanted == TensorProto.FLOAT:
+            if elem_type == TensorProto.FLOAT:
                 return name, []
-            half = f"{name}_f16"
-            if half not in self.halves:
-                self.halves[half] = _cast_tensor(self.weights[name], TensorProto.FLOAT16)
-                self.halves[half].name = half
-            return half, []
-        if self.types[name] == wanted:
+            fp16_name = f"{name}_f16"
+            if fp16_name not in self.fp16_weights:
+                self.fp16_weights[fp16_name] = _cast_tensor(self.weights[name], TensorProto.FLOAT16)
+                self.fp16_weights[fp16_name].name = fp16_name
+            return fp16_name, []
+        if self.types[name] == elem_type:
             return name, []
-        key = name, wanted
+        key = name, elem_type
         if key in self.casts:
             return self.casts[key], []
-        self.casts[key] = f"{name}_{'f16' if wanted == TensorProto.FLOAT16 else 'f32'}"
+        self.casts[key] = f"{name}_{'f16' if elem_type == TensorProto.FLOAT16 else 'f32'}"
         return self.casts[key], [
-            helper.make_node("Cast", [name], [self.casts[key]], name=f"cast_{self.casts[key]}", to=wanted)
+            helper.make_node("Cast", [name], [self.casts[key]], name=f"cast_{self.casts[key]}", to=elem_type)
         ]
 
     def _outputs(self, nodes: list[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-        """Casts to the outputs that an FP16 node makes; the outputs' names stay."""
+        """Cast the outputs that an FP16 node produces to FP32; the outputs keep their names."""
         for output in self.graph.output:
             if self.types.get(output.name) != TensorProto.FLOAT16:
                 continue
@@ -219,7 +221,7 @@ class _Conversion:
             yield helper.make_node("Cast", [inner], [output.name], name=f"cast_{output.name}", to=TensorProto.FLOAT)
 
 
-def _cast_tensor(tensor: onnx.TensorProto, wanted: int) -> onnx.TensorProto:
+def _cast_tensor(tensor: onnx.TensorProto, elem_type: int) -> onnx.TensorProto:
     values = numpy_helper.to_array(tensor)
-    half = wanted == TensorProto.FLOAT16
-    return numpy_helper.from_array(values.astype(np.float16) if half else values, tensor.name)
+    to_half = elem_type == TensorProto.FLOAT16
+    return numpy_helper.from_array(values.astype(np.float16) if to_half else values, tensor.name)

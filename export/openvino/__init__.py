@@ -1,1 +1,1 @@
-"""INT8 quantisation for OpenVINO."""
+"""Runs the detector in OpenVINO, and quantises it to INT8 for it."""

@@ -1,13 +1,13 @@
-"""FP32 ONNX → INT8 for OpenVINO, by NNCF's post-training quantisation, with accuracy control of our own.
+"""Quantises the FP32 ONNX detector to INT8 for OpenVINO: NNCF's post-training quantisation, and our accuracy control.
 
-NNCF's `quantize_with_accuracy_control` runs the model once for each of some hundred operators on each image: two
-hours for a 1920 x 1920 input, with no bound to set. Here the model is quantised once and a ladder is climbed: each rung
-puts more of its convolutions back into floating point, and the first that passes is taken. A rung takes seconds.
+NNCF's `quantize_with_accuracy_control` runs the model on every image once for each of some hundred operators: two
+hours for a 1920 x 1920 input, and no option limits it. Here the model is quantised once. Then candidates are tried,
+each with more of its first convolutions in floating point, until one passes the accuracy check. A candidate takes
+seconds.
 """
 
 import contextlib
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -19,34 +19,33 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from export.errors import ExportError
+from export.errors import ExportError, first_line
 from export.onnx.fp16 import decoding_nodes
-from export.paddle.lazy_imports import import_openvino
+from export.openvino.runtime import import_nncf, import_openvino, openvino_detector
 from export.precision import Limits, Precision
-from export.verification.accuracy_check import Measured, measure
-from export.verification.detectors import openvino_detector
+from export.verification.accuracy_check import AccuracyResult, check_accuracy
 from export.verification.images import CalibrationPixels
 from export.verification.reference import Reference
 
 LOG = logging.getLogger(__name__)
 MAX_IMAGES, MAX_LARGE_IMAGES = 200, 32
-# OpenVINO's reader makes two operators of a convolution with a bias: the sum has the ONNX node's name, and this is
-# appended to the convolution's.
+# OpenVINO reads a convolution with a bias as two operators: the sum gets the name of the ONNX node, and the convolution
+# the same name with this suffix.
 _WITHOUT_BIAS = "/WithoutBiases"
 _CONVOLUTION = "Convolution"
 _QUANTISER = "FakeQuantize"
-_MOVING = ("Concat", "Interpolate", "MaxPool", "Reshape", "Transpose")
-# A rung has a tenth of the convolutions more in floating point than the one before it, up to seven tenths.
-_RUNGS, _SHARE = 8, 1 / 10
+_DATA_MOVEMENT = ("Concat", "Interpolate", "MaxPool", "Reshape", "Transpose")
+# Each candidate has another tenth of the convolutions in floating point, up to seven tenths.
+_CANDIDATES, _SHARE = 8, 1 / 10
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
-    """One attempt.
+class Candidate:
+    """A choice of the convolutions that compute in floating point: in BF16 if the CPU has it, else in FP32.
 
     Attributes:
-        name: in a few words.
-        nodes: names of the ONNX convolutions that are put back: into BF16 where the CPU has it, else FP32.
+        name: describes it in a few words.
+        nodes: names of these ONNX convolutions.
     """
 
     name: str
@@ -55,15 +54,18 @@ class Rung:
 
 def quantise(
     onnx_path: Path, pixels: CalibrationPixels, reference: Reference, limits: Limits, output: Path
-) -> Measured:
-    """Write `output` (.xml, and .bin beside it): the first rung that passes, or else the best.
+) -> AccuracyResult:
+    """Write `output` (.xml, and .bin beside it): the first candidate that passes the accuracy check, else the best.
 
     Args:
         onnx_path: the FP32 detector.
-        pixels: to calibrate on, at least `images.MIN_CALIBRATION`.
-        reference: what rungs are measured against; its images should not be among `pixels`.
-        limits: what passes.
-        output: model_int8.xml.
+        pixels: calibration images, at least `images.MIN_CALIBRATION`.
+        reference: of the accuracy check; its images should not be among `pixels`.
+        limits: of the accuracy check.
+        output: the path of model_int8.xml.
+
+    Returns:
+        The result of the candidate that was written.
 
     Raises:
         ExportError: NNCF cannot quantise the model.
@@ -71,48 +73,43 @@ def quantise(
     ov = import_openvino()
     graph, original = onnx.load(onnx_path).graph, ov.Core().read_model(onnx_path)
     quantised = quantise_all(original, decoding_names(graph), pixels)
-    attempt = output.with_name(f"attempt_{output.name}")
-    best: Measured | None = None
-    for rung in ladder(graph):
-        ov.save_model(put_back(quantised, original, rung.nodes), attempt, compress_to_fp16=False)
-        name = f"{output.name} in OpenVINO ({rung.name})"
-        measured = measure(name, openvino_detector(attempt, Precision.INT8), reference, limits)
-        LOG.info(
-            "  %s: matched %.1f %%, score %.3f, box %.2f px",
-            rung.name,
-            100 * measured.matched,
-            measured.score,
-            measured.box,
-        )
-        if best is None or (measured.passed, measured.matched, -measured.score) > (
-            best.passed,
-            best.matched,
-            -best.score,
-        ):
-            best = measured
+    trial = output.with_name(f"trial_{output.name}")
+    best: AccuracyResult | None = None
+    for candidate in candidates(graph):
+        ov.save_model(restore_convolutions(quantised, original, candidate.nodes), trial, compress_to_fp16=False)
+        name = f"{output.name} in OpenVINO ({candidate.name})"
+        result = check_accuracy(name, openvino_detector(trial, Precision.INT8), reference, limits)
+        share = 100 * result.matched
+        LOG.info("  %s: matched %.1f %%, score %.3f, box %.2f px", candidate.name, share, result.score, result.box)
+        if best is None or _rank(result) > _rank(best):
+            best = result
             for suffix in (".xml", ".bin"):
-                attempt.with_suffix(suffix).replace(output.with_suffix(suffix))
+                trial.with_suffix(suffix).replace(output.with_suffix(suffix))
         if best.passed:
             break
-    assert best is not None  # noqa: S101  (the ladder has rungs)
+    assert best is not None  # noqa: S101  (there is at least one candidate)
     return best
 
 
+def _rank(result: AccuracyResult) -> tuple[bool, float, float]:
+    return result.passed, result.matched, -result.score
+
+
 def decoding_names(graph: onnx.GraphProto) -> frozenset[str]:
-    """Names of the nodes that are never quantised: a step of an 8-bit coordinate is pixels."""
+    """Names of the nodes that are never quantised: one step of an 8-bit coordinate is several pixels."""
     return frozenset(graph.node[index].name for index in decoding_nodes(graph))
 
 
-def ladder(graph: onnx.GraphProto) -> list[Rung]:
-    """From most to least INT8.
+def candidates(graph: onnx.GraphProto) -> list[Candidate]:
+    """The candidates, from the most to the least convolutions in INT8.
 
-    The first convolutions are put back first: they see raw pixels, and what goes wrong there all later ones build on.
+    The first convolutions return to floating point first, because their errors propagate through all later ones.
     """
     decoding = decoding_names(graph)
     convolutions = [node.name for node in graph.node if node.op_type == "Conv" and node.name not in decoding]
-    counts = [round(len(convolutions) * _SHARE * number) for number in range(_RUNGS)]
+    counts = [round(len(convolutions) * _SHARE * number) for number in range(_CANDIDATES)]
     return [
-        Rung(
+        Candidate(
             f"first {count} of {len(convolutions)} convolutions in floating point" if count else "all but decoding",
             frozenset(convolutions[:count]),
         )
@@ -121,15 +118,15 @@ def ladder(graph: onnx.GraphProto) -> list[Rung]:
 
 
 def quantise_all(model: Any, decoding: frozenset[str], pixels: CalibrationPixels) -> Any:
-    """Quantise all but the decoding.
+    """Quantise everything but the decoding.
 
     Args:
-        model: `openvino.Model`, read from ONNX; it stays as it is.
-        decoding: names of ONNX nodes.
-        pixels: to calibrate on.
+        model: an `openvino.Model` read from ONNX; it is not changed.
+        decoding: names of the ONNX nodes that are not quantised.
+        pixels: calibration images.
 
     Returns:
-        Another `openvino.Model`.
+        The quantised `openvino.Model`.
 
     Raises:
         ExportError: NNCF cannot quantise the model.
@@ -137,7 +134,7 @@ def quantise_all(model: Any, decoding: frozenset[str], pixels: CalibrationPixels
     nncf = import_nncf()
     kept = sorted(name for name in map(_name, model.get_ops()) if _onnx_name(name) in decoding)
     try:
-        # Its progress bars go to stdout, which is for the paths of what was written.
+        # NNCF prints progress bars to stdout, which is for the paths of written files.
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return nncf.quantize(
@@ -146,22 +143,25 @@ def quantise_all(model: Any, decoding: frozenset[str], pixels: CalibrationPixels
                 preset=nncf.QuantizationPreset.MIXED,
                 model_type=nncf.ModelType.TRANSFORMER,
                 subset_size=len(pixels),
-                # Names of operators that OpenVINO folds or fuses meanwhile are no error.
+                # No validation: OpenVINO may have folded or fused some of these operators.
                 ignored_scope=nncf.IgnoredScope(names=kept, validate=False),
-                advanced_parameters=_advanced(nncf),
+                advanced_parameters=_advanced_parameters(nncf),
             )
     # NNCF's exceptions have no common base class.
     except Exception as error:
-        raise ExportError(f"NNCF cannot quantise the model: {str(error).splitlines()[0]}") from error
+        raise ExportError(f"NNCF cannot quantise the model: {first_line(error)}") from error
 
 
-def put_back(quantised: Any, original: Any, nodes: frozenset[str]) -> Any:
-    """A copy of the quantised model in which some convolutions have their own weights and unrounded inputs again.
+def restore_convolutions(quantised: Any, original: Any, nodes: frozenset[str]) -> Any:
+    """Copy the quantised model, and give some convolutions their original weights and unquantised inputs.
 
     Args:
         quantised: the `openvino.Model` of `quantise_all`.
-        original: what it was made of.
-        nodes: names of ONNX convolutions.
+        original: the `openvino.Model` that it was made from.
+        nodes: names of the ONNX convolutions.
+
+    Returns:
+        The copy, an `openvino.Model`.
     """
     ov = import_openvino()
     weights = {
@@ -171,8 +171,8 @@ def put_back(quantised: Any, original: Any, nodes: frozenset[str]) -> Any:
     }
     model = quantised.clone()
     for operator in model.get_ops():
-        # A quantiser that no quantised operator needs any more goes; what shares one with others reads past it.
-        if operator.get_type_name() == _QUANTISER and _ends_in(operator, nodes):
+        # Remove a quantiser that no quantised operator reads. Below, a convolution that shares one bypasses it.
+        if operator.get_type_name() == _QUANTISER and _only_read_by(operator, nodes):
             operator.output(0).replace(operator.input_value(0))
     for operator in model.get_ops():
         if not _is_convolution(operator, nodes):
@@ -186,11 +186,11 @@ def put_back(quantised: Any, original: Any, nodes: frozenset[str]) -> Any:
     return model
 
 
-def _ends_in(operator: Any, nodes: frozenset[str]) -> bool:
-    """Whether all that reads an operator's outputs, through others that only move values, are these convolutions."""
+def _only_read_by(operator: Any, nodes: frozenset[str]) -> bool:
+    """Whether only these convolutions read an operator's outputs, directly or through operators that move data."""
     readers = [reader.get_node() for output in operator.outputs() for reader in output.get_target_inputs()]
     return all(
-        _is_convolution(reader, nodes) or (reader.get_type_name() in _MOVING and _ends_in(reader, nodes))
+        _is_convolution(reader, nodes) or (reader.get_type_name() in _DATA_MOVEMENT and _only_read_by(reader, nodes))
         for reader in readers
     )
 
@@ -207,28 +207,8 @@ def _onnx_name(name: str) -> str:
     return name.removesuffix(_WITHOUT_BIAS)
 
 
-def import_nncf() -> Any:
-    """NNCF, silent and without telemetry.
-
-    Raises:
-        ExportError: it is not installed.
-    """
-    import_openvino()
-    # Read when NNCF is imported: without it every call is reported to its makers.
-    os.environ.setdefault("NNCF_CI", "1")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import nncf  # noqa: PLC0415  (seconds to import)
-    except ImportError as error:
-        raise ExportError(f"NNCF cannot be imported ({error}): install requirements/export.lock") from error
-    # Its own set_log_level turns down the handlers of others, too.
-    logging.getLogger("nncf").setLevel(logging.ERROR)
-    return nncf
-
-
-def _advanced(nncf: Any) -> Any:
-    """Ranges of activations by least error over histograms, no SmoothQuant: docs/export.md has what each gave."""
+def _advanced_parameters(nncf: Any) -> Any:
+    """Ranges of activations by the least error over histograms, without SmoothQuant; measured in docs/export.md."""
     off = nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1)
     return nncf.AdvancedQuantizationParameters(
         activations_range_estimator_params=nncf.quantization.range_estimator.RangeEstimatorParametersSet.HISTOGRAM,
@@ -237,7 +217,7 @@ def _advanced(nncf: Any) -> Any:
 
 
 class _Batches:
-    """Images as batches of one, made as they are asked for."""
+    """The calibration images as batches of one, uint8 [1, H, W, 3], read at each iteration."""
 
     def __init__(self, pixels: CalibrationPixels) -> None:
         self._pixels = pixels

@@ -1,1 +1,1 @@
-"""Reading Paddle inference models, their configuration and PaddleX pipeline files."""
+"""Reads, truncates and runs Paddle inference models; reads their configuration and PaddleX pipeline files."""

@@ -1,6 +1,6 @@
-"""Reads `inference.yml`: how PaddleX would preprocess an image for the model, and what its classes are called.
+"""Reads `inference.yml`: the model's preprocessing in PaddleX, and its class names.
 
-Whatever the data path (docs/ensemble.md) would do otherwise than the file asks is refused by name.
+A setting that the data path (docs/ensemble.md) does not implement is rejected with an error that names it.
 
 Sources: PaddleDetection `deploy/python/preprocess.py`, PaddleX `inference/models/object_detection/predictor.py`.
 """
@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.errors import ExportError
-from export.yaml_file import read_yaml
+from export.files import read_yaml
 
-# OpenCV's codes, as written in `interp`; `sod.image.to_pixels` does the one that SOD models were trained with.
+# OpenCV's codes, as used in `interp`. `sod.image.to_pixels` implements the one that SOD models were trained with.
 CV2_INTERPOLATIONS = {0: "nearest", 1: "linear", 2: "cubic", 3: "area", 4: "lanczos4"}
 SUPPORTED_INTERPOLATION = 2
 MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
@@ -26,9 +26,9 @@ MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 @dataclass(frozen=True, slots=True)
 class Normalise:
-    """NormalizeImage as PaddleDetection defines it: (pixels * scale - mean) / std, per RGB channel.
+    """PaddleDetection's NormalizeImage: (pixels * scale - mean) / std, per RGB channel.
 
-    With `norm_type: none` mean and std are not used. (PaddleX would use them; official files then hold 0 and 1.)
+    With `norm_type: none`, mean and std are not used. (PaddleX would use them; official files then have 0 and 1.)
 
     Attributes:
         scale: 1/255 with `is_scale`, else 1.
@@ -41,28 +41,28 @@ class Normalise:
     std: tuple[float, float, float]
 
     def apply(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Normalise float32 [N, 3, H, W] of 0..255, step by step as Paddle's preprocessing does."""
+        """Normalise float32 [N, 3, H, W] of 0..255, in the order of Paddle's preprocessing."""
         mean = np.array(self.mean, np.float32).reshape(1, 3, 1, 1)
         std = np.array(self.std, np.float32).reshape(1, 3, 1, 1)
         return np.asarray((image * np.float32(self.scale) - mean) / std, np.float32)
 
     def factor_and_offset(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The same as one multiplication and one addition: two float32 [1, 3, 1, 1]."""
+        """The same operation as one multiplication and one addition: two float32 [1, 3, 1, 1]."""
         mean, std = np.array(self.mean).reshape(1, 3, 1, 1), np.array(self.std).reshape(1, 3, 1, 1)
         return (self.scale / std).astype(np.float32), (-mean / std).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class InferenceConfig:
-    """What a detector expects and knows.
+    """The settings of a detector.
 
     Attributes:
-        model_name: PaddleX's, e.g. "PP-YOLOE_plus_SOD-S".
+        model_name: PaddleX's name, for example "PP-YOLOE_plus_SOD-S".
         labels: class names by class id.
-        height: of the input, in pixels.
-        width: of the input, in pixels.
-        interpolation: of the resize to the input's size; "cubic".
-        normalise: None where the graph takes RGB of 0..255 as it is.
+        height: of the detector's input, in pixels.
+        width: of the detector's input, in pixels.
+        interpolation: used to resize an image to the input's size; always "cubic".
+        normalise: None if the program takes RGB of 0..255.
     """
 
     model_name: str
@@ -78,17 +78,15 @@ def read_inference_config(path: Path, model_name: str | None = None) -> Inferenc
 
     Args:
         path: the file.
-        model_name: takes the place of the file's `Global.model_name`.
+        model_name: replaces the file's `Global.model_name`.
 
     Raises:
-        ExportError: unreadable, or it asks for something that the data path does not do.
+        ExportError: the file cannot be read, or has a setting that the data path does not implement.
     """
     return read_yaml(path, lambda document: _parse(document, model_name))
 
 
-def _parse(document: object, model_name: str | None) -> InferenceConfig:
-    if not isinstance(document, Mapping):
-        raise ExportError("the file holds no settings at all")
+def _parse(document: Mapping[str, Any], model_name: str | None) -> InferenceConfig:
     resize, normalise = _preprocess(document.get("Preprocess"))
     height, width = _target_size(resize)
     return InferenceConfig(
@@ -101,14 +99,16 @@ def _parse(document: object, model_name: str | None) -> InferenceConfig:
     )
 
 
-def _model_name(document: Mapping[str, Any], given: str | None) -> str:
+def _model_name(document: Mapping[str, Any], override: str | None) -> str:
     settings = document.get("Global")
-    name = given if given is not None else settings.get("model_name") if isinstance(settings, Mapping) else None
+    name = override if override is not None else settings.get("model_name") if isinstance(settings, Mapping) else None
     if name is None:
         raise ExportError("Global.model_name is missing: name the model with --name")
     # The name becomes a folder in the model repository.
     if not isinstance(name, str) or not MODEL_NAME.fullmatch(name):
-        raise ExportError(f"the model name {name!r} may hold letters, digits and _ . + - only: choose one with --name")
+        raise ExportError(
+            f"the model name {name!r} is not valid: choose one of letters, digits and _ . + - with --name"
+        )
     return name
 
 
@@ -117,7 +117,7 @@ def _labels(labels: object) -> tuple[str, ...]:
         raise ExportError("label_list is missing or empty")
     for label in labels:
         if not isinstance(label, str) or not label:
-            raise ExportError(f"label_list holds {label!r}, which is not a name (quote it if it is meant as one)")
+            raise ExportError(f"label_list contains {label!r}, which is not text: put it in quotes if it is a name")
     return tuple(labels)
 
 
@@ -129,11 +129,11 @@ def _preprocess(steps: object) -> tuple[Mapping[str, Any], Mapping[str, Any] | N
     for step in steps:
         kind = str(step.get("type"))
         if kind not in _STEP_SETTINGS:
-            raise ExportError(f"the Preprocess step {kind} is not supported; known are {', '.join(_STEP_SETTINGS)}")
+            raise ExportError(f"the Preprocess step {kind} is not supported; supported are {', '.join(_STEP_SETTINGS)}")
         if kind in by_type:
-            raise ExportError(f"the Preprocess step {kind} stands there twice")
+            raise ExportError(f"the Preprocess step {kind} occurs twice")
         if unknown := sorted(set(map(str, step)) - _STEP_SETTINGS[kind] - {"type"}):
-            raise ExportError(f"the Preprocess step {kind} has a setting that is not supported: {', '.join(unknown)}")
+            raise ExportError(f"the Preprocess step {kind} has an unsupported setting: {', '.join(unknown)}")
         by_type[kind] = step
     order = list(by_type)
     if order not in (["Resize", "Permute"], ["Resize", "NormalizeImage", "Permute"]):
@@ -151,7 +151,7 @@ _STEP_SETTINGS: dict[str, set[str]] = {
 
 
 def _target_size(resize: Mapping[str, Any]) -> tuple[int, int]:
-    # PaddleDetection keeps the aspect where the setting is absent, PaddleX does not: only an explicit false is clear.
+    # Without the setting PaddleDetection keeps the aspect ratio and PaddleX does not: only an explicit false is clear.
     if resize.get("keep_ratio") is not False:
         raise ExportError(
             f"Resize.keep_ratio is {resize.get('keep_ratio', 'missing')}: only keep_ratio: false is supported"
@@ -184,10 +184,10 @@ def _normalise(settings: Mapping[str, Any]) -> Normalise:
     if norm_type == "none":
         return Normalise(scale, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     if norm_type != "mean_std":
-        raise ExportError(f"NormalizeImage.norm_type {norm_type!r} is not supported; known are mean_std, none")
+        raise ExportError(f"NormalizeImage.norm_type {norm_type!r} is not supported; supported are mean_std, none")
     mean, std = (_three_numbers(settings, key) for key in ("mean", "std"))
     if 0.0 in std:
-        raise ExportError("NormalizeImage.std holds a zero")
+        raise ExportError("NormalizeImage.std contains a zero")
     return Normalise(scale, mean, std)
 
 

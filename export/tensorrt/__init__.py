@@ -1,1 +1,1 @@
-"""TensorRT: compile checks without a GPU, plans, running a plan."""
+"""TensorRT: compile checks without a GPU, building a plan, running a plan. Needs neither Paddle nor ONNX."""

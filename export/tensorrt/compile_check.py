@@ -1,7 +1,7 @@
-"""Would TensorRT take the FP16 detector on that GPU? Asked of its own parser and compiler, with no GPU at hand.
+"""Checks that TensorRT compiles the FP16 detector for a given GPU, on a machine without one.
 
-TensorRT for RTX (the wheels `tensorrt-rtx-cu12-*`) holds the same ONNX parser and a compiler that needs no GPU. Its
-engines do not load in Triton: what it makes is thrown away.
+TensorRT for RTX (the wheels `tensorrt-rtx-cu12-*`) has the same ONNX parser, and a compiler that needs no GPU. Triton
+cannot load its engines: they are discarded.
 """
 
 import time
@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import CheckFailedError, ExportError
-from export.tensorrt.network import first_sentence, parse_onnx, profile_batches
+from export.tensorrt.onnx_network import first_sentence, parse_onnx, profile_batches
 
 TURING = "SM75"  # NVIDIA T4
 
 
 @dataclass(frozen=True, slots=True)
 class CompileReport:
-    """What parser and compiler said.
+    """The result of a successful compilation.
 
     Attributes:
-        capability: e.g. "SM75".
+        capability: the GPU's compute capability, for example "SM75".
         version: of the compiler.
-        layers: of the parsed network.
-        fp32_layers: how many of them give FP32, by kind: casts apart, those that were kept so.
-        engine_bytes: size of what was compiled.
-        seconds: parsing and compiling.
-        warnings: what it said without refusing.
+        layers: number of layers of the parsed network.
+        fp32_layers: number of layers with an FP32 output by kind, without casts.
+        engine_bytes: size of the engine.
+        seconds: time to parse and compile.
+        warnings: of the parser and the compiler.
     """
 
     capability: str
@@ -39,10 +39,10 @@ class CompileReport:
     warnings: tuple[str, ...]
 
     def __str__(self) -> str:
-        """A few lines for the terminal."""
+        """The summary for the terminal."""
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.fp32_layers.items())
         lines = [
-            f"TensorRT for RTX {self.version} compiled it for {self.capability} in {self.seconds:.1f} s: "
+            f"TensorRT for RTX {self.version} compiled the detector for {self.capability} in {self.seconds:.1f} s: "
             f"{self.layers} layers, none unsupported, engine {self.engine_bytes / 1e6:.1f} MB",
             f"  FP32 layers ({sum(self.fp32_layers.values())}): {kinds or 'none'}",
             *(f"  warning: {warning}" for warning in self.warnings),
@@ -51,27 +51,29 @@ class CompileReport:
 
 
 def check_compiles(onnx_path: Path, capability: str = TURING, max_batch: int = 8) -> CompileReport:
-    """Parse the detector and compile it for a GPU that need not be here.
+    """Parse the detector and compile it for a GPU, which need not be in this machine.
 
     Args:
         onnx_path: an FP16 detector.
-        capability: a name of TensorRT's ComputeCapability, e.g. "SM86".
-        max_batch: largest batch of the optimisation profile.
+        capability: a name of TensorRT's ComputeCapability, for example "SM86".
+        max_batch: the maximum batch of the optimisation profile.
 
     Raises:
-        CheckFailedError: an operator is not supported, or there is no code for it on that GPU.
-        ExportError: the compiler is not installed, or knows no such GPU.
+        CheckFailedError: the parser or the compiler does not support an operator on that GPU.
+        ExportError: the compiler is not installed, or does not support that GPU.
     """
-    trt = _import()
-    chosen = getattr(trt.ComputeCapability, capability, None)
-    if chosen is None or capability in ("NONE", "CURRENT"):
+    trt = _import_tensorrt_rtx()
+    compute_capability = getattr(trt.ComputeCapability, capability, None)
+    if compute_capability is None or capability in ("NONE", "CURRENT"):
         known = ", ".join(name for name in trt.ComputeCapability.__members__ if name.startswith("SM"))
-        raise ExportError(f"TensorRT for RTX {trt.__version__} knows no GPU {capability}: it has {known}")
+        raise ExportError(
+            f"TensorRT for RTX {trt.__version__} does not support the GPU {capability}; it supports {known}"
+        )
     start = time.monotonic()
     parsed = parse_onnx(trt, onnx_path)
     config = parsed.builder.create_builder_config()
     config.num_compute_capabilities = 1
-    config.set_compute_capability(chosen, 0)
+    config.set_compute_capability(compute_capability, 0)
     profile = parsed.builder.create_optimization_profile()
     pixels = parsed.network.get_input(0)
     size = list(pixels.shape)[1:]
@@ -79,8 +81,10 @@ def check_compiles(onnx_path: Path, capability: str = TURING, max_batch: int = 8
     config.add_optimization_profile(profile)
     engine = parsed.builder.build_serialized_network(parsed.network, config)
     if engine is None:
-        said = first_sentence(parsed.messages.errors) or "it gives no reason"
-        raise CheckFailedError(f"TensorRT for RTX {trt.__version__} cannot compile it for {capability}: {said}")
+        reason = first_sentence(parsed.messages.errors) or "it gives no reason"
+        raise CheckFailedError(
+            f"TensorRT for RTX {trt.__version__} cannot compile the detector for {capability}: {reason}"
+        )
     return CompileReport(
         capability,
         trt.__version__,
@@ -101,9 +105,9 @@ def _fp32_layers(trt: Any, network: Any) -> dict[str, int]:
     return dict(kinds.most_common())
 
 
-def _import() -> Any:
+def _import_tensorrt_rtx() -> Any:
     try:
-        import tensorrt_rtx_bindings  # noqa: PLC0415  (hundreds of MB, used here alone)
+        import tensorrt_rtx_bindings  # noqa: PLC0415  (hundreds of MB, used only here)
     except ImportError as error:
         raise ExportError(f"TensorRT for RTX cannot be imported ({error}): install requirements/export.lock") from error
     return tensorrt_rtx_bindings

@@ -1,4 +1,4 @@
-"""Runs a plan, one image at a time, with `tensorrt` and the CUDA runtime library that Triton itself brings."""
+"""Runs a plan with `tensorrt` and the CUDA runtime library of the Triton image."""
 
 import ctypes
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.errors import ExportError
-from export.tensorrt.network import Messages, make_logger
-from export.verification.reference import Detector, Raw
+from export.tensorrt.onnx_network import Messages, make_logger
+from export.verification.reference import Detector, RawOutputs
 from sod.interface import BOXES, PIXELS, SCORES
 
 _LIBRARIES = ("libcudart.so.13", "libcudart.so.12", "libcudart.so")
@@ -19,19 +19,19 @@ _TO_DEVICE, _TO_HOST = 1, 2
 
 
 class Cuda:
-    """The five calls of the CUDA runtime that a plan needs: no package, so none that must fit the image."""
+    """The CUDA runtime calls that a plan needs, by ctypes: a Python package would have to fit the image's CUDA."""
 
     def __init__(self, library: Any = None) -> None:
-        self._library = library or _load()
+        self._library = library or _load_cuda_runtime()
 
     def allocate(self, size: int) -> int:
-        """Device memory of so many bytes."""
+        """Allocate `size` bytes of device memory and return the address."""
         address = ctypes.c_void_p()
         self._call("cudaMalloc", ctypes.byref(address), ctypes.c_size_t(size))
         return address.value or 0
 
     def free(self, address: int) -> None:
-        """Give it back."""
+        """Free device memory."""
         self._call("cudaFree", ctypes.c_void_p(address))
 
     def upload(self, address: int, array: NDArray[Any]) -> None:
@@ -43,7 +43,7 @@ class Cuda:
         self._copy(array.ctypes.data, address, array.nbytes, _TO_HOST)
 
     def synchronise(self) -> None:
-        """Wait for all that was queued."""
+        """Wait for all queued work."""
         self._call("cudaDeviceSynchronize")
 
     def _copy(self, target: int, source: int, size: int, kind: int) -> None:
@@ -52,14 +52,21 @@ class Cuda:
     def _call(self, name: str, *arguments: Any) -> None:
         status = getattr(self._library, name)(*arguments)
         if status:
-            raise ExportError(f"{name} fails with CUDA error {status}: is there a GPU, and a driver for it?")
+            raise ExportError(
+                f"{name} failed with CUDA error {status}: check that this machine has an NVIDIA GPU and its driver"
+            )
 
 
 def plan_detector(trt: Any, plan_path: Path, cuda: Cuda | None = None) -> Detector:
-    """The plan as a detector.
+    """Load a plan as a detector.
+
+    Args:
+        trt: of `plan.import_tensorrt`.
+        plan_path: the plan.
+        cuda: None for the library of this machine.
 
     Raises:
-        ExportError: TensorRT cannot load or run it, or there is no CUDA.
+        ExportError: TensorRT cannot load or run the plan, or there is no CUDA.
     """
     cuda = cuda or Cuda()
     messages = Messages()
@@ -69,9 +76,9 @@ def plan_detector(trt: Any, plan_path: Path, cuda: Cuda | None = None) -> Detect
     if engine is None:
         raise ExportError(f"TensorRT {trt.__version__} cannot load {plan_path.name}: {'; '.join(messages.errors)}")
     context = engine.create_execution_context()
-    alive = logger, runtime, engine  # as long as the context
+    owners = logger, runtime, engine  # must live as long as the context
 
-    def run(pixels: NDArray[np.uint8], _alive: object = alive) -> Raw:
+    def run(pixels: NDArray[np.uint8], _owners: object = owners) -> RawOutputs:
         context.set_input_shape(PIXELS, tuple(pixels.shape))
         arrays: dict[str, NDArray[Any]] = {PIXELS: np.ascontiguousarray(pixels)}
         for name in (BOXES, SCORES):
@@ -80,7 +87,7 @@ def plan_detector(trt: Any, plan_path: Path, cuda: Cuda | None = None) -> Detect
             cuda.upload(addresses[PIXELS], arrays[PIXELS])
             for name, address in addresses.items():
                 context.set_tensor_address(name, address)
-            # The default stream: copies on it wait for the run, and the other way round.
+            # The run and the copies use the default stream, which executes them in order.
             if not context.execute_async_v3(0):
                 raise ExportError(f"TensorRT cannot run {plan_path.name}: {'; '.join(messages.errors)}")
             cuda.synchronise()
@@ -103,10 +110,10 @@ def _on_device(cuda: Cuda, arrays: dict[str, NDArray[Any]]) -> Iterator[dict[str
             cuda.free(address)
 
 
-def _load() -> ctypes.CDLL:
+def _load_cuda_runtime() -> ctypes.CDLL:
     for name in _LIBRARIES:
         try:
             return ctypes.CDLL(name)
         except OSError:
             continue
-    raise ExportError(f"none of {', '.join(_LIBRARIES)} is found: run this inside the Triton image")
+    raise ExportError(f"the CUDA runtime ({', '.join(_LIBRARIES)}) was not found: run this inside the Triton image")

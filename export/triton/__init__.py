@@ -1,1 +1,1 @@
-"""The Triton model repository: configuration, installation, loading into a running server."""
+"""The Triton model repository: configuration, installation, loading into a running server. Knows nothing of Paddle."""

@@ -1,39 +1,38 @@
-"""The gate: no artefact is installed unless it says what Paddle Inference says, within its precision's limits."""
+"""The accuracy check: only artefacts that agree with Paddle Inference within their limits are installed."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.errors import CheckFailedError
 from export.precision import Limits
-from export.verification.reference import Detector, Raw, Reference, in_batches
+from export.tables import Table
+from export.verification.reference import Detector, RawOutputs, Reference, run_in_batches
 from sod.detections import Detections
+from sod.matching import count_shared, drop_thin
 from sod.nms import multiclass_nms
 
-# Objects over 0.5 are matched; where the reference has too few to tell anything, those over the next of these.
-MATCH_SCORES = (0.5, 0.25, 0.1, 0.05)
+# Objects are compared over the first of these thresholds at which the reference has `ENOUGH_OBJECTS`, else the last.
+THRESHOLDS = (0.5, 0.25, 0.1, 0.05)
 ENOUGH_OBJECTS = 10
-MATCH_IOU = 0.5
-# A thinner box has no IoU to speak of; heads give them, even inverted ones, where they are untrained.
-MIN_SIDE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """One artefact against the reference; NaN or infinite where it said nothing usable.
+class AccuracyResult:
+    """One artefact compared with the reference.
 
     Attributes:
-        name: the file and what ran it.
-        box: difference in pixels, the `Limits.quantile` of `anchors`.
-        score: likewise.
-        matched: share of the objects over `threshold` that both sides have; 1 where there is none.
-        objects: how many of them the reference has.
-        threshold: one of `MATCH_SCORES`.
-        anchors: how many were looked at: `Limits.floor`.
-        limits: what passes.
+        name: the file and the engine that ran it.
+        box: the `Limits.quantile` of the box differences, in pixels of the detector's input; NaN if an output is NaN,
+            infinite if the shapes differ.
+        score: likewise of the score differences.
+        matched: the share of both sides' objects over `threshold` that the other side has too; 1 if there are none.
+        objects: how many objects the reference has over `threshold`.
+        threshold: one of `THRESHOLDS`.
+        anchors: how many anchors were measured, see `Limits.min_score`.
+        limits: the limits of the artefact's precision.
     """
 
     name: str
@@ -47,113 +46,87 @@ class Measured:
 
     @property
     def passed(self) -> bool:
-        """Whether all three hold; a NaN never does."""
+        """Whether all three values are within their limits; NaN never is."""
         return self.box <= self.limits.box and self.score <= self.limits.score and self.matched >= self.limits.matched
 
 
-def measure(name: str, detector: Detector, reference: Reference, limits: Limits) -> Measured:
-    """Run a detector on the reference's images, one by one, and compare.
+def check_accuracy(name: str, detector: Detector, reference: Reference, limits: Limits) -> AccuracyResult:
+    """Run a detector on the reference's images, one by one, and compare its outputs.
 
     Raises:
-        ExportError: it cannot be run.
+        ExportError: the detector cannot be run.
     """
-    return compare_raw(name, reference.raw, in_batches(detector, reference.pixels, 1), limits)
+    return compare_outputs(name, reference.outputs, run_in_batches(detector, reference.pixels, 1), limits)
 
 
-def compare_raw(name: str, expected: Raw, actual: Raw, limits: Limits) -> Measured:
-    """Compare raw outputs: boxes [M, A, 4] and scores [M, C, A]."""
+def compare_outputs(name: str, expected: RawOutputs, actual: RawOutputs, limits: Limits) -> AccuracyResult:
+    """Compare raw outputs: boxes float32 [M, A, 4] and scores float32 [M, C, A]."""
     if any(a.shape != b.shape for a, b in zip(expected, actual, strict=True)):
-        return Measured(name, math.inf, math.inf, 0.0, 0, MATCH_SCORES[0], 0, limits)
-    looked_at = expected[1].max(axis=1) > limits.floor  # [M, A]
-    box = np.abs(expected[0].astype(np.float64) - actual[0])[looked_at]
-    score = np.abs(expected[1].astype(np.float64) - actual[1]).max(axis=1)[looked_at]
-    share, objects, threshold = _matched(expected, actual, limits)
-    # "higher": a value that was measured, and of few the largest.
-    held_box, held_score = (
-        float(np.quantile(values, limits.quantile, method="higher")) if values.size else 0.0 for values in (box, score)
+        return AccuracyResult(name, math.inf, math.inf, 0.0, 0, THRESHOLDS[0], 0, limits)
+    measured = expected[1].max(axis=1) > limits.min_score  # [M, A]
+    box_differences = np.abs(expected[0].astype(np.float64) - actual[0])[measured]
+    score_differences = np.abs(expected[1].astype(np.float64) - actual[1]).max(axis=1)[measured]
+    # The method "higher" returns a measured value, and of few values the largest.
+    box, score = (
+        float(np.quantile(values, limits.quantile, method="higher")) if values.size else 0.0
+        for values in (box_differences, score_differences)
     )
-    return Measured(name, held_box, held_score, share, objects, threshold, int(looked_at.sum()), limits)
+    matched, objects, threshold = _compare_objects(expected, actual, limits)
+    return AccuracyResult(name, box, score, matched, objects, threshold, int(measured.sum()), limits)
 
 
-def format_table(results: Sequence[Measured]) -> str:
-    """Measured values beside their limits."""
-    heads = ("against Paddle Inference", "box, px", "(limit)", "score", "(limit)", "matched", "(limit)", "objects")
-    lines = [heads, *map(_cells, results)]
-    width = max(len(line[0]) for line in lines)
-    return "\n".join(_LINE.format(line[0].ljust(width), *line[1:]).rstrip() for line in lines)
+def accuracy_table(results: Sequence[AccuracyResult]) -> Table:
+    """The measured values beside their limits."""
+    header = ["against Paddle Inference", "box, px", "limit", "score", "limit", "matched", "limit"]
+    return Table([*header, "objects", "anchors", "result"], [_cells(result) for result in results])
 
 
-_LINE = "{}{:>10}{:>9}{:>10}{:>9}{:>9}{:>9}  {}"
+def _cells(result: AccuracyResult) -> list[str]:
+    limits = result.limits
+    return [
+        *(result.name, f"{result.box:.4f}", f"{limits.box:g}", f"{result.score:.5f}", f"{limits.score:g}"),
+        *(f"{result.matched:.1%}", f"{limits.matched:.0%}", f"{result.objects} over {result.threshold:g}"),
+        *(str(result.anchors), "passed" if result.passed else "FAILED"),
+    ]
 
 
-def _cells(line: Measured) -> tuple[str, ...]:
-    limits = line.limits
-    objects = f"{line.objects} over {line.threshold:g}{'' if line.passed else '  TOO LARGE'}"
-    return (
-        *(f"  {line.name}", f"{line.box:.4f}", f"{limits.box:g}", f"{line.score:.5f}", f"{limits.score:g}"),
-        *(f"{line.matched:.1%}", f"{limits.matched:.0%}", objects),
-    )
+def require_passed(results: Sequence[AccuracyResult], consequence: str = "was deleted") -> None:
+    """Raise unless all results passed.
 
+    Args:
+        results: of `check_accuracy`.
+        consequence: completes the error text: what happens to an artefact that fails.
 
-def require(results: Sequence[Measured], consequence: str = "was deleted") -> None:
-    """Raise CheckFailedError, naming the artefacts, by what they fail and what follows, unless all passed."""
+    Raises:
+        CheckFailedError: names the artefacts that failed, with values and limits.
+    """
     failed = [
-        f"{line.name}: box {line.box:.3g} px (limit {line.limits.box:g}), score {line.score:.3g} "
-        f"(limit {line.limits.score:g}), matched {line.matched:.1%} (limit {line.limits.matched:.0%})"
-        for line in results
-        if not line.passed
+        f"{result.name}: box {result.box:.3g} px (limit {result.limits.box:g}), score {result.score:.3g} "
+        f"(limit {result.limits.score:g}), matched {result.matched:.1%} (limit {result.limits.matched:.0%})"
+        for result in results
+        if not result.passed
     ]
     if failed:
         raise CheckFailedError(f"differs too much from Paddle Inference, and {consequence}: {'; '.join(failed)}")
 
 
-def _matched(expected: Raw, actual: Raw, limits: Limits) -> tuple[float, int, float]:
-    """Share of both sides' objects that the other side has; how many the reference has, and over what score."""
+def _compare_objects(expected: RawOutputs, actual: RawOutputs, limits: Limits) -> tuple[float, int, float]:
+    """The matched share, the number of the reference's objects, and the threshold that they exceed."""
     images = range(len(expected[0]))
-    for threshold in MATCH_SCORES:
-        wanted = [_with_area(_objects(expected, index, threshold)) for index in images]
-        objects = sum(len(found) for found in wanted)
+    for threshold in THRESHOLDS:
+        objects = sum(len(drop_thin(_detections(expected, image, threshold))) for image in images)
         if objects >= ENOUGH_OBJECTS:
             break
-    given = [_with_area(_objects(actual, index, threshold)) for index in images]
-    # An object that a small difference takes across the threshold is no other object.
+    # A match may be below the threshold: a difference within the limits can move a score across it.
     lower = max(threshold - limits.score, threshold / 2)
-    hits = sum(
-        _found(wanted[index], _objects(actual, index, lower)) + _found(given[index], _objects(expected, index, lower))
-        for index in images
-    )
-    total = objects + sum(len(found) for found in given)
-    return (hits / total if total else 1.0), objects, threshold
+    counts = [
+        count_shared(_detections(expected, image, lower), _detections(actual, image, lower), threshold)
+        for image in images
+    ]
+    matched, total = (sum(count) for count in zip(*counts, strict=True))
+    return (matched / total if total else 1.0), objects, threshold
 
 
-def _objects(raw: Raw, index: int, threshold: float) -> Detections:
-    boxes, scores = np.nan_to_num(raw[0][index]), np.nan_to_num(raw[1][index])
+def _detections(outputs: RawOutputs, image: int, threshold: float) -> Detections:
+    boxes, scores = np.nan_to_num(outputs[0][image]), np.nan_to_num(outputs[1][image])
     return multiclass_nms(boxes, scores, np.full(len(scores), threshold, np.float32))
-
-
-def _with_area(objects: Detections) -> Detections:
-    kept = (objects.boxes[:, 2:] - objects.boxes[:, :2]).min(axis=1, initial=np.inf) >= MIN_SIDE
-    return Detections(objects.boxes[kept], objects.scores[kept], objects.class_ids[kept])
-
-
-def _found(objects: Detections, among: Detections) -> int:
-    """How many of `objects` have a partner, each partner taken once; the best scores choose first."""
-    if not len(objects) or not len(among):
-        return 0
-    overlaps = _iou(objects.boxes, among.boxes)
-    overlaps[objects.class_ids[:, None] != among.class_ids] = 0
-    found = 0
-    for row in np.argsort(-objects.scores, kind="stable"):
-        best = int(overlaps[row].argmax())
-        if overlaps[row, best] >= MATCH_IOU:
-            overlaps[:, best] = 0
-            found += 1
-    return found
-
-
-def _iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """[len(a), len(b)] of xyxy boxes."""
-    left, right = np.maximum(a[:, None, :2], b[:, :2]), np.minimum(a[:, None, 2:], b[:, 2:])
-    intersection = np.clip(right - left, 0, None).astype(np.float64).prod(axis=2)
-    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).astype(np.float64).prod(axis=1) for boxes in (a, b)]
-    return np.asarray(intersection / np.maximum(areas[0][:, None] + areas[1] - intersection, 1e-9))

@@ -1,4 +1,4 @@
-"""The images that a detector is checked on, and those that INT8 is calibrated on."""
+"""Images for the accuracy check and for the calibration of INT8."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,19 @@ from sod.image import decode_image, to_pixels
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 
-MIN_CALIBRATION = 10  # images; fewer say nothing of the ranges that activations take
+MIN_CALIBRATION = 10  # images; fewer do not show the ranges of the activations
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationPixels:
-    """Images read and resized one at a time, each time they are asked for: a hundred at 1920 are a gigabyte."""
+    """Calibration images as pixels, read and resized at each iteration: a hundred at 1920 x 1920 take a gigabyte.
+
+    Iterating gives uint8 RGB [H, W, 3].
+
+    Attributes:
+        paths: the image files.
+        size: H and W of the detector's input.
+    """
 
     paths: Sequence[Path]
     size: tuple[int, int]
@@ -32,17 +39,17 @@ class CalibrationPixels:
 
 
 def find_images(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are, and the images in folders and below, by name.
+    """List image files: files as they are given, folders with everything below them, sorted by name.
 
     Raises:
-        ExportError: a path does not exist, or a folder holds no image.
+        ExportError: a path does not exist, or a folder contains no image.
     """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
             if not inside:
-                raise ExportError(f"{path} holds no image: wanted are {', '.join(sorted(SUFFIXES))}")
+                raise ExportError(f"{path} contains no image; supported are {', '.join(sorted(SUFFIXES))}")
             found += inside
         elif path.exists():
             found.append(path)
@@ -55,7 +62,7 @@ def load_images(paths: Sequence[Path]) -> list[NDArray[np.uint8]]:
     """Decode images to uint8 BGR [h, w, 3].
 
     Raises:
-        ExportError: one cannot be read; the text names it.
+        ExportError: a file cannot be read or decoded; the text names it.
     """
     images = []
     for path in paths:
@@ -68,21 +75,33 @@ def load_images(paths: Sequence[Path]) -> list[NDArray[np.uint8]]:
     return images
 
 
-def spread(paths: Sequence[Path], most: int) -> list[Path]:
-    """At most so many, from the whole of the sequence."""
+def sample_evenly(paths: Sequence[Path], most: int) -> list[Path]:
+    """At most `most` of the paths, at even distances over the whole sequence."""
     count = min(most, len(paths))
     return [paths[index * len(paths) // count] for index in range(count)]
 
 
-def split(paths: Sequence[Path], compared: int) -> tuple[list[Path], list[Path]]:
-    """Images to compare on, at most so many, and those to calibrate on: others, if there are enough, else all."""
-    chosen = spread(paths, compared)
-    others = [path for path in paths if path not in set(chosen)]
-    return chosen, others if len(others) >= MIN_CALIBRATION else list(paths)
+def split(paths: Sequence[Path], max_compared: int) -> tuple[list[Path], list[Path]]:
+    """Divide the images into those to compare on and those to calibrate on.
+
+    Args:
+        paths: image files.
+        max_compared: the largest number of images to compare on.
+
+    Returns:
+        The images to compare on; and the remaining ones to calibrate on, or all if fewer than `MIN_CALIBRATION` remain.
+    """
+    compared = sample_evenly(paths, max_compared)
+    remaining = [path for path in paths if path not in set(compared)]
+    return compared, remaining if len(remaining) >= MIN_CALIBRATION else list(paths)
 
 
 def synthetic_image(height: int = 720, width: int = 1280, seed: int = 0) -> NDArray[np.uint8]:
-    """A gradient, small rectangles and discs, noise: uint8 BGR [height, width, 3]. Same seed, same image."""
+    """Draw a gradient with small rectangles, discs and noise.
+
+    Returns:
+        uint8 BGR [height, width, 3]; the same seed gives the same image.
+    """
     random = np.random.default_rng(seed)
     rows, columns = np.linspace(0, 1, height)[:, None, None], np.linspace(0, 1, width)[None, :, None]
     image = np.ascontiguousarray(80 + 60 * rows + 50 * columns + np.zeros(3), np.float32)

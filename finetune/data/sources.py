@@ -1,8 +1,9 @@
-"""The openly licensed images: which are held out, and which classes their labels leave out."""
+"""The sources of the demo's training images: their splits, and the classes that their labels leave out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -11,72 +12,82 @@ from benchmarks.evaluation.datasets import Sample, read_dataset
 CLASSES = (
     "pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motorcycle",
 )  # fmt: skip
+"""VisDrone's ten classes by id."""
 
-_BLOCK = 250  # running frame numbers of HIT-UAV
-_HELD_OUT_EVERY = 7
-_GUARD = 25  # frames on either side of a held-out block that are used for nothing
+Split = Literal["train", "validation", "unused"]
+
+_BLOCK = 250  # consecutive frame numbers of HIT-UAV that go to one split
+_VALIDATION_EVERY = 7  # blocks
+_GUARD = 25  # unused frames on either side of a validation block
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One set of images.
+    """A set of labelled images in YOLO's format.
 
     Attributes:
         folder: its name in the data folder.
-        unlabelled: classes that are in the images and not in the labels; not finding them is no mistake there, nor
-            is finding them.
-        part: "train", "held out" or "" (used for nothing) of a file name without suffix.
+        unlabelled: classes that appear in the images without labels. They are excluded from the loss and from the
+            evaluation.
+        split: gives the split of an image by its file name without suffix.
     """
 
     folder: str
     unlabelled: frozenset[str]
-    part: Callable[[str], str]
+    split: Callable[[str], Split]
 
-    def samples(self, data: Path, part: str) -> list[Sample]:
-        """The labelled images of a part, by name."""
-        found = read_dataset(data / self.folder, "yolo").samples
-        return sorted((s for s in found if self.part(s.image.stem) == part), key=lambda s: s.image.name)
+    def samples(self, data: Path, split: Split) -> list[Sample]:
+        """The labelled images of a split, sorted by name."""
+        samples = read_dataset(data / self.folder, "yolo").samples
+        return sorted((s for s in samples if self.split(s.image.stem) == split), key=lambda s: s.image.name)
 
     def labelled(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Whether a class is labelled wherever it is seen, bool [10]."""
+        """Whether the source labels all objects of a class, bool [10]."""
         return np.array([name not in self.unlabelled for name in CLASSES])
 
 
-def thermal_part(stem: str) -> str:
-    """HIT-UAV: blocks of 250 running frame numbers, every seventh held out, 25 frames around it left out.
+def thermal_split(stem: str) -> Split:
+    """HIT-UAV: every seventh block of 250 frame numbers is for validation; 25 frames around it are unused.
 
     Args:
         stem: `day_height_angle_weather_frame`.
     """
     frame = int(stem.rsplit("_", 1)[1])
-    if _is_held_out(frame):
-        return "held out"
-    return "" if _is_held_out(frame - _GUARD) or _is_held_out(frame + _GUARD) else "train"
+    if _in_validation_block(frame):
+        return "validation"
+    near = _in_validation_block(frame - _GUARD) or _in_validation_block(frame + _GUARD)
+    return "unused" if near else "train"
 
 
-def _is_held_out(frame: int) -> bool:
-    return frame // _BLOCK % _HELD_OUT_EVERY == 3
+def _in_validation_block(frame: int) -> bool:
+    return frame // _BLOCK % _VALIDATION_EVERY == 3
 
 
-def aerial_part(stem: str) -> str:
-    """aerial-cars: two scenes held out whole, one of each photographer."""
-    return "held out" if stem.startswith(("MunichStreet02-", "DJI_0762-")) else "train"
+def aerial_split(stem: str) -> Split:
+    """aerial-cars: two whole scenes, one of each photographer, are for validation."""
+    return "validation" if stem.startswith(("MunichStreet02-", "DJI_0762-")) else "train"
 
 
-def street_part(stem: str) -> str:
-    """ATL: the last of its four views held out."""
-    return "held out" if stem.startswith("D") else "train"
+def street_split(stem: str) -> Split:
+    """ATL: the last of its four views is for validation."""
+    return "validation" if stem.startswith("D") else "train"
 
 
-THERMAL = Source("hit_uav_thermal", frozenset({"people", "motorcycle"}), thermal_part)
+def scene_split(stem: str) -> Split:
+    """Drawn scenes: seeds that end in 0 are for validation; no two seeds give the same scene."""
+    return "validation" if stem.endswith("0") else "train"
+
+
+THERMAL = Source("hit_uav_thermal", frozenset({"people", "motorcycle"}), thermal_split)
 AERIAL = Source(
     "jekhor_aerial_cars",
     frozenset({"pedestrian", "people", "bicycle", "tricycle", "awning-tricycle", "motorcycle"}),
-    aerial_part,
+    aerial_split,
 )
 STREET = Source(
     "atl_v2_street",
     frozenset({"pedestrian", "people", "bicycle", "van", "tricycle", "awning-tricycle", "motorcycle"}),
-    street_part,
+    street_split,
 )
-SOURCES = (THERMAL, AERIAL, STREET)
+SCENES = Source("scenes", frozenset(), scene_split)
+ALL_SOURCES = (THERMAL, AERIAL, STREET, SCENES)

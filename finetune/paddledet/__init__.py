@@ -1,1 +1,1 @@
-"""Fine-tuning with PaddleDetection's `ppdet`; runs in the environment that `finetune.environment` makes."""
+"""Training with PaddleDetection's `ppdet`; runs in the environment that `finetune.environment` creates."""

@@ -1,4 +1,4 @@
-"""A trained model as PaddleX ships it: inference.json, inference.pdiparams, inference.yml."""
+"""Exports a trained model as PaddleX ships its models: inference.json, inference.pdiparams, inference.yml."""
 
 import copy
 from collections.abc import Sequence
@@ -8,11 +8,12 @@ from typing import Any
 import paddle
 import yaml
 
-from finetune.paddledet.model import NMS, SIZE
+from finetune.paddledet.model import NMS
+from finetune.variants import INPUT_SIZE
 
 
-class _Served(paddle.nn.Layer):  # type: ignore[misc]
-    """The detector on pixels of 0..255, with its NMS."""
+class _InferenceModel(paddle.nn.Layer):  # type: ignore[misc]
+    """The detector with its NMS; takes pixels of 0..255."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -21,19 +22,19 @@ class _Served(paddle.nn.Layer):  # type: ignore[misc]
     def forward(self, image: Any, scale_factor: Any) -> Any:
         features = self.model.neck(self.model.backbone({"image": image / 255.0}))
         boxes, scores, _ = self.model.yolo_head.post_process(self.model.yolo_head.forward_eval(features), scale_factor)
-        # ppdet's own call of this operator is for the programs of Paddle 2.
-        found, count, _ = paddle._C_ops.multiclass_nms3(boxes, scores, None, *NMS.values(), True, 1.0, -1)
-        return found, count
+        # ppdet calls this operator in a form that only the programs of Paddle 2 accept.
+        objects, count, _ = paddle._C_ops.multiclass_nms3(boxes, scores, None, *NMS.values(), True, 1.0, -1)
+        return objects, count
 
 
 def write(model: Any, name: str, labels: Sequence[str], folder: Path) -> None:
-    """Write the three files.
+    """Write the three files of a Paddle inference model.
 
     Args:
-        model: of `finetune.paddledet.model.build`; left as it is.
-        name: the model's, for inference.yml.
+        model: what `finetune.paddledet.model.build` returned; it is not changed.
+        name: name of the model in inference.yml.
         labels: class names by id.
-        folder: made if it is not there; files of these names are replaced.
+        folder: created if missing; files of the same names are replaced.
     """
     folder.mkdir(parents=True, exist_ok=True)
     deployed = copy.deepcopy(model)
@@ -43,10 +44,10 @@ def write(model: Any, name: str, labels: Sequence[str], folder: Path) -> None:
         if hasattr(layer, "convert_to_deploy"):
             layer.convert_to_deploy()
     spec = [
-        paddle.static.InputSpec([None, 3, SIZE, SIZE], "float32", "image"),
+        paddle.static.InputSpec([None, 3, INPUT_SIZE, INPUT_SIZE], "float32", "image"),
         paddle.static.InputSpec([None, 2], "float32", "scale_factor"),
     ]
-    static = paddle.jit.to_static(_Served(deployed), input_spec=spec, full_graph=True)
+    static = paddle.jit.to_static(_InferenceModel(deployed), input_spec=spec, full_graph=True)
     static.eval()
     paddle.jit.save(static, str(folder / "inference"))
     document = {
@@ -58,7 +59,7 @@ def write(model: Any, name: str, labels: Sequence[str], folder: Path) -> None:
         "arch": "YOLO",
         "min_subgraph_size": 3,
         "Preprocess": [
-            {"interp": 2, "keep_ratio": False, "target_size": [SIZE, SIZE], "type": "Resize"},
+            {"interp": 2, "keep_ratio": False, "target_size": [INPUT_SIZE, INPUT_SIZE], "type": "Resize"},
             {"type": "Permute"},
         ],
         "label_list": list(labels),

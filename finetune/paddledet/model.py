@@ -1,57 +1,60 @@
-"""PP-YOLOE+ SOD as ppdet builds it, but that classes which an image leaves unlabelled are not punished there."""
+"""PP-YOLOE+ SOD as ppdet builds it, with a class loss that ignores the classes which an image leaves unlabelled."""
 
 import warnings
 from typing import Any
 
-from export.paddle.lazy_imports import import_paddle, silenced
-from finetune.variants import Shape
+from export.paddle.runtime import import_paddle, suppress_native_output
+from finetune.variants import INPUT_SIZE, Variant
 
 paddle = import_paddle()
-with silenced(), warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of trackers that are not installed
+with suppress_native_output(), warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # ppdet warns about object trackers that are not installed
     from ppdet.core import workspace
     from ppdet.modeling.heads import ppyoloe_head
 
-SIZE = 640  # px of a side of what is served; multiples of 32 up to it can be trained on
 STRIDES = (32, 16, 8)
-# Paddle's advice to those who call `split` as PyTorch does, which ppdet's authors would need.
+# Paddle warns about ppdet's calls of `split`, which follow PyTorch's signature.
 warnings.filterwarnings("ignore", r"\s*Non compatible API")
 NMS = {"score_threshold": 0.01, "nms_top_k": 10000, "keep_top_k": 500, "nms_threshold": 0.6}
-_BINS = (-2, 8)
+_BINS = (-2, 8)  # range of the binned distances in cells, the upper bound excluded
 
 
 @workspace.register
 class MaskedPPYOLOEHead(ppyoloe_head.PPYOLOEHead):  # type: ignore[misc]
-    """The head; its training targets have `labelled`, float32 [N, 1, C]: 1 for classes labelled wherever they are."""
+    """ppdet's head with a masked class loss.
+
+    Its training targets also contain `labelled`, float32 [N, 1, C]: 1 for classes of which the image labels every
+    object, else 0.
+    """
 
     __shared__ = ppyoloe_head.PPYOLOEHead.__shared__
     __inject__ = ppyoloe_head.PPYOLOEHead.__inject__
 
     def get_loss(self, head_outs: Any, gt_meta: Any, aux_pred: Any = None) -> Any:
-        """As ppdet's, with the masks kept for the class loss."""
+        """Compute the losses as ppdet does; keep `labelled` for the class loss."""
         self._labelled = gt_meta["labelled"]
         return super().get_loss(head_outs, gt_meta, aux_pred)
 
     def _varifocal_loss(
         self, pred_score: Any, gt_score: Any, label: Any, alpha: float = 0.75, gamma: float = 2.0
     ) -> Any:
-        """Varifocal loss [] (arXiv:2008.13367) where it counts: at objects, and elsewhere for labelled classes."""
+        """Varifocal loss, a scalar (arXiv:2008.13367): of all classes at objects, of labelled classes elsewhere."""
         label = label.astype(pred_score.dtype)
-        counted = paddle.maximum(self._labelled.expand_as(label), label.sum(-1, keepdim=True).expand_as(label))
-        weight = (alpha * pred_score.detach().pow(gamma) * (1 - label) + gt_score * label) * counted
+        mask = paddle.maximum(self._labelled.expand_as(label), label.sum(-1, keepdim=True).expand_as(label))
+        weight = (alpha * pred_score.detach().pow(gamma) * (1 - label) + gt_score * label) * mask
         return paddle.nn.functional.binary_cross_entropy(pred_score, gt_score, weight=weight, reduction="sum")
 
 
-def build(shape: Shape, classes: int) -> Any:
-    """A `YOLOv3` of ppdet with random weights, and a head of its own for that many classes."""
+def build(variant: Variant, classes: int) -> Any:
+    """A model of ppdet's class `YOLOv3` with random weights and the masked head, for that many classes."""
     workspace.merge_config(
         {
             "architecture": "YOLOv3",
-            "depth_mult": shape.depth,
-            "width_mult": shape.width,
+            "depth_mult": variant.depth,
+            "width_mult": variant.width,
             "num_classes": classes,
             "norm_type": "bn",
-            "eval_size": [SIZE, SIZE],
+            "eval_size": [INPUT_SIZE, INPUT_SIZE],
             "YOLOv3": {
                 "backbone": "CSPResNet",
                 "neck": "CustomCSPPAN",
@@ -72,8 +75,8 @@ def build(shape: Shape, classes: int) -> Any:
                 "act": "swish",
                 "spp": True,
                 "use_trans": True,
-                "num_layers": shape.layers,
-                "dim_feedforward": shape.feed_forward,
+                "num_layers": variant.encoder_layers,
+                "dim_feedforward": variant.feed_forward,
             },
             "MaskedPPYOLOEHead": {
                 "fpn_strides": list(STRIDES),

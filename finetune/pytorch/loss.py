@@ -1,8 +1,9 @@
-"""What PP-YOLOE+ SOD is trained on: task-aligned assignment, varifocal, GIoU and distribution focal loss.
+"""The loss of PP-YOLOE+ SOD: task-aligned assignment, varifocal, GIoU and distribution focal loss.
 
 Sources: TOOD (Feng et al. 2021, arXiv:2108.07755), VarifocalNet (Zhang et al. 2021, arXiv:2008.13367), GIoU
 (Rezatofighi et al. 2019, arXiv:1902.09630), GFL (Li et al. 2020, arXiv:2006.04388); weights and constants as in
-PaddleDetection's `configs/smalldet`. Objects that hold no anchor's centre take anchors within one stride of their own.
+PaddleDetection's `configs/smalldet`. An object that contains no anchor centre is assigned anchors within one stride of
+its own centre.
 """
 
 from dataclasses import dataclass
@@ -11,23 +12,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from finetune.pytorch.model import BINS, Raw
+from finetune.pytorch.model import BINS, HeadOutput
 
-_TOP = 13
+_CANDIDATES = 13  # anchors per object
 _IOU_POWER = 6
 _NEGATIVE_WEIGHT = 0.75
-_WEIGHTS = {"class": 1.0, "iou": 2.5, "dfl": 0.5}
+_LOSS_WEIGHTS = {"class": 1.0, "iou": 2.5, "dfl": 0.5}
 _EPS = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is in one image.
+    """The labels of one image.
 
     Attributes:
-        boxes: float32 [n, 4], x1, y1, x2, y2 in pixels of the input.
+        boxes: float32 [n, 4], xyxy in pixels of the input.
         class_ids: int64 [n].
-        labelled: bool [C]: classes that are labelled wherever they are seen.
+        labelled: bool [C], whether the image labels every object of a class.
     """
 
     boxes: Tensor
@@ -36,66 +37,82 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Assigned:
-    """What each anchor is to say: `scores` float32 [A, C], `boxes` float32 [A, 4], `positive` bool [A]."""
+class Assignment:
+    """The targets of all anchors of one image.
+
+    Attributes:
+        scores: float32 [A, C], 0..1.
+        boxes: float32 [A, 4], xyxy in pixels of the input.
+        positive: bool [A], whether an object is assigned to the anchor.
+    """
 
     scores: Tensor
     boxes: Tensor
     positive: Tensor
 
 
-def detection_loss(raw: Raw, targets: list[Target]) -> tuple[Tensor, dict[str, float]]:
-    """The loss of a batch, and its parts by name."""
-    boxes = raw.boxes()
-    scores = raw.logits.sigmoid()
+def detection_loss(output: HeadOutput, targets: list[Target]) -> tuple[Tensor, dict[str, float]]:
+    """The loss of a batch, a scalar, and its parts by name."""
+    boxes = output.boxes()
+    scores = output.logits.sigmoid()
     with torch.no_grad():
-        assigned = [
-            assign(scores[i], boxes[i], raw.points, raw.strides, target.boxes, target.class_ids)
+        assignments = [
+            assign(scores[i], boxes[i], output.points, output.strides, target.boxes, target.class_ids)
             for i, target in enumerate(targets)
         ]
-        counted = torch.stack([counts(a, t.labelled) for a, t in zip(assigned, targets, strict=True)])
-    wanted = torch.stack([a.scores for a in assigned])
-    positive = torch.stack([a.positive for a in assigned])
-    norm = wanted.sum().clamp(min=1)
-    parts = {"class": varifocal(raw.logits, wanted, counted) / norm}
+        mask = torch.stack([class_loss_mask(a, t.labelled) for a, t in zip(assignments, targets, strict=True)])
+    target_scores = torch.stack([a.scores for a in assignments])
+    positive = torch.stack([a.positive for a in assignments])
+    norm = target_scores.sum().clamp(min=1)
+    parts = {"class": varifocal_loss(output.logits, target_scores, mask) / norm}
     if positive.any():
-        weight = wanted.sum(-1)[positive]
-        goal = torch.stack([a.boxes for a in assigned])[positive]
-        parts["iou"] = (giou_loss(boxes[positive], goal) * weight).sum() / norm
-        strides = raw.strides.expand(len(targets), -1, -1)[positive]
-        points = raw.points.expand(len(targets), -1, -1)[positive]
-        distances = torch.cat([points - goal[:, :2], goal[:, 2:] - points], -1) / strides
-        parts["dfl"] = (bin_loss(raw.bins[positive], distances) * weight).sum() / norm
-    total = sum((_WEIGHTS[name] * value for name, value in parts.items()), torch.zeros(()))
+        weight = target_scores.sum(-1)[positive]
+        target_boxes = torch.stack([a.boxes for a in assignments])[positive]
+        parts["iou"] = (giou_loss(boxes[positive], target_boxes) * weight).sum() / norm
+        strides = output.strides.expand(len(targets), -1, -1)[positive]
+        points = output.points.expand(len(targets), -1, -1)[positive]
+        distances = torch.cat([points - target_boxes[:, :2], target_boxes[:, 2:] - points], -1) / strides
+        parts["dfl"] = (distribution_focal_loss(output.bins[positive], distances) * weight).sum() / norm
+    total = sum((_LOSS_WEIGHTS[name] * value for name, value in parts.items()), torch.zeros(()))
     return total, {name: float(value.detach()) for name, value in parts.items()}
 
 
-def counts(assigned: Assigned, labelled: Tensor) -> Tensor:
-    """Where the class loss counts, bool [A, C].
+def class_loss_mask(assignment: Assignment, labelled: Tensor) -> Tensor:
+    """Which anchors and classes enter the class loss, bool [A, C].
 
-    At an anchor that has an object every class counts: it is that one and no other. Elsewhere only classes that would
-    have been labelled do.
+    At an anchor with an assigned object, all classes do: the object is of one class and not of the others. At other
+    anchors, only those classes do of which the image labels every object.
     """
-    return labelled[None] | assigned.positive[:, None]
+    return labelled[None] | assignment.positive[:, None]
 
 
-def varifocal(logits: Tensor, wanted: Tensor, counted: Tensor) -> Tensor:
-    """Sum over all anchors and classes, float32 scalar; `wanted` in 0..1, 0 where nothing is."""
-    weight = torch.where(wanted > 0, wanted, _NEGATIVE_WEIGHT * logits.detach().sigmoid().square()) * counted
-    return functional.binary_cross_entropy_with_logits(logits, wanted, weight, reduction="sum")
+def varifocal_loss(logits: Tensor, target_scores: Tensor, mask: Tensor) -> Tensor:
+    """Varifocal loss summed over anchors and classes, a scalar.
+
+    Args:
+        logits: float32 [..., A, C].
+        target_scores: float32 [..., A, C], 0..1; 0 where no object is assigned.
+        mask: bool [..., A, C], which of them count.
+    """
+    negative = _NEGATIVE_WEIGHT * logits.detach().sigmoid().square()
+    weight = torch.where(target_scores > 0, target_scores, negative) * mask
+    return functional.binary_cross_entropy_with_logits(logits, target_scores, weight, reduction="sum")
 
 
-def giou_loss(boxes: Tensor, goal: Tensor) -> Tensor:
-    """1 - generalised IoU of pairs, float32 [n]."""
-    low, high = torch.maximum(boxes[:, :2], goal[:, :2]), torch.minimum(boxes[:, 2:], goal[:, 2:])
-    shared = (high - low).clamp(min=0).prod(-1)
-    union = _areas(boxes) + _areas(goal) - shared + _EPS
-    around = (torch.maximum(boxes[:, 2:], goal[:, 2:]) - torch.minimum(boxes[:, :2], goal[:, :2])).prod(-1) + _EPS
-    return 1 - shared / union + (around - union) / around
+def giou_loss(boxes: Tensor, target_boxes: Tensor) -> Tensor:
+    """1 - generalised IoU of pairs of boxes [n, 4], float32 [n]."""
+    low = torch.maximum(boxes[:, :2], target_boxes[:, :2])
+    high = torch.minimum(boxes[:, 2:], target_boxes[:, 2:])
+    intersection = (high - low).clamp(min=0).prod(-1)
+    union = _areas(boxes) + _areas(target_boxes) - intersection + _EPS
+    enclosing_low = torch.minimum(boxes[:, :2], target_boxes[:, :2])
+    enclosing_high = torch.maximum(boxes[:, 2:], target_boxes[:, 2:])
+    enclosing = (enclosing_high - enclosing_low).prod(-1) + _EPS
+    return 1 - intersection / union + (enclosing - union) / enclosing
 
 
-def bin_loss(bins: Tensor, distances: Tensor) -> Tensor:
-    """Cross entropy of the two bins beside each distance, mean over the four sides; float32 [n].
+def distribution_focal_loss(bins: Tensor, distances: Tensor) -> Tensor:
+    """Cross entropy with the two bins next to each distance, averaged over the four sides, float32 [n].
 
     Args:
         bins: float32 [n, 4, 10], logits.
@@ -104,60 +121,61 @@ def bin_loss(bins: Tensor, distances: Tensor) -> Tensor:
     value = (distances.clamp(BINS[0], BINS[1] - 1.01) - BINS[0]).flatten()
     left = value.floor().long()
     right_share = value - left
-    logs = bins.flatten(0, 1).log_softmax(-1)
-    rows = torch.arange(len(left), device=left.device)
-    loss = -(logs[rows, left] * (1 - right_share) + logs[rows, left + 1] * right_share)
+    log_probabilities = bins.flatten(0, 1).log_softmax(-1)
+    index = torch.arange(len(left), device=left.device)
+    loss = -(log_probabilities[index, left] * (1 - right_share) + log_probabilities[index, left + 1] * right_share)
     return loss.view(-1, 4).mean(-1)
 
 
 def assign(  # noqa: PLR0913, PLR0917 - one tensor each
-    scores: Tensor, boxes: Tensor, points: Tensor, strides: Tensor, goal: Tensor, class_ids: Tensor
-) -> Assigned:
-    """Give each object the anchors that score and fit it best.
+    scores: Tensor, boxes: Tensor, points: Tensor, strides: Tensor, target_boxes: Tensor, class_ids: Tensor
+) -> Assignment:
+    """Assign to each object the anchors with the best alignment of score and IoU.
 
     Args:
-        scores: float32 [A, C], predicted.
-        boxes: float32 [A, 4], predicted, pixels.
-        points: float32 [A, 2], anchor centres, pixels.
-        strides: float32 [A, 1].
-        goal: float32 [n, 4], labelled boxes.
-        class_ids: int64 [n].
+        scores: float32 [A, C], predicted, 0..1.
+        boxes: float32 [A, 4], predicted, xyxy in pixels.
+        points: float32 [A, 2], anchor centres in pixels.
+        strides: float32 [A, 1], in pixels.
+        target_boxes: float32 [n, 4], labelled, xyxy in pixels.
+        class_ids: int64 [n], labelled.
     """
     anchors, classes = scores.shape
-    if not len(goal):
-        return Assigned(torch.zeros_like(scores), torch.zeros_like(boxes), torch.zeros(anchors, dtype=torch.bool))
-    ious = _ious(goal, boxes)
-    metrics = scores.T[class_ids] * ious**_IOU_POWER
-    inside = _within(points, goal)
-    centre = (goal[:, :2] + goal[:, 2:]) / 2
+    if not len(target_boxes):
+        return Assignment(torch.zeros_like(scores), torch.zeros_like(boxes), torch.zeros(anchors, dtype=torch.bool))
+    ious = _pairwise_iou(target_boxes, boxes)
+    alignment = scores.T[class_ids] * ious**_IOU_POWER
+    inside = _contains(target_boxes, points)
+    centre = (target_boxes[:, :2] + target_boxes[:, 2:]) / 2
     near = ((points[None] - centre[:, None]).abs() < strides[None]).all(-1)
-    candidates = torch.where(inside.any(1, keepdim=True), metrics, metrics + near)
+    candidates = torch.where(inside.any(1, keepdim=True), alignment, alignment + near)
     chosen = torch.zeros_like(inside)
-    chosen.scatter_(1, candidates.topk(min(_TOP, anchors), 1).indices, True)
+    chosen.scatter_(1, candidates.topk(min(_CANDIDATES, anchors), 1).indices, True)
     chosen &= inside | near
-    # An anchor that several objects want goes to the one it fits best.
-    fit = torch.where(chosen, ious, -1.0)
-    best, owner = fit.max(0)
-    positive = best >= 0
-    mine = torch.zeros_like(chosen)
-    mine[owner[positive], positive.nonzero().squeeze(1)] = True
-    aligned = metrics * mine
-    scale = (ious * mine).amax(1, keepdim=True) / (aligned.amax(1, keepdim=True) + _EPS)
-    share = (aligned * scale).amax(0)
-    wanted = functional.one_hot(class_ids[owner], classes) * (share * positive)[:, None]
-    return Assigned(wanted, goal[owner], positive)
+    # An anchor that several objects have chosen goes to the one that it overlaps most.
+    best_iou, owner = torch.where(chosen, ious, -1.0).max(0)
+    positive = best_iou >= 0
+    assigned = torch.zeros_like(chosen)
+    assigned[owner[positive], positive.nonzero().squeeze(1)] = True
+    aligned = alignment * assigned
+    scale = (ious * assigned).amax(1, keepdim=True) / (aligned.amax(1, keepdim=True) + _EPS)
+    quality = (aligned * scale).amax(0)
+    target_scores = functional.one_hot(class_ids[owner], classes) * (quality * positive)[:, None]
+    return Assignment(target_scores, target_boxes[owner], positive)
 
 
-def _within(points: Tensor, goal: Tensor) -> Tensor:
-    low, high = points[None] - goal[:, None, :2], goal[:, None, 2:] - points[None]
+def _contains(boxes: Tensor, points: Tensor) -> Tensor:
+    """Whether boxes [n, 4] contain points [A, 2], bool [n, A]."""
+    low, high = points[None] - boxes[:, None, :2], boxes[:, None, 2:] - points[None]
     return (torch.minimum(low, high) > _EPS).all(-1)
 
 
-def _ious(a: Tensor, b: Tensor) -> Tensor:
+def _pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of boxes [n, 4] with boxes [m, 4], float32 [n, m]."""
     low = torch.maximum(a[:, None, :2], b[None, :, :2])
     high = torch.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = (high - low).clamp(min=0).prod(-1)
-    return shared / (_areas(a)[:, None] + _areas(b)[None] - shared + _EPS)
+    intersection = (high - low).clamp(min=0).prod(-1)
+    return intersection / (_areas(a)[:, None] + _areas(b)[None] - intersection + _EPS)
 
 
 def _areas(boxes: Tensor) -> Tensor:

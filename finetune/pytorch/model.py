@@ -1,4 +1,6 @@
-"""PP-YOLOE+ SOD in PyTorch, as trained: parameter names and order of calls are ppdet's, so that weights carry over.
+"""PP-YOLOE+ SOD in PyTorch in its trainable form.
+
+Parameter names and the order of execution are ppdet's, so that weights can be exchanged.
 
 Architecture: PP-YOLOE (Xu et al. 2022, arXiv:2203.16250) with the small-object neck and head of PaddleDetection's
 `configs/smalldet` (transformer encoder on the coarsest level, distances binned from -2 to 7).
@@ -11,29 +13,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from finetune.variants import INPUT_SIZE, VARIANTS, Variant
+
 STRIDES = (32, 16, 8)
-GRID = 20  # cells of stride 32 along each side of the 640 px that are served
-BINS = (-2, 8)  # distances in cells, the upper bound excluded
+GRID = INPUT_SIZE // STRIDES[0]  # cells of the coarsest level along each side of the input
+BINS = (-2, 8)  # range of the binned distances in cells, the upper bound excluded
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What tells the variants apart; the defaults are the demo's."""
-
-    depth: float = 0.33
-    width: float = 0.25
-    layers: int = 1
-    feed_forward: int = 512
-    classes: int = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """What the head says of every anchor, coarsest level first.
+class HeadOutput:
+    """The head's output for all anchors, coarsest level first.
 
     Attributes:
         logits: float32 [N, A, C].
-        bins: float32 [N, A, 4, 10]: logits of the distances left, top, right, bottom.
+        bins: float32 [N, A, 4, 10]: logits of the distances to the left, top, right and bottom edge.
         points: float32 [A, 2]: anchor centres, pixels.
         strides: float32 [A, 1], pixels.
     """
@@ -44,7 +37,7 @@ class Raw:
     strides: Tensor
 
     def boxes(self) -> Tensor:
-        """Boxes in pixels of the input, float32 [N, A, 4] as x1, y1, x2, y2."""
+        """Boxes in pixels of the input, float32 [N, A, 4], xyxy."""
         steps = torch.arange(*BINS, dtype=self.bins.dtype, device=self.bins.device)
         distances = self.bins.softmax(-1) @ steps
         centres = self.points / self.strides
@@ -52,7 +45,7 @@ class Raw:
 
 
 class ConvBN(nn.Module):
-    """Convolution, batch norm, SiLU unless told otherwise."""
+    """Convolution, batch norm, and SiLU if `active`."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, active: bool = True) -> None:
         super().__init__()
@@ -66,7 +59,7 @@ class ConvBN(nn.Module):
 
 
 class RepVGG(nn.Module):
-    """A 3x3 and a weighted 1x1 convolution side by side, one convolution once exported."""
+    """A 3x3 and a weighted 1x1 convolution in parallel; the export folds them into one convolution."""
 
     def __init__(self, channels: int, alpha: bool) -> None:
         super().__init__()
@@ -79,8 +72,8 @@ class RepVGG(nn.Module):
         return functional.silu(self.conv1(x) + (point if self.alpha is None else self.alpha * point))
 
 
-class Block(nn.Module):
-    """Two 3x3 convolutions, with a shortcut in the backbone and without in the neck."""
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions, with a shortcut in the backbone and without one in the neck."""
 
     def __init__(self, channels: int, shortcut: bool, alpha: bool) -> None:
         super().__init__()
@@ -94,7 +87,7 @@ class Block(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Scales channels by what their means say."""
+    """Effective squeeze-and-excitation: scales each channel by a function of the channels' means."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -104,8 +97,8 @@ class ChannelAttention(nn.Module):
         return x * functional.hardsigmoid(self.fc(x.mean((2, 3), keepdim=True)))
 
 
-class Stage(nn.Module):
-    """One stage of the backbone: halves the size."""
+class BackboneStage(nn.Module):
+    """One stage of CSPResNet; halves the resolution."""
 
     def __init__(self, inputs: int, outputs: int, blocks: int) -> None:
         super().__init__()
@@ -113,7 +106,7 @@ class Stage(nn.Module):
         self.conv_down = ConvBN(inputs, middle, 3, 2)
         self.conv1 = ConvBN(middle, middle // 2, 1)
         self.conv2 = ConvBN(middle, middle // 2, 1)
-        self.blocks = nn.Sequential(*(Block(middle // 2, shortcut=True, alpha=True) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(BasicBlock(middle // 2, shortcut=True, alpha=True) for _ in range(blocks)))
         self.attn = ChannelAttention(middle)
         self.conv3 = ConvBN(middle, outputs, 1)
 
@@ -124,7 +117,7 @@ class Stage(nn.Module):
 
 
 class Stem(nn.Module):
-    """Three convolutions: halves the size."""
+    """Three convolutions; halves the resolution."""
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
@@ -137,27 +130,27 @@ class Stem(nn.Module):
 
 
 class Backbone(nn.Module):
-    """CSPResNet; gives features of strides 8, 16, 32."""
+    """CSPResNet; returns features of strides 8, 16 and 32."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, variant: Variant) -> None:
         super().__init__()
-        channels = [max(round(c * shape.width), 1) for c in (64, 128, 256, 512, 1024)]
-        blocks = [max(round(b * shape.depth), 1) for b in (3, 6, 6, 3)]
+        channels = [max(round(c * variant.width), 1) for c in (64, 128, 256, 512, 1024)]
+        blocks = [max(round(b * variant.depth), 1) for b in (3, 6, 6, 3)]
         self.stem = Stem(channels[0])
-        self.stages = nn.Sequential(*(Stage(channels[i], channels[i + 1], blocks[i]) for i in range(4)))
+        self.stages = nn.Sequential(*(BackboneStage(channels[i], channels[i + 1], blocks[i]) for i in range(4)))
         self.channels = channels[2:]
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = self.stem(x)
-        found = []
+        features = []
         for stage in self.stages:
             x = stage(x)
-            found.append(x)
-        return found[1:]
+            features.append(x)
+        return features[1:]
 
 
-class Pools(nn.Module):
-    """Spatial pyramid pooling."""
+class SpatialPyramidPooling(nn.Module):
+    """Max pooling at three scales, concatenated with the input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -168,7 +161,7 @@ class Pools(nn.Module):
 
 
 class NeckStage(nn.Module):
-    """CSP stage of the neck."""
+    """Cross-stage-partial stage of the neck, with spatial pyramid pooling if `pools`."""
 
     def __init__(self, inputs: int, outputs: int, blocks: int, pools: bool) -> None:
         super().__init__()
@@ -177,9 +170,9 @@ class NeckStage(nn.Module):
         self.conv2 = ConvBN(inputs, middle, 1)
         self.convs = nn.Sequential()
         for i in range(blocks):
-            self.convs.add_module(str(i), Block(middle, shortcut=False, alpha=False))
+            self.convs.add_module(str(i), BasicBlock(middle, shortcut=False, alpha=False))
             if pools and i == (blocks - 1) // 2:
-                self.convs.add_module("spp", Pools(middle))
+                self.convs.add_module("spp", SpatialPyramidPooling(middle))
         self.conv3 = ConvBN(middle * 2, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -188,7 +181,7 @@ class NeckStage(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention of four heads; position goes into queries and keys only."""
+    """Self-attention of four heads; the position embedding is added to queries and keys only."""
 
     def __init__(self, size: int, heads: int = 4) -> None:
         super().__init__()
@@ -203,12 +196,12 @@ class Attention(nn.Module):
             (source @ w + b).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for source, w, b in zip((x + position, x + position, x), weights, biases, strict=True)
         )
-        seen = functional.scaled_dot_product_attention(query, key, value)
-        return self.out_proj(seen.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        attended = functional.scaled_dot_product_attention(query, key, value)
+        return self.out_proj(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
 class EncoderLayer(nn.Module):
-    """Attention and feed-forward, each with a shortcut and normalised after it. No dropout."""
+    """Attention and feed-forward, each with a shortcut and followed by a layer norm; without dropout."""
 
     def __init__(self, size: int, feed_forward: int) -> None:
         super().__init__()
@@ -224,11 +217,11 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A stack of layers."""
+    """The transformer encoder: a stack of layers."""
 
-    def __init__(self, size: int, shape: Shape) -> None:
+    def __init__(self, size: int, variant: Variant) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(EncoderLayer(size, shape.feed_forward) for _ in range(shape.layers))
+        self.layers = nn.ModuleList(EncoderLayer(size, variant.feed_forward) for _ in range(variant.encoder_layers))
 
     def forward(self, x: Tensor, position: Tensor) -> Tensor:
         for layer in self.layers:
@@ -237,15 +230,15 @@ class Encoder(nn.Module):
 
 
 class Neck(nn.Module):
-    """Transformer on the coarsest level, then down and up the pyramid."""
+    """CSP-PAN: a transformer on the coarsest level, then a top-down and a bottom-up path through the pyramid."""
 
     position: Tensor
 
-    def __init__(self, channels: list[int], shape: Shape) -> None:
+    def __init__(self, channels: list[int], variant: Variant) -> None:
         super().__init__()
-        outputs = [max(round(c * shape.width), 1) for c in (768, 384, 192)]
-        blocks = max(round(3 * shape.depth), 1)
-        self.encoder = Encoder(channels[-1], shape)
+        outputs = [max(round(c * variant.width), 1) for c in (768, 384, 192)]
+        blocks = max(round(3 * variant.depth), 1)
+        self.encoder = Encoder(channels[-1], variant)
         self.register_buffer("position", position_embedding(GRID, channels[-1]), persistent=False)
         inputs = [channels[2], channels[1] + outputs[0] // 2, channels[0] + outputs[1] // 2]
         self.fpn_stages = nn.ModuleList(
@@ -261,7 +254,7 @@ class Neck(nn.Module):
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         coarse = features[-1]
         height, width = coarse.shape[2:]
-        tokens = self.encoder(coarse.flatten(2).transpose(1, 2), self._window(height, width))
+        tokens = self.encoder(coarse.flatten(2).transpose(1, 2), self._positions(height, width))
         x = tokens.transpose(1, 2).unflatten(2, (height, width)).contiguous()
         down = [self.fpn_stages[0](x)]
         for i in (1, 2):
@@ -272,18 +265,24 @@ class Neck(nn.Module):
             up.append(self.pan_stages[i](torch.cat([self.pan_routes[i](up[-1]), down[i]], 1)))
         return up[::-1]
 
-    def _window(self, height: int, width: int) -> Tensor:
-        """Positions [1, height * width, C]: all at 640; a window of them, anywhere, for a smaller input in training."""
+    def _positions(self, height: int, width: int) -> Tensor:
+        """Position embeddings, float32 [1, height * width, C].
+
+        An input smaller than 640 px gets a window of the embeddings: a random one in training, else the upper left.
+
+        Raises:
+            ValueError: the input is larger than 640 px.
+        """
         spare = (GRID - height, GRID - width)
         if min(spare) < 0:
-            msg = f"the input is {height * 32} by {width * 32} px, at most {GRID * 32} by {GRID * 32} have positions"
+            msg = f"the input is {height * 32} by {width * 32} px, but may be at most {INPUT_SIZE} by {INPUT_SIZE}"
             raise ValueError(msg)
         top, left = (int(torch.randint(s + 1, ())) if self.training else 0 for s in spare)
         return self.position[:, top : top + height, left : left + width].flatten(1, 2)
 
 
-class Gate(nn.Module):
-    """Stem of the head: channels scaled by the mean, then a 1x1 convolution."""
+class HeadAttention(nn.Module):
+    """Scales each channel by a function of the channels' means, then applies a 1x1 convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -295,13 +294,13 @@ class Gate(nn.Module):
 
 
 class Head(nn.Module):
-    """Scores and binned distances of every anchor."""
+    """Decoupled head: class logits and binned distances of every anchor."""
 
     def __init__(self, channels: list[int], classes: int) -> None:
         super().__init__()
         bins = BINS[1] - BINS[0]
-        self.stem_cls = nn.ModuleList(Gate(c) for c in channels)
-        self.stem_reg = nn.ModuleList(Gate(c) for c in channels)
+        self.stem_cls = nn.ModuleList(HeadAttention(c) for c in channels)
+        self.stem_reg = nn.ModuleList(HeadAttention(c) for c in channels)
         self.pred_cls = nn.ModuleList(nn.Conv2d(c, classes, 3, padding=1) for c in channels)
         self.pred_reg = nn.ModuleList(nn.Conv2d(c, 4 * bins, 3, padding=1) for c in channels)
         for scores, distances in zip(self.pred_cls, self.pred_reg, strict=True):
@@ -309,7 +308,7 @@ class Head(nn.Module):
                 nn.init.zeros_(layer.weight)
                 nn.init.constant_(layer.bias, bias)
 
-    def forward(self, features: list[Tensor]) -> Raw:
+    def forward(self, features: list[Tensor]) -> HeadOutput:
         logits, bins, points, strides = [], [], [], []
         for i, x in enumerate(features):
             mean = x.mean((2, 3), keepdim=True)
@@ -320,7 +319,7 @@ class Head(nn.Module):
             points.append((torch.stack([columns, rows], -1).reshape(-1, 2) + 0.5) * STRIDES[i])
             strides.append(torch.full((height * width, 1), float(STRIDES[i])))
         device = features[0].device
-        return Raw(
+        return HeadOutput(
             torch.cat(logits, 1).float(),
             torch.cat(bins, 1).float(),
             torch.cat(points).to(device),
@@ -329,21 +328,23 @@ class Head(nn.Module):
 
 
 class Detector(nn.Module):
-    """The whole network: float32 [N, 3, H, W], RGB in 0..1, sides multiples of 32 up to 640."""
+    """The whole network.
 
-    def __init__(self, shape: Shape | None = None) -> None:
+    Its input is float32 [N, 3, H, W], RGB, 0..1; H and W are multiples of 32, at most 640.
+    """
+
+    def __init__(self, variant: Variant = VARIANTS["demo"], classes: int = 10) -> None:
         super().__init__()
-        shape = shape or Shape()
-        self.backbone = Backbone(shape)
-        self.neck = Neck(self.backbone.channels, shape)
-        self.yolo_head = Head(self.neck.outputs, shape.classes)
+        self.backbone = Backbone(variant)
+        self.neck = Neck(self.backbone.channels, variant)
+        self.yolo_head = Head(self.neck.outputs, classes)
 
-    def forward(self, pixels: Tensor) -> Raw:
+    def forward(self, pixels: Tensor) -> HeadOutput:
         return self.yolo_head(self.neck(self.backbone(pixels)))  # type: ignore[no-any-return]
 
 
 def position_embedding(grid: int, size: int) -> Tensor:
-    """Sines and cosines of row and column, float32 [1, grid, grid, size]."""
+    """Sine and cosine embeddings of row and column, float32 [1, grid, grid, size]."""
     frequencies = 1.0 / 10000.0 ** (torch.arange(size // 4, dtype=torch.float32) / (size // 4))
     angles = torch.arange(grid, dtype=torch.float32)[:, None] * frequencies
     rows = angles[:, None].expand(grid, grid, -1)

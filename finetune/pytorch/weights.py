@@ -1,7 +1,7 @@
-"""Weights between the twin, the ONNX detector and a Paddle program.
+"""Converts weights between the PyTorch detector, an ONNX detector and a Paddle program.
 
-An ONNX is read as `finetune.weights.fused` says; then each batch norm gets the statistics of what reaches it, and the
-scale and shift that undo them. The network computes the same and can be trained on.
+The weights of an ONNX model are unfolded (`finetune.weights.batch_norm_unfolding`). Then each batch norm gets the
+statistics of its inputs, and a scale and a shift that cancel them: the network computes the same and can be trained.
 """
 
 from pathlib import Path
@@ -12,84 +12,85 @@ from torch import Tensor, nn
 
 from finetune.errors import FinetuneError
 from finetune.pytorch.model import ConvBN, Detector, RepVGG
-from finetune.weights.fused import Unit, encoder_names, parameters
+from finetune.weights.batch_norm_unfolding import FoldedLayer, encoder_names, unfold
 from finetune.weights.onnx_weights import Array, read
 
 
 def load_onnx(model: Detector, path: Path, images: Tensor) -> None:
-    """Fill the model with the weights of an ONNX detector that `python -m export` wrote.
+    """Load the weights of an ONNX detector that `python -m export` wrote.
 
     Args:
-        model: of the same shape; left in evaluation mode.
-        path: the ONNX.
-        images: float32 [N, 3, 640, 640], RGB 0..1, to measure the batch norms' statistics on.
+        model: of the same variant; it is left in evaluation mode.
+        path: the ONNX model.
+        images: float32 [N, 3, 640, 640], RGB, 0..1; the batch norms are calibrated on them.
 
     Raises:
-        FinetuneError: the ONNX is of another architecture.
+        FinetuneError: the ONNX model is of another architecture.
     """
-    units = [_unit(model, unit) for unit in _units_in_order(model, images[:1, :, :64, :64])]
+    layers = [_folded_layer(model, layer) for layer in _layers_in_order(model, images[:1, :, :64, :64])]
     state = {}
-    for name, value in parameters(read(path), units).items():
-        own = name.replace("._mean", ".running_mean").replace("._variance", ".running_var")
-        state[own] = torch.from_numpy(value.T.copy() if _is_transposed(name) else value)
-    missing = model.load_state_dict(state, strict=False)
-    if missing.unexpected_keys:
-        msg = f"{path} has {', '.join(missing.unexpected_keys[:3])}, which this architecture lacks"
+    for name, value in unfold(read(path), layers).items():
+        torch_name = name.replace("._mean", ".running_mean").replace("._variance", ".running_var")
+        state[torch_name] = torch.from_numpy(value.T.copy() if _is_transposed(name) else value)
+    mismatch = model.load_state_dict(state, strict=False)
+    if mismatch.unexpected_keys:
+        msg = f"{path} has {', '.join(mismatch.unexpected_keys[:3])}, which this architecture lacks"
         raise FinetuneError(msg)
     _calibrate(model, images)
 
 
 @torch.no_grad()
-def to_program(model: Detector) -> dict[str, Array]:
-    """The weights as `finetune.weights.paddle_program` puts them into a Paddle program of the same architecture.
+def program_weights(model: Detector) -> dict[str, Array]:
+    """The weights for `finetune.weights.paddle_program`, which writes them into a Paddle program, float32.
 
-    Keys: `conv.K.weight` of the K-th convolution that runs, with `conv.K.bias`, or with `mean`, `variance`, `scale`
-    and `shift` of its batch norm; `encoder.NAME` by Paddle's parameter names. RepVGG pairs are fused, linear layers
-    transposed.
+    Keys: `conv.K.weight` for the K-th convolution in the order of execution, with `conv.K.bias`, or with `mean`,
+    `variance`, `scale` and `shift` of its batch norm; `encoder.NAME`, where NAME is Paddle's parameter name. RepVGG
+    blocks are folded, and linear layers are transposed.
     """
-    found: dict[str, Tensor] = {}
-    for number, unit in enumerate(_units_in_order(model, torch.zeros(1, 3, 64, 64))):
-        if isinstance(unit, ConvBN):
-            norm = unit.bn
-            parts = {"weight": unit.conv.weight, "mean": norm.running_mean, "variance": norm.running_var}
+    weights: dict[str, Tensor] = {}
+    for number, layer in enumerate(_layers_in_order(model, torch.zeros(1, 3, 64, 64))):
+        if isinstance(layer, ConvBN):
+            norm = layer.bn
+            parts = {"weight": layer.conv.weight, "mean": norm.running_mean, "variance": norm.running_var}
             parts |= {"scale": norm.weight, "shift": norm.bias}
-        elif isinstance(unit, RepVGG):
-            parts = dict(zip(("weight", "bias"), _fused_pair(unit), strict=True))
-        elif isinstance(unit, nn.Conv2d):
-            parts = {"weight": unit.weight, "bias": unit.bias}
-        found |= {f"conv.{number}.{part}": value for part, value in parts.items() if value is not None}
+        elif isinstance(layer, RepVGG):
+            parts = dict(zip(("weight", "bias"), _folded(layer), strict=True))
+        elif isinstance(layer, nn.Conv2d):
+            parts = {"weight": layer.weight, "bias": layer.bias}
+        weights |= {f"conv.{number}.{part}": value for part, value in parts.items() if value is not None}
     state = model.state_dict()
     for key, name in encoder_names(len(model.neck.encoder.layers)):
-        found[key] = state[name].T if _is_transposed(name) else state[name]
-    return {name: np.ascontiguousarray(value.numpy(), np.float32) for name, value in found.items()}
+        weights[key] = state[name].T if _is_transposed(name) else state[name]
+    return {name: np.ascontiguousarray(value.numpy(), np.float32) for name, value in weights.items()}
 
 
-def _fused_pair(unit: RepVGG) -> tuple[Tensor, Tensor]:
-    """Kernel and bias of the one convolution that a RepVGG pair is."""
+def _folded(block: RepVGG) -> tuple[Tensor, Tensor]:
+    """Kernel and bias of the one convolution that is equivalent to a RepVGG block."""
     kernels, biases = [], []
-    for branch in (unit.conv1, unit.conv2):
+    for branch in (block.conv1, block.conv2):
         norm = branch.bn
         if norm.running_mean is None or norm.running_var is None:
-            msg = "a batch norm keeps no statistics"
+            msg = "a batch norm of the model tracks no running statistics"
             raise ValueError(msg)
         scale = norm.weight / (norm.running_var + norm.eps).sqrt()
         kernels.append(branch.conv.weight * scale[:, None, None, None])
         biases.append(norm.bias - norm.running_mean * scale)
-    weight = torch.ones(1) if unit.alpha is None else unit.alpha
+    weight = torch.ones(1) if block.alpha is None else block.alpha
     return kernels[0] + weight * nn.functional.pad(kernels[1], (1, 1, 1, 1)), biases[0] + weight * biases[1]
 
 
-def _units_in_order(model: Detector, image: Tensor) -> list[nn.Module]:
-    """Whatever is one convolution in the ONNX, in the order in which they run."""
-    inside = {id(part) for unit in model.modules() if isinstance(unit, ConvBN | RepVGG) for part in unit.modules()}
-    inside -= {id(unit) for unit in model.modules() if isinstance(unit, RepVGG)}
-    pairs = {id(p) for unit in model.modules() if isinstance(unit, RepVGG) for p in unit.modules() if p is not unit}
+def _layers_in_order(model: Detector, image: Tensor) -> list[nn.Module]:
+    """The layers that the export turns into one convolution each, in the order of execution."""
+    blocks = [layer for layer in model.modules() if isinstance(layer, RepVGG)]
+    branches = {id(part) for block in blocks for part in block.modules() if part is not block}
+    conv_bns = [layer for layer in model.modules() if isinstance(layer, ConvBN)]
+    inside = branches | {id(conv_bn.conv) for conv_bn in conv_bns}
     order: list[nn.Module] = []
-    hooks = []
-    for unit in model.modules():
-        whole = isinstance(unit, ConvBN | RepVGG) and id(unit) not in pairs
-        if whole or (isinstance(unit, nn.Conv2d) and id(unit) not in inside):
-            hooks.append(unit.register_forward_pre_hook(lambda layer, _: order.append(layer)))
+    hooks = [
+        layer.register_forward_pre_hook(lambda called, _: order.append(called))
+        for layer in model.modules()
+        if isinstance(layer, ConvBN | RepVGG | nn.Conv2d) and id(layer) not in inside
+    ]
     model.eval()
     with torch.no_grad():
         model(image)
@@ -98,17 +99,17 @@ def _units_in_order(model: Detector, image: Tensor) -> list[nn.Module]:
     return order
 
 
-def _unit(model: Detector, layer: nn.Module) -> Unit:
+def _folded_layer(model: Detector, layer: nn.Module) -> FoldedLayer:
     name = next(name for name, other in model.named_modules() if other is layer)
     if isinstance(layer, RepVGG):
-        return Unit(name, "pair", tuple(layer.conv1.conv.weight.shape), layer.alpha is not None)
+        return FoldedLayer(name, "rep_vgg", tuple(layer.conv1.conv.weight.shape), layer.alpha is not None)
     if isinstance(layer, ConvBN):
-        return Unit(name, "normed", tuple(layer.conv.weight.shape))
-    return Unit(name, "plain", tuple(layer.weight.shape))  # type: ignore[arg-type]
+        return FoldedLayer(name, "conv_bn", tuple(layer.conv.weight.shape))
+    return FoldedLayer(name, "conv", tuple(layer.weight.shape))  # type: ignore[arg-type]
 
 
 def _is_transposed(name: str) -> bool:
-    """Whether Paddle has it the other way round: linear layers, but for the attention's inputs."""
+    """Whether Paddle stores the matrix transposed: linear layers, except for the attention's input projections."""
     return name.startswith("neck.encoder") and name.endswith((".linear1.weight", ".linear2.weight", ".out_proj.weight"))
 
 
@@ -120,7 +121,7 @@ def _statistics(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
 
 @torch.no_grad()
 def _calibrate(model: Detector, images: Tensor) -> None:
-    """Give every batch norm the statistics of what reaches it, and the scale and shift that undo them."""
+    """Set the batch norms' statistics to those of their inputs, with scale and shift that keep the outputs the same."""
     measured: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
 
     def measure(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:

@@ -1,1 +1,1 @@
-"""Streets drawn from a seed, with all ten classes and exact labels."""
+"""Synthetic street scenes with objects of all ten classes and exact labels."""

@@ -1,4 +1,4 @@
-"""Draw scenes into a folder with YOLO labels.
+"""Draws scenes and writes them to a folder with labels in YOLO's format.
 
 python -m finetune.scenes .cache/scenes --count 600
 """
@@ -15,7 +15,7 @@ from finetune.scenes.render import Scene, render
 
 
 def write(scene: Scene, folder: Path, name: str) -> None:
-    """Write images/NAME.jpg and labels/NAME.txt."""
+    """Write images/NAME.jpg and labels/NAME.txt into the folder."""
     height, width = scene.pixels.shape[:2]
     size = np.array([width, height], np.float32)
     lines = []
@@ -25,16 +25,16 @@ def write(scene: Scene, folder: Path, name: str) -> None:
     for kind in ("images", "labels"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
     (folder / "labels" / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    _, code = cv2.imencode(".jpg", scene.pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
-    (folder / "images" / f"{name}.jpg").write_bytes(code.tobytes())
+    _, encoded = cv2.imencode(".jpg", scene.pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    (folder / "images" / f"{name}.jpg").write_bytes(encoded.tobytes())
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; images that are there already are left."""
+    """Run the command; scenes that the folder already holds are not drawn again. Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=600)
-    parser.add_argument("--first", type=int, default=0, help="seed of the first")
+    parser.add_argument("folder", type=Path, help="folder to write to")
+    parser.add_argument("--count", type=int, default=600, help="number of scenes (default: 600)")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first scene (default: 0)")
     options = parser.parse_args(arguments)
     for seed in tqdm(range(options.first, options.first + options.count), unit="scene"):
         name = f"{seed:05d}"

@@ -1,4 +1,4 @@
-"""The ground from straight above: surfaces, markings, shadows."""
+"""Paints a map of the ground: surfaces, road markings, shadows."""
 
 import math
 from dataclasses import dataclass
@@ -16,23 +16,28 @@ _PAINT = (225.0, 224.0, 216.0)
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A map: float32 [S, S, 3], `scale` px a metre, the origin in its middle, north up."""
+    """A map with the origin at its centre and north at the top.
+
+    Attributes:
+        pixels: float32 [S, S, 3], RGB, 0..255.
+        scale: px per metre.
+    """
 
     pixels: NDArray[np.float32]
     scale: float
 
     def to_pixels(self, points: Floats) -> Floats:
-        """Map pixels of points (x, y), float64 [n, 2]."""
+        """Map pixels, float64 [n, 2], of points (x, y), float64 [n, 2]."""
         return (points * (1, -1)) * self.scale + self.pixels.shape[0] / 2
 
     def homography(self) -> Floats:
-        """From map pixels to (x, y), float64 [3, 3]."""
+        """Homography from map pixels to points (x, y), float64 [3, 3]."""
         half = self.pixels.shape[0] / 2
         return np.array([[1 / self.scale, 0, -half / self.scale], [0, -1 / self.scale, half / self.scale], [0, 0, 1]])
 
 
 def paint(layout: Layout, reach: float, side: int, rng: Rng) -> Canvas:
-    """The ground of a layout on a square map of `side` px that shows `reach` m to each side."""
+    """Paint the ground of a layout on a square map of `side` px that reaches `reach` m from the origin to each side."""
     base = np.array(((92, 108, 70), (128, 124, 112), (120, 108, 88), (150, 148, 142))[rng.integers(4)], np.float32)
     canvas = Canvas(np.empty((side, side, 3), np.float32), side / (2 * reach))
     canvas.pixels[:] = base * rng.uniform(0.7, 1.15)
@@ -51,22 +56,22 @@ def paint(layout: Layout, reach: float, side: int, rng: Rng) -> Canvas:
         _strip(canvas, road, -road.half, road.half, tuple(asphalt))
     for road in layout.roads:
         _markings(canvas, layout, road, rng)
-    cv2.GaussianBlur(canvas.pixels, (0, 0), 0.7, canvas.pixels)  # straight edges, not stairs
+    cv2.GaussianBlur(canvas.pixels, (0, 0), 0.7, canvas.pixels)  # anti-aliases the edges
     canvas.pixels[:] += grain + rng.normal(0, 4, (side, side, 1)).astype(np.float32)
     return canvas
 
 
 def shade(canvas: Canvas, layout: Layout, sun: Floats, strength: float) -> None:
-    """Darken what the things and trees keep from the sun.
+    """Draw the shadows of objects, houses and trees.
 
     Args:
-        canvas: changed in place.
-        layout: what stands on it.
+        canvas: map to change in place.
+        layout: the scene.
         sun: unit vector towards the sun, float64 [3].
-        strength: 0..1, of the shadows.
+        strength: share of the light that a shadow takes away, 0..1.
     """
     mask = np.zeros(canvas.pixels.shape[:2], np.uint8)
-    solids = [solid for thing in layout.things for solid in thing.solids]
+    solids = [solid for item in layout.objects for solid in item.solids]
     for solid in (*solids, *(house.body for house in layout.houses)):
         cast = solid.corners[:, :2] - solid.corners[:, 2:] * sun[:2] / sun[2]
         hull = cv2.convexHull(canvas.to_pixels(cast).round().astype(np.int32))
@@ -79,7 +84,7 @@ def shade(canvas: Canvas, layout: Layout, sun: Floats, strength: float) -> None:
 
 
 def clouds(side: int, rng: Rng) -> NDArray[np.float32]:
-    """Smooth noise of several scales, about -1..1, float32 [side, side]."""
+    """Smooth noise on several scales, mostly within -1..1, float32 [side, side]."""
     total = np.zeros((side, side), np.float32)
     for cells in (4, 16, 64):
         noise = rng.normal(0, 1, (cells, cells)).astype(np.float32)
@@ -88,7 +93,7 @@ def clouds(side: int, rng: Rng) -> NDArray[np.float32]:
 
 
 def _patches(canvas: Canvas, rng: Rng) -> None:
-    """Beds, yards, slabs and lids: what is on the ground and is nothing to be found."""
+    """Paint flower beds, yards, slabs and manhole covers, which a detector must not take for objects."""
     side = canvas.pixels.shape[0]
     for _ in range(int(rng.integers(5, 60))):
         at, size = rng.uniform(0, side, 2), rng.lognormal(0.9, 0.8, 2) * canvas.scale
@@ -112,12 +117,12 @@ def _strip(  # noqa: PLR0913, PLR0917
     corners = np.array(
         [road.point(a, c) for a, c in ((ends[0], left), (ends[0], right), (ends[1], right), (ends[1], left))]
     )
-    outline = (canvas.to_pixels(corners) * 16).round().astype(np.int32)  # sixteenths of a pixel: straight edges
+    outline = (canvas.to_pixels(corners) * 16).round().astype(np.int32)  # in sixteenths of a pixel, for straight edges
     cv2.fillConvexPoly(canvas.pixels, outline, tuple(float(c) for c in colour), cv2.LINE_AA, 4)
 
 
 def _slabs(canvas: Canvas, roads: list[Road], walk: float, joint: Floats, rng: Rng) -> None:
-    """Joints of the pavement, across and along."""
+    """Paint the joints between the slabs of the pavement."""
     reach, step = canvas.pixels.shape[0] / canvas.scale / 2, rng.uniform(0.8, 2.2)
     for road in roads:
         for along in np.arange(-reach, reach, step):

@@ -1,4 +1,4 @@
-"""Houses along the streets: rows of windows, shop fronts with signs and awnings, roofs. Nothing on them is labelled."""
+"""Houses along the streets, with windows, shop fronts, signs, awnings and roofs; none of it is labelled."""
 
 import math
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.scenes.solids import Colour, Floats, Solid, Thing, block, placed
+from finetune.scenes.solids import Colour, Floats, SceneObject, Solid, block, placed
 
 Rng = np.random.Generator
 Texture = NDArray[np.uint8]
 
-_SCALE = 14.0  # px a metre of a wall's image
+_SCALE = 14.0  # px per metre of a wall's texture
 _WALLS = (
     (214.0, 208.0, 196.0), (196.0, 176.0, 148.0), (176.0, 110.0, 88.0), (188.0, 192.0, 196.0), (222.0, 196.0, 150.0),
     (150.0, 120.0, 100.0), (228.0, 228.0, 226.0), (140.0, 150.0, 158.0),
@@ -30,7 +30,15 @@ _GLASS = ((40.0, 46.0, 56.0), (60.0, 72.0, 86.0), (96.0, 110.0, 124.0), (28.0, 3
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """A rectangle on the ground: its middle, heading, and half its width (across) and length (along), m, radians."""
+    """A rectangle on the ground.
+
+    Attributes:
+        x: its centre, m.
+        y: its centre, m.
+        heading: direction of its length, radians, 0 is north.
+        half_width: half its extent across the heading, m.
+        half_length: half its extent along the heading, m.
+    """
 
     x: float
     y: float
@@ -39,14 +47,14 @@ class Footprint:
     half_length: float
 
     def beyond(self, x: float, y: float) -> float:
-        """How far outside a point lies, m; negative inside."""
+        """Distance of a point from the rectangle, m; negative inside."""
         s, c = math.sin(self.heading), math.cos(self.heading)
         across = abs((x - self.x) * c + (y - self.y) * s) - self.half_width
         along = abs(-(x - self.x) * s + (y - self.y) * c) - self.half_length
         return max(across, along)
 
     def points(self) -> list[tuple[float, float]]:
-        """25 points, the corners among them."""
+        """A grid of 25 points on the rectangle, which includes its corners."""
         s, c = math.sin(self.heading), math.cos(self.heading)
         steps = (-1.0, -0.5, 0.0, 0.5, 1.0)
         places = [(a * self.half_width, b * self.half_length) for a in steps for b in steps]
@@ -55,7 +63,14 @@ class Footprint:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """A body with an image for its roof and each wall (in the order of FACES), and what is on its roof."""
+    """A house.
+
+    Attributes:
+        body: the walls and the flat roof.
+        textures: uint8 [h, w, 3] for each of FACES.
+        above: solids on the roof.
+        footprint: the ground that it covers.
+    """
 
     body: Solid
     textures: tuple[Texture, ...]
@@ -63,8 +78,8 @@ class House:
     footprint: Footprint
 
 
-def house(footprint: Footprint, height: float, rng: Rng) -> tuple[House, list[Thing]]:
-    """A house of that height in m, and the awnings and signs that stand out from its walls."""
+def house(footprint: Footprint, height: float, rng: Rng) -> tuple[House, list[SceneObject]]:
+    """A random house of a height in m, and the awnings and signs that project from its walls."""
     width, length = footprint.half_width * 2, footprint.half_length * 2
     wall, roof = _pick(_WALLS, rng), _pick(_ROOFS, rng)
     shops = rng.random() < 0.65
@@ -73,12 +88,13 @@ def house(footprint: Footprint, height: float, rng: Rng) -> tuple[House, list[Th
     place = (footprint.x, footprint.y, footprint.heading)
     body = placed([block((width, length, height), (0, 0, 0), roof, sides=wall)], *place)[0]
     above = placed(_above(width, length, height, roof, wall, rng), *place)
-    out = [Thing(placed([s], *place), None) for s in _standing_out(width, length, height, rng)] if shops else []
+    attachments = _attachments(width, length, height, rng) if shops else []
+    out = [SceneObject(placed([solid], *place), None) for solid in attachments]
     return House(body, (_roof(width, length, roof, rng), *walls), above, footprint), out
 
 
 class _Style:
-    """What the windows of one house have in common."""
+    """Properties that all windows of a house share."""
 
     def __init__(self, rng: Rng) -> None:
         self.floor = rng.uniform(2.8, 3.5)
@@ -97,14 +113,14 @@ def _pick(colours: tuple[Colour, ...], rng: Rng) -> Colour:
 
 
 def _fill(image: Texture, at: tuple[float, float], size: tuple[float, float], colour: Colour) -> None:
-    """A rectangle: its upper left corner and size in m from the upper left of the wall."""
+    """Fill a rectangle, given by its upper left corner and its size in m from the upper left corner of the wall."""
     low = (round(at[0] * _SCALE), round(at[1] * _SCALE))
     high = (round((at[0] + size[0]) * _SCALE) - 1, round((at[1] + size[1]) * _SCALE) - 1)
     cv2.rectangle(image, low, high, colour, -1)
 
 
 def _plain(width: float, height: float, colour: Colour, rng: Rng) -> Texture:
-    """A surface with stains, uint8 [h, w, 3]."""
+    """A surface of one colour with stains, uint8 [h, w, 3]."""
     size = (max(round(width * _SCALE), 8), max(round(height * _SCALE), 8))
     stains = cv2.resize(rng.normal(0, 7, (6, 8)).astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
     noise = rng.normal(0, 3, (size[1], size[0])).astype(np.float32)
@@ -137,7 +153,7 @@ def _window(image: Texture, left: float, top: float, style: _Style, rng: Rng) ->
     glass = _pick(_GLASS, rng)
     _fill(image, (left - 0.1, top - 0.1), (style.width + 0.2, style.height + 0.2), style.frame)
     _fill(image, (left, top), (style.width, style.height), glass)
-    if rng.random() < 0.3:  # a curtain, or a reflection
+    if rng.random() < 0.3:  # a curtain or a reflection
         _fill(image, (left, top), (style.width * rng.uniform(0.2, 0.6), style.height), _pick(_WALLS, rng))
     for pane in range(1, style.panes):
         _fill(image, (left + style.width * pane / style.panes - 0.05, top), (0.1, style.height), style.frame)
@@ -183,7 +199,7 @@ def _sign(image: Texture, left: float, top: float, width: float, rng: Rng) -> No
 
 
 def _roof(width: float, length: float, colour: Colour, rng: Rng) -> Texture:
-    """From above, uint8: across is x, the front is at the top."""
+    """The roof seen from above, uint8 [h, w, 3]; the front is at the top."""
     image = _plain(width, length, colour, rng)
     rim: Colour = (min(colour[0] * 1.2, 255.0), min(colour[1] * 1.2, 255.0), min(colour[2] * 1.2, 255.0))
     if rng.random() < 0.45:  # sheet metal or tiles
@@ -201,7 +217,7 @@ def _roof(width: float, length: float, colour: Colour, rng: Rng) -> Texture:
 
 
 def _above(width: float, length: float, height: float, roof: Colour, wall: Colour, rng: Rng) -> list[Solid]:  # noqa: PLR0913, PLR0917
-    """A gable, or chimneys, boxes and huts on a flat roof."""
+    """A gable roof, or chimneys, boxes and superstructures on a flat roof."""
     solids = []
     if rng.random() < 0.35 and min(width, length) < 14:
         shape, rise = ((0.04, 0.98) if width < length else (0.98, 0.04)), rng.uniform(1.5, 3.2)
@@ -222,8 +238,8 @@ def _above(width: float, length: float, height: float, roof: Colour, wall: Colou
     return solids
 
 
-def _standing_out(width: float, length: float, height: float, rng: Rng) -> list[Solid]:
-    """Awnings, boards and upright signs on the two walls along the length."""
+def _attachments(width: float, length: float, height: float, rng: Rng) -> list[Solid]:
+    """Awnings, boards and vertical signs on the two walls along the length."""
     solids = []
     for side in (-1, 1):
         at = -length / 2 + 1.5
@@ -243,7 +259,7 @@ def _standing_out(width: float, length: float, height: float, rng: Rng) -> list[
 
 
 def hides_the_view(footprint: Footprint, height: float, camera: Floats) -> bool:
-    """Whether a house of that height stands in the way of a camera float64 [3] that looks at the origin."""
+    """Whether a house of a height in m blocks the view of a camera at float64 [3] that looks at the origin."""
     for share in np.linspace(0, 0.8, 9):
         x, y, z = camera * (1 - share)
         if footprint.beyond(float(x), float(y)) < 5 and height > 0.7 * z:

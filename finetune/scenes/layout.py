@@ -1,4 +1,4 @@
-"""What stands where: roads, parked rows, pavements, people, trees and houses around the origin."""
+"""Places roads, traffic, parked vehicles, people, trees and houses around the origin."""
 
 import math
 from dataclasses import dataclass, field
@@ -8,18 +8,24 @@ from numpy.typing import NDArray
 
 from finetune.scenes.houses import Footprint, House, hides_the_view, house
 from finetune.scenes.objects import MAKERS, people
-from finetune.scenes.solids import Thing, block, placed
+from finetune.scenes.solids import SceneObject, block, placed
 
 Rng = np.random.Generator
 Floats = NDArray[np.float64]
 
-_LANE = 3.4
-_LONG = 400.0
+_LANE = 3.4  # m, width
 
 
 @dataclass(frozen=True, slots=True)
 class Road:
-    """A straight road through a point: half its width and its heading, with `lanes` a side; metres, radians."""
+    """A straight road.
+
+    Attributes:
+        x: a point on its centre line, m.
+        y: the same point, m.
+        heading: radians, 0 is north.
+        lanes: number of lanes in each direction.
+    """
 
     x: float
     y: float
@@ -28,22 +34,30 @@ class Road:
 
     @property
     def half(self) -> float:
-        """Half the width between kerbs."""
+        """Half the width between the kerbs, m."""
         return self.lanes * _LANE + 0.4
 
     def point(self, along: float, across: float) -> tuple[float, float]:
-        """Where that is on the map; across is positive on the right."""
+        """Point (x, y) at a distance along the road and across it, m; across is positive to the right."""
         s, c = math.sin(self.heading), math.cos(self.heading)
         return self.x - s * along + c * across, self.y + c * along + s * across
 
     def offset(self, x: float, y: float) -> float:
-        """Distance of a point from the middle line."""
+        """Distance of a point from the centre line, m."""
         return abs((x - self.x) * math.cos(self.heading) + (y - self.y) * math.sin(self.heading))
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A tree or a bush: where, the crown's radius and its middle's height, how much taller than wide it is; m."""
+    """A tree or a bush.
+
+    Attributes:
+        x: position, m.
+        y: position, m.
+        radius: radius of the crown, m.
+        middle: height of the crown's centre, m.
+        stretch: ratio of the crown's height to its width.
+    """
 
     x: float
     y: float
@@ -54,37 +68,46 @@ class Tree:
 
 @dataclass(slots=True)
 class Layout:
-    """A scene before it is drawn."""
+    """The contents of a scene.
+
+    Attributes:
+        roads: they cross near the origin.
+        objects: vehicles, people, and street furniture.
+        houses: along the roads.
+        trees: trees and bushes.
+        taken: circles (x, y, radius) that objects occupy, m.
+    """
 
     roads: list[Road]
-    things: list[Thing] = field(default_factory=list)
+    objects: list[SceneObject] = field(default_factory=list)
     houses: list[House] = field(default_factory=list)
     trees: list[Tree] = field(default_factory=list)
-    taken: list[tuple[float, float, float]] = field(default_factory=list)  # x, y, radius, m
+    taken: list[tuple[float, float, float]] = field(default_factory=list)
 
     def free(self, x: float, y: float, radius: float) -> bool:
-        """Whether nothing is within that of a point."""
+        """Whether no object or house is within a radius around a point, m."""
         return all((x - a) ** 2 + (y - b) ** 2 > (radius + r) ** 2 for a, b, r in self.taken) and all(
             h.footprint.beyond(x, y) > radius for h in self.houses
         )
 
     def off_road(self, x: float, y: float, margin: float) -> bool:
-        """Whether a point is beside every road by at least that."""
+        """Whether a point is at least `margin` m away from every road."""
         return all(road.offset(x, y) > road.half + margin for road in self.roads)
 
 
 _VEHICLES = ("car", "van", "truck", "bus", "motorcycle", "bicycle", "tricycle", "awning-tricycle")
+# Radius of the circle that an object occupies, m.
 _RADII = {"car": 2.2, "van": 2.7, "truck": 4.2, "bus": 6.0, "motorcycle": 0.9, "bicycle": 0.8, "tricycle": 1.4,
           "awning-tricycle": 1.4, "pedestrian": 0.25, "people": 0.35}  # fmt: skip
 
 
 def lay_out(reach: float, camera: Floats, rng: Rng) -> Layout:
-    """A scene that fills a circle of `reach` m around the origin.
+    """A random scene.
 
     Args:
-        reach: m.
-        camera: its position, float64 [3]; no house stands in its way.
-        rng: draws everything.
+        reach: radius of the circle around the origin that the scene fills, m.
+        camera: position of the camera, float64 [3]; no house blocks its view.
+        rng: source of all random choices.
     """
     heading = rng.uniform(0, math.pi)
     roads = [Road(rng.uniform(-0.15, 0.15) * reach, rng.uniform(-0.15, 0.15) * reach, heading, int(rng.integers(1, 4)))]
@@ -104,24 +127,24 @@ def lay_out(reach: float, camera: Floats, rng: Rng) -> Layout:
     return layout
 
 
-def _add(  # noqa: PLR0913, PLR0917 - what, where, how
+def _add(  # noqa: PLR0913, PLR0917
     layout: Layout, name: str, x: float, y: float, heading: float, rng: Rng
 ) -> None:
-    layout.things.append(Thing(placed(MAKERS[name](rng), x, y, heading), name))
+    layout.objects.append(SceneObject(placed(MAKERS[name](rng), x, y, heading), name))
     layout.taken.append((x, y, _RADII[name]))
 
 
-def _ridden(  # noqa: PLR0913, PLR0917 - what, where, how
+def _ridden(  # noqa: PLR0913, PLR0917
     layout: Layout, name: str, x: float, y: float, heading: float, rng: Rng
 ) -> None:
-    """A vehicle, and who rides it: on two or three wheels that is labelled `people`."""
+    """Add a vehicle, and its riders if it has two or three wheels; riders are labelled `people`."""
     _add(layout, name, x, y, heading, rng)
     seats = {"motorcycle": (0.75, (-0.1, -0.55)), "bicycle": (0.85, (-0.2,)), "tricycle": (0.75, (0.25,))}
     if name in seats:
         height, places = seats[name]
         for place in places[: 1 if rng.random() < 0.7 else 2]:
             ax, ay = x - math.sin(heading) * place, y + math.cos(heading) * place
-            layout.things.append(Thing(placed(people(rng, height - 0.1), ax, ay, heading), "people"))
+            layout.objects.append(SceneObject(placed(people(rng, height - 0.1), ax, ay, heading), "people"))
 
 
 def _traffic(layout: Layout, reach: float, weights: Floats, rng: Rng) -> None:
@@ -184,20 +207,20 @@ def _walkers(layout: Layout, reach: float, rng: Rng) -> None:
 
 
 def _bench(layout: Layout, x: float, y: float, heading: float, rng: Rng) -> None:
-    """A bench or a row of stools, with one to three who sit on it."""
+    """Add a bench or a seat without a back, with one to three people on it."""
     if not layout.free(x, y, 1.1) or not layout.off_road(x, y, 0.5):
         return
     wood = (float(rng.uniform(90, 170)), float(rng.uniform(70, 120)), float(rng.uniform(50, 90)))
     seat = [block((2.0, 0.5, 0.4), (0, -0.1, 0), wood), block((2.0, 0.08, 0.45), (0, -0.36, 0.4), wood)]
-    layout.things.append(Thing(placed(seat[: rng.integers(1, 3)], x, y, heading), None))
+    layout.objects.append(SceneObject(placed(seat[: rng.integers(1, 3)], x, y, heading), None))
     for place in rng.permutation((-0.65, 0.0, 0.65))[: rng.integers(1, 4)]:
         px, py = x + math.cos(heading) * float(place), y + math.sin(heading) * float(place)
-        layout.things.append(Thing(placed(people(rng, 0.4), px, py, heading), "people"))
+        layout.objects.append(SceneObject(placed(people(rng, 0.4), px, py, heading), "people"))
     layout.taken.append((x, y, 1.1))
 
 
 def _houses(layout: Layout, reach: float, camera: Floats, rng: Rng) -> None:
-    """Rows along the roads, with gaps, and some in the second row."""
+    """Add rows of houses along the roads, with gaps, and some houses behind them."""
     tall = rng.uniform(4, 20)
     for road in layout.roads:
         for side in (-1, 1):
@@ -224,7 +247,16 @@ def _build(  # noqa: PLR0913, PLR0917
     camera: Floats,
     rng: Rng,
 ) -> None:
-    """A house of a width, length and height beside a road (along it, on that side, that far from the kerb)."""
+    """Add a house beside a road if its place is free.
+
+    Args:
+        layout: scene to add to.
+        road: the road.
+        at: position along the road in m, side (-1 or 1), and distance from the kerb in m.
+        size: width, length and height, m.
+        camera: position of the camera, float64 [3].
+        rng: source of all random choices.
+    """
     x, y = road.point(at[0], at[1] * (road.half + at[2] + size[0] / 2))
     plan = Footprint(x, y, road.heading, size[0] / 2, size[1] / 2)
     points = plan.points()
@@ -236,7 +268,7 @@ def _build(  # noqa: PLR0913, PLR0917
         return
     built, out = house(plan, size[2], rng)
     layout.houses.append(built)
-    layout.things += out
+    layout.objects += out
 
 
 def _surroundings(layout: Layout, reach: float, rng: Rng) -> None:
@@ -259,7 +291,7 @@ def _surroundings(layout: Layout, reach: float, rng: Rng) -> None:
                     block((0.16, 0.16, 7.0), (0, 0, 0), (95.0, 98.0, 100.0)),
                     block((1.6, 0.14, 0.1), (-0.8, 0, 7.0), (95.0, 98.0, 100.0)),
                 ]
-                layout.things.append(Thing(placed(pole, x, y, road.heading), None))
+                layout.objects.append(SceneObject(placed(pole, x, y, road.heading), None))
 
 
 def _tree(x: float, y: float, rng: Rng) -> Tree:

@@ -1,4 +1,4 @@
-"""The ten classes, at the sizes they have, m. Each is drawn facing north at the origin."""
+"""Models of objects of the ten classes in their real sizes, in metres; each stands at the origin and faces north."""
 
 from collections.abc import Callable
 
@@ -37,7 +37,7 @@ def _wheels(width: float, axles: tuple[float, ...], size: float) -> list[Solid]:
 
 
 def car(rng: Rng) -> list[Solid]:
-    """Saloon, hatchback or off-roader."""
+    """A saloon, a hatchback or an off-roader."""
     paint, kind = _pick(_PAINT, rng), rng.integers(3)
     width, length = rng.uniform(1.7, 1.9), (rng.uniform(4.4, 4.9), rng.uniform(3.7, 4.2), rng.uniform(4.4, 4.8))[kind]
     waist, roof = (0.62, 0.58) if kind < 2 else (0.85, 0.68)
@@ -53,7 +53,7 @@ def car(rng: Rng) -> list[Solid]:
 
 
 def van(rng: Rng) -> list[Solid]:
-    """Minibus or delivery van: one box with a slanting nose, glass in front."""
+    """A minibus or delivery van: one box with a slanted front and a windscreen."""
     paint = _pick(((238.0, 238.0, 236.0),) * 9 + ((190.0, 193.0, 196.0),) * 3 + _PAINT, rng)
     width, length, height = rng.uniform(1.8, 2.1), rng.uniform(4.6, 6.0), rng.uniform(1.55, 2.1)
     sides = _GLASS if rng.random() < 0.6 else paint
@@ -69,7 +69,7 @@ def van(rng: Rng) -> list[Solid]:
 
 
 def truck(rng: Rng) -> list[Solid]:
-    """A cab, and behind it a box, an open bed with a load, or a tank of sorts."""
+    """A cab, and behind it a closed box or an open bed with a load."""
     paint, cargo = _pick(_PAINT, rng), _pick(((230.0, 230.0, 228.0), (190.0, 60.0, 40.0), (60.0, 90.0, 150.0)), rng)
     width, length = rng.uniform(2.1, 2.5), rng.uniform(5.5, 10.0)
     cab = rng.uniform(1.7, 2.2)
@@ -92,7 +92,7 @@ def truck(rng: Rng) -> list[Solid]:
 
 
 def bus(rng: Rng) -> list[Solid]:
-    """City bus: a band of windows, hatches on the roof."""
+    """A city bus with a band of windows, and hatches on the roof."""
     paint = _pick(
         ((225.0, 180.0, 50.0), (60.0, 130.0, 80.0), (190.0, 50.0, 45.0), (60.0, 110.0, 180.0), *_PAINT[:3]), rng
     )
@@ -121,7 +121,7 @@ def _person(rng: Rng, stride: float) -> list[Solid]:
 
 
 def pedestrian(rng: Rng) -> list[Solid]:
-    """Standing or walking; one in seven under an umbrella."""
+    """A standing or walking person; one in seven carries an umbrella."""
     parts = _person(rng, float(rng.uniform(0, 0.3)))
     if rng.random() < 0.14:
         parts.append(block((1.0, 1.0, 0.25), (0, 0.05, 1.85), _pick(_CLOTHES, rng), (0.35, 0.35)))
@@ -129,7 +129,7 @@ def pedestrian(rng: Rng) -> list[Solid]:
 
 
 def people(rng: Rng, seat: float | None = None) -> list[Solid]:
-    """Sitting, on a seat of that height in m if told, else on a bench or the kerb."""
+    """A sitting person, on a seat of a height in m; None draws the height of a bench or a kerb."""
     seat = float(rng.uniform(0.15, 0.5)) if seat is None else seat
     shirt, legs, skin = _pick(_CLOTHES, rng), _pick(_CLOTHES[:5], rng), _pick(_SKIN, rng)
     hair = _pick(((25.0, 20.0, 18.0), (60.0, 42.0, 30.0), (230.0, 230.0, 230.0), (180.0, 30.0, 30.0)), rng)
@@ -142,7 +142,7 @@ def people(rng: Rng, seat: float | None = None) -> list[Solid]:
 
 
 def bicycle(rng: Rng) -> list[Solid]:
-    """Two thin wheels, the tubes of a frame with nothing between them, wide handlebars."""
+    """A bicycle: two thin wheels, an open frame, wide handlebars."""
     frame = _pick(_CLOTHES[1:], rng)
     parts = [block((0.06, 0.66, 0.66), (0, y, 0), (48.0, 48.0, 50.0), (1, 0.7)) for y in (-0.52, 0.52)]
     parts.append(block((0.07, 0.95, 0.09), (0, 0, 0.64), frame))
@@ -155,7 +155,7 @@ def bicycle(rng: Rng) -> list[Solid]:
 
 
 def motorcycle(rng: Rng) -> list[Solid]:
-    """Motorcycle or scooter: a broad painted body over thick wheels, a long seat, a shield, a lamp."""
+    """A motorcycle or scooter: a wide painted body on thick wheels, a long seat, a leg shield, a lamp."""
     paint = _pick(_PAINT[5:], rng)
     parts = [block((0.2, 0.62, 0.6), (0, y, 0), _TYRE, (1, 0.75)) for y in (-0.66, 0.72)]
     parts.append(block((0.5, 1.25, 0.5), (0, -0.05, 0.28), paint, (0.8, 0.9)))
@@ -180,13 +180,13 @@ def _cart(rng: Rng) -> tuple[list[Solid], Colour, float, float]:
 
 
 def tricycle(rng: Rng) -> list[Solid]:
-    """An open load bed on two wheels behind, one wheel and a saddle in front; sometimes loaded."""
+    """A cargo tricycle: an open bed on two rear wheels, sometimes loaded; one wheel and a saddle in front."""
     parts, paint, width, length = _cart(rng)
     bed = length * 0.55
     middle = -length / 2 + bed / 2
     parts.append(block((width, bed, 0.42), (0, middle, 0.45), (88.0, 78.0, 66.0), sides=paint))
     parts.append(block((0.3, 0.32, 0.12), (0, length * 0.1, 0.72), (30.0, 28.0, 28.0)))
-    for _ in range(int(rng.integers(0, 4))):  # crates and sacks: nothing that could be a roof
+    for _ in range(int(rng.integers(0, 4))):  # crates and sacks, too small to look like a roof
         load = _pick(((170.0, 140.0, 95.0), (120.0, 120.0, 110.0), (80.0, 110.0, 70.0), (210.0, 205.0, 190.0)), rng)
         size, x, y = rng.uniform(0.3, 0.55), rng.uniform(-0.25, 0.25) * width, middle + rng.uniform(-0.3, 0.3) * bed
         parts.append(block((size, size * 1.2, size * 0.8), (float(x), float(y), 0.8), load))
@@ -194,7 +194,7 @@ def tricycle(rng: Rng) -> list[Solid]:
 
 
 def awning_tricycle(rng: Rng) -> list[Solid]:
-    """The same chassis under a roof: closed behind, or a canopy on posts over everything."""
+    """A tricycle with a roof: a closed cabin at the rear, or a canopy on posts over its whole length."""
     parts, paint, width, length = _cart(rng)
     roof = _pick(_AWNINGS, rng)
     width *= 1.12

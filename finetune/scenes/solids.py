@@ -1,4 +1,4 @@
-"""Solids of flat faces: what everything in a scene is made of."""
+"""Solids with flat faces, of which all objects in a scene consist."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,13 +16,18 @@ FACES = np.array(
 
 @dataclass(frozen=True, slots=True)
 class Solid:
-    """Eight corners float64 [8, 3] (bottom, then top, counter-clockwise from the right back), and a colour a face."""
+    """A solid with six faces, of which the bottom is never visible.
+
+    Attributes:
+        corners: float64 [8, 3]: bottom, then top, each counter-clockwise from the right back corner.
+        colours: colour of each of FACES.
+    """
 
     corners: Floats
     colours: tuple[Colour, ...]
 
     def seen_from(self, eye: Floats) -> Iterator[tuple[int, Floats]]:
-        """Which of FACES look towards a point float64 [3], and their outward normals."""
+        """Yield index and outward normal of each of FACES that is visible from a point float64 [3]."""
         for number, face in enumerate(FACES):
             a, b, c = self.corners[face[[0, 1, 3]]]
             normal = np.cross(b - a, c - a)
@@ -31,8 +36,8 @@ class Solid:
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
-    """Something that stands in the scene: its solids, and its class if it has one."""
+class SceneObject:
+    """An object in the scene: its solids, and the name of its class; None for objects without a label."""
 
     solids: tuple[Solid, ...]
     class_name: str | None
@@ -50,12 +55,12 @@ def block(  # noqa: PLR0913, PLR0917
     """A box, or a frustum.
 
     Args:
-        size: width (x), length (y), height, m.
-        at: middle of its bottom.
-        colour: of the top, and of the rest unless told.
+        size: width (x), length (y) and height, m.
+        at: centre of the bottom, m.
+        colour: colour of the top, and of the other faces unless `sides` is given.
         top: width and length of the top as shares of the bottom's.
-        shift: of the top towards the front, m.
-        sides: colour of all faces but the top.
+        shift: distance by which the top is moved towards the front, m.
+        sides: colour of all faces except the top.
         front: colour of the front face.
     """
     w, length, h = size[0] / 2, size[1] / 2, size[2]
@@ -66,7 +71,7 @@ def block(  # noqa: PLR0913, PLR0917
 
 
 def placed(solids: list[Solid], x: float, y: float, heading: float) -> tuple[Solid, ...]:
-    """The solids turned so that their front looks along the heading (radians, 0 is north), and moved."""
+    """The solids, turned so that their front faces the heading (radians, 0 is north), and moved to (x, y)."""
     s, c = np.sin(heading), np.cos(heading)
     turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
     return tuple(Solid(solid.corners @ turn + (x, y, 0), solid.colours) for solid in solids)

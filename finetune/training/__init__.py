@@ -1,1 +1,1 @@
-"""What both trainers share: crops, settings, schedule, log, curves."""
+"""What both training programs use: augmentation, settings, learning-rate schedule, log, curves."""

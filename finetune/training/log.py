@@ -1,4 +1,4 @@
-"""What is written while training."""
+"""The training log."""
 
 import json
 import math
@@ -8,23 +8,30 @@ from pathlib import Path
 
 
 class Log:
-    """Lines of JSON, in `log.jsonl` and, with `echo`, on stdout; what is not a number is null."""
+    """Writes lines of JSON to `log.jsonl` and, with `echo`, to stdout; NaN and infinity become null.
 
-    def __init__(self, work: Path, report: int, echo: bool = True) -> None:
+    Args:
+        work: folder of `log.jsonl`; lines are appended.
+        interval: steps between two lines about the training.
+        echo: whether to print the lines too.
+    """
+
+    def __init__(self, work: Path, interval: int, echo: bool = True) -> None:
         self._path = work / "log.jsonl"
-        self._report = report
+        self._interval = interval
         self._echo = echo
         self._restart()
 
     def _restart(self) -> None:
-        self._began, self._cpu, self._seen = time.monotonic(), time.process_time(), 0
+        self._began, self._cpu, self._images = time.monotonic(), time.process_time(), 0
 
-    def learnt(self, step: int, count: int, values: Mapping[str, float]) -> None:
-        """Count images that were learnt from, and write a line every so many steps."""
-        self._seen += count
-        if step % self._report == 0:
+    def record_step(self, step: int, count: int, values: Mapping[str, float]) -> None:
+        """Count the `count` images of a step; every `interval` steps, write a line with its values and the speed."""
+        self._images += count
+        if step % self._interval == 0:
             seconds, cpu = time.monotonic() - self._began, time.process_time() - self._cpu
-            self.write({"step": step, **values, "per_second": self._seen / seconds, "per_cpu_second": self._seen / cpu})
+            speed = {"per_second": self._images / seconds, "per_cpu_second": self._images / cpu}
+            self.write({"step": step, **values, **speed})
             self._restart()
 
     def write(self, values: Mapping[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""What a training is begun with; kept beside its checkpoint, so that it goes on as it began."""
+"""The settings of a training, stored beside its checkpoint so that it is resumed with the same ones."""
 
 import json
 from dataclasses import asdict, dataclass, fields
@@ -12,20 +12,20 @@ class Settings:
     """Settings of `python -m finetune`.
 
     Attributes:
-        name: of the model that comes out.
-        variant: a key of `finetune.paddledet.model.SHAPES`.
-        base: path of the weights to begin from, .onnx or .pdparams.
-        base_names: their classes by id; None if they are not known.
-        size: px of a side of a crop, a multiple of 32, at most 640.
-        batch: images of a step.
-        steps: of the whole training.
-        rate: the learning rate at its peak.
-        turn: whether up may be down: images seen from straight above.
-        plain: crops are neither scaled, turned nor recoloured.
-        report: steps between lines of the log.
-        evaluate: steps between looks at the held-out images.
-        save: steps between checkpoints.
-        seed: of everything that is drawn.
+        name: name of the trained model.
+        variant: a key of `finetune.variants.VARIANTS`.
+        base: path of the pretrained weights, .onnx or .pdparams.
+        base_names: the classes of those weights by id; None if they are not known.
+        size: width and height of the training crops in px, a multiple of 32, at most 640.
+        batch: images per step.
+        steps: length of the whole training.
+        rate: peak learning rate.
+        turn: whether to augment with vertical flips and transposition, for images taken from straight above.
+        plain: train without scaling, flips and colour changes.
+        report: steps between two lines of the log.
+        evaluate: steps between two evaluations on the validation images.
+        save: steps between two checkpoints.
+        seed: seed of all random choices.
         data: SHA-256 of `data.json`.
     """
 
@@ -47,21 +47,25 @@ class Settings:
 
     @classmethod
     def read(cls, path: Path) -> "Settings":
-        """Read what `write` wrote; FinetuneError if it is something else."""
+        """Read a file that `write` wrote.
+
+        Raises:
+            FinetuneError: the file is missing or holds something else.
+        """
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
             names = document["base_names"]
             return cls(**{**document, "base_names": None if names is None else tuple(names)})
         except (OSError, ValueError, TypeError, KeyError) as error:
-            msg = f"{path} is not a training's settings ({error}): give another OUT"
+            msg = f"{path} does not hold the settings of a training ({error}): choose another OUT"
             raise FinetuneError(msg) from None
 
     def write(self, path: Path) -> None:
-        """Write as JSON."""
+        """Write the settings as JSON."""
         path.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def differences(self, other: "Settings") -> list[str]:
-        """What differs, for people: `batch (8, now 4)`."""
+        """The settings that differ, as text for people: `batch (8, now 4)`."""
         pairs = ((f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         return [
             "the data" if name == "data" else f"{name} ({mine}, now {theirs})"

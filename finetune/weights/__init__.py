@@ -1,1 +1,1 @@
-"""Reading and writing weights: ONNX detectors, fused parameters, Paddle programs."""
+"""Reading and writing weights: ONNX detectors, .pdparams files, Paddle programs."""

@@ -1,10 +1,10 @@
-"""Put trained weights into a Paddle inference model of the same architecture.
+"""Writes trained weights into a Paddle inference model of the same architecture.
 
     python -m finetune.weights.paddle_program <Paddle model> weights.npz .cache/demo
     python -m finetune.weights.paddle_program <Paddle model> model.onnx .cache/demo
 
-The second gets the Paddle model back that an ONNX was exported from, but for its batch norms, which are in the
-convolutions. Needs paddlepaddle 3.2.2. The graph, its NMS and `inference.yml` stay as they are.
+The second command restores the Paddle model from which an ONNX model was exported, except that its batch norms stay
+folded into the convolutions. The graph, its NMS and `inference.yml` are not changed. Requires paddlepaddle 3.2.2.
 """
 
 import argparse
@@ -18,8 +18,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from export.paddle.inference_model import static_mode
-from export.paddle.lazy_imports import import_paddle
+from export.paddle.runtime import import_paddle, static_mode
 from finetune.errors import FinetuneError, run
 from finetune.weights.onnx_weights import Array, read
 
@@ -29,15 +28,15 @@ _ENCODER = re.compile(r"(multi_head_attention|linear|layer_norm)_\d+\.[wb]_0")
 
 
 def rewrite(base: Path, weights: dict[str, Array], out: Path) -> None:
-    """Write the model of `base` with other weights.
+    """Write a copy of a Paddle inference model with other weights.
 
     Args:
-        base: a folder of inference.json, inference.pdiparams, inference.yml.
-        weights: as `finetune.pytorch.weights.to_program` or `finetune.weights.onnx_weights.read` gives them.
-        out: folder to write; files of these names are replaced.
+        base: folder with inference.json, inference.pdiparams and inference.yml.
+        weights: what `finetune.pytorch.weights.program_weights` or `finetune.weights.onnx_weights.read` returned.
+        out: folder for the copy; files of the same names are replaced.
 
     Raises:
-        FinetuneError: the weights are not of this program: something is missing, left over, or of another shape.
+        FinetuneError: a file is missing, or the names or shapes of the weights differ from the program's.
     """
     paddle = import_paddle()
     with static_mode(paddle), paddle.static.scope_guard(paddle.static.Scope()):
@@ -48,12 +47,12 @@ def rewrite(base: Path, weights: dict[str, Array], out: Path) -> None:
 def _rewrite(paddle: Any, base: Path, weights: dict[str, Array], out: Path) -> None:
     for suffix in (".json", ".pdiparams", ".yml"):
         if not (base / f"inference{suffix}").is_file():
-            msg = f"{base} has no inference{suffix}: give a Paddle inference model of the same architecture"
+            msg = f"{base} has no inference{suffix}: choose a Paddle inference model of the same architecture"
             raise FinetuneError(msg)
     executor = paddle.static.Executor(paddle.CPUPlace())
     program, feeds, fetches = paddle.static.load_inference_model(str(base / "inference"), executor)
     parameters = _parameters(program.global_block().ops)
-    weights = _with_norms(weights, parameters)
+    weights = _with_batch_norms(weights, parameters)
     if parameters.keys() != weights.keys():
         differing = sorted(parameters.keys() ^ weights.keys())
         msg = f"{base} and the weights are of different architectures: {', '.join(differing[:5])}"
@@ -62,7 +61,7 @@ def _rewrite(paddle: Any, base: Path, weights: dict[str, Array], out: Path) -> N
     for key, name in parameters.items():
         stored = scope.find_var(name).get_tensor()
         if tuple(stored.shape()) != weights[key].shape:
-            msg = f"{key} is {weights[key].shape} in the weights and {tuple(stored.shape())} in {base}"
+            msg = f"{key} has the shape {weights[key].shape} in the weights and {tuple(stored.shape())} in {base}"
             raise FinetuneError(msg)
         stored.set(weights[key], paddle.CPUPlace())
     out.mkdir(parents=True, exist_ok=True)
@@ -77,47 +76,47 @@ def _value(program: Any, name: str) -> Any:
 
 
 def _parameters(operators: Iterable[Any]) -> dict[str, str]:
-    """Paddle's parameter names by our keys, in the order in which the program runs."""
-    found: dict[str, str] = {}
+    """Paddle's parameter names by the keys of this module, in the order of execution."""
+    keys: dict[str, str] = {}
     number = -1
     for operator in operators:
         names = [_parameter(operator, i) for i in range(operator.num_operands())]
         if operator.name() == "pd_op.conv2d":
             number += 1
-            found[f"conv.{number}.weight"] = names[1] or ""
+            keys[f"conv.{number}.weight"] = names[1] or ""
         elif operator.name() == "pd_op.batch_norm_":
-            found |= {f"conv.{number}.{part}": name or "" for part, name in zip(_NORM, names[1:], strict=True)}
+            keys |= {f"conv.{number}.{part}": name or "" for part, name in zip(_NORM, names[1:], strict=True)}
         elif operator.name() == "pd_op.reshape" and names[0]:
-            found[f"conv.{number}.bias"] = names[0]
+            keys[f"conv.{number}.bias"] = names[0]
         else:
-            found |= {f"encoder.{m[0]}": name for name in names if name and (m := _ENCODER.match(name))}
-    # The projection of bins is run once a level and has no bias; its numbers are not weights to train.
-    fixed = [key for key in found if key.endswith(".weight") and _is_projection(found, key)]
-    numbers = [int(key.split(".")[1]) for key in found if key.startswith("conv.") and key not in fixed]
+            keys |= {f"encoder.{m[0]}": name for name in names if name and (m := _ENCODER.match(name))}
+    # The projection of the distance bins runs once per level and has no bias; its weights are constants.
+    constant = [key for key in keys if key.endswith(".weight") and _is_projection(keys, key)]
+    numbers = [int(key.split(".")[1]) for key in keys if key.startswith("conv.") and key not in constant]
     renumbered = {old: new for new, old in enumerate(sorted(set(numbers)))}
     return {
         key if not key.startswith("conv.") else f"conv.{renumbered[int(key.split('.')[1])]}.{key.split('.')[2]}": name
-        for key, name in found.items()
-        if key not in fixed
+        for key, name in keys.items()
+        if key not in constant
     }
 
 
-def _with_norms(weights: dict[str, Array], parameters: dict[str, str]) -> dict[str, Array]:
-    """Fused biases become batch norms that add them, where the program has a batch norm."""
-    found = dict(weights)
+def _with_batch_norms(weights: dict[str, Array], parameters: dict[str, str]) -> dict[str, Array]:
+    """Replace the biases of folded convolutions by batch norms that add them, where the program has a batch norm."""
+    unfolded = dict(weights)
     for key in parameters:
         stem, _, part = key.rpartition(".")
-        if part == "mean" and f"{stem}.bias" in found:
-            bias = found.pop(f"{stem}.bias")
+        if part == "mean" and f"{stem}.bias" in unfolded:
+            bias = unfolded.pop(f"{stem}.bias")
             one = np.ones_like(bias)
-            found |= {f"{stem}.mean": one * 0, f"{stem}.variance": one - _EPSILON, f"{stem}.scale": one}
-            found[f"{stem}.shift"] = bias
-    return found
+            unfolded |= {f"{stem}.mean": one * 0, f"{stem}.variance": one - _EPSILON, f"{stem}.scale": one}
+            unfolded[f"{stem}.shift"] = bias
+    return unfolded
 
 
-def _is_projection(found: dict[str, str], key: str) -> bool:
+def _is_projection(keys: dict[str, str], key: str) -> bool:
     stem = key.rpartition(".")[0]
-    return f"{stem}.bias" not in found and f"{stem}.mean" not in found
+    return f"{stem}.bias" not in keys and f"{stem}.mean" not in keys
 
 
 def _parameter(operator: Any, index: int) -> str | None:
@@ -129,11 +128,13 @@ def _parameter(operator: Any, index: int) -> str | None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command."""
+    """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("base", type=Path, help="Paddle inference model of the same architecture")
-    parser.add_argument("weights", type=Path, help="an ONNX detector, or an npz of `python -m finetune.pytorch.save`")
-    parser.add_argument("out", type=Path)
+    parser.add_argument(
+        "weights", type=Path, help="an ONNX detector, or an npz file of `python -m finetune.pytorch.export_weights`"
+    )
+    parser.add_argument("out", type=Path, help="folder for the model")
     options = parser.parse_args(arguments)
     return run(lambda: rewrite(options.base, _weights(options.weights), options.out))
 
@@ -145,7 +146,7 @@ def _weights(path: Path) -> dict[str, Array]:
         with np.load(path, allow_pickle=False) as stored:
             return dict(stored)
     except (ValueError, EOFError, BadZipFile):
-        msg = f"{path} is neither an ONNX nor an npz of `python -m finetune.pytorch.save`"
+        msg = f"{path} is neither an ONNX model nor an npz file of `python -m finetune.pytorch.export_weights`"
         raise FinetuneError(msg) from None
 
 

@@ -1,7 +1,6 @@
-"""`multipart/form-data` to its parts, read as a stream and kept in memory: no file is made.
+"""`multipart/form-data` parsed as a stream into parts that stay in memory; no temporary file is written.
 
-What bounds it: `BodyLimit` counts the bytes as they come, the number of parts is limited here, and their headers by the
-parser.
+`BodyLimit` bounds the bytes, `read_parts` the number of parts, and the parser the size of their headers.
 """
 
 from collections.abc import AsyncIterator
@@ -12,22 +11,20 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from gateway.errors import InvalidRequestError
+from gateway.api.validation import InvalidRequestError
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-_FORM_DATA = b"multipart/form-data"
-
 
 @dataclass(slots=True)
 class Part:
-    """One part.
+    """One part of a form.
 
     Attributes:
-        name: of the form's field.
-        is_file: It has a file name, or a content type that is no text.
-        content: Its bytes.
+        name: Name of the form field.
+        is_file: Whether it has a file name, or the content type of an image or of binary data.
+        content: The bytes of the part.
     """
 
     name: str = ""
@@ -39,12 +36,12 @@ async def read_parts(content_type: str, body: AsyncIterator[bytes], *, max_parts
     """Read the parts of a form.
 
     Args:
-        content_type: The header, with the boundary.
+        content_type: The request's header, which names the boundary.
         body: The chunks of the body.
-        max_parts: More are refused as soon as they come.
+        max_parts: A form with more parts is refused while it is read.
 
     Raises:
-        InvalidRequestError: it is not well-formed, ends early, or has too many parts.
+        InvalidRequestError: The form is malformed, ends early, or has too many parts.
     """
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary:
@@ -64,7 +61,7 @@ async def read_parts(content_type: str, body: AsyncIterator[bytes], *, max_parts
 
 
 class _Collector:
-    """What the parser calls."""
+    """Collects parts from the parser's callbacks."""
 
     def __init__(self, max_parts: int) -> None:
         self._max_parts = max_parts
@@ -86,9 +83,8 @@ class _Collector:
 
     def _begin_part(self) -> None:
         if len(self.parts) == self._max_parts:
-            raise InvalidRequestError(
-                [{"type": "too_many_parts", "loc": "body", "msg": f"The form has more than {self._max_parts} parts"}]
-            )
+            message = f"The form has more than {self._max_parts} parts"
+            raise InvalidRequestError.single("too_many_parts", "body", message)
         self.parts.append(Part())
         self._headers = {}
 
@@ -111,4 +107,4 @@ class _Collector:
 
 def _malformed(reason: str) -> InvalidRequestError:
     message = f"The body is not well-formed multipart/form-data: {reason}"
-    return InvalidRequestError([{"type": "multipart_invalid", "loc": "body", "msg": message}])
+    return InvalidRequestError.single("multipart_invalid", "body", message)

@@ -30,7 +30,7 @@ _REFERENCE = "#/components/schemas/{model}"
 _ERRORS = {
     401: (
         "The server asks for API keys, and the request has none that it knows.",
-        "This server asks for an API key: send `Authorization: Bearer <key>` or `X-API-Key: <key>`",
+        "This server requires an API key: send `Authorization: Bearer <key>` or `X-API-Key: <key>`",
     ),
     406: (
         "`Accept` asks for images only, and for none that can be had.",
@@ -38,7 +38,7 @@ _ERRORS = {
     ),
     408: (
         "The body did not come in time.",
-        "The request body paused for 10 s and was not complete: 1,024 bytes came",
+        "The request body paused for 10 s and was not complete: 1,024 bytes arrived",
     ),
     413: (
         "The body, or the image, has too many bytes.",
@@ -61,7 +61,7 @@ _ERRORS = {
         "Too many requests are inside, or the inference server cannot answer now; `Retry-After` has the seconds.",
         "The inference server cannot be reached or is not ready; try again",
     ),
-    504: ("The answer was not ready in time.", "The answer was not ready within 60 s; try again"),
+    504: ("The answer was not ready in time.", "The response was not ready within 60 s; try again"),
 }
 DETECTION_ERRORS = tuple(_ERRORS)
 

@@ -1,4 +1,4 @@
-"""Outcomes to responses."""
+"""Detection results to HTTP responses."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -10,41 +10,43 @@ import orjson
 import pybase64
 from fastapi import Response
 
-from gateway.errors import current_log_id, describe
+from gateway.api.validation import InvalidRequestError
+from gateway.error_responses import log_server_error, status_and_message
+from gateway.errors import FieldError
 from gateway.inference.detector import DetectionResult
-from gateway.observability.request_context import Stage, current_request
+from gateway.observability.request_context import Stage, current_log_id, current_request
 
 LOG_ID_HEADER = "X-Log-Id"
 DETECTIONS_HEADER = "X-Detections"
 TIMING_HEADER = "Server-Timing"
-# A header is no place for a log id of megabytes.
-_LONGEST_LOG_ID = 200
+# In a header a log id is cut off here; clients may send megabytes.
+_MAX_LOG_ID = 200
 
 
-def infer(outcome: DetectionResult) -> Response:
-    """The objects of one image, and its overlay in base64."""
-    return _success(_infer_result(outcome))
+def detection_response(result: DetectionResult) -> Response:
+    """JSON: the objects of one image, and its overlay in base64."""
+    return _json_response(_infer_result(result))
 
 
-def batch(outcomes: Sequence[DetectionResult | Exception]) -> Response:
-    """What came of each image. With many of them it takes long enough to be done beside the event loop."""
-    return _success({"results": [_entry(outcome) for outcome in outcomes]})
+def batch_response(results: Sequence[DetectionResult | Exception]) -> Response:
+    """JSON: the result or error of each image. With many images it takes long enough for a worker thread."""
+    return _json_response({"results": [_batch_entry(result) for result in results]})
 
 
-def image(outcome: DetectionResult) -> Response:
-    """The drawn image itself; the log id and the number of objects are headers."""
+def overlay_response(result: DetectionResult) -> Response:
+    """The overlay itself, with the log id and the number of objects in headers."""
     headers = {
-        # What no header can hold is written as in a URL.
-        LOG_ID_HEADER: quote(current_log_id()[:_LONGEST_LOG_ID], safe="!#$&'()*+,/:;=?@[]~"),
-        DETECTIONS_HEADER: str(len(outcome.detections)),
+        # Percent-encoded where a header cannot hold the character.
+        LOG_ID_HEADER: quote(current_log_id()[:_MAX_LOG_ID], safe="!#$&'()*+,/:;=?@[]~"),
+        DETECTIONS_HEADER: str(len(result.detections)),
     }
-    return Response(outcome.overlay, HTTPStatus.OK, headers | _timing(), f"image/{outcome.overlay_format}")
+    return Response(result.overlay, HTTPStatus.OK, headers | _timing_header(), f"image/{result.overlay_format}")
 
 
-def _infer_result(outcome: DetectionResult) -> dict[str, Any]:
-    found, labels = outcome.detections, outcome.labels
-    rows = zip(found.boxes.tolist(), found.class_ids.tolist(), found.scores.tolist(), strict=True)
-    result: dict[str, Any] = {
+def _infer_result(result: DetectionResult) -> dict[str, Any]:
+    detections, labels = result.detections, result.labels
+    rows = zip(detections.boxes.tolist(), detections.class_ids.tolist(), detections.scores.tolist(), strict=True)
+    document: dict[str, Any] = {
         "detectedObjects": [
             {
                 "bbox": box,
@@ -55,30 +57,32 @@ def _infer_result(outcome: DetectionResult) -> dict[str, Any]:
             for box, class_id, score in rows
         ]
     }
-    if outcome.overlay is not None:
-        # Nothing in base64 needs escaping: half a megabyte less to look through.
-        result["image"] = orjson.Fragment(b'"%b"' % pybase64.b64encode(outcome.overlay))
-    return result
+    if result.overlay is not None:
+        # Base64 needs no escaping; as a fragment orjson does not scan it for characters that would.
+        document["image"] = orjson.Fragment(b'"%b"' % pybase64.b64encode(result.overlay))
+    return document
 
 
-def _entry(outcome: DetectionResult | Exception) -> dict[str, Any]:
-    if isinstance(outcome, Exception):
-        status, message = describe(outcome)
+def _batch_entry(result: DetectionResult | Exception) -> dict[str, Any]:
+    if isinstance(result, Exception):
+        error = InvalidRequestError.from_field(result, "body") if isinstance(result, FieldError) else result
+        log_server_error(error)
+        status, message = status_and_message(error)
         return {"errorCode": int(status), "errorMsg": message}
-    return {"errorCode": 0, "errorMsg": "Success", "result": _infer_result(outcome)}
+    return {"errorCode": 0, "errorMsg": "Success", "result": _infer_result(result)}
 
 
-def _success(result: dict[str, Any]) -> Response:
-    # No model validates it; that these documents fit those of `gateway.api.schemas` is tested.
+def _json_response(result: dict[str, Any]) -> Response:
+    # Not validated by a model; a test compares these documents with `gateway.api.schemas`.
     document = {"logId": current_log_id(), "errorCode": 0, "errorMsg": "Success", "result": result}
-    return Response(orjson.dumps(document), HTTPStatus.OK, _timing(), "application/json")
+    return Response(orjson.dumps(document), HTTPStatus.OK, _timing_header(), "application/json")
 
 
-def _timing() -> dict[str, str]:
-    """`Server-Timing`: the milliseconds of each stage, and of all since the request came."""
-    scope = current_request()
-    if scope is None:
+def _timing_header() -> dict[str, str]:
+    """`Server-Timing`: milliseconds of each stage, and in total since the request arrived."""
+    request = current_request()
+    if request is None:
         return {}
-    measured = [(name, scope.seconds[name]) for name in get_args(Stage) if name in scope.seconds]
-    measured.append(("total", perf_counter() - scope.started))
-    return {TIMING_HEADER: ", ".join(f"{name};dur={1000 * seconds:.1f}" for name, seconds in measured)}
+    durations = [(name, request.seconds[name]) for name in get_args(Stage) if name in request.seconds]
+    durations.append(("total", perf_counter() - request.started))
+    return {TIMING_HEADER: ", ".join(f"{name};dur={1000 * seconds:.1f}" for name, seconds in durations)}

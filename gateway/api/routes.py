@@ -1,12 +1,12 @@
-"""The endpoints: HTTP in, HTTP out, nothing else."""
+"""The endpoints: each reads its request, calls the detector and builds the response."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from gateway.api import responses as answers
 from gateway.api.content_negotiation import accepted_format
 from gateway.api.openapi import (
     BATCH_EXTRA,
@@ -18,6 +18,7 @@ from gateway.api.openapi import (
     error_responses,
 )
 from gateway.api.request_body import ParsedRequest, read_batch, read_image
+from gateway.api.responses import batch_response, detection_response, overlay_response
 from gateway.api.schemas import (
     BatchResponse,
     Envelope,
@@ -27,26 +28,27 @@ from gateway.api.schemas import (
     ModelsResponse,
     ModelsResult,
 )
-from gateway.errors import NotReadyError, current_log_id
-from gateway.inference.batch import Batches
+from gateway.errors import NotReadyError
+from gateway.inference.batch import BatchRunner
 from gateway.inference.detector import DetectionRequest, Detector
 from gateway.inference.health import Readiness
 from gateway.limits.workers import Workers
+from gateway.observability.request_context import current_log_id
 from sod.encode import FORMATS, ImageFormat
 
 INFER_PATH = "/small-object-detection"
 BATCH_PATH = "/small-object-detection/batch"
 MODELS_PATH = "/models"
-# What the rate limit counts.
+# The paths to which the rate limit applies.
 DETECTION_PATHS = (INFER_PATH, BATCH_PATH)
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the endpoints work with while the application runs."""
+    """The objects that the endpoints use while the application runs."""
 
     detector: Detector
-    batches: Batches
+    batches: BatchRunner
     readiness: Readiness
     workers: Workers
     visualize: bool
@@ -69,20 +71,19 @@ router = APIRouter()
     response_model=InferResponse,
     responses=INFER_RESPONSES,
     dependencies=KEY_DOCS,
-    # The body is parsed here, not by FastAPI, which would refuse JSON under another content type (curl's `-d`).
+    # `read_image` parses the body; FastAPI would refuse JSON with another content type (curl's `-d`).
     openapi_extra=INFER_EXTRA,
 )
 async def infer(request: Request, services: Annotated[Services, Depends(_services)]) -> Response:
     """The objects of one image, by class id, then by score, and the image with their boxes drawn.
 
-    The body is JSON, a form, or the image itself with its options in the query string. `Accept: image/jpeg` (or
-    `image/png`, `image/webp`) is answered with the drawn image itself.
+    The body is JSON, a form, or the image itself with its options in the query string. With `Accept: image/jpeg` (or
+    `image/png`, `image/webp`) the response is the drawn image itself.
     """
-    asked = await read_image(request)
-    image_format = _wanted_format(request, asked.options)
-    with asked.locating():
-        outcome = await services.detector.detect(_question(asked, services.visualize, image_format))
-    return answers.infer(outcome) if image_format is None else answers.image(outcome)
+    parsed = await read_image(request)
+    overlay_format = _negotiated_format(request, parsed.options)
+    result = await services.detector.detect(_detection_request(parsed, services.visualize, overlay_format))
+    return detection_response(result) if overlay_format is None else overlay_response(result)
 
 
 @router.post(
@@ -100,11 +101,11 @@ async def infer_batch(request: Request, services: Annotated[Services, Depends(_s
 
     The body is JSON, or a form with several parts `image`.
     """
-    images, _ = await read_batch(request, services.max_batch_images)
-    accepted_format(_accept(request), (), "because it is a batch")
-    questions = [one if isinstance(one, Exception) else _question(one, services.visualize) for one in images]
-    outcomes = await services.batches.detect(questions)
-    return await services.workers.run(answers.batch, outcomes)
+    images = await read_batch(request, services.max_batch_images)
+    _negotiate(request, (), "because it is a batch")
+    requests = [one if isinstance(one, Exception) else _detection_request(one, services.visualize) for one in images]
+    results = await services.batches.detect(requests)
+    return await services.workers.run(batch_response, results)
 
 
 @router.get(
@@ -166,36 +167,38 @@ def _healthy() -> Envelope:
     return Envelope(logId=current_log_id(), errorCode=0, errorMsg="Healthy")
 
 
-def _accept(request: Request) -> str:
-    return ",".join(request.headers.getlist("accept"))
+def _negotiate(request: Request, formats: Sequence[ImageFormat], reason: str = "") -> ImageFormat | None:
+    return accepted_format(",".join(request.headers.getlist("accept")), formats, reason)
 
 
-def _wanted_format(request: Request, options: InferOptions) -> ImageFormat | None:
-    """The format of the image that is to be the answer; None for JSON."""
+def _negotiated_format(request: Request, options: InferOptions) -> ImageFormat | None:
+    """The format of the overlay that is to be the response; None for JSON."""
     if options.visualize is False:
-        return accepted_format(_accept(request), (), "because `visualize` is false")
+        return _negotiate(request, (), "because `visualize` is false")
     if options.imageFormat is None:
-        return accepted_format(_accept(request), FORMATS)
-    return accepted_format(_accept(request), (options.imageFormat,), "because of `imageFormat`")
+        return _negotiate(request, FORMATS)
+    return _negotiate(request, (options.imageFormat,), "because of `imageFormat`")
 
 
-def _question(asked: ParsedRequest, visualize: bool, answer_format: ImageFormat | None = None) -> DetectionRequest:
-    """What the detector is asked.
+def _detection_request(
+    parsed: ParsedRequest, visualize: bool, overlay_format: ImageFormat | None = None
+) -> DetectionRequest:
+    """The detector's request.
 
     Args:
-        asked: by the client.
-        visualize: Whether to draw where the client does not say.
-        answer_format: The format of an image that is the answer itself; it is drawn in any case.
+        parsed: The client's request.
+        visualize: Whether to draw an overlay if the client does not say.
+        overlay_format: Format of an overlay that is itself the response; it is then drawn in any case.
     """
-    options = asked.options
+    options = parsed.options
     if options.visualize is not None:
         visualize = options.visualize
     return DetectionRequest(
-        image=asked.image,
+        image=parsed.image,
         threshold=options.threshold,
         model=options.model,
         max_detections=options.maxDetections,
-        visualize=visualize or answer_format is not None,
-        image_format=answer_format or options.imageFormat or "jpeg",
+        visualize=visualize or overlay_format is not None,
+        overlay_format=overlay_format or options.imageFormat or "jpeg",
         quality=options.imageQuality,
     )

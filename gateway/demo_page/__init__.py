@@ -1,1 +1,1 @@
-"""The demo page and what serves it."""
+"""The demo page, the API documentation, and the routes that serve them."""

@@ -1,1 +1,1 @@
-"""The uvicorn side: listening, connections, worker processes, memory."""
+"""The HTTP server: uvicorn with connection limits, graceful shutdown, and worker processes."""

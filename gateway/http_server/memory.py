@@ -1,18 +1,18 @@
-"""Giving memory back."""
+"""Return freed memory to the operating system."""
 
 import ctypes
 
-# glibc's names for the two, from malloc.h.
+# glibc's constants, from malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _MIB = 1024 * 1024
 
 
-def give_large_blocks_back() -> None:
-    """Have malloc give blocks of 4 MiB and more back to the system when they are freed.
+def release_large_blocks() -> None:
+    """Make malloc return blocks of 4 MiB and more to the operating system when they are freed.
 
-    By itself glibc raises that limit to 32 MiB and keeps what lies between the blocks that are in use: after a rush of
-    large images most of it would stay with the process. Smaller blocks stay, since getting them anew takes time.
-    Without glibc nothing happens.
+    By default glibc raises this threshold to 32 MiB and keeps freed blocks between blocks in use, so after a burst of
+    large images most of their memory would stay with the process. Smaller blocks are kept, because allocating them
+    anew takes time. Without glibc this does nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

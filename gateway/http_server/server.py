@@ -1,120 +1,153 @@
-"""The application under uvicorn, in this process: listening, and leaving when asked to."""
+"""uvicorn's server with graceful shutdown, fast accepting, and a heartbeat for the supervisor of several workers."""
 
+import asyncio
 import os
 import signal
 import socket
+from collections.abc import Callable
+from ctypes import c_double
+from functools import partial
 from time import monotonic
 from types import FrameType
 
 import uvicorn
 
-from gateway.app import create_app
 from gateway.drain import Drain
-from gateway.http_server.connection import HttpConnection, Server
+from gateway.http_server.connection import ConnectionLimits, HttpConnection
+from gateway.http_server.memory import release_large_blocks
 from gateway.observability import metrics
-from gateway.security import listen as network
-from gateway.settings import Settings
+from gateway.security.listen import Listener
+from gateway.security.tls import server_context
 
-# One stop may come as several signals: from a service manager to every process, and from the launcher to us.
+# One stop may arrive as several signals: from a service manager to every process, and from the launcher to this one.
 _SAME_STOP_S = 1.0
+# uvloop accepts one connection per iteration of its loop from each listening descriptor, so a rejection would wait for
+# the work of accepted requests. Several descriptors of the same socket avoid that.
+_LISTENING_DESCRIPTORS = 32
+_HEARTBEAT_S = 1.0
 
 
-class StopRequests:
-    """Tells the first signal that asks to stop from a second one, which insists."""
+class StopSignals:
+    """Tells the first stop signal, and its repetitions within a second, from a second one that forces the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
         self._first: float | None = None
 
     @property
-    def any(self) -> bool:
-        """Whether there was one."""
+    def received(self) -> bool:
+        """Whether a stop signal has arrived."""
         return self._first is not None
 
-    def insists(self) -> bool:
-        """Take note of a signal; True if it is not the first, nor its echo."""
+    def record(self) -> bool:
+        """Record a stop signal; True if it forces the end."""
         if self._first is None:
-            self._first = monotonic()
-        return monotonic() - self._first > _SAME_STOP_S
+            self._first = self._clock()
+        return self._clock() - self._first > _SAME_STOP_S
 
 
-class GatewayServer(Server):
-    """A server that drains.
+class GatewayServer(uvicorn.Server):
+    """A server that drains before it stops.
 
-    After the first SIGTERM or SIGINT requests are still taken for `drain_delay` seconds; then the listener closes, and
-    what is under way may finish. A second signal ends the process at once, unless it is a `worker`: its parent decides.
+    After the first SIGTERM or SIGINT it accepts requests for `drain_delay` more seconds. Then it stops listening and
+    finishes the requests in progress. A second signal ends the process at once.
+
+    In a worker process (with a `heartbeat`) SIGINT and second signals are ignored, because the parent handles them, and
+    the event loop stores `time.monotonic()` in `heartbeat` every second.
     """
 
-    def __init__(self, config: uvicorn.Config, drain: Drain, *, drain_delay: float, worker: bool) -> None:
+    def __init__(
+        self, config: uvicorn.Config, drain: Drain, *, drain_delay: float = 0.0, heartbeat: c_double | None = None
+    ) -> None:
         super().__init__(config)
         self._drain = drain
         self._drain_delay = drain_delay
-        self._worker = worker
-        self._stops = StopRequests()
-        self._close_at = float("inf")
+        self._heartbeat = heartbeat
+        self._stops = StopSignals()
+        self._stop_at = float("inf")
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application and listen."""
+        release_large_blocks()
+        if self._heartbeat is not None:
+            self._beating = asyncio.create_task(self._beat(self._heartbeat))
+        await super().startup(sockets)
+        for listener in [listener for server in self.servers for listener in server.sockets]:
+            for _ in range(_LISTENING_DESCRIPTORS - 1):
+                await self._listen(socket.socket(fileno=os.dup(listener.fileno())))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's interface
-        """Take a signal; uvicorn's own would raise it again at the end.
+        """Handle a signal. It may interrupt any code, so this takes no lock: no metrics, no logging.
 
-        It interrupts anything, so it takes no lock: no metric, no log.
+        uvicorn's own handler would raise the signal again after the shutdown, and change the exit status.
         """
-        if self._worker and sig == signal.SIGINT:  # Ctrl-C reaches every process of the terminal
+        is_worker = self._heartbeat is not None
+        if is_worker and sig == signal.SIGINT:  # Ctrl-C reaches every process of the terminal
             return
-        first = not self._stops.any
-        if self._stops.insists() and not self._worker:
+        first = not self._stops.received
+        if self._stops.record() and not is_worker:
             os.write(2, b"second signal: ending at once\n")
             os._exit(1)
         if first:
             self._drain.active = True
-            self._close_at = monotonic() + self._drain_delay
+            self._stop_at = monotonic() + self._drain_delay
 
     async def on_tick(self, counter: int) -> bool:
-        """Called by uvicorn ten times a second."""
+        """Called by uvicorn ten times per second; True stops the server."""
         if self._drain.active:
             metrics.ready.set(0)
-        if monotonic() >= self._close_at:
+        if monotonic() >= self._stop_at:
             self.should_exit = True
         return await super().on_tick(counter)
 
+    async def _listen(self, listener: socket.socket) -> None:
+        self.servers.append(
+            await asyncio.get_running_loop().create_server(
+                self._connect, sock=listener, ssl=self.config.ssl, backlog=self.config.backlog
+            )
+        )
 
-def make_server(settings: Settings, *, worker: bool = False) -> GatewayServer:
-    """The application and its server."""
-    drain = Drain()
-    config = make_config(settings, create_app(settings, drain))
-    return GatewayServer(config, drain, drain_delay=settings.drain_delay, worker=worker)
+    def _connect(self) -> asyncio.Protocol:
+        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+    async def _beat(self, heartbeat: c_double) -> None:
+        while True:
+            heartbeat.value = monotonic()
+            await asyncio.sleep(_HEARTBEAT_S)
 
 
-def make_config(settings: Settings, app: object) -> uvicorn.Config:
-    """Uvicorn's side of the settings."""
+def make_config(app: object, listener: Listener, *, limits: ConnectionLimits, shutdown_timeout: int) -> uvicorn.Config:
+    """Make the configuration of uvicorn.
+
+    Args:
+        app: The ASGI application; None in the parent of worker processes, which only binds the socket.
+        listener: Where to listen.
+        limits: Time limits of every connection.
+        shutdown_timeout: Seconds that requests in progress may take after the listener is closed.
+    """
+    tls = listener.tls
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        host=settings.host,
-        port=settings.port,
+        host=listener.host,
+        port=listener.port,
         loop="uvloop",
-        http=HttpConnection,
+        http=partial(HttpConnection, limits=limits),  # type: ignore[arg-type]
         ws="none",
         log_config=None,
         access_log=False,
-        timeout_graceful_shutdown=settings.shutdown_timeout,
-        **network.uvicorn_options(settings),
+        server_header=False,
+        timeout_graceful_shutdown=shutdown_timeout,
+        # By default uvicorn trusts these headers from 127.0.0.1.
+        proxy_headers=listener.trusted_proxies is not None,
+        forwarded_allow_ips=listener.trusted_proxies or [],
+        ssl_context_factory=None if tls is None else lambda _config, _default: server_context(tls),
     )
 
 
-def serve(settings: Settings, listener: socket.socket | None = None, *, worker: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT.
-
-    Args:
-        settings: all of them.
-        listener: a bound socket; None binds one.
-        worker: whether a parent process handles the signals.
-
-    Raises:
-        SystemExit: it cannot listen; the reason is in the log.
-    """
-    make_server(settings, worker=worker).run(None if listener is None else [listener])
-    ignore_stops()
-
-
-def ignore_stops() -> None:
-    """All is done: a signal while the interpreter cleans up changes nothing but the exit status."""
+def ignore_stop_signals() -> None:
+    """Ignore further signals: after the shutdown they could only change the exit status."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

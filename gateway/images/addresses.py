@@ -1,7 +1,7 @@
-"""Which hosts and addresses images may be fetched from: rules only, nothing here looks a name up.
+"""Rules for the hosts and addresses that images may be fetched from; this module performs no DNS lookups.
 
-The tables follow IANA's registries of special-purpose addresses, read strictly: what is not plain unicast of the public
-internet is not global. Python's own `is_global` differs between its releases.
+The tables follow IANA's registries of special-purpose addresses, read strictly: only plain unicast addresses of the
+public internet are global. Python's own `is_global` differs between releases.
 """
 
 import re
@@ -15,7 +15,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 _NAME = re.compile(r"(?=.{1,253}\Z)([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}")
-# What the system's resolver, or a browser, reads as an IPv4 address ends so: 2130706433, 0x7f.1, 127.1
+# The last label of spellings that resolvers or browsers read as an IPv4 address: 2130706433, 0x7f.1, 127.1
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 _SPECIAL_V4 = tuple(
@@ -25,8 +25,8 @@ _SPECIAL_V4 = tuple(
         "10.0.0.0/8",
         "100.64.0.0/10",  # carrier-grade NAT; Alibaba's metadata is 100.100.100.200
         "127.0.0.0/8",
-        "168.63.129.16/32",  # Azure's host, seen from its guests
-        "169.254.0.0/16",  # link-local, and most clouds' metadata
+        "168.63.129.16/32",  # Azure's virtual host
+        "169.254.0.0/16",  # link-local, with the metadata services of most clouds
         "172.16.0.0/12",
         "192.0.0.0/24",  # protocol assignments; Oracle's metadata is 192.0.0.192
         "192.0.2.0/24",  # documentation
@@ -39,7 +39,7 @@ _SPECIAL_V4 = tuple(
         "240.0.0.0/4",  # reserved, and broadcast
     )
 )
-# Everything outside of it is loopback, unspecified, mapped, unique or site local, link-local, multicast or unassigned.
+# Every other address is loopback, unspecified, mapped, unique or site local, link-local, multicast or unassigned.
 _UNICAST_V6 = IPv6Network("2000::/3")
 _SPECIAL_V6 = tuple(
     IPv6Network(text)
@@ -54,7 +54,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def is_global(address: Address) -> bool:
-    """Whether an address is plain unicast of the public internet; one with an IPv4 address in it goes by that too."""
+    """Whether an address is plain unicast of the public internet; an embedded IPv4 address is checked instead."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _SPECIAL_V4)
     if address.scope_id is not None:
@@ -69,10 +69,10 @@ def is_global(address: Address) -> bool:
 
 
 def parse_address(text: str) -> Address:
-    """An address as a resolver writes it, perhaps with a zone; an IPv4 address mapped into IPv6 becomes itself.
+    """Parse an address as a resolver writes it, perhaps with a zone; a mapped IPv4 address becomes plain IPv4.
 
     Raises:
-        ValueError: it is none.
+        ValueError: The text is not an address.
     """
     if ":" not in text:
         return IPv4Address(text)
@@ -81,13 +81,13 @@ def parse_address(text: str) -> Address:
 
 
 def parse_host(host: str) -> Address | str:
-    """The host of a URL: an address, or a name in lower case without a dot at its end.
+    """Parse the host of a URL: an address, or a name in lower case without a trailing dot.
 
     Args:
-        host: As `httpx.URL.raw_host` has it: ASCII, IDNA applied, an IPv6 address without brackets.
+        host: In the form of `httpx.URL.raw_host`: ASCII, IDNA applied, an IPv6 address without brackets.
 
     Raises:
-        ValueError: it is neither, or an address in a spelling that programs read differently; the text says why.
+        ValueError: It is neither, or an address in a spelling that programs interpret differently; the text says why.
     """
     if ":" in host:
         if "%" in host:
@@ -106,12 +106,12 @@ def parse_host(host: str) -> Address | str:
 
 @dataclass(frozen=True, slots=True)
 class AllowList:
-    """Hosts that may be asked although their addresses are not global.
+    """Hosts that may be contacted although their addresses are not global.
 
     Attributes:
         names: Hosts that may resolve to any address.
-        suffixes: The same for every host whose name ends so; each begins with a dot.
-        networks: Addresses that may be asked, whatever name leads to them.
+        suffixes: The same for every host whose name ends with the suffix; each begins with a dot.
+        networks: Addresses that may be contacted, whatever name resolves to them.
     """
 
     names: frozenset[str] = frozenset()
@@ -120,10 +120,10 @@ class AllowList:
 
     @classmethod
     def parse(cls, text: str) -> "AllowList":
-        """Read a comma-separated list of host names, `*.suffix`, addresses and CIDR networks.
+        """Parse a comma-separated list of host names, `*.suffix`, addresses and CIDR networks.
 
         Raises:
-            ValueError: one of them is nothing of that kind; the text says which.
+            ValueError: An entry is none of these; the text says which.
         """
         names, suffixes, networks = set(), [], []
         for rule in filter(None, map(str.strip, text.split(","))):
@@ -142,32 +142,32 @@ class AllowList:
         return cls(frozenset(names), tuple(suffixes), tuple(networks))
 
     def has_name(self, name: str) -> bool:
-        """Whether a host may resolve to any address; `name` as `parse_host` gives it."""
+        """Whether a host may resolve to any address; `name` is in the form that `parse_host` returns."""
         return name in self.names or name.endswith(self.suffixes)
 
     def has_address(self, address: Address) -> bool:
-        """Whether an address, as `parse_address` gives it, may be asked."""
+        """Whether an address, in the form that `parse_address` returns, may be contacted."""
         return any(address in network for network in self.networks)
 
 
 def shown_addresses(addresses: Iterable[Address]) -> str:
-    """Addresses for a log line."""
+    """Addresses as text for a log line."""
     return ", ".join(map(str, addresses)) or "none"
 
 
 def interleaved(addresses: Iterable[Address]) -> Iterator[Address]:
-    """Each address once, IPv6 and IPv4 by turns where there are both: the way of one kind may be broken."""
-    waiting = list(dict.fromkeys(addresses))
-    version = waiting[0].version if waiting else 0
-    while waiting:
-        address = next((one for one in waiting if one.version == version), waiting[0])
-        waiting.remove(address)
+    """Each address once, alternating between IPv6 and IPv4, because one of the two may not be routed."""
+    remaining = list(dict.fromkeys(addresses))
+    version = remaining[0].version if remaining else 0
+    while remaining:
+        address = next((one for one in remaining if one.version == version), remaining[0])
+        remaining.remove(address)
         version = 6 if address.version == 4 else 4
         yield address
 
 
 def _parse_network(text: str) -> Network | None:
-    """The network, if it is meant to be one."""
+    """The network, or None if the text looks like a host name."""
     if text.startswith("[") and text.endswith("]"):
         text = text[1:-1]
     if "/" not in text and ":" not in text and not _NUMBER.fullmatch(text.rpartition(".")[2]):

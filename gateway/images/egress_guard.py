@@ -1,4 +1,4 @@
-"""TCP connections to checked addresses only: the one place through which fetches reach the network."""
+"""Egress guard: every connection of a fetch goes through it, and only to addresses that passed its checks."""
 
 import asyncio
 import logging
@@ -21,14 +21,14 @@ from gateway.images.resolver import Resolver
 
 _log = logging.getLogger(__name__)
 
-# Below the high ones live mail, SSH and other protocols that an HTTP request must not be slipped to.
-_LOW_PORTS = (80, 443)
-_FIRST_HIGH_PORT = 1024
-# Of a name's addresses the first ones are tried; all are checked, so that there must not be any number of them.
-_TRIED = 4
-_MOST_ADDRESSES = 64
+# Mail, SSH and other protocols that an HTTP request must not reach listen on the other ports below 1024.
+_WEB_PORTS = (80, 443)
+_FIRST_UNPRIVILEGED_PORT = 1024
+# The first addresses of a name are tried. All of them are checked, so their number is limited.
+_MAX_ATTEMPTS = 4
+_MAX_ADDRESSES = 64
 
-# One text each, whatever is there: they are all that a client learns of the network behind the gateway.
+# The texts do not depend on what was found, so that clients learn nothing of the network behind the gateway.
 _ADDRESS_REFUSED = "The image URL leads to an address that is not public; only public addresses are fetched from"
 _NAME_REFUSED = (
     "The image URL's host is not known, or not all of its addresses are public; only public addresses are fetched from"
@@ -37,13 +37,13 @@ _PORT_REFUSED = "The image URL leads to the port {}; the ports fetched from are 
 
 
 class EgressGuard(httpcore.AsyncNetworkBackend):
-    """Resolves a host once, checks every address it has, and connects to one of those.
+    """Resolves a host once, checks all of its addresses, and connects to one of them.
 
-    TLS, made by the caller on top of the connection, still goes by the host's name.
+    The caller adds TLS, for which the host's name still counts.
     """
 
     def __init__(self, allow: AllowList, resolve: Resolver, network: httpcore.AsyncNetworkBackend) -> None:
-        """`network` gets addresses only, never names."""
+        """Prepare the guard; `network` is only given addresses, never names."""
         self._allow = allow
         self._resolve = resolve
         self._network = network
@@ -56,24 +56,24 @@ class EgressGuard(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect within `timeout` seconds, looking the name up included.
+        """Connect within `timeout` seconds, DNS lookup included.
 
         Raises:
-            InputError: the host must not be asked, or there is none.
-            httpcore.ConnectError: none of its addresses takes the connection.
-            httpcore.ConnectTimeout: the time is over.
+            InputError: The host must not be contacted, or does not exist.
+            httpcore.ConnectError: None of its addresses accepts the connection.
+            httpcore.ConnectTimeout: The time is over.
         """
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
             async with asyncio.timeout(timeout):
-                addresses = await self._checked(host, port)
+                addresses = await self._allowed_addresses(host, port)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(str(error)) from error
         failure: Exception | None = None
-        for tried, address in enumerate(addresses):
-            # What is left is shared out, so that one address that stays silent does not use up all of it.
-            left = None if timeout is None else max(0.0, timeout - (loop.time() - started)) / (len(addresses) - tried)
+        for attempt, address in enumerate(addresses):
+            # Divide the remaining time, so that one unresponsive address does not use all of it.
+            left = None if timeout is None else max(0.0, timeout - (loop.time() - started)) / (len(addresses) - attempt)
             try:
                 return await self._network.connect_tcp(
                     str(address), port, timeout=left, local_address=local_address, socket_options=socket_options
@@ -82,23 +82,23 @@ class EgressGuard(httpcore.AsyncNetworkBackend):
                 failure = error
         raise failure or httpcore.ConnectError("no address")
 
-    async def _checked(self, host: str, port: int) -> list[Address]:
-        """The addresses to try, if all that the host has may be asked."""
+    async def _allowed_addresses(self, host: str, port: int) -> list[Address]:
+        """The addresses to try, if all addresses of the host may be contacted."""
         target = parse_host(host)
         if isinstance(target, str):
-            addresses, refusal = await self._look_up(target), _NAME_REFUSED
-            named = self._allow.has_name(target)
+            addresses, refusal = await self._resolve_addresses(target), _NAME_REFUSED
+            name_allowed = self._allow.has_name(target)
         else:
-            addresses, refusal, named = [target], _ADDRESS_REFUSED, False
-        guarded = [] if named else [one for one in addresses if not self._allow.has_address(one)]
-        if not 0 < len(addresses) <= _MOST_ADDRESSES or not all(map(is_global, guarded)):
+            addresses, refusal, name_allowed = [target], _ADDRESS_REFUSED, False
+        restricted = [] if name_allowed else [one for one in addresses if not self._allow.has_address(one)]
+        if not 0 < len(addresses) <= _MAX_ADDRESSES or not all(map(is_global, restricted)):
             self._log_refusal(target, addresses)
             raise InputError(refusal)
-        if guarded and port not in _LOW_PORTS and port < _FIRST_HIGH_PORT:
+        if restricted and port not in _WEB_PORTS and port < _FIRST_UNPRIVILEGED_PORT:
             raise InputError(_PORT_REFUSED.format(port))
-        return list(islice(interleaved(addresses), _TRIED))
+        return list(islice(interleaved(addresses), _MAX_ATTEMPTS))
 
-    async def _look_up(self, name: str) -> list[Address]:
+    async def _resolve_addresses(self, name: str) -> list[Address]:
         try:
             return [parse_address(text) for text in await self._resolve(name)]
         except (OSError, ValueError) as error:
@@ -110,5 +110,5 @@ class EgressGuard(httpcore.AsyncNetworkBackend):
         _log.info(
             "image URL's host %s is refused: not all of its addresses are public: %s",
             target,
-            shown_addresses(addresses[:_MOST_ADDRESSES]),
+            shown_addresses(addresses[:_MAX_ADDRESSES]),
         )

@@ -1,4 +1,4 @@
-"""The request's `image`, bytes, base64 or URL, to an encoded image that is worth decoding."""
+"""From a request's `image` (bytes, base64 or URL) to an encoded image within the limits."""
 
 import binascii
 import re
@@ -11,8 +11,7 @@ from gateway.images.fetch import ImageFetcher
 from gateway.limits.workers import Workers
 from gateway.observability.request_context import stage
 from sod.errors import ImageTooLargeError, InvalidImageError
-from sod.frame import shown_size
-from sod.image import check_image
+from sod.image import ImageHeader, check_image
 
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")
 _DATA_URL = re.compile(r"\s*data:[^,]*?;base64\s*,", re.IGNORECASE)
@@ -21,15 +20,29 @@ _WANTED = "send the image's base64, or its http(s) URL"
 
 @dataclass(frozen=True, slots=True)
 class EncodedImage:
-    """An encoded image whose header was read; size in pixels as shown, EXIF rotation applied."""
+    """An encoded image whose header has been read and is within the limits.
+
+    Attributes:
+        data: The encoded bytes.
+        header: Format, size and orientation.
+    """
 
     data: bytes
-    width: int
-    height: int
+    header: ImageHeader
+
+    @property
+    def width(self) -> int:
+        """Width in pixels, EXIF rotation applied."""
+        return self.header.shown_size[0]
+
+    @property
+    def height(self) -> int:
+        """Height in pixels, EXIF rotation applied."""
+        return self.header.shown_size[1]
 
 
 class ImageInput:
-    """Reads what a request calls its image."""
+    """Resolves the `image` of a request."""
 
     def __init__(self, fetcher: ImageFetcher, workers: Workers, *, max_bytes: int, max_pixels: int) -> None:
         self._fetcher = fetcher
@@ -38,30 +51,29 @@ class ImageInput:
         self._max_pixels = max_pixels
 
     async def read(self, image: str | bytes) -> EncodedImage:
-        """The encoded image: as it is, fetched or decoded from base64; its header is within the limits.
+        """Fetch the image, or decode its base64, and check its header against the limits.
 
         Args:
-            image: An encoded image, or a string of its base64 or URL.
+            image: An encoded image, or a string with its base64 or URL.
 
         Raises:
-            InputError: there is no such image; the text says why.
-            InvalidImageError: it is not an image, or has too many pixels.
-            TooManyBytesError: it is longer than the limit.
+            InputError: The image is not available; the text says why.
+            InvalidImageError: The data is not an image, or the image has too many pixels.
+            TooManyBytesError: The image is larger than the limit.
         """
         if isinstance(image, bytes):
             with stage("parse"):
                 return await self._workers.run(self._check, image)
-        scheme = _SCHEME.match(image)
-        name = scheme[1].lower() if scheme else None
-        if name in ("http", "https"):
-            with stage("fetch"):
-                fetched = await self._fetcher.fetch(image.strip())
+        match = _SCHEME.match(image)
+        scheme = match[1].lower() if match else None
+        if scheme in ("http", "https"):
+            fetched = await self._fetcher.fetch(image.strip())
             with stage("parse"):
                 return await self._workers.run(self._check_fetched, fetched)
-        if name is not None and not _DATA_URL.match(image):
-            if name == "data":
+        if scheme is not None and not _DATA_URL.match(image):
+            if scheme == "data":
                 raise InputError(f"`image` is a data: URL without base64: {_WANTED}")
-            raise InputError(f"`image` has the scheme {name[:20]!r}, which is not fetched: {_WANTED}")
+            raise InputError(f"`image` has the scheme {scheme[:20]!r}, which is not fetched: {_WANTED}")
         with stage("parse"):
             return await self._workers.run(self._decode, image)
 
@@ -71,8 +83,7 @@ class ImageInput:
     def _check(self, data: bytes) -> EncodedImage:
         if len(data) > self._max_bytes:
             raise TooManyBytesError(f"The image has {len(data):,} bytes; the limit is {self._max_bytes:,}")
-        check_image(data, self._max_pixels)
-        return EncodedImage(data, *shown_size(data))
+        return EncodedImage(data, check_image(data, self._max_pixels))
 
     def _check_fetched(self, data: bytes) -> EncodedImage:
         try:
@@ -84,10 +95,10 @@ class ImageInput:
 
 
 def decode_base64(text: str) -> bytes:
-    """Decode base64, bare or in a `data:` URL, wrapped into lines or not.
+    """Decode base64 with or without a `data:` prefix and line breaks.
 
     Raises:
-        InputError: it is none, or empty.
+        InputError: The text is empty or not base64.
     """
     if prefix := _DATA_URL.match(text):
         text = text[prefix.end() :]
@@ -96,7 +107,7 @@ def decode_base64(text: str) -> bytes:
     try:
         return pybase64.b64decode(text, validate=True)
     except ValueError:
-        # `base64 image.jpg` wraps its lines; PaddleX takes that, and so do we.
+        # `base64 image.jpg` wraps its lines; PaddleX accepts that too.
         return _decode_unwrapped("".join(text.split()))
 
 
@@ -105,7 +116,7 @@ def _decode_unwrapped(text: str) -> bytes:
         return pybase64.b64decode(text, validate=True)
     except ValueError:
         pass
-    # The slow decoder takes padding after the last whole group too, and says what is wrong.
+    # The slower decoder also accepts padding after the last complete group, and says what is wrong.
     try:
         return binascii.a2b_base64(text, strict_mode=True)
     except ValueError as error:

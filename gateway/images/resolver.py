@@ -1,4 +1,4 @@
-"""Host names to addresses, by the system's resolver, which knows no time limit and cannot be stopped."""
+"""DNS lookups with the system's resolver, which has no time limit and cannot be cancelled."""
 
 import asyncio
 import contextlib
@@ -7,14 +7,14 @@ import threading
 from collections.abc import Awaitable, Callable
 
 Resolver = Callable[[str], Awaitable[list[str]]]
-"""From a host name to its addresses, each once or oftener; raises OSError if there are none."""
+"""From a host name to its addresses, perhaps with duplicates; raises OSError if there are none."""
 
 
 class SystemResolver:
-    """Looks names up in threads, a bounded number at once.
+    """Runs lookups in a bounded number of threads.
 
-    A thread whose asker has given up counts until it is done. The threads are daemons: a name server that does not
-    answer cannot hold up the end of the process.
+    A thread whose caller has given up still counts until it ends. The threads are daemons, so that an unresponsive
+    name server cannot delay the exit of the process.
     """
 
     def __init__(self, threads: int) -> None:
@@ -24,20 +24,20 @@ class SystemResolver:
         """All addresses of a host, in the order in which they should be tried.
 
         Raises:
-            OSError: it has none, or no name server answers.
+            OSError: The host has no address, or no name server responds.
         """
         await self._free.acquire()
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[list[str]] = loop.create_future()
+        result: asyncio.Future[list[str]] = loop.create_future()
 
         def settle(addresses: list[str], error: Exception | None) -> None:
             self._free.release()
-            if answer.done():  # nobody waits any more
+            if result.done():  # the caller has given up
                 return
             if error is None:
-                answer.set_result(addresses)
+                result.set_result(addresses)
             else:
-                answer.set_exception(error)
+                result.set_exception(error)
 
         def look_up() -> None:
             addresses: list[str] = []
@@ -46,19 +46,19 @@ class SystemResolver:
                 addresses = _getaddrinfo(name)
             except Exception as error:
                 failure = error
-            with contextlib.suppress(RuntimeError):  # the loop is closed
+            with contextlib.suppress(RuntimeError):  # the event loop is closed
                 loop.call_soon_threadsafe(settle, addresses, failure)
 
         try:
             threading.Thread(target=look_up, name="resolver", daemon=True).start()
-        except RuntimeError as error:  # the machine has no thread left
+        except RuntimeError as error:  # no more threads can be started
             settle([], OSError(str(error)))
-        return await answer
+        return await result
 
 
 def _getaddrinfo(name: str) -> list[str]:
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # its own idea of what a name may be
+    except UnicodeError as error:  # the name is invalid for Python's IDNA codec
         raise OSError(str(error)) from error
     return [str(address[0]) for *_, address in found]

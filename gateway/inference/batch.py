@@ -1,4 +1,4 @@
-"""Many images in one request: bounded in what is under way at once, and in what is kept."""
+"""Detection in many images of one request, with limits on concurrency and memory."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,51 +7,50 @@ from gateway.errors import TooManyBytesError
 from gateway.inference.detector import DetectionRequest, DetectionResult, Detector
 
 
-class Batches:
-    """Runs batches."""
+class BatchRunner:
+    """Runs the images of a batch concurrently; an image that fails does not fail the others."""
 
     def __init__(self, detector: Detector, *, concurrency: int, max_overlay_bytes: int) -> None:
         """Set up.
 
         Args:
-            detector: What each image is given to.
-            concurrency: Images of one batch under way at once; the next one starts when one is done, so that no
-                more of them are fetched and decoded at a time.
-            max_overlay_bytes: Bytes of the drawn images of one batch that are kept for its answer.
+            detector: Processes each image.
+            concurrency: How many images of one batch are processed at a time, fetching and decoding included.
+            max_overlay_bytes: Limit on the bytes of all overlays of one batch.
         """
         self._detector = detector
         self._concurrency = concurrency
         self._max_overlay_bytes = max_overlay_bytes
 
-    async def detect(self, questions: Sequence[DetectionRequest | Exception]) -> list[DetectionResult | Exception]:
-        """What came of each question, in their order; one that is an error already stays it."""
-        outcomes: list[DetectionResult | Exception] = [ValueError("not asked")] * len(questions)
-        waiting = iter(enumerate(questions))
-        kept = 0
+    async def detect(self, requests: Sequence[DetectionRequest | Exception]) -> list[DetectionResult | Exception]:
+        """The result or the error of each request, in their order; an error among the requests is passed on."""
+        results: dict[int, DetectionResult | Exception] = {}
+        pending = iter(enumerate(requests))
+        overlay_bytes = 0
 
         async def work() -> None:
-            nonlocal kept
-            for index, question in waiting:
-                outcome = await self._detect(question)
-                size = len(outcome.overlay or b"") if isinstance(outcome, DetectionResult) else 0
-                if size and kept + size > self._max_overlay_bytes:
-                    outcome = TooManyBytesError(
+            nonlocal overlay_bytes
+            for index, request in pending:
+                result = await self._detect(request)
+                size = len(result.overlay or b"") if isinstance(result, DetectionResult) else 0
+                if size and overlay_bytes + size > self._max_overlay_bytes:
+                    result = TooManyBytesError(
                         f"The drawn images of the batch have more than {self._max_overlay_bytes:,} bytes: "
                         "send fewer images, or ask with `visualize` false"
                     )
                 else:
-                    kept += size
-                outcomes[index] = outcome
+                    overlay_bytes += size
+                results[index] = result
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._concurrency, len(questions))):
+            for _ in range(min(self._concurrency, len(requests))):
                 group.create_task(work())
-        return outcomes
+        return [results[index] for index in range(len(requests))]
 
-    async def _detect(self, question: DetectionRequest | Exception) -> DetectionResult | Exception:
-        if isinstance(question, Exception):
-            return question
+    async def _detect(self, request: DetectionRequest | Exception) -> DetectionResult | Exception:
+        if isinstance(request, Exception):
+            return request
         try:
-            return await self._detector.detect(question)
-        except Exception as error:  # one image fails alone
+            return await self._detector.detect(request)
+        except Exception as error:  # only this image fails
             return error

@@ -1,1 +1,1 @@
-"""How much at once: concurrency, queue, bytes held, body size, deadlines, request rates, worker threads."""
+"""Limits: body sizes and times, concurrency, reserved memory, request rates, worker threads."""

@@ -1,4 +1,4 @@
-"""How many images are in work at once."""
+"""How many images are processed at once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,33 +7,33 @@ from contextlib import asynccontextmanager
 from gateway.observability import metrics
 from gateway.observability.request_context import stage
 
-# Weight of the latest image in the mean.
+# Weight of the latest image in the exponentially weighted mean.
 _WEIGHT = 0.2
 
 
 class ConcurrencyLimiter:
-    """Slots for images in work, given in the order in which they were asked for.
+    """Slots for images, granted in the order of the requests for them.
 
     Attributes:
-        slots: Images in work at once.
-        in_use: Slots taken, those of images given up but perhaps still in Triton included.
+        slots: Images that may be processed at once.
+        in_use: Slots in use, including those of cancelled images that Triton may still process.
         waiting: Images that wait for a slot.
-        seconds_an_image: Mean time that recent images kept a slot; None before the first.
+        mean_duration_s: Mean time in seconds that recent images used a slot; None before the first one.
     """
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self.in_use = 0
         self.waiting = 0
-        self.seconds_an_image: float | None = None
+        self.mean_duration_s: float | None = None
         self._semaphore = asyncio.Semaphore(slots)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Wait for a slot, and keep it inside.
+        """Wait for a slot and use it inside the context.
 
-        An image that is cancelled keeps its slot for as long as images usually take: Triton ends a cancelled
-        ensemble at its next step only, and would otherwise fill with images that nobody waits for.
+        A cancelled image keeps its slot for the mean duration: Triton finishes the step that a cancelled ensemble is
+        in, so it would otherwise fill with images that no client waits for.
         """
         self._count(waiting=1)
         try:
@@ -44,30 +44,28 @@ class ConcurrencyLimiter:
         self._count(in_use=1)
         loop = asyncio.get_running_loop()
         started = loop.time()
+        release_at = started
         try:
             yield
+            self._update_mean(loop.time() - started)
         except asyncio.CancelledError:
-            remaining = (self.seconds_an_image or 0.0) - (loop.time() - started)
-            if remaining > 0:
-                loop.call_later(remaining, self._free)
+            release_at += self.mean_duration_s or 0.0
+            raise
+        finally:
+            if release_at > loop.time():
+                loop.call_at(release_at, self._release)
             else:
-                self._free()
-            raise
-        except BaseException:
-            self._free()
-            raise
-        self._note(loop.time() - started)
-        self._free()
+                self._release()
 
-    def wait_s(self, images: int) -> float:
-        """Seconds in which so many images are done, as far as is known; 0 if nothing is."""
-        return images * (self.seconds_an_image or 0.0) / self.slots
+    def estimated_wait_s(self, images: int) -> float:
+        """Seconds until that many images are finished, by the mean duration; 0 if none has finished yet."""
+        return images * (self.mean_duration_s or 0.0) / self.slots
 
-    def _note(self, seconds: float) -> None:
-        mean = self.seconds_an_image
-        self.seconds_an_image = seconds if mean is None else mean + _WEIGHT * (seconds - mean)
+    def _update_mean(self, seconds: float) -> None:
+        mean = self.mean_duration_s
+        self.mean_duration_s = seconds if mean is None else mean + _WEIGHT * (seconds - mean)
 
-    def _free(self) -> None:
+    def _release(self) -> None:
         self._count(in_use=-1)
         self._semaphore.release()
 

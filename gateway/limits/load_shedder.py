@@ -1,8 +1,8 @@
-"""How much may be inside the gateway at once: requests, and the bytes that they hold.
+"""How many requests the gateway accepts at once, and how many bytes they may use together.
 
-`LoadShedder` counts, `Permit` is one request's share of it; `request_limits` speaks HTTP for them. A request takes a
-slot when it arrives and releases it when its answer begins, or while its body is late. Bytes are counted until it has
-ended: the body, what is fetched for it (`charge`) and the answer.
+`LoadShedder` holds the totals and `Permit` the share of one request; `request_limits` is the HTTP side. A request
+acquires a slot when it arrives. It releases the slot when its response starts, or while its body is late. Its bytes
+(the body, fetched images, the response) stay reserved until it has ended.
 """
 
 import logging
@@ -19,97 +19,96 @@ from gateway.observability import metrics
 
 _log = logging.getLogger(__name__)
 
-Reason = Literal["places", "bytes", "too_large", "body_timeout", "deadline", "disconnect"]
+Reason = Literal["slots", "bytes", "too_large", "body_timeout", "deadline", "disconnect"]
 
-# What a request takes without its body: the server's own buffers and tasks.
+# Memory of a request besides its body: the server's own buffers and tasks.
 REQUEST_BYTES = 64 * 1024
-_LONGEST_RETRY_S = 60
-_LOG_EVERY_S = 10.0
+_MAX_RETRY_AFTER_S = 60
+_LOG_INTERVAL_S = 10.0
 
 
 class LoadShedder:
-    """The counts of all requests.
+    """The totals of all requests.
 
     Attributes:
-        places: Requests that may be under way at once.
-        max_bytes: Bytes they may hold together.
-        requests: Requests inside, those that hold no place included: late bodies, and answers being sent.
-        taken: Places taken.
-        bytes_held: Bytes held; answers count, and are never refused, so it can pass `max_bytes`.
-        rejected: Requests turned away or given up, by reason.
+        slots: Requests that may use a slot at once.
+        slots_in_use: Slots in use.
+        max_bytes: Bytes that all requests may reserve together.
+        reserved_bytes: Bytes reserved now; responses are never rejected, so this may exceed `max_bytes`.
+        requests: Requests with a permit, including those without a slot (late bodies, responses being sent).
+        rejected: Requests rejected or aborted, by reason.
     """
 
-    def __init__(self, *, places: int, max_bytes: int, wait_s: Callable[[int], float]) -> None:
-        """Set up.
+    def __init__(self, *, slots: int, max_bytes: int, estimated_wait_s: Callable[[int], float]) -> None:
+        """Start without requests.
 
         Args:
-            places: see above.
-            max_bytes: see above.
-            wait_s: estimates in how many seconds so many requests are done.
+            slots: Requests that may use a slot at once.
+            max_bytes: Bytes that all requests may reserve together.
+            estimated_wait_s: Estimates the seconds until the given number of requests is finished.
         """
-        self.places = places
+        self.slots = slots
+        self.slots_in_use = 0
         self.max_bytes = max_bytes
+        self.reserved_bytes = 0
         self.requests = 0
-        self.taken = 0
-        self.bytes_held = 0
         self.rejected: Counter[Reason] = Counter()
-        self._wait_s = wait_s
-        self._logged_at = -_LOG_EVERY_S
+        self._estimated_wait_s = estimated_wait_s
+        self._logged_at = -_LOG_INTERVAL_S
         self._logged: Counter[Reason] = Counter()
 
-    def enter(self, announced: int) -> "Permit":
-        """Let a request in.
+    def acquire(self, declared_bytes: int) -> "Permit":
+        """Accept a request: acquire a slot and reserve its bytes.
 
         Args:
-            announced: Length of its body in bytes, 0 if it does not say.
+            declared_bytes: Length of its body by Content-Length, 0 if it is not declared.
 
         Raises:
-            OverloadedError: there is no place, or not so many bytes, now.
-            TooManyBytesError: there never are so many bytes.
+            OverloadedError: There is no free slot, or not enough free bytes, now.
+            TooManyBytesError: The body exceeds `max_bytes` even if it is the only one.
         """
-        entering = Permit(self)
+        permit = Permit(self)
         try:
-            entering.take_place()
-            entering.hold(announced)
+            permit.acquire_slot()
+            permit.reserve(declared_bytes)
         except BaseException:
-            entering.close()
+            permit.release()
             raise
-        return entering
+        return permit
 
     @property
     def retry_after_s(self) -> int:
-        """When to come again: about when those who are in are done."""
-        return max(1, min(_LONGEST_RETRY_S, math.ceil(self._wait_s(self.taken))))
+        """Estimated seconds until the requests that use a slot now are finished, from 1 to 60."""
+        return max(1, min(_MAX_RETRY_AFTER_S, math.ceil(self._estimated_wait_s(self.slots_in_use))))
 
     def reject(self, reason: Reason) -> None:
-        """Count a request that is turned away or given up; the log hears of it now and then, not of every one."""
+        """Count a rejection; log a summary at most every 10 s."""
         self.rejected[reason] += 1
-        metrics.rejected(reason)
+        metrics.record_rejection(reason)
         now = monotonic()
-        if now - self._logged_at >= _LOG_EVERY_S:
-            since = self.rejected - self._logged
-            told = ", ".join(f"{reason} {count}" for reason, count in since.items())
+        if now - self._logged_at >= _LOG_INTERVAL_S:
+            new = self.rejected - self._logged
             _log.warning(
-                "requests turned away or given up since this was last said: %s (%d inside now, with %d MiB)",
-                told,
+                "requests rejected or aborted since the last such line: %s (%d requests in progress use %d MiB)",
+                ", ".join(f"{reason} {count}" for reason, count in new.items()),
                 self.requests,
-                self.bytes_held // 2**20,
+                self.reserved_bytes // 2**20,
             )
             self._logged_at, self._logged = now, self.rejected.copy()
 
     def overloaded(self, reason: Reason, message: str) -> OverloadedError:
-        """The error of a request for which there is no room now, counted."""
+        """Count a rejection and make its error."""
         self.reject(reason)
         return OverloadedError(f"{message}; try again", self.retry_after_s)
 
 
 class Permit:
-    """One request's share of the load shedder; leaving the context gives everything back."""
+    """The share of one request; leaving the context releases its slot and its bytes."""
 
     def __init__(self, shedder: LoadShedder) -> None:
         self._shedder = shedder
-        self._has_place = False
-        self._bytes = 0
+        self._has_slot = False
+        self._reserved_bytes = 0
         shedder.requests += 1
 
     def __enter__(self) -> Self:
@@ -120,78 +119,77 @@ class Permit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         _current.reset(self._token)
-        self.close()
+        self.release()
 
-    def close(self) -> None:
-        """Give everything back."""
-        self.give_place_back()
-        self._shedder.bytes_held -= self._bytes
-        self._bytes = 0
+    def release(self) -> None:
+        """Release the slot and all bytes."""
+        self.release_slot()
+        self._set_reserved(0)
         self._shedder.requests -= 1
 
-    def take_place(self, *, late: bool = False) -> None:
-        """Take a place, if it has none.
+    def acquire_slot(self, *, late: bool = False) -> None:
+        """Acquire a slot, unless the request has one.
 
         Args:
-            late: The request's body is complete and gave its place back meanwhile: it may go beyond the places, up to
-                as many again, since refusing it now would waste what was sent.
+            late: The body finished after its slot was released; allow up to twice the limit, since a rejection would
+                waste what was sent.
 
         Raises:
-            OverloadedError: all are taken.
+            OverloadedError: All slots are in use.
         """
-        if self._has_place:
+        if self._has_slot:
             return
-        if self._shedder.taken >= self._shedder.places * (2 if late else 1):
-            raise self._shedder.overloaded("places", f"The server is busy with {self._shedder.taken} requests")
-        self._has_place = True
-        self._shedder.taken += 1
+        if self._shedder.slots_in_use >= self._shedder.slots * (2 if late else 1):
+            raise self._shedder.overloaded("slots", f"The server is busy with {self._shedder.slots_in_use} requests")
+        self._has_slot = True
+        self._shedder.slots_in_use += 1
 
-    def give_place_back(self) -> None:
-        """Give the place back, if it has one."""
-        if self._has_place:
-            self._has_place = False
-            self._shedder.taken -= 1
+    def release_slot(self) -> None:
+        """Release the slot, if the request has one."""
+        if self._has_slot:
+            self._has_slot = False
+            self._shedder.slots_in_use -= 1
 
-    def hold(self, count: int) -> None:
-        """Say how many bytes the request holds now.
+    def reserve(self, count: int) -> None:
+        """Change the reservation to `count` bytes, plus `REQUEST_BYTES`.
 
         Raises:
-            OverloadedError: there is no room for them now.
-            TooManyBytesError: there never is.
+            OverloadedError: Not enough bytes are free now.
+            TooManyBytesError: `count` exceeds the limit for all requests.
         """
         shedder, wanted = self._shedder, REQUEST_BYTES + count
         if wanted > shedder.max_bytes:
             shedder.reject("too_large")
             raise TooManyBytesError(
-                f"The request needs {wanted:,} bytes; the server keeps {shedder.max_bytes:,} for all requests together"
+                f"The request needs {wanted:,} bytes; the limit for all requests together is {shedder.max_bytes:,}"
             )
-        if shedder.bytes_held - self._bytes + wanted > shedder.max_bytes and wanted > self._bytes:
-            raise shedder.overloaded("bytes", f"The server holds {shedder.bytes_held:,} bytes of other requests")
-        self._set(wanted)
+        if shedder.reserved_bytes - self._reserved_bytes + wanted > shedder.max_bytes and wanted > self._reserved_bytes:
+            raise shedder.overloaded("bytes", f"Other requests use {shedder.reserved_bytes:,} bytes of memory")
+        self._set_reserved(wanted)
 
-    def grow_to(self, count: int) -> None:
-        """Hold so many bytes at least; raises what `hold` does."""
-        if REQUEST_BYTES + count > self._bytes:
-            self.hold(count)
+    def reserve_at_least(self, count: int) -> None:
+        """Raise the reservation to `count` bytes if it is smaller; raises what `reserve` does."""
+        if REQUEST_BYTES + count > self._reserved_bytes:
+            self.reserve(count)
 
-    def charge(self, count: int) -> None:
-        """Hold so many bytes more; raises what `hold` does."""
-        self.hold(self._bytes - REQUEST_BYTES + count)
+    def reserve_more(self, count: int) -> None:
+        """Raise the reservation by `count` bytes; raises what `reserve` does."""
+        self.reserve(self._reserved_bytes - REQUEST_BYTES + count)
 
-    def charge_answer(self, count: int) -> None:
-        """Hold so many bytes more, whether or not there is room: the work is done, and others will find less."""
-        self._set(self._bytes + count)
+    def reserve_response(self, count: int) -> None:
+        """Raise the reservation by `count` bytes whatever is free: the work is done, so new requests have to wait."""
+        self._set_reserved(self._reserved_bytes + count)
 
-    def _set(self, count: int) -> None:
-        self._shedder.bytes_held += count - self._bytes
-        self._bytes = count
+    def _set_reserved(self, count: int) -> None:
+        self._shedder.reserved_bytes += count - self._reserved_bytes
+        self._reserved_bytes = count
 
 
-_current: ContextVar[Permit | None] = ContextVar("gate_pass", default=None)
+_current: ContextVar[Permit | None] = ContextVar("permit", default=None)
 
 
 def charge(count: int) -> None:
-    """Count bytes kept for the current request, if it holds a permit; raises what `Permit.hold` does."""
-    current = _current.get()
-    if current is not None:
-        current.charge(count)
+    """Reserve `count` bytes more for the current request, if it has a permit; raises what `Permit.reserve` does."""
+    permit = _current.get()
+    if permit is not None:
+        permit.reserve_more(count)

@@ -1,7 +1,7 @@
-"""Rate limit: how many images a client may send in a moving window.
+"""Rate limit: how many detection requests a client may send in a moving window.
 
-The syntax is that of the library `limits`. Its memory storages are not used: they never forget a client, or visit
-every client at every request.
+The syntax of rates is that of the library `limits`. Its memory storages are not used, because they either never forget
+a client or visit all clients at every request.
 """
 
 import math
@@ -14,32 +14,33 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 from time import monotonic
 
 from limits import parse_many
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import error_response
+from gateway.error_responses import error_response
 from gateway.security.api_keys import KEY_NAME
 
 _MAX_REQUESTS = 100_000
 _MAX_SECONDS = 366 * 24 * 60 * 60
 _MAX_CLIENTS = 10_000
-_MAX_TIMES = 1_000_000  # of all clients: some 35 MB
-# One subscriber has a whole /64 of IPv6 addresses.
+_MAX_TIMES = 1_000_000  # of all clients together: about 35 MB
+# One subscriber usually has a whole /64 of IPv6 addresses.
 _IPV6_PREFIX = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many requests in so many seconds."""
+    """At most `requests` requests in `seconds` seconds."""
 
     requests: int
     seconds: int
 
 
 def parse_rates(value: object) -> object:
-    """Rates from a text such as `10/second` or `10/second; 600/hour`; anything but a text is left as it is.
+    """Parse a string such as `10/second` or `10/second; 600/hour`; other types are returned unchanged.
 
     Raises:
-        ValueError: it is none; the text says what would be.
+        ValueError: The string is malformed, or a rate is out of range; the text gives the format.
     """
     if not isinstance(value, str):
         return value
@@ -57,14 +58,14 @@ def parse_rates(value: object) -> object:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the limiter says to one request.
+class Decision:
+    """The decision on one request.
 
     Attributes:
-        allowed: Whether it may pass; if not, it was not counted.
-        rate: The rate that refused it, or the one with the least left.
+        allowed: Whether the request is allowed; a rejected request is not counted.
+        rate: The rate that rejected it, or else the rate with the fewest remaining requests.
         remaining: How many more requests that rate allows now.
-        wait: Seconds until that rate allows one more than now.
+        wait: Seconds until that rate allows one more request than now.
     """
 
     allowed: bool
@@ -74,10 +75,10 @@ class Verdict:
 
 
 class MovingWindows:
-    """Counts requests by client; a client that is refused waits exactly until its oldest request leaves the window.
+    """Counts requests by client; a rejected client may retry as soon as its oldest request leaves the window.
 
-    Memory is bounded: the clients that were quiet for longest are forgotten beyond `max_clients`, and beyond
-    `max_times` requests that are remembered of all of them.
+    Memory is bounded: beyond `max_clients` clients, or `max_times` request times of all clients together, the least
+    recently active clients are forgotten.
     """
 
     def __init__(
@@ -94,27 +95,27 @@ class MovingWindows:
         self._max_clients = max_clients
         self._max_times = max_times
         self._clock = clock
-        # Client → the times of its requests, oldest first; the client that asked last is the last.
+        # Client → the times of its requests, oldest first; the most recently active client is last.
         self._clients: OrderedDict[str, deque[float]] = OrderedDict()
         self._times = 0
 
     @property
     def clients(self) -> int:
-        """How many clients are remembered."""
+        """Number of clients in memory."""
         return len(self._clients)
 
     @property
     def times(self) -> int:
-        """How many requests are remembered."""
+        """Number of request times in memory."""
         return self._times
 
-    def take(self, client: str) -> Verdict:
-        """Count a request of `client`, if every rate allows it."""
+    def acquire(self, client: str) -> Decision:
+        """Count a request of `client` if every rate allows it."""
         now = self._clock()
         times = self._clients.setdefault(client, deque())
         self._clients.move_to_end(client)
         self._drop(times, now - self._longest)
-        before = self._verdict(times, now)
+        before = self._decide(times, now)
         if not before.allowed:
             return before
         if len(times) == self._most:
@@ -122,17 +123,17 @@ class MovingWindows:
         times.append(now)
         self._times += 1
         self._forget(now)
-        return self._verdict(times, now, counted=True)
+        return self._decide(times, now, counted=True)
 
-    def _verdict(self, times: deque[float], now: float, *, counted: bool = False) -> Verdict:
-        """What the rates say to the next request, or, if it is `counted`, to the last of `times`."""
-        verdicts = []
+    def _decide(self, times: deque[float], now: float, *, counted: bool = False) -> Decision:
+        """The decision on the next request or, if it is `counted`, on the last one in `times`."""
+        decisions = []
         for rate in self._rates:
             first = bisect_right(times, now - rate.seconds)
             used = len(times) - first
             wait = rate.seconds - (now - times[first]) if used else 0.0
-            verdicts.append(Verdict(counted or used < rate.requests, rate, rate.requests - used, wait))
-        return min(verdicts, key=lambda verdict: (verdict.remaining, -verdict.wait))
+            decisions.append(Decision(counted or used < rate.requests, rate, rate.requests - used, wait))
+        return min(decisions, key=lambda decision: (decision.remaining, -decision.wait))
 
     def _drop(self, times: deque[float], until: float) -> None:
         while times and times[0] <= until:
@@ -143,7 +144,7 @@ class MovingWindows:
         self._times -= 1
 
     def _forget(self, now: float) -> None:
-        # Who was quiet for longest is at the front: also how the memory of clients that are gone is returned.
+        # The least recently active client is first. This also frees the memory of clients that are gone.
         while len(self._clients) > 1:
             client, times = next(iter(self._clients.items()))
             full = len(self._clients) > self._max_clients or self._times > self._max_times
@@ -154,9 +155,9 @@ class MovingWindows:
 
 
 class RateLimit:
-    """ASGI middleware: answers 429 to a client that POSTs to `paths` more often than the rates allow.
+    """ASGI middleware: responds 429 to a client that POSTs to `paths` more often than the rates allow.
 
-    A client is the name of its API key, or its address where it has none. A batch counts as one request.
+    Clients are told apart by the name of their API key, or by address without one. A batch counts as one request.
     """
 
     def __init__(self, app: ASGIApp, windows: MovingWindows, paths: Collection[str]) -> None:
@@ -165,36 +166,35 @@ class RateLimit:
         self._paths = frozenset(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application and tell what is left, or refuse."""
+        """Run the application and add the RateLimit headers, or reject the request."""
         if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in self._paths:
             await self._app(scope, receive, send)
             return
-        verdict = self._windows.take(client_of(scope))
-        wait = max(1, math.ceil(verdict.wait))
-        told = {
-            "RateLimit-Limit": str(verdict.rate.requests),
-            "RateLimit-Remaining": str(verdict.remaining),
+        decision = self._windows.acquire(client_of(scope))
+        wait = max(1, math.ceil(decision.wait))
+        headers = {
+            "RateLimit-Limit": str(decision.rate.requests),
+            "RateLimit-Remaining": str(decision.remaining),
             "RateLimit-Reset": str(wait),
         }
-        if not verdict.allowed:
-            problem = (
-                f"More than {verdict.rate.requests:,} requests in {verdict.rate.seconds:,} s: try again in {wait} s"
+        if not decision.allowed:
+            message = (
+                f"More than {decision.rate.requests:,} requests in {decision.rate.seconds:,} s: try again in {wait} s"
             )
-            headers = {"Retry-After": str(wait), **told}
-            await error_response(HTTPStatus.TOO_MANY_REQUESTS, problem, headers)(scope, receive, send)
+            headers["Retry-After"] = str(wait)
+            await error_response(HTTPStatus.TOO_MANY_REQUESTS, message, headers)(scope, receive, send)
             return
-        lines = [(name.lower().encode(), value.encode()) for name, value in told.items()]
 
-        async def telling(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *lines]}
+                MutableHeaders(scope=message).update(headers)
             await send(message)
 
-        await self._app(scope, receive, telling)
+        await self._app(scope, receive, send_with_headers)
 
 
 def client_of(scope: Scope) -> str:
-    """Whom a request counts for: the name of its API key, or its address (IPv6: the first 64 bits)."""
+    """The client of a request: the name of its API key, or its address (of IPv6 the first 64 bits)."""
     if name := scope.get(KEY_NAME):
         return f"key {name}"
     client = scope.get("client")
@@ -202,7 +202,7 @@ def client_of(scope: Scope) -> str:
         return "address unknown"
     try:
         address = ip_address(client[0])
-    except ValueError:  # what a trusted proxy calls it
+    except ValueError:  # a trusted proxy may send a name instead of an address
         return f"address {client[0][:64]}"
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is None:

@@ -1,205 +1,224 @@
-"""ASGI middleware in front of the detection paths: who is let in, how slow a body may be, how late an answer.
+"""ASGI middleware that limits request bodies, concurrent requests, reserved memory and response times.
 
-Once a body is complete its client is watched: one that leaves, or an answer that is late, cancels the work, the call
-of Triton included.
+When the body of a detection request is complete, the client is monitored: if it disconnects, or if the response is
+late, the work is cancelled, including the call of Triton.
 """
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import BodyTimeoutError, GatewayError, GatewayTimeoutError, error_response
+from gateway.error_responses import response_to
+from gateway.errors import BodyTimeoutError, GatewayError, GatewayTimeoutError, TooManyBytesError
+from gateway.limits.content_length import parse_content_length
 from gateway.limits.load_shedder import LoadShedder, Permit
 
-# A late body is looked at so often; one that is slower than this keeps no bytes from others but those that have come.
-# It is far below what any client can send: a server that is short of time reads slowly too, and refusing half a body
-# then is what it can afford least.
-_LOOK_S = 1.0
-_SLOW_BYTES_S = 1024
-# A body that comes byte by byte is handed on in pieces of this size, not in millions of one byte.
-_PIECE = 64 * 1024
-_DIGITS = 18  # a length of more is over any limit, and Python refuses to convert thousands of digits
+# A late body is checked this often. A body slower than the rate loses the reservation for what has not arrived. The
+# rate is far below that of any real client: an overloaded server reads slowly too, and should not reject half a body.
+_CHECK_INTERVAL_S = 1.0
+_MIN_BYTES_PER_S = 1024
+# Small body messages are merged up to this size, so that a body sent byte by byte is not millions of messages.
+_CHUNK_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """Seconds.
+    """Time limits of a detection request in seconds.
 
     Attributes:
-        body_grace: A body may take so long before its request gives its place back, until it is complete.
-        body_idle: Longest time without a byte of the body.
+        body_grace: After this time an incomplete body loses its slot.
+        body_idle: Longest pause without a byte of the body.
         body: Longest time for the whole body.
-        answer: Longest time from a complete body to the beginning of the answer.
+        response: Longest time from the complete body to the start of the response.
     """
 
     body_grace: float
     body_idle: float
     body: float
-    answer: float
+    response: float
 
 
 class RequestLimits:
-    """Bounds what POSTs to `path`, and everything below it, do to the server; other requests pass untouched."""
+    """Limits the body of every request, and everything else for POSTs to `path` and the paths below it.
 
-    def __init__(self, app: ASGIApp, *, path: str, shedder: LoadShedder, limits: TimeLimits) -> None:
+    The server discards what remains of a rejected body. Closing the connection instead would reset it, and many clients
+    would report the reset rather than the response.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, path: str, max_body_bytes: int, shedder: LoadShedder, time_limits: TimeLimits
+    ) -> None:
         self._app = app
         self._path = path
+        self._max_body_bytes = max_body_bytes
         self._shedder = shedder
-        self._limits = limits
+        self._time_limits = time_limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application if the request is let in."""
-        if scope["type"] != "http" or scope["method"] != "POST" or not self._guards(scope["path"]):
+        """Run the application, or reject the request: 413, 503."""
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        declared = parse_content_length(dict(scope["headers"]).get(b"content-length")) or 0
         try:
-            entered = self._shedder.enter(_announced(scope))
+            # Before the load shedder, so that a body over the limit is 413 even when the server is busy.
+            self._check_body(declared)
+            permit = self._shedder.acquire(declared) if self._is_detection(scope) else None
         except GatewayError as error:
-            # The body is left to the server, which discards it.
-            await _refuse(error, scope, receive, send)
+            await response_to(error)(scope, receive, send)
             return
-        with entered:
-            await _Visit(self._shedder, entered, self._limits, receive, send).run(self._app, scope)
+        received = 0
 
-    def _guards(self, path: str) -> bool:
-        return path == self._path or path.startswith(self._path + "/")
+        async def bounded_receive() -> Message:
+            nonlocal received
+            message = await receive()
+            if message["type"] == "http.request":
+                received += len(message.get("body", b""))
+                self._check_body(received)
+            return message
+
+        if permit is None:
+            await self._app(scope, bounded_receive, send)
+            return
+        with permit:
+            await _LimitedRequest(self._shedder, permit, self._time_limits, bounded_receive, send).run(self._app, scope)
+
+    def _is_detection(self, scope: Scope) -> bool:
+        path: str = scope["path"]
+        return scope["method"] == "POST" and (path == self._path or path.startswith(self._path + "/"))
+
+    def _check_body(self, size: int) -> None:
+        if size > self._max_body_bytes:
+            raise TooManyBytesError(
+                f"The request body is larger than {self._max_body_bytes:,} bytes: send a smaller image, or its URL"
+            )
 
 
-class _Visit:
-    """One request inside."""
+class _LimitedRequest:
+    """One detection request with a permit."""
 
-    def __init__(self, shedder: LoadShedder, entered: Permit, limits: TimeLimits, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, shedder: LoadShedder, permit: Permit, time_limits: TimeLimits, receive: Receive, send: Send
+    ) -> None:
         self._shedder = shedder
-        self._pass = entered
-        self._limits = limits
+        self._permit = permit
+        self._time_limits = time_limits
         self._client_receive = receive
         self._client_send = send
         self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
-        self._body_until = self._began + limits.body
+        self._started_at = self._loop.time()
+        self._body_deadline = self._started_at + time_limits.body
         self._received = 0
-        self._complete = False  # the body
-        self._late: asyncio.TimerHandle | None = None
-        self._deadline = asyncio.timeout(None)
-        self._watcher: asyncio.Task[None] | None = None
-        self._left = False
-        self._over = asyncio.Event()  # the client has left, or has its answer
-        self._answering = False
+        self._body_complete = False
+        self._late_check: asyncio.TimerHandle | None = None
+        self._response_deadline = asyncio.timeout(None)
+        self._monitor: asyncio.Task[None] | None = None
+        self._disconnected = False
+        self._finished = asyncio.Event()  # the client has disconnected, or its response is sent
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
-        self._late = self._loop.call_later(self._limits.body_grace, self._step_aside)
+        self._late_check = self._loop.call_later(self._time_limits.body_grace, self._release_late)
         try:
-            async with self._deadline:
+            async with self._response_deadline:
                 await app(scope, self._receive, self._send)
         except TimeoutError:
-            if not self._deadline.expired():
+            if not self._response_deadline.expired():
                 raise
-            if self._left:
+            if self._disconnected:
                 self._shedder.reject("disconnect")
                 return
             self._shedder.reject("deadline")
-            error = GatewayTimeoutError(f"The answer was not ready within {self._limits.answer:g} s; try again")
-            await _refuse(error, scope, self._client_receive, self._client_send)
-        except GatewayError as error:
-            if self._answering:
-                raise
-            await _refuse(error, scope, self._client_receive, self._client_send)
+            limit = f"{self._time_limits.response:g} s"
+            error = GatewayTimeoutError(f"The response was not ready within {limit}; try again")
+            await response_to(error)(scope, self._client_receive, self._client_send)
         finally:
-            self._late.cancel()
-            if self._watcher is not None:
-                self._watcher.cancel()
+            self._late_check.cancel()
+            if self._monitor is not None:
+                self._monitor.cancel()
 
     async def _receive(self) -> Message:
-        """The body in pieces; after it, once there is nobody to answer to, the disconnect."""
-        if self._complete:
-            await self._over.wait()
+        """The body in chunks; after it `http.disconnect`, once the request is finished."""
+        if self._body_complete:
+            await self._finished.wait()
             return {"type": "http.disconnect"}
-        piece = bytearray()
+        chunk = bytearray()
         while True:
             message = await self._next_message()
             if message["type"] != "http.request":
                 return message
             body: bytes = message.get("body", b"")
             self._received += len(body)
-            self._pass.grow_to(self._received)
+            self._permit.reserve_at_least(self._received)
             if not message.get("more_body", False):
-                self._note_complete()
-            elif len(piece) + len(body) < _PIECE:
-                piece += body
+                self._on_body_complete()
+            elif len(chunk) + len(body) < _CHUNK_BYTES:
+                chunk += body
                 continue
-            if piece:
-                return {"type": "http.request", "body": bytes(piece + body), "more_body": not self._complete}
+            if chunk:
+                return {"type": "http.request", "body": bytes(chunk + body), "more_body": not self._body_complete}
             return message
 
     async def _next_message(self) -> Message:
-        until = min(self._loop.time() + self._limits.body_idle, self._body_until)
+        deadline = min(self._loop.time() + self._time_limits.body_idle, self._body_deadline)
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout_at(deadline):
                 return await self._client_receive()
         except TimeoutError:
             self._shedder.reject("body_timeout")
-            idle = until < self._body_until
-            limit = f"paused for {self._limits.body_idle:g} s" if idle else f"took over {self._limits.body:g} s"
+            idle = deadline < self._body_deadline
+            limit = (
+                f"paused for {self._time_limits.body_idle:g} s" if idle else f"took over {self._time_limits.body:g} s"
+            )
             raise BodyTimeoutError(
-                f"The request body {limit} and was not complete: {self._received:,} bytes came"
+                f"The request body {limit} and was not complete: {self._received:,} bytes arrived"
             ) from None
 
-    def _step_aside(self) -> None:
-        """The body is late: it keeps its place from nobody, nor its bytes if it hardly moves."""
-        if self._complete or self._answering:
-            return
-        self._pass.give_place_back()
-        if self._received < _SLOW_BYTES_S * (self._loop.time() - self._began):
-            self._pass.hold(self._received)
+    def _release_late(self) -> None:
+        """Release the slot of a slow upload; if it nearly stalls, release its reserved bytes too."""
+        self._permit.release_slot()
+        if self._received < _MIN_BYTES_PER_S * (self._loop.time() - self._started_at):
+            self._permit.reserve(self._received)
         else:
-            self._late = self._loop.call_later(_LOOK_S, self._step_aside)
+            self._late_check = self._loop.call_later(_CHECK_INTERVAL_S, self._release_late)
 
-    def _note_complete(self) -> None:
-        self._complete = True
-        self._pass.take_place(late=True)
-        self._reschedule(self._loop.time() + self._limits.answer)
-        self._watcher = self._loop.create_task(self._watch_client())
+    def _cancel_late_check(self) -> None:
+        if self._late_check is not None:
+            self._late_check.cancel()
 
-    async def _watch_client(self) -> None:
+    def _on_body_complete(self) -> None:
+        self._cancel_late_check()
+        self._body_complete = True
+        self._permit.acquire_slot(late=True)
+        self._reschedule(self._loop.time() + self._time_limits.response)
+        self._monitor = self._loop.create_task(self._monitor_client())
+
+    async def _monitor_client(self) -> None:
         while (await self._client_receive())["type"] != "http.disconnect":
             pass
-        if not self._over.is_set():
-            self._left = True
-            self._over.set()
+        if not self._finished.is_set():
+            self._disconnected = True
+            self._finished.set()
             self._reschedule(self._loop.time())
 
     async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            # Late answers are the work's; how long a client may take to read its answer is the connection's concern.
-            self._answering = True
+            # The deadline is for the work. The connection limits how long the client may take to read the response.
+            self._cancel_late_check()
             self._reschedule(None)
-            self._pass.give_place_back()
+            self._permit.release_slot()
         elif message["type"] == "http.response.body":
             body = message.get("body", b"")
-            self._pass.charge_answer(len(body))
+            self._permit.reserve_response(len(body))
             if not message.get("more_body", False):
-                if len(body) > _PIECE:
-                    # The server takes one message of any size without waiting; for the second it waits until the
-                    # client has taken the first. So long the answer is counted.
+                if len(body) > _CHUNK_BYTES:
+                    # uvicorn accepts one message of any size at once, and the next one after the client has read the
+                    # first. The empty second message keeps the bytes reserved until then.
                     await self._client_send({"type": "http.response.body", "body": body, "more_body": True})
                     message = {"type": "http.response.body", "body": b"", "more_body": False}
-                self._over.set()
+                self._finished.set()
         await self._client_send(message)
 
     def _reschedule(self, when: float | None) -> None:
-        if not self._deadline.expired():
-            self._deadline.reschedule(when)
-
-
-def _announced(scope: Scope) -> int:
-    headers: Mapping[bytes, bytes] = dict(scope["headers"])
-    length = headers.get(b"content-length", b"")
-    if not length.isdigit():
-        return 0
-    return int(length[:_DIGITS])
-
-
-async def _refuse(error: GatewayError, scope: Scope, receive: Receive, send: Send) -> None:
-    await error_response(error.status, str(error), error.headers)(scope, receive, send)
+        if not self._response_deadline.expired():
+            self._response_deadline.reschedule(when)

@@ -1,1 +1,1 @@
-"""Logs, metrics, traces, and the context of the current request."""
+"""Observability: logs, metrics, traces, and the context of the current request."""

@@ -1,4 +1,4 @@
-"""Log lines: text or JSON, with the log id of the request that they belong to, and no control characters."""
+"""Log lines as text or JSON, with the log id of their request and without control characters."""
 
 import logging
 import re
@@ -12,38 +12,38 @@ from gateway.observability.request_context import current_request
 from gateway.observability.tracing import current_trace_id
 
 ACCESS = "gateway.access"
-_LONGEST_LOG_ID = 100
-# C0, DEL, C1, and what Unicode takes for a line's end or uses to turn its direction.
+_MAX_LOG_ID = 100
+# C0, DEL, C1, Unicode line separators, and bidirectional controls.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def configure(level: str, log_format: Literal["text", "json"]) -> None:
-    """Log to stderr; what was configured before is replaced."""
+    """Log to stderr; replaces earlier handlers."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_of_request)
+    handler.addFilter(_add_request)
     handler.setFormatter(_Json() if log_format == "json" else _Text())
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
-    # ParsedRequest for by a setting of its own.
+    # The access log has its own setting.
     logging.getLogger(ACCESS).setLevel(logging.INFO)
-    # One line for every fetch, with the URL and what secrets it holds.
+    # They log the URL of every fetch at level info, and URLs may contain secrets.
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
 
 
 def printable(text: str) -> str:
-    """The text with its control characters escaped, so that no client can forge a line."""
+    """Escape control characters, so that no client can forge a log line."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
-def _of_request(record: logging.LogRecord) -> bool:
-    scope = current_request()
-    if scope is not None:
-        record.logId = scope.log_id[:_LONGEST_LOG_ID]
+def _add_request(record: logging.LogRecord) -> bool:
+    request = current_request()
+    if request is not None:
+        record.logId = request.log_id[:_MAX_LOG_ID]
     trace_id = current_trace_id()
     if trace_id is not None:
         record.traceId = trace_id
@@ -53,14 +53,12 @@ def _of_request(record: logging.LogRecord) -> bool:
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         log_id = getattr(record, "logId", None)
-        of_request = f" (logId {printable(log_id)})" if log_id is not None else ""
-        line = (
-            f"{self.formatTime(record)} {record.levelname} {record.name}: {printable(record.getMessage())}{of_request}"
-        )
+        suffix = f" (logId {printable(log_id)})" if log_id is not None else ""
+        line = f"{self.formatTime(record)} {record.levelname} {record.name}: {printable(record.getMessage())}{suffix}"
         if record.exc_info:
-            # Indented: a line of an exception's text cannot pass for a line of the log.
-            told = self.formatException(record.exc_info).split("\n")
-            line += "".join(f"\n  {printable(one)}" for one in told)
+            # Indented, so that no line of an exception's text looks like a log line.
+            lines = self.formatException(record.exc_info).split("\n")
+            line += "".join(f"\n  {printable(one)}" for one in lines)
         return line
 
 
@@ -69,6 +67,6 @@ class _Json(JsonFormatter):
         super().__init__(
             ["levelname", "name", "message"],
             timestamp="time",
-            reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn's, for terminals
+            reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn's copy of the message for terminals
             rename_fields={"levelname": "level", "name": "logger", "exc_info": "exception"},
         )

@@ -1,8 +1,7 @@
-"""What the gateway counts, for Prometheus.
+"""The gateway's Prometheus metrics.
 
-One set a process. With several worker processes the values lie in files of the folder that the environment's
-`PROMETHEUS_MULTIPROC_DIR` names (made by
-`gateway.http_server.processes` before a worker imports this), and `render` adds them up.
+Each process has one set. With several worker processes the values are in files in `PROMETHEUS_MULTIPROC_DIR`, which
+`gateway.http_server.processes` sets before a worker imports this module, and `render` sums them.
 """
 
 import os
@@ -42,7 +41,7 @@ _registry = CollectorRegistry()
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    """One line of the table in docs/gateway.md."""
+    """One row of the table in docs/gateway.md."""
 
     name: str
     kind: str
@@ -74,60 +73,64 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _requests = _counter(
     "sod_requests_total",
-    "Requests answered. `path` is the route's, or `other`; `code` is 499 where the client left before the answer.",
+    "Requests. `path` is the route's path or `other`; `code` is 499 if the client disconnected before the response.",
     "path",
     "method",
     "code",
 )
 _request_seconds = _histogram(
-    "sod_request_seconds", "Seconds from a request's head to the last byte of its answer.", SECONDS, "path"
+    "sod_request_seconds", "Seconds from the request's headers to the last byte of the response.", SECONDS, "path"
 )
 _stage_seconds = _histogram(
     "sod_stage_seconds",
     "Seconds that a request spent in a stage (`body`, `parse`, `fetch`, `queue`, `decode`, `infer`, `draw`, `encode`);"
-    " the images of a batch add up.",
+    " those of the images of a batch add up.",
     SECONDS,
     "stage",
 )
-in_flight = _gauge("sod_requests_in_flight", "Requests being answered.")
+in_flight = _gauge("sod_requests_in_flight", "Requests in progress.")
 waiting = _gauge("sod_queue_waiting", "Images that wait for a slot.")
-slots = _gauge("sod_slots_in_use", "Images in work: those that have a slot.")
+slots = _gauge("sod_slots_in_use", "Images being processed: slots in use.")
 _rejected = _counter(
     "sod_rejected_total",
-    "Requests turned away or given up, by `places`, `bytes`, `too_large`, `body_timeout`, `deadline` or `disconnect`.",
+    "Requests rejected or aborted: `slots`, `bytes`, `too_large`, `body_timeout`, `deadline` or `disconnect`.",
     "reason",
 )
-_image_bytes = _histogram("sod_image_bytes", "Encoded bytes of the images that were answered.", BYTES)
-_image_pixels = _histogram("sod_image_pixels", "Pixels of the images that were answered.", PIXELS)
-_detections = _counter("sod_detections_total", "Objects found, by the model's name and class label.", "model", "label")
-ready = _gauge("sod_ready", "1 if the last readiness check passed, 0 if not or in a drain.", workers="livemostrecent")
-workers = _gauge("sod_workers", "Worker processes that serve.")
-_build_info = _gauge("sod_build_info", "Always 1; which build runs.", "version", "python", workers="max")
+_image_bytes = _histogram("sod_image_bytes", "Encoded size of the processed images in bytes.", BYTES)
+_image_pixels = _histogram("sod_image_pixels", "Pixels of the processed images.", PIXELS)
+_detections = _counter(
+    "sod_detections_total", "Detected objects, by name of the model and class label.", "model", "label"
+)
+ready = _gauge(
+    "sod_ready", "1 if the last readiness check passed, 0 if it failed or while draining.", workers="livemostrecent"
+)
+workers = _gauge("sod_workers", "Worker processes in service.")
+_build_info = _gauge("sod_build_info", "Always 1; the labels identify the build.", "version", "python", workers="max")
 
 TRITON_UP = MetricRow(
     "sod_triton_metrics_up",
     "gauge",
     (),
-    "1 if Triton's own metrics (`nv_…`) follow, 0 if they could not be had. Only with `SOD_TRITON_METRICS_URL`.",
+    "1 if Triton's own metrics (`nv_…`) follow, 0 if they are unavailable. Only with `SOD_TRITON_METRICS_URL`.",
 )
 _rows.append(TRITON_UP)
 
 
-def started(version: str) -> None:
-    """This process serves."""
+def record_start(version: str) -> None:
+    """Record that this process is in service."""
     workers.set(1)
     _build_info.labels(version, platform.python_version()).set(1)
 
 
-def request_done(path: str, method: str, code: int, seconds: float, stages: Mapping[Stage, float]) -> None:
-    """Count a request.
+def record_request(path: str, method: str, code: int, seconds: float, stages: Mapping[Stage, float]) -> None:
+    """Record a finished request.
 
     Args:
-        path: of the route; only a bounded set of values.
-        method: the client's.
+        path: Path of the route; must have a bounded set of values.
+        method: HTTP method; unknown ones are counted as `other`.
         code: HTTP status.
-        seconds: of the whole.
-        stages: seconds of each.
+        seconds: Duration of the whole request.
+        stages: Seconds of each stage.
     """
     _request_counter(path, method if method in _METHODS else OTHER, code).inc()
     _request_histogram(path).observe(seconds)
@@ -135,19 +138,19 @@ def request_done(path: str, method: str, code: int, seconds: float, stages: Mapp
         _stage_histogram(stage).observe(spent)
 
 
-def rejected(reason: str) -> None:
-    """Count a request turned away or given up; `reason` is one of a few fixed words."""
+def record_rejection(reason: str) -> None:
+    """Record a rejected or aborted request; `reason` must have a bounded set of values."""
     _rejected.labels(reason).inc()
 
 
-def answered(model: str, labels: Sequence[str], class_ids: NDArray[np.int32], *, size: int, pixels: int) -> None:
-    """Count an image and what was found in it.
+def record_image(model: str, labels: Sequence[str], class_ids: NDArray[np.int32], *, size: int, pixels: int) -> None:
+    """Record an image and the objects detected in it.
 
     Args:
-        model: Its name.
-        labels: Of its classes, by class id.
-        class_ids: int32 [objects].
-        size: Bytes of the encoded image.
+        model: Name of the model.
+        labels: Class labels by class id.
+        class_ids: Class id of each object, int32 [objects].
+        size: Size of the encoded image in bytes.
         pixels: Width times height.
     """
     _image_bytes.observe(size)
@@ -159,7 +162,7 @@ def answered(model: str, labels: Sequence[str], class_ids: NDArray[np.int32], *,
 
 
 def render() -> bytes:
-    """All of it in Prometheus' text format 0.0.4; blocks for some milliseconds."""
+    """All metrics in Prometheus' text format 0.0.4; blocks for a few milliseconds."""
     if FOLDER_VARIABLE not in os.environ:
         return generate_latest(_registry)
     registry = CollectorRegistry()
@@ -168,7 +171,7 @@ def render() -> bytes:
 
 
 def metric_rows() -> Iterator[MetricRow]:
-    """Every metric, in the order of the code."""
+    """Every metric, in the order of their definition."""
     yield from _rows
 
 
@@ -181,7 +184,7 @@ def metrics_markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
-# `labels()` takes a lock and builds strings each time; the sets of values are small.
+# `labels()` takes a lock and formats strings at every call; the sets of values are small enough to cache.
 @cache
 def _request_counter(path: str, method: str, code: int) -> Counter:
     return _requests.labels(path, method, code)

@@ -1,4 +1,4 @@
-"""OpenTelemetry: spans of the gateway, sent to an OTLP/HTTP receiver; without one, nothing is made."""
+"""OpenTelemetry spans, exported to an OTLP/HTTP receiver; without a receiver no spans are made."""
 
 import logging
 import os
@@ -24,35 +24,45 @@ from opentelemetry.util.re import parse_env_headers
 _log = logging.getLogger(__name__)
 
 SERVICE = "triton-sod-gateway"
-_EXPORT_TIMEOUT_S = 5.0
-_CLOSE_TIMEOUT_S = 2.0
 _propagator = TraceContextTextMapPropagator()
 
 
 class Tracing:
     """The tracer of one application.
 
-    The sender is a thread of its own: a receiver that is away costs its spans, and one line in the log.
+    A separate thread exports the spans. While the receiver is unavailable they are dropped, with one log line.
     """
 
-    def __init__(self, endpoint: str | None, *, ratio: float, version: str) -> None:
-        """Set up; nothing runs before it is entered.
+    def __init__(
+        self,
+        endpoint: str | None,
+        *,
+        ratio: float,
+        version: str,
+        export_timeout_s: float = 5.0,
+        close_timeout_s: float = 2.0,
+    ) -> None:
+        """Configure; the exporter starts when the context is entered.
 
         Args:
-            endpoint: Base URL of an OTLP/HTTP receiver; None for no traces.
-            ratio: Share of the traces that begin here which are recorded; others follow their parent.
-            version: Of the service.
+            endpoint: Base URL of an OTLP/HTTP receiver; None disables tracing.
+            ratio: Share of traces without a remote parent that are recorded; the others follow their parent.
+            version: Version of the service.
+            export_timeout_s: Time for one export.
+            close_timeout_s: Time to export the remaining spans at the end.
         """
         self._endpoint = endpoint
         self._ratio = ratio
         self._version = version
+        self._export_timeout_s = export_timeout_s
+        self._close_timeout_s = close_timeout_s
         self._provider: TracerProvider | None = None
         self._exporter: _Exporter | None = None
         self.tracer: Tracer | None = None
 
     async def __aenter__(self) -> Self:
         if self._endpoint is not None:
-            self._exporter = _Exporter(f"{self._endpoint.rstrip('/')}/v1/traces")
+            self._exporter = _Exporter(f"{self._endpoint.rstrip('/')}/v1/traces", self._export_timeout_s)
             resource = Resource.create({"service.name": SERVICE, "service.version": self._version})
             sampler = ParentBased(TraceIdRatioBased(self._ratio))
             self._provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
@@ -66,44 +76,45 @@ class Tracing:
         if self._provider is None or self._exporter is None:
             return
         self.tracer = None
-        self._exporter.end_within(_CLOSE_TIMEOUT_S)
-        # A daemon: an export that hangs must not hold the process.
+        self._exporter.finish_within(self._close_timeout_s)
+        # A daemon thread, because a hanging export must not delay the end of the process.
         closing = threading.Thread(target=self._provider.shutdown, daemon=True)
         closing.start()
-        closing.join(_CLOSE_TIMEOUT_S)
+        closing.join(self._close_timeout_s)
 
 
 class _Exporter(SpanExporter):
-    """Sends spans as protobuf over HTTP: one try a batch, and a word only when it begins or ceases to fail."""
+    """Sends spans as protobuf over HTTP. One attempt per batch; log only state changes."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout_s: float) -> None:
         headers = dict(parse_env_headers(os.environ.get(OTEL_EXPORTER_OTLP_HEADERS, ""), liberal=True))
         headers["Content-Type"] = "application/x-protobuf"
         self._client = httpx.Client(headers=headers, trust_env=False)
         self._url = url
-        self._fails = False
-        self._until = float("inf")
+        self._timeout_s = timeout_s
+        self._failing = False
+        self._deadline = float("inf")
 
-    def end_within(self, seconds: float) -> None:
-        """All that is still to be sent has so long."""
-        self._until = monotonic() + seconds
+    def finish_within(self, seconds: float) -> None:
+        """Limit the time for all remaining exports together."""
+        self._deadline = monotonic() + seconds
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send a batch, or drop it."""
-        left = min(_EXPORT_TIMEOUT_S, self._until - monotonic())
-        if left <= 0:
+        timeout = min(self._timeout_s, self._deadline - monotonic())
+        if timeout <= 0:
             return SpanExportResult.FAILURE
         try:
-            answer = self._client.post(self._url, content=encode_spans(spans).SerializeToString(), timeout=left)
-            problem = None if answer.is_success else f"it answered {answer.status_code}"
+            response = self._client.post(self._url, content=encode_spans(spans).SerializeToString(), timeout=timeout)
+            problem = None if response.is_success else f"status {response.status_code}"
         except (httpx.HTTPError, OSError) as error:
             problem = str(error) or type(error).__name__
-        if problem is not None and not self._fails:
-            _log.warning("traces are dropped until the receiver takes them: %s", problem)
-        elif problem is None and self._fails:
-            _log.info("the receiver takes traces again")
-        self._fails = problem is not None
-        return SpanExportResult.FAILURE if self._fails else SpanExportResult.SUCCESS
+        if problem is not None and not self._failing:
+            _log.warning("traces are dropped until the receiver accepts them: %s", problem)
+        elif problem is None and self._failing:
+            _log.info("the receiver accepts traces again")
+        self._failing = problem is not None
+        return SpanExportResult.FAILURE if self._failing else SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
         """Close the connection."""
@@ -117,25 +128,25 @@ def span(
     kind: SpanKind = SpanKind.INTERNAL,
     parent: Context | None = None,
 ) -> Iterator[Span]:
-    """Make a span the current one. Of an exception it keeps the type only: messages may hold what clients sent."""
+    """Start a span as the current one. It records only the type of an exception: texts may contain clients' data."""
     with tracer.start_as_current_span(
         name, context=parent, kind=kind, record_exception=False, set_status_on_exception=False
-    ) as made:
+    ) as current:
         try:
-            yield made
+            yield current
         except BaseException as error:
-            made.set_status(StatusCode.ERROR)
-            made.set_attribute("error.type", type(error).__name__)
+            current.set_status(StatusCode.ERROR)
+            current.set_attribute("error.type", type(error).__name__)
             raise
 
 
 def remote_parent(headers: Mapping[str, str]) -> Context:
-    """The context that a caller's `traceparent` and `tracestate` describe; an empty one if they do not."""
+    """The context of a caller's `traceparent` and `tracestate`; empty if they are absent or malformed."""
     return _propagator.extract(headers, Context())
 
 
 def trace_metadata() -> tuple[tuple[str, str], ...] | None:
-    """Metadata for gRPC: `traceparent`, for a call within the current span; None where nothing is recorded."""
+    """Metadata for gRPC with the `traceparent` of the current span; None if it is not recorded."""
     if not get_current_span().get_span_context().trace_flags.sampled:
         return None
     headers: dict[str, str] = {}
@@ -144,6 +155,6 @@ def trace_metadata() -> tuple[tuple[str, str], ...] | None:
 
 
 def current_trace_id() -> str | None:
-    """Hexadecimal id of the current trace; None outside of one."""
+    """Hexadecimal id of the current trace; None outside of a trace."""
     context = get_current_span().get_span_context()
     return f"{context.trace_id:032x}" if context.is_valid else None

@@ -1,4 +1,4 @@
-"""Triton's own metrics, fetched when ours are asked for."""
+"""Triton's own metrics, fetched when the gateway's are scraped."""
 
 import asyncio
 import re
@@ -9,18 +9,18 @@ import httpx
 
 from gateway.observability.metrics import TRITON_UP
 
-_TIMEOUT_S = 2.0
 _MAX_BYTES = 4 * 1024 * 1024
-# Any other line would break, or clash with, what it is appended to.
-_TRITONS = re.compile(rb"(?:(?:# (?:HELP|TYPE) )?nv_[^\n]*\n|\n)+")
+# Other lines could be malformed or duplicate the gateway's own metrics.
+_TRITON_METRICS = re.compile(rb"(?:(?:# (?:HELP|TYPE) )?nv_[^\n]*\n|\n)+")
 
 
 class TritonMetrics:
-    """A client of Triton's metrics port; without a URL it has nothing to say."""
+    """A client of Triton's metrics port; without a URL it returns nothing."""
 
-    def __init__(self, url: str | None) -> None:
+    def __init__(self, url: str | None, timeout_s: float = 2.0) -> None:
         self._url = url
-        self._client = httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False)
+        self._timeout_s = timeout_s
+        self._client = httpx.AsyncClient(timeout=timeout_s, trust_env=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -31,18 +31,18 @@ class TritonMetrics:
         await self._client.aclose()
 
     async def text(self) -> bytes:
-        """Triton's text, led by a gauge that says whether it is there."""
+        """Triton's metrics as text, preceded by a gauge for whether they are available."""
         if self._url is None:
             return b""
         fetched = await self._fetch(self._url)
         name = TRITON_UP.name
-        lead = f"# HELP {name} {TRITON_UP.meaning}\n# TYPE {name} gauge\n{name} {float(fetched is not None)}\n"
-        return lead.encode() + (fetched or b"")
+        gauge = f"# HELP {name} {TRITON_UP.meaning}\n# TYPE {name} gauge\n{name} {float(fetched is not None)}\n"
+        return gauge.encode() + (fetched or b"")
 
     async def _fetch(self, url: str) -> bytes | None:
         received = bytearray()
         try:
-            async with asyncio.timeout(_TIMEOUT_S), self._client.stream("GET", url) as response:
+            async with asyncio.timeout(self._timeout_s), self._client.stream("GET", url) as response:
                 if response.status_code != httpx.codes.OK:
                     return None
                 async for chunk in response.aiter_bytes():
@@ -51,4 +51,4 @@ class TritonMetrics:
                         return None
         except (httpx.HTTPError, OSError):
             return None
-        return bytes(received) if _TRITONS.fullmatch(received) else None
+        return bytes(received) if _TRITON_METRICS.fullmatch(received) else None

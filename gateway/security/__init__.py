@@ -1,1 +1,1 @@
-"""Who may ask and how: API keys, security headers, TLS, listener configuration."""
+"""Security: API keys, security headers, TLS, listener configuration."""

@@ -1,7 +1,7 @@
 """API keys: who may use the gateway.
 
-A key is 256 random bits, so the settings can hold its plain SHA-256: there is nothing to guess that a salt or a slow
-hash would protect.
+The settings hold the plain SHA-256 of each key. A key is 256 random bits, so it cannot be guessed, and neither a salt
+nor a slow hash would add protection.
 """
 
 import hashlib
@@ -15,28 +15,28 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.errors import error_response
+from gateway.error_responses import error_response
 
-# What needs no key: probes, the demo page and the documentation with their files.
+# Paths without a key: probes, the demo page and the documentation with their files.
 _OPEN_PATHS = frozenset({"/", "/health", "/docs", "/openapi.json"})
 _OPEN_FOLDERS = ("/health/", "/static/")
 
-# In the ASGI scope: the name of the key that the request came with.
+# Key of the ASGI scope that holds the name of the request's API key.
 KEY_NAME = "sod.api_key_name"
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
-_PREFIX = "sod_"  # so that scanners, and people, know a leaked key for what it is
+_PREFIX = "sod_"  # lets secret scanners recognise a leaked key
 _HOW_TO_MAKE = "`python -m gateway --new-api-key NAME` makes one"
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as the settings hold it.
+    """A key in the settings.
 
     Attributes:
-        name: Whose it is; several keys may share one, so that a new key can be handed out before the old one goes.
+        name: Name of its owner; several keys may share it, so that a key can be replaced without downtime.
         digest: SHA-256 of the key, 32 bytes.
     """
 
@@ -45,10 +45,10 @@ class ApiKey:
 
 
 def new_api_key(name: str) -> tuple[str, str]:
-    """A fresh key and its entry for the settings.
+    """Generate a key and its entry for the settings.
 
     Raises:
-        ValueError: `name` cannot be a key's name; the text says why.
+        ValueError: `name` is not a valid name; the text says what is.
     """
     if not _NAME.fullmatch(name):
         raise ValueError("a key's name is 1 to 64 of the characters A-Z a-z 0-9 . _ -")
@@ -57,21 +57,21 @@ def new_api_key(name: str) -> tuple[str, str]:
 
 
 def parse_api_keys(value: object) -> object:
-    """The setting's entries, `name:sha256hex`, from a comma-separated text or a JSON list.
+    """Parse entries `name:sha256hex` from a comma-separated string or a JSON list.
 
-    Anything but a text is left as it is.
+    Other types are returned unchanged.
 
     Raises:
-        ValueError: an entry is malformed, or there is none. The text tells which by its place and never shows it: it
-            may be a key that somebody put there by mistake.
+        ValueError: An entry is malformed, or there is none. The text gives the entry's position and never its content,
+            which may be a key that was put there by mistake.
     """
     if not isinstance(value, str):
         return value
     entries = _split(value)
     keys: list[ApiKey] = []
-    for place, entry in enumerate(entries, 1):
+    for position, entry in enumerate(entries, 1):
         name, colon, digest = entry.partition(":")
-        which = f"entry {place} of {len(entries)}"
+        which = f"entry {position} of {len(entries)}"
         if not colon or not _NAME.fullmatch(name):
             raise ValueError(f"{which} is not `name:sha256hex`, the name of A-Z a-z 0-9 . _ -; {_HOW_TO_MAKE}")
         if not _DIGEST.fullmatch(digest):
@@ -87,15 +87,15 @@ def parse_api_keys(value: object) -> object:
 
 
 def is_open(path: str) -> bool:
-    """Whether `path` is answered without a key."""
+    """Whether `path` needs no key."""
     return path in _OPEN_PATHS or path.startswith(_OPEN_FOLDERS)
 
 
 class ApiKeys:
-    """ASGI middleware: without a known key there is 401, except on open paths.
+    """ASGI middleware: responds 401 to requests without a known key, except on open paths.
 
-    The key comes as `Authorization: Bearer …` or `X-API-Key: …`. Its digest is compared with that of every entry, each
-    in constant time, so that the time of an answer tells neither how near a guess is nor which entry it meets.
+    Clients send the key as `Authorization: Bearer …` or `X-API-Key: …`. Its digest is compared with every entry, each
+    in constant time, so that the response time reveals neither how close a guess is nor which entry matches.
     """
 
     def __init__(self, app: ASGIApp, keys: Sequence[ApiKey]) -> None:
@@ -103,41 +103,41 @@ class ApiKeys:
         self._keys = tuple(keys)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application with the key's name in its scope, or refuse."""
+        """Run the application with the key's name in its scope, or reject the request."""
         if scope["type"] != "http" or is_open(scope["path"]):
             await self._app(scope, receive, send)
             return
-        sent = _sent_keys(scope)
-        if len(sent) == 1:
-            name = self._owner(sent.pop())
+        keys = _keys_of(scope)
+        if len(keys) == 1:
+            name = self._owner(keys.pop())
             if name is not None:
-                scope[KEY_NAME] = name  # in place: the log outside of this may want it
+                scope[KEY_NAME] = name
                 await self._app(scope, receive, send)
                 return
             problem = "The API key is not one that this server knows"
-        elif sent:
+        elif keys:
             problem = "The request has several API keys: send one"
         else:
-            problem = "This server asks for an API key: send `Authorization: Bearer <key>` or `X-API-Key: <key>`"
+            problem = "This server requires an API key: send `Authorization: Bearer <key>` or `X-API-Key: <key>`"
         await error_response(HTTPStatus.UNAUTHORIZED, problem, _CHALLENGE)(scope, receive, send)
 
-    def _owner(self, sent: bytes) -> str | None:
-        digest = hashlib.sha256(sent).digest()
+    def _owner(self, secret: bytes) -> str | None:
+        digest = hashlib.sha256(secret).digest()
         owner = None
-        for key in self._keys:  # all of them, whichever matches
+        for key in self._keys:  # no early exit, for a constant time
             if hmac.compare_digest(digest, key.digest):
                 owner = key.name
         return owner
 
 
-def _sent_keys(scope: Scope) -> set[bytes]:
-    """The different keys of a request, as bytes: no header is malformed for them, only unknown."""
+def _keys_of(scope: Scope) -> set[bytes]:
+    """The distinct keys in the headers of a request, as bytes: any header value is at most an unknown key."""
     found: set[bytes] = set()
     for name, value in scope["headers"]:
         if name == b"x-api-key":
             found.add(value.strip())
         elif name == b"authorization":
-            # Another scheme is somebody else's, a proxy's perhaps.
+            # Other schemes may be meant for a proxy.
             scheme, _, token = value.strip().partition(b" ")
             if scheme.lower() == b"bearer":
                 found.add(token.strip())
@@ -151,12 +151,12 @@ def _split(text: str) -> list[str]:
         except ValueError:
             document = None
         if not isinstance(document, list) or not all(isinstance(entry, str) for entry in document):
-            raise ValueError(f"it begins like a JSON list, and is not one of strings; {_HOW_TO_MAKE}")
+            raise ValueError(f"it begins like a JSON list, but is not a list of strings; {_HOW_TO_MAKE}")
         entries = [entry.strip() for entry in document]
     else:
         entries = [entry.strip() for entry in text.split(",")]
-        if not entries[-1]:  # a comma at the end
+        if not entries[-1]:  # trailing comma
             entries.pop()
     if not entries:
-        raise ValueError(f"there is no entry in it; leave it unset to ask for no keys, or: {_HOW_TO_MAKE}")
+        raise ValueError(f"it has no entries; leave it unset to require no keys, or: {_HOW_TO_MAKE}")
     return entries

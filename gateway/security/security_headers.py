@@ -1,8 +1,9 @@
-"""Headers that tell browsers what an answer may do: nothing, but for the pages."""
+"""Security headers: browsers may load and run nothing from a response, except from the pages."""
 
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# The demo page, the documentation, and the files of both. Neither has inline script or style.
+# The demo page, the documentation, and the files of both. Neither has inline scripts or styles.
 _PAGES = frozenset({"/", "/docs"})
 _PAGE_FOLDERS = ("/static/",)
 
@@ -10,33 +11,20 @@ _COMMON = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "x-frame-options": "DENY",
-    "cross-origin-resource-policy": "same-origin",  # a page of another origin reads by CORS or not at all
+    "cross-origin-resource-policy": "same-origin",  # pages of other origins need CORS
 }
 _API = _COMMON | {
     "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 }
 _PAGE = _COMMON | {
-    # Images and the camera's stream are shown as blob: and data: URLs; whatever is sent goes to the gateway.
+    # Images and the camera's stream are blob: and data: URLs; requests go to the gateway only.
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; "
     "img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(self), microphone=(), geolocation=()",
 }
-_HSTS = (b"strict-transport-security", b"max-age=31536000")
-
-_Lines = tuple[tuple[bytes, bytes], ...]
-
-
-def _lines(headers: dict[str, str]) -> _Lines:
-    return tuple((name.encode(), value.encode()) for name, value in headers.items())
-
-
-# By whether it is a page: headers that are set, and how long to keep the answer where it does not say.
-_POLICIES: dict[bool, tuple[_Lines, tuple[bytes, bytes]]] = {
-    False: (_lines(_API), (b"cache-control", b"no-store")),
-    True: (_lines(_PAGE), (b"cache-control", b"no-cache")),
-}
+_HSTS = {"strict-transport-security": "max-age=31536000"}
 
 
 def is_page(path: str) -> bool:
@@ -45,7 +33,7 @@ def is_page(path: str) -> bool:
 
 
 class SecurityHeaders:
-    """ASGI middleware: sets the headers on every answer, and HSTS on those that go out by TLS."""
+    """ASGI middleware: sets the security headers of every response, and HSTS if it is sent over TLS."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -55,17 +43,15 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        policy, caching = _POLICIES[is_page(scope["path"])]
-        names = frozenset(name for name, _ in policy)
+        policy, caching = (_PAGE, "no-cache") if is_page(scope["path"]) else (_API, "no-store")
 
-        async def secured(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [line for line in message.get("headers", ()) if line[0].lower() not in names]
-                if not any(name.lower() == caching[0] for name, _ in headers):
-                    headers.append(caching)
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("cache-control", caching)
+                headers.update(policy)
                 if scope.get("scheme") == "https":
-                    headers.append(_HSTS)
-                message = {**message, "headers": [*headers, *policy]}
+                    headers.update(_HSTS)
             await send(message)
 
-        await self._app(scope, receive, secured)
+        await self._app(scope, receive, send_with_headers)

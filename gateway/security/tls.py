@@ -1,24 +1,36 @@
-"""TLS: the certificate and its key, found usable before anything starts."""
+"""TLS: the certificate and its key, validated before anything starts."""
 
 import ssl
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
 class TlsError(Exception):
-    """The gateway cannot speak TLS with these files; the text says why."""
+    """These files cannot be used for TLS; the text says why."""
 
 
-def server_context(certificate: Path, key: Path, password: str | None = None) -> ssl.SSLContext:
-    """What a server needs to speak TLS 1.2 or newer.
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """What a TLS server needs.
 
-    Args:
-        certificate: PEM file of the certificate, and of what links it to its authority.
-        key: PEM file of its private key.
-        password: The key's, if it is encrypted.
+    Attributes:
+        certificate: PEM file of the certificate chain.
+        key: PEM file of the certificate's private key.
+        password: Password of the key file; None if it is not encrypted.
+    """
+
+    certificate: Path
+    key: Path
+    password: str | None = field(default=None, repr=False)
+
+
+def server_context(files: TlsFiles) -> ssl.SSLContext:
+    """The context of a server that speaks TLS 1.2 and newer.
 
     Raises:
-        TlsError: a file cannot be read or is none, or they do not belong together.
+        TlsError: A file cannot be read or used, or the files do not belong together.
     """
+    certificate, key, password = files.certificate, files.key, files.password
     for what, path in (("certificate", certificate), ("key", key)):
         try:
             path.read_bytes()
@@ -30,22 +42,24 @@ def server_context(certificate: Path, key: Path, password: str | None = None) ->
         raise TlsError(f"the TLS certificate {certificate} has no certificate in PEM form") from None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    asked = False
+    encrypted = False
 
-    def answer() -> str:  # without it OpenSSL would ask the terminal
-        nonlocal asked
-        asked = True
+    def get_password() -> str:  # without a callback OpenSSL would prompt on the terminal
+        nonlocal encrypted
+        encrypted = True
         return password or ""
 
     try:
-        context.load_cert_chain(certificate, key, answer)
-    except (ssl.SSLError, ValueError) as error:  # the latter for a password that OpenSSL cannot take
+        context.load_cert_chain(certificate, key, get_password)
+    except (ssl.SSLError, ValueError) as error:  # ValueError: the password is too long
         reason = getattr(error, "reason", None) or ""
         if reason == "KEY_VALUES_MISMATCH":
             raise TlsError(f"the TLS key {key} is not that of the certificate {certificate}") from None
-        if asked:
-            wrong = "another password than SOD_TLS_KEY_PASSWORD" if password else "a password: set SOD_TLS_KEY_PASSWORD"
-            raise TlsError(f"the TLS key {key} is encrypted with {wrong}") from None
+        if encrypted:
+            detail = (
+                "another password than SOD_TLS_KEY_PASSWORD" if password else "a password: set SOD_TLS_KEY_PASSWORD"
+            )
+            raise TlsError(f"the TLS key {key} is encrypted with {detail}") from None
         if reason.endswith(("_TOO_SMALL", "_TOO_WEAK")):
             raise TlsError(f"the TLS certificate {certificate} is too weak for OpenSSL ({reason})") from None
         raise TlsError(f"the TLS key {key} has no private key in PEM form") from None

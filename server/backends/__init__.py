@@ -1,4 +1,4 @@
-"""Python-based Triton backends, for a server that has not NVIDIA's C++ ones (docs/architecture.md).
+"""Python-based Triton backends, for a server without NVIDIA's C++ ones (docs/architecture.md).
 
-Triton finds each by its folder's name; a config.pbtxt that names `backend: "openvino"` runs on either.
+Triton finds each by the name of its folder. A config.pbtxt with `backend: "openvino"` runs on NVIDIA's and on ours.
 """

@@ -38,45 +38,45 @@ class TritonPythonModel:
             iou_threshold=float(config.parameter("iou_threshold", str(default.iou_threshold))),
         )
         names = [RAW_BOXES, RAW_SCORES, SCALE_FACTOR, SCORE_THRESHOLD, ERROR]
-        self._pool = RequestPool(self._answer, names, int(config.parameter("threads", str(os.cpu_count()))))
+        self._pool = RequestPool(self._compute, names, int(config.parameter("threads", str(os.cpu_count()))))
 
     def execute(self, requests: list[Request]) -> None:
-        """Take the requests on."""
+        """Hand the requests to the thread pool."""
         self._pool.submit(requests)
 
     def finalize(self) -> None:
-        """Finish what was taken on."""
+        """Finish the requests in the pool."""
         self._pool.close()
 
-    def _answer(self, inputs: Arrays) -> Arrays:
+    def _compute(self, inputs: Arrays) -> Arrays:
         thresholds, scores = inputs[SCORE_THRESHOLD], inputs[RAW_SCORES]
         if thresholds.shape[1] != scores.shape[1]:
             raise SodError(
-                f"{SCORE_THRESHOLD} has {thresholds.shape[1]} values; this model has {scores.shape[1]} classes, "
-                "and wants one value for each"
+                f"{SCORE_THRESHOLD} has {thresholds.shape[1]} values; this model has {scores.shape[1]} classes "
+                "and needs one value for each"
             )
         if np.isnan(thresholds).any():
-            raise SodError(f"{SCORE_THRESHOLD} holds NaN; it wants numbers from 0 to 1")
-        found = [
+            raise SodError(f"{SCORE_THRESHOLD} contains NaN; send numbers from 0 to 1")
+        detections = [
             Detections.empty() if error else multiclass_nms(boxes, class_scores, threshold, factor, self._nms)
             for boxes, class_scores, threshold, factor, error in zip(
                 inputs[RAW_BOXES], scores, thresholds, inputs[SCALE_FACTOR], inputs[ERROR].ravel(), strict=True
             )
         ]
-        return {**pad(found), ERROR: inputs[ERROR]}
+        return {**pad(detections), ERROR: inputs[ERROR]}
 
 
-def pad(found: list[Detections]) -> Arrays:
-    """Stack the detections of a batch, padded with zeros to the widest.
+def pad(detections: list[Detections]) -> Arrays:
+    """Stack the detections of a batch, padded with zeros to the longest.
 
     Returns:
         `boxes` float32 [N, M, 4], `scores` float32 [N, M], `class_ids` int32 [N, M], `num_detections` int32 [N, 1].
     """
-    n, m = len(found), max(map(len, found))
+    n, m = len(detections), max(map(len, detections))
     boxes = np.zeros((n, m, 4), np.float32)
     scores = np.zeros((n, m), np.float32)
     class_ids = np.zeros((n, m), np.int32)
-    for i, one in enumerate(found):
+    for i, one in enumerate(detections):
         boxes[i, : len(one)], scores[i, : len(one)], class_ids[i, : len(one)] = one.boxes, one.scores, one.class_ids
-    counts = np.array([[len(one)] for one in found], np.int32)
+    counts = np.array([[len(one)] for one in detections], np.int32)
     return {BOXES: boxes, SCORES: scores, CLASS_IDS: class_ids, NUM_DETECTIONS: counts}

@@ -14,33 +14,33 @@ from sod.triton.requests import Arrays, ModelConfig, Request, RequestPool, as_by
 class TritonPythonModel:
     """`image` BYTES [N, 1] → `pixels` UINT8 [N, H, W, 3], `scale_factor` FP32 [N, 2], `error` BYTES [N, 1].
 
-    H and W are those of the output `pixels` in config.pbtxt. An image that cannot be read leaves zeros and its
-    `error`; a request that has no other image fails with INVALID_ARGUMENT.
+    H and W are the dims of the output `pixels` in config.pbtxt. For an image that cannot be decoded the pixels are zero
+    and `error` says why; a request without any valid image fails with INVALID_ARGUMENT.
     """
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read the configuration and touch every library, so that the first request is not slow."""
+        """Read the configuration and load every library, so that the first request is not slow."""
         config = ModelConfig(args)
         height, width, _ = config.output_dims(PIXELS)
         self._size = (height, width)
-        self._nothing = np.zeros((height, width, 3), np.uint8)
+        self._no_pixels = np.zeros((height, width, 3), np.uint8)
         self._max_pixels = int(config.parameter("max_image_pixels", str(DEFAULT_MAX_PIXELS)))
-        # Parallelism is across images.
+        # Images are processed in parallel; OpenCV's own threads would compete with them.
         cv2.setNumThreads(1)
         self._warm_up()
-        self._pool = RequestPool(self._answer, [IMAGE], int(config.parameter("threads", str(os.cpu_count()))))
+        self._pool = RequestPool(self._compute, [IMAGE], int(config.parameter("threads", str(os.cpu_count()))))
 
     def execute(self, requests: list[Request]) -> None:
-        """Take the requests on."""
+        """Hand the requests to the thread pool."""
         self._pool.submit(requests)
 
     def finalize(self) -> None:
-        """Finish what was taken on."""
+        """Finish the requests in the pool."""
         self._pool.close()
 
-    def _answer(self, inputs: Arrays) -> Arrays:
+    def _compute(self, inputs: Arrays) -> Arrays:
         images = inputs[IMAGE].ravel()
-        pixels = [self._nothing] * len(images)
+        pixels = [self._no_pixels] * len(images)
         factors = np.ones((len(images), 2), np.float32)
         errors = [""] * len(images)
         for i, data in enumerate(images):
@@ -53,7 +53,7 @@ class TritonPythonModel:
             factors[i] = scale_factor(image, self._size)
         if all(errors):
             raise InvalidImageError("; ".join(dict.fromkeys(errors)))
-        # Triton copies what it is given; one image, the usual case, need not be copied before.
+        # Triton copies the outputs; a single image, the usual case, needs no copy before.
         batch = pixels[0][None] if len(pixels) == 1 else np.stack(pixels)
         return {PIXELS: batch, SCALE_FACTOR: factors, ERROR: as_bytes(errors)}
 

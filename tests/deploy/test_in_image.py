@@ -1,4 +1,4 @@
-"""deploy/in-image and the Makefile's choice of it, with a docker and a GPU that only write down what they are told."""
+"""deploy/in-image and the Makefile's choice of it, with a `docker` and an `nvidia-smi` that only record their calls."""
 
 import os
 import shutil
@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from sod import __version__
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,7 +18,10 @@ def told(tmp_path, monkeypatch) -> Path:
     calls = tmp_path / "calls"
     bin_dir = tmp_path / "bin"
     bin_dir.mkdir()
-    for name, body in {"docker": f'printf "%s\\n" "$*" >> {calls}', "nvidia-smi": "echo GPU 0"}.items():
+    for name, body in {
+        "docker": f'printf "%s\\n" "$*" >> {calls}; [ "$1" != image ] || exit "${{IMAGE_ABSENT:-0}}"',
+        "nvidia-smi": "echo GPU 0",
+    }.items():
         (bin_dir / name).write_text(f"#!/bin/sh\n{body}\n")
         (bin_dir / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_dir}:{os.environ['PATH']}")
@@ -31,8 +36,8 @@ def run(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:
 def test_a_command_runs_in_the_image_with_the_gpus_as_the_caller(told):
     done = run("deploy/in-image", "python", "-m", "server", "--port", "9000", SOD_MODEL="mine")
     assert done.returncode == 0, done.stderr
-    build, start = told.read_text().splitlines()
-    assert build.startswith("build --quiet -f deploy/triton.Dockerfile -t triton-sod")
+    _, build, start = told.read_text().splitlines()
+    assert build == f"build --quiet -f deploy/triton.Dockerfile -t triton-sod --build-arg VERSION={__version__} ."
     assert start.endswith("triton-sod python -m server --port 9000")
     assert f"--gpus all --network host --shm-size 2g --user {os.getuid()}:{os.getgid()}" in start
     assert "--env SOD_MODEL" in start
@@ -50,9 +55,18 @@ def test_a_command_runs_in_the_image_with_the_gpus_as_the_caller(told):
 def test_the_files_of_tls_are_inside_where_their_settings_say(told, certificate, key, volumes):
     done = run("deploy/in-image", "python", SOD_TLS_CERTIFICATE=certificate, SOD_TLS_KEY=key)
     assert done.returncode == 0, done.stderr
-    start = told.read_text().splitlines()[1]
+    start = told.read_text().splitlines()[2]
     assert start.count("--volume") == 2 + len(volumes)
     assert all(f"--volume {volume}" in start for volume in volumes)
+
+
+def test_the_first_build_shows_its_progress(told):
+    done = run("deploy/in-image", "python", IMAGE_ABSENT="1")
+    assert done.returncode == 0
+    assert "building the image triton-sod: once" in done.stderr
+    assert (
+        told.read_text().splitlines()[1].startswith("build --progress=auto -f deploy/triton.Dockerfile -t triton-sod")
+    )
 
 
 def test_without_a_command_it_says_how(told):
@@ -92,6 +106,9 @@ def test_the_image_copies_what_the_server_runs():
     allowed = (ROOT / ".dockerignore").read_text()
     for name in ("sod", "gateway", "server", "export", "benchmarks"):
         assert f"COPY {name} {name}" in dockerfile
+        assert f"!{name}" in allowed
+    for name in ("LICENSE", "NOTICE"):
+        assert name in dockerfile
         assert f"!{name}" in allowed
     assert "USER triton-server" in dockerfile
 

@@ -10,7 +10,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from export.paddle.inference_model import find_model
-from export.pipeline import export_detector
+from export.paddle_export import export_detector
 from export.verification.images import synthetic_image
 from finetune.scenes.render import render
 from finetune.weights.onnx_weights import read

@@ -1,4 +1,4 @@
-"""`sod bench --quick` as a user runs it: a server and a bare detector started, measured, reported, stopped."""
+"""`sod bench --quick` as a user runs it: a server and a engine alone started, measured, reported, stopped."""
 
 import json
 from pathlib import Path
@@ -19,16 +19,16 @@ def test_a_quick_run(image: bytes, tmp_path: Path, capsys):
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     assert main([*words, "--seconds", "0.5", "--out", str(out)]) == 0
     printed = capsys.readouterr()
-    assert "1. cpu_high_performance: ensemble / bare detector, images/s at 8" in printed.out
+    assert "1. cpu_high_performance: ensemble / engine alone, images/s at 8" in printed.out
     assert "100%" in printed.err  # the progress bar's end
 
     document = json.loads((out / "results.json").read_text())
     profile = document["models"][DEMO]["load"]["profiles"]["cpu_high_performance"]
-    assert profile["bare"]["throughput"]["8"][0] > 0
-    for way in ("ensemble", "gateway", "gateway, overlay"):
-        for clients in ("1", "8"):
-            (turn,) = profile["ways"][way][clients]
-            assert turn["requests"] >= int(clients)
+    assert profile["engine_only"]["throughput"]["8"][0] > 0
+    for client in ("ensemble", "gateway", "gateway, overlay"):
+        for concurrency in ("1", "8"):
+            (turn,) = profile["clients"][client][concurrency]
+            assert turn["requests"] >= int(concurrency)
             assert turn["errors"] == 0, turn["first_error"]
             assert turn["cpu_ms"].keys() >= {"gateway", "triton", "preprocess", "detector", "postprocess"}
     assert document["machine"]["cores"] >= 1

@@ -107,7 +107,7 @@ def test_thresholds_are_per_class(triton, image):
 def test_thresholds_that_do_not_fit_are_refused(triton, image):
     with pytest.raises(InferenceServerException, match="score_threshold"):
         infer_arrays(triton, FULL, [image], np.full((1, 3), 0.5, np.float32))
-    with pytest.raises(InferenceServerException, match="score_threshold holds NaN"):
+    with pytest.raises(InferenceServerException, match="score_threshold contains NaN"):
         infer_arrays(triton, FULL, [image], np.full((1, 10), np.nan, np.float32))
 
 

@@ -129,10 +129,10 @@ def test_several_workers_under_the_launcher(tmp_path, free_ports, image, monkeyp
 
 
 @pytest.mark.parametrize("name", ["SOD_DRAIN_DELAY", "SOD_SHUTDOWN_TIMEOUT"])
-def test_a_time_that_is_none_is_refused(name, capsys, monkeypatch):
+def test_a_time_that_is_none_is_refused(name, capfd, monkeypatch):
     from server import cli
 
     for wrong in ("soon", "-1", "inf", "nan"):
         monkeypatch.setenv(name, wrong)
         assert cli.main([]) == 1
-        assert f"{name} is {wrong!r}: it takes a number of seconds" in capsys.readouterr().err
+        assert f"{name} is {wrong!r}: it takes a number of seconds" in capfd.readouterr().err

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
-from export.paddle.inference_model import ReferenceDetector, find_model
+from export.paddle.inference_model import find_model
+from export.paddle.predictor import ReferenceDetector
 from sod.detections import Detections
 from sod.image import decode_image
 from tests.e2e.started_server import infer, serve

@@ -19,7 +19,8 @@ from tritonclient.grpc import InferenceServerClient
 
 from export.cli import main as export
 from export.errors import ExportError
-from export.paddle.inference_model import ReferenceDetector, find_model
+from export.paddle.inference_model import find_model
+from export.paddle.predictor import ReferenceDetector
 from export.triton.model_control import load_exported
 from export.verification.images import synthetic_image
 from sod import fonts

@@ -16,13 +16,13 @@ DEMO = ROOT / "model_repository" / "PP-YOLOE_plus_SOD-demo_detector" / "1" / "mo
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """At the official size: 640, 8400 anchors."""
+    """A tiny model with the official input size: 640 x 640, 8400 anchors."""
     return make_tiny_paddle_model(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """At 96 pixels, three classes, for tests that look at something else than detection."""
+    """A tiny model with an input of 96 x 96 and three classes, for tests that do not depend on detections."""
     return make_tiny_paddle_model(tmp_path_factory.mktemp("small"), size=96, classes=3)
 
 
@@ -35,7 +35,7 @@ def image_file(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def exported_full(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The version folder of the full-size S, FP32 and FP16, made by the command line on the real image."""
+    """The version folder of the full-size S, FP32 and FP16, exported by the command line with the real image."""
     made = tmp_path_factory.mktemp("full")
     arguments = ["--model_dir", str(shared / "data" / "models" / "PP-YOLOE_plus_SOD-S"), "--no-paddle"]
     images = ["--images", str(shared / "data" / "real")]
@@ -50,7 +50,7 @@ def config() -> InferenceConfig:
 
 @pytest.fixture(autouse=True)
 def _logging_left_alone() -> Iterator[None]:
-    """No part of the export may leave handlers on the root logger: every line would be said twice."""
+    """The export must not leave handlers on the root logger: every line would be logged twice."""
     before = logging.root.handlers[:]
     yield
     assert logging.root.handlers == before

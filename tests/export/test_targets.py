@@ -1,4 +1,4 @@
-"""`python -m export` for every target: what is installed, refused, left out and reported."""
+"""`python -m export` for every target: installed files, failures, skipped artefacts, the report."""
 
 import errno
 import os
@@ -11,13 +11,13 @@ import cv2
 import openvino as ov
 import pytest
 
-from export import isolated_process, pipeline
+from export import isolated_process, paddle_export
 from export.cli import main
 from export.errors import CheckFailedError, ChildCrashedError, ExportError
 from export.onnx.fp16 import make_fp16
-from export.outcome import Outcome, Request
 from export.paddle.inference_model import find_model
 from export.precision import LIMITS, Limits, Precision, Target, limits_table
+from export.request import ExportRequest, ExportResult
 from export.verification.images import MIN_CALIBRATION, find_images, split, synthetic_image
 from export.verification.reference import load_reference
 from tests.export.conftest import ROOT
@@ -28,7 +28,7 @@ NEVER = Limits(0.0, 0.0, 1.0, -1.0)
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with enough images to calibrate on, in two folders, and something that is none."""
+    """A folder with enough images to calibrate on, in two folders, and a file that is not an image."""
     folder = tmp_path_factory.mktemp("images")
     (folder / "more").mkdir()
     (folder / "labels.txt").write_text("1 2 3")
@@ -69,7 +69,7 @@ def test_all_targets_with_a_report(
     said_paths = [Path(line) for line in said.out.split()]
     assert sorted(path.name for path in said_paths if path.parent.name == "1" and path.name in made) == made
     assert [path.name for path in said_paths[-2:]] == ["tiny.md", "tiny.png"]
-    assert "left out: target tensorrt: the Python package tensorrt is not installed" in said.err
+    assert "skipped: target tensorrt: the Python package tensorrt is not installed" in said.err
 
     text = report.read_text()
     for expected in (
@@ -78,9 +78,9 @@ def test_all_targets_with_a_report(
         "| model_fp16.onnx in ONNX Runtime |",
         "| model.onnx in OpenVINO, fp32 |",
         "| model_int8.xml in OpenVINO (all but decoding) |",
-        "compiled it for SM75",
+        "compiled the detector for SM75",
         "| quantising to INT8 on 12 images |",
-        "| in all |",
+        "| total |",
         "- installed: model_int8.xml",
         "![differences and times](tiny.png)",
     ):
@@ -105,7 +105,7 @@ def test_the_int8_model_has_the_interface_and_integers(base: list[str], tmp_path
 
 
 @pytest.mark.parametrize("count", [0, 3])
-def test_int8_wants_images(
+def test_int8_needs_images(
     base: list[str], tmp_path: Path, images: Path, count: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     paths = [str(path) for path in find_images([images])[:count]]
@@ -115,11 +115,11 @@ def test_int8_wants_images(
     assert installed(tmp_path) == []
 
 
-def test_without_images_int8_is_left_out_where_it_was_not_named(
+def test_int8_without_images_is_skipped_unless_it_was_requested(
     base: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*base, "--target", "openvino", "--no-paddle"]) == 0
-    assert "left out: openvino int8: INT8 is calibrated on images" in capfd.readouterr().err
+    assert "skipped: openvino int8: INT8 is calibrated on images" in capfd.readouterr().err
     assert installed(tmp_path) == ["model.onnx"]
 
 
@@ -131,46 +131,46 @@ def test_bf16_is_measured_where_the_cpu_has_it(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    # What is measured is FP32 where this CPU has no BF16.
-    monkeypatch.setattr(pipeline, "has_bf16", lambda: able)
+    # On a CPU without BF16 this measures FP32.
+    monkeypatch.setattr(paddle_export, "has_bf16", lambda: able)
     assert main([*base, "--target", "openvino", "--precision", "bf16"]) == 0
     said = capfd.readouterr().err
     assert ("model.onnx in OpenVINO, bf16  " in said) is able
-    assert ("left out: openvino bf16: this CPU has neither" in said) is not able
+    assert ("skipped: openvino bf16: this CPU has neither" in said) is not able
     assert installed(tmp_path) == [], "BF16 has no file of its own"
 
 
-def export(model_dir: Path, directory: Path, **options: object) -> Outcome:
-    request = Request(directory / "r", cache_dir=directory / "c", with_paddle=False, **options)  # type: ignore[arg-type]
-    return pipeline.export_model(find_model(model_dir), request, [synthetic_image()])
+def export(model_dir: Path, directory: Path, **options: object) -> ExportResult:
+    request = ExportRequest(directory / "r", cache_dir=directory / "c", with_paddle=False, **options)  # type: ignore[arg-type]
+    return paddle_export.export_model(find_model(model_dir), request, [synthetic_image()])
 
 
-def test_a_breach_installs_the_others_and_leaves_what_was(small_model: Path, tmp_path: Path) -> None:
+def test_a_failure_installs_the_others_and_keeps_the_old_file(small_model: Path, tmp_path: Path) -> None:
     version = tmp_path / "r" / f"{NAME}_detector" / "1"
     version.mkdir(parents=True)
     (version / "model_fp16.onnx").write_bytes(b"old")
-    outcome = export(small_model, tmp_path, limits={**LIMITS, Precision.FP16: NEVER})
-    assert [path.name for path in outcome.written if path.parent == version] == ["model.onnx"]
+    result = export(small_model, tmp_path, limits={**LIMITS, Precision.FP16: NEVER})
+    assert [path.name for path in result.installed if path.parent == version] == ["model.onnx"]
     assert (version / "model_fp16.onnx").read_bytes() == b"old"
-    assert len(outcome.failures) == 1
-    assert all(step.seconds > 0 and step.peak_mib > 50 for step in outcome.steps)
-    assert outcome.failures[0].startswith("differs too much from Paddle Inference, and was deleted: model_fp16.onnx")
-    assert not (tmp_path / "c").exists(), "no reference of a detector that was refused"
+    assert len(result.failures) == 1
+    assert all(step.seconds > 0 and step.peak_mib > 50 for step in result.steps)
+    assert result.failures[0].startswith("differs too much from Paddle Inference, and was deleted: model_fp16.onnx")
+    assert not (tmp_path / "c").exists(), "a detector that failed has no reference"
 
 
-def test_a_breach_of_fp32_installs_nothing(small_model: Path, tmp_path: Path) -> None:
+def test_a_failure_of_fp32_installs_nothing(small_model: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckFailedError):
         export(small_model, tmp_path, limits={**LIMITS, Precision.FP32: NEVER}, targets=[Target.ONNX, Target.OPENVINO])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_breach_is_exit_code_2(
+def test_a_failure_is_exit_code_2(
     base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(LIMITS, Precision.FP16, NEVER)
     assert main([*base, "--precision", "fp16"]) == 2
     said = capfd.readouterr()
-    assert "TOO LARGE" in said.err
+    assert "FAILED" in said.err
     assert said.err.splitlines()[-1].startswith(f"export failed: {NAME}: differs too much")
     assert said.out == ""
     assert installed(tmp_path) == []
@@ -204,7 +204,7 @@ def test_a_full_disk_under_the_work_folder_is_one_sentence(
     def full(_function: object, *args: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(args[-1]))
 
-    monkeypatch.setattr(pipeline.child, "call", full)
+    monkeypatch.setattr(isolated_process, "call", full)
     assert main(base) == 2
     assert capfd.readouterr().err.splitlines()[-1].endswith(": No space left on device")
     assert installed(tmp_path) == []
@@ -215,7 +215,7 @@ def broken(small_model: Path, directory: Path, how: str) -> Path:
     params, program, config = (directory / f"inference.{suffix}" for suffix in ("pdiparams", "json", "yml"))
     if how == "truncated":
         params.write_bytes(params.read_bytes()[:-2000])
-    elif how == "cut short":
+    elif how == "first bytes only":
         params.write_bytes(params.read_bytes()[:10])
     elif how == "unknown operator":
         program.write_text(program.read_text().replace("layer_norm", "layer_charm"))
@@ -233,7 +233,7 @@ def broken(small_model: Path, directory: Path, how: str) -> Path:
     ("how", "said"),
     [
         ("truncated", "cannot load"),
-        ("cut short", "cannot load"),
+        ("first bytes only", "cannot load"),
         ("unknown operator", "cannot load"),
         ("half a program", "cannot load"),
         ("no labels", "label_list"),
@@ -242,7 +242,7 @@ def broken(small_model: Path, directory: Path, how: str) -> Path:
 )
 def test_bad_input_is_one_sentence(small_model: Path, tmp_path: Path, how: str, said: str) -> None:
     model_dir = broken(small_model, tmp_path / "model", how)
-    # A process of its own: Paddle may abort the one it runs in.
+    # In a subprocess: Paddle may abort its process.
     command = [sys.executable, "-m", "export", "--model_dir", str(model_dir), "--output_dir", str(tmp_path / "r")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     last = done.stderr.splitlines()[-1]
@@ -263,7 +263,7 @@ def test_bad_input_is_one_sentence(small_model: Path, tmp_path: Path, how: str, 
         (["--model_dir", "x", "--precision", "bf16"], "target onnx has no precision bf16: it has fp32, fp16"),
     ],
 )
-def test_what_cannot_be_asked_for(
+def test_impossible_requests(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main([*arguments, "--output_dir", str(tmp_path)]) == 2
@@ -272,9 +272,9 @@ def test_what_cannot_be_asked_for(
     assert said in err
 
 
-def test_an_image_that_is_not_there(base: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_images(base: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
-    for path, said in ((tmp_path / "absent", "cannot be read"), (tmp_path / "empty", "holds no image")):
+    for path, said in ((tmp_path / "absent", "cannot be read"), (tmp_path / "empty", "contains no image")):
         assert main([*base, "--images", str(path)]) == 2
         assert said in capsys.readouterr().err
 
@@ -286,10 +286,10 @@ def test_images_are_split(images: Path) -> None:
     assert len(compared) == 8
     assert not set(compared) & set(calibration)
     compared, calibration = split(paths[: MIN_CALIBRATION + 1], 8)
-    assert calibration == paths[: MIN_CALIBRATION + 1], "too few to tell apart: all are calibrated on"
+    assert calibration == paths[: MIN_CALIBRATION + 1], "if too few remain, all are used to calibrate"
 
 
-def test_the_plan_s_way_loads_nothing_that_the_triton_image_lacks() -> None:
+def test_the_command_line_imports_nothing_that_the_triton_image_lacks() -> None:
     absent = ("onnx", "paddle", "onnxruntime", "openvino", "nncf", "matplotlib", "tritonclient")
     code = f"import sys, export.cli; print(sorted(set({absent}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -306,13 +306,13 @@ def test_the_demo_s_configs_name_the_files() -> None:
     assert 'default_model_filename: "model.plan"' in (detector / "config.pbtxt").read_text()
 
 
-def test_a_child_s_errors_and_death_come_back() -> None:
+def test_errors_and_crashes_of_a_subprocess_are_raised() -> None:
     assert isolated_process.call(max, 3, 4) == 4
     with pytest.raises(ExportError, match="nowhere is not a directory"):
         isolated_process.call(find_model, Path("nowhere"))
     with pytest.raises(OSError, match="No such file"):
         isolated_process.call(make_fp16, Path("absent"), Path("out"))
-    with pytest.raises(ChildCrashedError, match="died with signal 6"):
+    with pytest.raises(ChildCrashedError, match="crashed with signal 6"):
         isolated_process.call(os.abort)
-    with pytest.raises(ChildCrashedError, match="died with exit status 1: ZeroDivisionError"):
+    with pytest.raises(ChildCrashedError, match="crashed with exit status 1: ZeroDivisionError"):
         isolated_process.call(divmod, 1, 0)

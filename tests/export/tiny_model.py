@@ -1,10 +1,10 @@
 """A miniature PP-YOLOE+ SOD: PaddleX's files, feeds, fetches and anchors, built in a second, for tests.
 
-It is not trained. Its features are standardised over the image, so that what stands out most in any ordinary one is
-"detected" (one to three hundred boxes over 0.5, 500 over 0.01), a handful in noise, and nothing on an even one.
+It is not trained. Its features are standardised over the image, so that it "detects" what stands out most: 100 to 300
+boxes over 0.5 and 500 over 0.01 in an ordinary image, a few in noise, and none in an image of one colour.
 
-`python -m tests.export.tiny_model DIRECTORY [--pdmodel]` makes one by hand; `--pdmodel` writes the program in Paddle
-2's form, which needs a process of its own, started with FLAGS_enable_pir_api=0.
+`python -m tests.export.tiny_model DIRECTORY [--pdmodel]` writes one. `--pdmodel` writes the program in Paddle 2's form,
+which needs a process that was started with FLAGS_enable_pir_api=0.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from export.paddle.lazy_imports import import_paddle
+from export.paddle.runtime import import_paddle
 
 LABELS = ["pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motorcycle"]
 STRIDES = (32, 16, 8)  # in the real models' order
@@ -47,15 +47,15 @@ def make_tiny_paddle_model(
     score, x1, y1, x2, y2 in source pixels) and int32 [N], after NMS as in the real models.
 
     Args:
-        directory: made if absent.
+        directory: created if it does not exist.
         size: height and width of the input in pixels, multiples of 32; one number for both.
-        classes: number of classes, where `labels` does not say; the first are named as VisDrone's.
+        classes: number of classes if `labels` is not given; the first ten have VisDrone's names.
         seed: of the weights.
         name: PaddleX's model name.
         labels: names of the classes.
         nms: attributes that differ from the real models' NMS.
         normalise: arguments of a NormalizeImage in `inference.yml`; without it the graph itself divides by 255.
-        pdmodel: write Paddle 2's `.pdmodel`; only where FLAGS_enable_pir_api=0 was set before Paddle was imported.
+        pdmodel: write Paddle 2's `.pdmodel`; FLAGS_enable_pir_api=0 must be set before Paddle is imported.
 
     Returns:
         `directory`.
@@ -95,7 +95,7 @@ def make_tiny_paddle_model(
 def inference_yml(
     name: str, size: int | tuple[int, int], labels: list[str], normalise: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What PaddleX writes beside a SOD model."""
+    """The content of `inference.yml` that PaddleX writes for a SOD model."""
     target = [size, size] if isinstance(size, int) else list(size)
     steps: list[dict[str, Any]] = [{"interp": 2, "keep_ratio": False, "target_size": target, "type": "Resize"}]
     if normalise is not None:
@@ -114,16 +114,16 @@ def inference_yml(
 
 
 class _Network:
-    """Five strided convolutions; a head on each of the last three; LayerNorm on the last, as the real neck has."""
+    """Five strided convolutions, heads on the last three, and a LayerNorm on the last, as in the real neck."""
 
     def __init__(self, paddle: Any, size: tuple[int, int], classes: int, seed: int) -> None:
         self.paddle, self.size, self.classes = paddle, size, classes
         self.random = np.random.default_rng(seed)
 
     def __call__(self, image: Any, scale_factor: Any) -> tuple[Any, Any]:
-        """Boxes [N, A, 4] over scale_factor, scores [N, C, A]."""
+        """Boxes [N, A, 4] divided by scale_factor, and scores [N, C, A]."""
         paddle = self.paddle
-        # The first kernels sum to zero and never reach past the edge: an even image has no features at all.
+        # The first kernels sum to zero and never extend beyond the edge: an image of one colour has no features.
         features = paddle.nn.functional.relu(self._conv(image, 8, 2, 2, zero_sum=True))
         features = paddle.nn.functional.relu(self._conv(features, 16, 3, 2))
         levels: list[Any] = []
@@ -135,7 +135,7 @@ class _Network:
         head = paddle.transpose(paddle.concat(heads, axis=2), [0, 2, 1])
         centres, strides = self._anchors()
         middle = paddle.tanh(head[:, :, :2]) * (strides * 0.5) + centres
-        half = self._sigmoid(head[:, :, 2:4]) * (strides * 0.45) + strides * 0.5  # whole sizes: 8..15 to 32..61 px
+        half = self._sigmoid(head[:, :, 2:4]) * (strides * 0.45) + strides * 0.5  # sides of 8..15 to 32..61 px
         boxes = paddle.concat([middle - half, middle + half], axis=2)
         scale_y, scale_x = scale_factor[:, 0:1], scale_factor[:, 1:2]
         scale = paddle.reshape(paddle.concat([scale_x, scale_y, scale_x, scale_y], axis=1), [-1, 1, 4])
@@ -143,8 +143,8 @@ class _Network:
         return boxes / scale, paddle.transpose(scores, [0, 2, 1])
 
     def _standardised(self, x: Any) -> Any:
-        """[N, C, h, w] → [N, C, h * w], mean 0 and deviation 1 over the image, 0 where all is even."""
-        # A mean over height and width, as in the real models' backbone, and below one of another kind.
+        """[N, C, h, w] → [N, C, h * w], mean 0 and deviation 1 over the image; 0 for constant features."""
+        # A mean over height and width, as in the real models' backbone; the one below is over another axis.
         centred = self.paddle.flatten(x - self.paddle.mean(x, axis=[2, 3], keepdim=True), 2)
         return centred / ((self.paddle.mean(centred * centred, axis=2, keepdim=True) + 1e-6) ** 0.5)
 
@@ -159,7 +159,7 @@ class _Network:
         return self._parameter(np.concatenate(centres)), self._parameter(np.concatenate(strides))
 
     def _conv(self, x: Any, channels: int, kernel: int, stride: int, *, zero_sum: bool = False) -> Any:
-        """A convolution without bias, variance kept."""
+        """A convolution without bias that preserves the variance."""
         shape = (channels, x.shape[1], kernel, kernel)
         weight = self.random.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
         if zero_sum:
@@ -171,12 +171,12 @@ class _Network:
         return layer(x)
 
     def _layer_norm(self, x: Any) -> Any:
-        """Over the channels of [N, C, h, w]."""
+        """LayerNorm over the channels of [N, C, h, w]."""
         moved = self.paddle.transpose(x, [0, 2, 3, 1])
         return self.paddle.transpose(self.paddle.nn.LayerNorm(x.shape[1])(moved), [0, 3, 1, 2])
 
     def _sigmoid(self, x: Any) -> Any:
-        # tanh serves both program forms; Paddle 3.2's sigmoid refuses the old one.
+        # tanh works in both forms of the program; Paddle 3.2's sigmoid does not support the old one.
         return self.paddle.tanh(x * 0.5) * 0.5 + 0.5
 
     def _parameter(self, values: Any) -> Any:
@@ -187,7 +187,7 @@ class _Network:
 
 
 def _multiclass_nms3(paddle: Any, boxes: Any, scores: Any, nms: dict[str, Any], *, pdmodel: bool) -> list[Any]:
-    """The fetches: rows [M, 6] and how many of them belong to each image [N]."""
+    """The fetches: rows [M, 6], and the number of rows of each image [N]."""
     if not pdmodel:
         rows, _, counts = paddle._C_ops.multiclass_nms3(boxes, scores, None, *nms.values())
         return [rows, counts]

@@ -1,4 +1,4 @@
-"""Four drawn images of a few large objects, and ppdet's environment."""
+"""A data set of four drawn images with a few large objects, and ppdet's environment."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ FEW_AND_LARGE = (141, 222, 253, 281)  # seeds of scenes
 
 @pytest.fixture(scope="session")
 def four(tmp_path_factory) -> Path:
-    """A YOLO data set whose two parts are the same four images; the base model knows none of its classes' names."""
+    """A YOLO data set with the same four images in both splits and class names that no pretrained model has."""
     folder = tmp_path_factory.mktemp("four")
     for seed in FEW_AND_LARGE:
         draw([str(folder), "--count", "1", "--first", str(seed)])
@@ -26,8 +26,8 @@ def four(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def ppdet_python() -> Path:
-    """Python of ppdet's environment; made where CI runs, else it must be there."""
+    """The Python of ppdet's environment, which is created in CI and must exist elsewhere."""
     folder = Path(os.environ.get("SOD_FINETUNE_ENVIRONMENT") or Path(sys.prefix) / "finetune")
     if not os.environ.get("CI") and not (folder / "bin/python").exists():
-        pytest.skip("ppdet's environment is not here: python -m finetune.environment")
+        pytest.skip("ppdet's environment is not installed: run python -m finetune.environment")
     return environment.ensure(folder)

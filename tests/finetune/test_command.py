@@ -1,7 +1,8 @@
-"""`python -m finetune` from end to end: it learns four images by heart, is stopped, goes on, and is exported."""
+"""`python -m finetune` from end to end: it overfits four images, is stopped, resumes, and exports the model."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,20 +17,20 @@ import pytest
 from finetune.command import main
 
 
-def test_wrong_data_stop_it_before_anything_is_trained(four, tmp_path, capsys):
+def test_errors_in_the_data_stop_it_before_training(four, tmp_path, capsys):
     (tmp_path / "data").mkdir()
     for kind in ("images", "labels"):
         (tmp_path / "data" / kind).symlink_to(four / kind)
     (tmp_path / "data/data.yaml").write_text("names: [car]\ntrain: images\nval: images\n")
     out = tmp_path / "out"
     assert main(["--data", str(tmp_path / "data"), "--out", str(out)]) == 2
-    said = capsys.readouterr().err
-    assert "error: unknown class" in said
-    assert "mend them" in said
+    printed = capsys.readouterr().err
+    assert "error: unknown class" in printed
+    assert "correct them" in printed
     assert [f.name for f in out.iterdir()] == ["labels.jpg"]
 
 
-def test_a_check_trains_nothing(four, tmp_path, capsys):
+def test_a_check_does_not_train(four, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["--data", str(four), "--out", str(out), "--check"]) == 0
     assert "own awning-tricycle" in capsys.readouterr().err
@@ -38,21 +39,21 @@ def test_a_check_trains_nothing(four, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["--base", "PP-YOLO"], "can be demo, PP-YOLOE_plus_SOD-S"),
+        (["--base", "PP-YOLO"], "must be demo, PP-YOLOE_plus_SOD-S"),
         (["--base", "gone.pdparams"], "there is no gone.pdparams"),
         (["--size", "333"], "multiple of 32"),
         (["--size", "1280"], "multiple of 32"),
         (["--batch", "0"], "must be positive"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(four, tmp_path, capsys, arguments, said):
+def test_impossible_settings_are_refused(four, tmp_path, capsys, arguments, message):
     assert main(["--data", str(four), "--out", str(tmp_path), *arguments]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def looks(out: Path) -> list[dict]:
+def evaluations(out: Path) -> list[dict]:
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     return [line for line in lines if "ap50" in line]
 
@@ -62,20 +63,20 @@ def losses(out: Path) -> list[dict]:
     return [line for line in lines if "class" in line]
 
 
-def test_it_learns_four_images_by_heart(four, ppdet_python, tmp_path):
+def test_it_overfits_four_images(four, ppdet_python, tmp_path):
     out, repository = tmp_path / "out", tmp_path / "models"
     settings = ["--batch", "4", "--size", "320", "--plain", "--rate", "2e-3", "--steps", "60", "--name", "four"]
     where = ["--out", out, "--output_dir", repository, "--environment", ppdet_python.parents[1]]
     command = [sys.executable, "-m", "finetune", "--data", four, *settings, *where]
 
-    with (tmp_path / "first.txt").open("w") as said:
-        first = subprocess.Popen(command, stderr=said, stdout=said)
+    with (tmp_path / "first.txt").open("w") as output:
+        first = subprocess.Popen(command, stderr=output, stdout=output)
         while not (out / "last.pdparams").exists() or not losses(out) or losses(out)[-1]["step"] < 17:
             assert first.poll() is None, (tmp_path / "first.txt").read_text()[-2000:]
             time.sleep(0.2)
         first.send_signal(signal.SIGTERM)
         assert first.wait(120) == 130
-    assert "stopped and kept at step" in (tmp_path / "first.txt").read_text()
+    assert "stopped at step" in (tmp_path / "first.txt").read_text()
     stopped_at = losses(out)[-1]["step"]
     assert stopped_at < 60
 
@@ -86,13 +87,13 @@ def test_it_learns_four_images_by_heart(four, ppdet_python, tmp_path):
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr[-2000:]
     steps = [line["step"] for line in losses(out)]
-    assert steps == sorted(set(steps)), "it went on where it was, and did nothing twice"
+    assert steps == sorted(set(steps)), "it resumed at its last step and repeated none"
     assert steps[-1] == 60
     values = [line["loss"] for line in losses(out)]
     assert np.mean(values[-3:]) < 0.7 * np.mean(values[:3])
-    assert looks(out)[0]["ap50"] < 0.05
-    assert max(look["ap50"] for look in looks(out)) > 0.5
-    assert "four on held-out images: AP" in again.stdout
+    assert evaluations(out)[0]["ap50"] < 0.05
+    assert max(line["ap50"] for line in evaluations(out)) > 0.5
+    assert "four on the validation images: AP" in again.stdout
     assert cv2.imread(str(out / "curves.png")) is not None
 
     session = onnxruntime.InferenceSession(str(repository / "four_detector/1/model.onnx"))
@@ -101,8 +102,8 @@ def test_it_learns_four_images_by_heart(four, ppdet_python, tmp_path):
     assert scores.shape == (1, 10, 8400)
 
 
-def test_ppdets_side(ppdet_python):
-    """The tests that import ppdet run in its environment."""
+def test_the_tests_that_need_ppdet(ppdet_python):
+    """They run in ppdet's environment."""
     folder = Path(__file__).with_name("paddledet")
     command = [ppdet_python, "-m", "pytest", "-q", folder, "-p", "no:cacheprovider"]
     root = Path(__file__).parents[2]
@@ -112,3 +113,17 @@ def test_ppdets_side(ppdet_python):
     assert done.returncode == 0, done.stdout[-3000:]
     assert "passed" in done.stdout
     assert "skipped" not in done.stdout
+
+
+@pytest.mark.parametrize("name", ["sod finetune", "python -m finetune"])
+def test_the_help_names_the_command_and_gives_each_default_once(capsys, name):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"], prog=name)
+    assert stop.value.code == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert words.startswith(f"usage: {name} [-h] --data DATA")
+    assert "default: None" not in words
+    assert "default: False" not in words
+    for option in re.split(r" (?=--\w+ [A-Z_]+ \w)", words.partition("options:")[2]):
+        assert option.count("(default:") <= 1, option
+    assert "(default: .cache/finetune/NAME)" in words

@@ -1,4 +1,4 @@
-"""Doubles for the gateway's two neighbours: a Triton (a real gRPC server) and a web server (a real socket)."""
+"""Fixtures: a fake Triton (a real gRPC server) and a fake web server (a real socket)."""
 
 import asyncio
 import base64

@@ -1,7 +1,7 @@
-"""Applications behind the real HTTP protocol on a real socket, in this process, and clients that misbehave."""
+"""Serve an application over a real socket in this process, and clients that misbehave."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
@@ -13,13 +13,14 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from gateway.app import create_app
-from gateway.http_server.connection import HttpConnection
+from gateway.http_server.connection import ConnectionLimits, HttpConnection
 from gateway.limits.concurrency_limiter import ConcurrencyLimiter
 from gateway.limits.load_shedder import LoadShedder
 from gateway.settings import Settings
 
 PATH = "/small-object-detection"
 TIMEOUT_S = 30
+_UNLIMITED = ConnectionLimits(receive=60.0, send=60.0)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -30,14 +31,14 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, state: Mapping[str, Any] | None = None) -> AsyncIterator[int]:
+async def listening(app: ASGIApp, limits: ConnectionLimits = _UNLIMITED) -> AsyncIterator[int]:
     """Serve an application; yields the port."""
     config = Config(app, lifespan="off", log_config=None, access_log=False, ws="none")
     config.load()
     server_state = ServerState()
 
     def connect() -> HttpConnection:
-        return HttpConnection(config=config, server_state=server_state, app_state=dict(state or {}))
+        return HttpConnection(config=config, server_state=server_state, app_state={}, limits=limits)
 
     server = await asyncio.get_running_loop().create_server(connect, "127.0.0.1", 0)
     try:
@@ -80,8 +81,8 @@ async def live_gateway(triton_port: int, **settings: Any) -> AsyncIterator[Live]
     app = create_app(Settings(triton_url=f"127.0.0.1:{triton_port}", **settings))
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     async with (
-        app.router.lifespan_context(app) as state,
-        listening(app, state) as port,
+        app.router.lifespan_context(app),
+        listening(app) as port,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=TIMEOUT_S, limits=limits) as http,
     ):
         yield Live(app, port, http)

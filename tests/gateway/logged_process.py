@@ -1,4 +1,4 @@
-"""A gateway as a process of its own, its log in a file."""
+"""Run a gateway in a separate process with its log in a file."""
 
 import os
 import re

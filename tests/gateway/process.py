@@ -1,4 +1,4 @@
-"""A gateway as a process of its own."""
+"""Run a gateway in a separate process."""
 
 import asyncio
 import re

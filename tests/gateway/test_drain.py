@@ -1,4 +1,4 @@
-"""Leaving: readiness first, then the listener, and no request is lost."""
+"""Graceful shutdown: readiness first, then the listener, and no request is lost."""
 
 import asyncio
 import os
@@ -10,7 +10,9 @@ import pytest
 
 from gateway.app import create_app
 from gateway.drain import Drain
-from gateway.http_server.server import StopRequests, make_server
+from gateway.http_server.connection import ConnectionLimits
+from gateway.http_server.server import GatewayServer, StopSignals, make_config
+from gateway.security.listen import Listener
 from gateway.settings import Settings
 from tests.gateway.observability.test_metrics import scrape, value
 from tests.gateway.process import TIMEOUT_S, ended, insist, running, until_closed
@@ -22,7 +24,7 @@ def triton_at(triton: Any) -> tuple[str, str]:
     return "--triton-url", f"127.0.0.1:{triton.port}"
 
 
-async def test_in_a_drain_all_is_answered_and_nothing_is_ready(triton: Any, image64: str) -> None:
+async def test_while_draining_requests_succeed_and_readiness_fails(triton: Any, image64: str) -> None:
     drain = Drain()
     app = create_app(Settings(triton_url=f"127.0.0.1:{triton.port}"), drain)
     transport = httpx.ASGITransport(app)
@@ -41,7 +43,7 @@ async def test_in_a_drain_all_is_answered_and_nothing_is_ready(triton: Any, imag
         assert answer.headers["connection"] == "close"
 
 
-async def test_the_door_stays_open_for_the_delay_and_a_second_signal_ends_it(triton: Any, image64: str) -> None:
+async def test_requests_are_accepted_during_the_delay_and_a_second_signal_ends_it(triton: Any, image64: str) -> None:
     options = (*triton_at(triton), "--drain-delay", "3600")
     async with running(*options) as (url, process), httpx.AsyncClient(base_url=url, timeout=60) as client:
         assert (await client.get("/health/ready")).status_code == 200
@@ -65,7 +67,7 @@ async def test_the_door_stays_open_for_the_delay_and_a_second_signal_ends_it(tri
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_what_is_under_way_is_answered(triton: Any, image64: str, number: signal.Signals) -> None:
+async def test_requests_in_progress_finish(triton: Any, image64: str, number: signal.Signals) -> None:
     triton.hold = asyncio.Event()
     options = (*triton_at(triton), "--drain-delay", "0.3")
     async with running(*options) as (url, process), httpx.AsyncClient(base_url=url, timeout=60) as client:
@@ -82,7 +84,7 @@ async def test_what_is_under_way_is_answered(triton: Any, image64: str, number: 
     assert "Traceback" not in log
 
 
-async def test_what_outlasts_its_time_is_503(triton: Any, image64: str) -> None:
+async def test_requests_over_the_shutdown_timeout_are_503(triton: Any, image64: str) -> None:
     triton.hold = asyncio.Event()
     options = (*triton_at(triton), "--shutdown-timeout", "1")
     async with running(*options) as (url, process), httpx.AsyncClient(base_url=url, timeout=60) as client:
@@ -100,7 +102,7 @@ async def test_what_outlasts_its_time_is_503(triton: Any, image64: str) -> None:
     assert "Traceback" not in log
 
 
-async def test_a_port_that_is_taken_is_a_line_and_a_status() -> None:
+async def test_a_port_in_use_is_one_log_line_and_a_status() -> None:
     async with running() as (url, _):
         port = url.rsplit(":", 1)[1]
         for workers in ("1", "2"):
@@ -116,7 +118,8 @@ async def test_a_port_that_is_taken_is_a_line_and_a_status() -> None:
 
 def test_a_signal_takes_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may come while the interrupted code holds one."""
-    server = make_server(Settings(drain_delay=5))
+    config = make_config(None, Listener("127.0.0.1", 0), limits=ConnectionLimits(60, 60), shutdown_timeout=1)
+    server = GatewayServer(config, Drain(), drain_delay=5)
 
     def refuse(*_: object, **__: object) -> None:
         pytest.fail("a lock")
@@ -129,14 +132,13 @@ def test_a_signal_takes_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not server.should_exit
 
 
-def test_an_echo_of_the_first_signal_is_no_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repetitions_within_a_second_are_the_same_stop() -> None:
     now = 100.0
-    monkeypatch.setattr("gateway.http_server.server.monotonic", lambda: now)
-    stops = StopRequests()
-    assert not stops.any
-    assert not stops.insists()
-    assert stops.any
+    stops = StopSignals(clock=lambda: now)
+    assert not stops.received
+    assert not stops.record()
+    assert stops.received
     now += 0.5
-    assert not stops.insists()
+    assert not stops.record()
     now += 1.0
-    assert stops.insists()
+    assert stops.record()

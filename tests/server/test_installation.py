@@ -8,18 +8,21 @@ from server.errors import ServerError
 from server.installation import OWN_BACKENDS, find_installation
 
 
-def test_the_wheel_is_put_together_and_gone_after():
+def test_the_wheel_is_put_together(tmp_path):
     installation = find_installation()
     assert installation.binary.is_file()
     assert installation.backends == ("python", *OWN_BACKENDS)
-    with installation.backend_directory() as root:
-        assert (root / "python" / "triton_python_backend_stub").is_file()
-        assert (root / "python" / "libtriton_python.so").is_file()
-        for name in OWN_BACKENDS:
-            assert (root / name / "model.py").is_file()
-        # Triton refuses links that lead out of the folder.
-        assert not [path for path in root.rglob("*") if path.is_symlink()]
-    assert not root.exists()
+    root = installation.backend_directory(tmp_path)
+    assert root.parent == tmp_path
+    assert (root / "python" / "triton_python_backend_stub").is_file()
+    assert (root / "python" / "libtriton_python.so").is_file()
+    for name in OWN_BACKENDS:
+        assert (root / name / "model.py").is_file()
+    library = (root / "python" / "libtriton_python.so").read_bytes()
+    assert b"/tmp/python_env_" not in library, "a folder that a killed backend would leave in /tmp"
+    assert library.count(b"././/python_env_") == 1
+    # Triton refuses links that lead out of the folder.
+    assert not [path for path in root.rglob("*") if path.is_symlink()]
 
 
 def test_in_tritons_image_the_images_own_is_taken(tmp_path):
@@ -30,9 +33,8 @@ def test_in_tritons_image_the_images_own_is_taken(tmp_path):
     installation = find_installation(tmp_path)
     assert installation.binary == tmp_path / "bin" / "tritonserver"
     assert installation.backends == ("onnxruntime", "openvino", "paddle", "python", "tensorrt")
-    with installation.backend_directory() as root:
-        assert root == tmp_path / "backends"
-    assert root.is_dir()
+    assert installation.backend_directory(tmp_path / "elsewhere") == tmp_path / "backends"
+    assert not installation.makes_programs
 
 
 def test_an_absent_libpython_is_named_with_the_package(monkeypatch):

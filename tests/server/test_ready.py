@@ -1,12 +1,14 @@
-"""How the launcher asks the gateway: by http or https, on this machine, with no proxy in between."""
+"""How the launcher asks the gateway: by http or https, on this machine, without a proxy."""
 
+import socket
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from server import cli, ready
+from server import ready
+from server.banner import banner
 
 
 @pytest.fixture
@@ -88,9 +90,21 @@ def test_no_gateway_or_one_that_speaks_otherwise(gateway, certificate, free_port
     assert not ready.is_ready(f"http://127.0.0.1:{gateway(certificate)}")
 
 
+def test_liveness_is_any_answer_in_time(gateway, certificate, free_ports):
+    (port,) = free_ports(1)
+    assert ready.liveness(f"http://127.0.0.1:{port}", 5) == "refused"
+    assert ready.liveness(f"http://127.0.0.1:{gateway(status=503)}", 5) == "alive"
+    assert ready.liveness(f"https://127.0.0.1:{gateway(certificate)}", 5) == "alive"
+    assert ready.liveness(f"https://127.0.0.1:{gateway()}", 5) == "alive", "it reacts, though not as it should"
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        assert ready.liveness(f"http://127.0.0.1:{silent.getsockname()[1]}", 0.3) == "silent"
+
+
 @pytest.mark.parametrize(("keys", "header"), [("", ""), ("a:0", ' -H "X-API-Key: $KEY"')])
 @pytest.mark.parametrize(("scheme", "option"), [("http", "-s"), ("https", "-sk")])
 def test_the_banner_s_curl_fits_the_settings(keys, header, scheme, option, monkeypatch):
     monkeypatch.setenv("SOD_API_KEYS", keys)
-    banner = cli._banner(f"{scheme}://127.0.0.1:1", "cpu_regular", [], ("demo",))
-    assert f"curl {option} {scheme}://127.0.0.1:1/small-object-detection{header} -H 'content-type" in banner
+    told = banner(f"{scheme}://127.0.0.1:1", "cpu_regular", ("demo",), {})
+    assert f"curl {option} {scheme}://127.0.0.1:1/small-object-detection{header} -H 'content-type" in told

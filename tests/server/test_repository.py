@@ -129,7 +129,23 @@ def test_no_repository_is_an_error(tmp_path):
         find_ensembles(tmp_path, PROFILES[0], BACKENDS)
 
 
-def test_a_broken_config_is_named(repository):
-    (repository / "postprocess" / "config.pbtxt").write_text("name: postprocess {")
-    with pytest.raises(ServerError, match=r"postprocess/config\.pbtxt is not a Triton model configuration"):
-        find_ensembles(repository, PROFILES[0], BACKENDS)
+def test_a_broken_stage_is_named_by_the_ensembles_that_need_it(repository):
+    (repository / "preprocess_1920" / "config.pbtxt").write_text("name: preprocess_1920 {")
+    found = {ensemble.name: ensemble.missing for ensemble in find_ensembles(repository, PROFILES[0], BACKENDS)}
+    broken = "preprocess_1920/config.pbtxt is not a Triton model configuration"
+    assert [name for name, missing in found.items() if broken in missing] == ["PP-YOLOE_plus_SOD-largesize-L"]
+    assert "preprocess_1920" not in found
+
+
+def test_a_broken_ensemble_does_not_hide_the_others(repository):
+    (repository / DEMO / "config.pbtxt").write_bytes(b"\xff\xfe")
+    found = {ensemble.name: ensemble for ensemble in find_ensembles(repository, PROFILES[0], BACKENDS)}
+    assert "config.pbtxt is not a Triton model configuration" in found[DEMO].missing
+    assert list(found) == sorted([*OFFICIAL, DEMO])
+
+
+def test_a_repository_of_broken_configs_only_is_refused(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.pbtxt").write_text("name: mine {")
+    with pytest.raises(ServerError, match=r"holds no ensemble: [^\n]*\n  .*mine/config\.pbtxt is not a Triton model"):
+        find_ensembles(tmp_path, PROFILES[0], BACKENDS)

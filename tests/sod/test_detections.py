@@ -5,7 +5,7 @@ from sod.detections import Detections
 
 SCORES = [0.9, 0.6, 0.5, 0.7, 0.6]
 CLASS_IDS = [0, 0, 0, 3, 4]
-FOUND = Detections(
+DETECTIONS = Detections(
     np.arange(20, dtype=np.float32).reshape(5, 4), np.array(SCORES, np.float32), np.array(CLASS_IDS, np.int32)
 )
 
@@ -14,12 +14,12 @@ FOUND = Detections(
     ("count", "expected"),
     [(1, [0]), (2, [0, 3]), (3, [0, 1, 3]), (4, [0, 1, 3, 4]), (5, [0, 1, 2, 3, 4]), (10**30, [0, 1, 2, 3, 4])],
 )
-def test_the_best_are_kept_in_their_order(count: int, expected: list[int]) -> None:
-    best = FOUND.best(count)
-    assert best.scores.tolist() == FOUND.scores[expected].tolist()
+def test_the_best_keep_their_order(count: int, expected: list[int]) -> None:
+    best = DETECTIONS.best(count)
+    assert best.scores.tolist() == DETECTIONS.scores[expected].tolist()
     assert best.class_ids.tolist() == [CLASS_IDS[i] for i in expected]
-    assert best.boxes.tolist() == FOUND.boxes[expected].tolist()
+    assert best.boxes.tolist() == DETECTIONS.boxes[expected].tolist()
 
 
-def test_the_best_of_nothing() -> None:
+def test_the_best_of_an_empty_result() -> None:
     assert len(Detections.empty().best(3)) == 0

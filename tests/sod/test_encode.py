@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from sod.detections import Detections
 from sod.draw import draw_detections
-from sod.encode import FORMATS, MAX_SIDE, ImageFormat, encode_image, encode_plainly
+from sod.encode import FORMATS, MAX_SIDE, ImageFormat, encode_image
 from sod.palette import class_colour
 
 MAGIC = {"jpeg": b"\xff\xd8\xff", "png": b"\x89PNG\r\n\x1a\n", "webp": b"RIFF"}
@@ -40,14 +40,6 @@ def test_jpeg_keeps_the_colour_of_one_pixel_lines(drawn: NDArray[np.uint8]) -> N
 
 def test_png_loses_nothing(drawn: NDArray[np.uint8]) -> None:
     assert (decode(encode_image(drawn, "png", quality=1)) == drawn).all()
-
-
-@pytest.mark.parametrize("width", [90, 89, 1])  # rows of a BMP are padded
-def test_plain_encoding_loses_nothing(width: int) -> None:
-    image = np.ascontiguousarray(NOISE[:, :width])
-    encoded = encode_plainly(image)
-    assert encoded.startswith(b"BM")
-    assert (decode(encoded) == image).all()
 
 
 @pytest.mark.parametrize("image_format", ["jpeg", "webp"])

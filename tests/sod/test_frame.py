@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from sod.detections import Detections
-from sod.frame import clip, shown_size, to_source
-from sod.image import decode_image
+from sod.frame import clip
+from sod.image import decode_image, read_header
 
 
 def encode(format_: str, orientation: int | None = None, mode: str = "RGB", exif: bytes | None = None) -> bytes:
@@ -27,7 +27,7 @@ def encode(format_: str, orientation: int | None = None, mode: str = "RGB", exif
 def test_shown_size_is_that_of_decoding(format_: str, orientation: int | None) -> None:
     image = encode(format_, orientation)
     height, width = decode_image(image).shape[:2]
-    assert shown_size(image) == (width, height)
+    assert read_header(image).shown_size == (width, height)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # Pillow's, when it opens such a file
@@ -35,7 +35,7 @@ def test_shown_size_is_that_of_decoding(format_: str, orientation: int | None) -
 def test_damaged_exif(exif: bytes) -> None:
     image = encode("JPEG", exif=exif)
     height, width = decode_image(image).shape[:2]
-    assert shown_size(image) == (width, height)
+    assert read_header(image).shown_size == (width, height)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -46,13 +46,3 @@ def test_clip(count: int) -> None:
     assert clipped.boxes.dtype == np.float32
     assert clipped.boxes.tolist() == [[0, 2, 64, 24]] * count
     assert len(clipped) == count
-
-
-@pytest.mark.parametrize("count", [0, 1, 3])
-def test_to_source_divides_by_the_scale_factor(count: int) -> None:
-    boxes = np.tile(np.array([10, 10, 20, 30], np.float32), (count, 1))
-    found = Detections(boxes, np.full(count, 0.5, np.float32), np.full(count, 2, np.int32))
-    there = to_source(found, np.array([2, 0.5], np.float32))  # half as high, twice as wide
-    assert there.boxes.dtype == np.float32
-    assert there.boxes.tolist() == [[20, 5, 40, 15]] * count
-    assert (there.scores.tolist(), there.class_ids.tolist()) == ([0.5] * count, [2] * count)

@@ -41,8 +41,10 @@ def paddle_nms():
 
 
 def ours(boxes: Array, scores: Array, config: NmsConfig, threshold: float = 0.0) -> NDArray[np.float32]:
-    found = multiclass_nms(boxes, scores, np.full(len(scores), threshold, np.float32), config=config)
-    return np.concatenate([found.class_ids[:, None], found.scores[:, None], found.boxes], 1).astype(np.float32)
+    detections = multiclass_nms(boxes, scores, np.full(len(scores), threshold, np.float32), config=config)
+    return np.concatenate([detections.class_ids[:, None], detections.scores[:, None], detections.boxes], 1).astype(
+        np.float32
+    )
 
 
 def crowd(rng: np.random.Generator, anchors: int, classes: int, spread: float = 640) -> tuple[Array, Array]:
@@ -68,8 +70,8 @@ def test_equals_paddle_on_20000_candidates_of_one_class(paddle_nms):
     np.testing.assert_array_equal(ours(boxes, scores, NmsConfig()), theirs)
 
 
-def test_equals_paddle_when_nms_top_k_cuts(paddle_nms):
-    # 20,000 near-copies of few boxes: what survives depends on where the list is cut.
+def test_equals_paddle_when_nms_top_k_limits_the_candidates(paddle_nms):
+    # Of 20,000 near-copies of few boxes, the survivors depend on where the list is cut.
     rng = np.random.default_rng(2)
     boxes, scores = crowd(rng, 20_000, 2, 100)
     config = NmsConfig(nms_top_k=300, keep_top_k=1000)
@@ -102,11 +104,11 @@ def test_equals_paddle_on_adversarial_boxes(paddle_nms, data):
         nms_top_k=data.draw(st.sampled_from([5, 10_000])),
     )
     theirs = paddle_nms(boxes, scores, config)
-    theirs = theirs[theirs[:, 0] >= 0]  # nothing found is one row of -1
+    theirs = theirs[theirs[:, 0] >= 0]  # Paddle marks an empty result by one row of -1
     np.testing.assert_array_equal(ours(boxes, scores, config), theirs.reshape(-1, 6))
 
 
-def test_chunks_do_not_show(paddle_nms, monkeypatch):
+def test_the_chunk_size_does_not_change_the_result(paddle_nms, monkeypatch):
     boxes, scores = crowd(np.random.default_rng(4), 700, 1, 80)
     whole = ours(boxes, scores, NmsConfig())
     monkeypatch.setattr("sod.nms._CHUNK", 7)
@@ -125,18 +127,20 @@ def test_filtering_before_nms_equals_filtering_after(threshold):
 def test_threshold_is_per_class_and_strict():
     boxes = np.array([[0, 0, 9, 9], [20, 20, 29, 29]], np.float32)
     scores = np.array([[0.5, 0.6], [0.5, 0.2]], np.float32)
-    found = multiclass_nms(boxes, scores, np.array([0.5, 0.1], np.float32))
-    assert found.class_ids.tolist() == [0, 1, 1]
-    assert found.scores.tolist() == pytest.approx([0.6, 0.5, 0.2])
+    detections = multiclass_nms(boxes, scores, np.array([0.5, 0.1], np.float32))
+    assert detections.class_ids.tolist() == [0, 1, 1]
+    assert detections.scores.tolist() == pytest.approx([0.6, 0.5, 0.2])
 
 
 def test_boxes_are_divided_by_the_scale_factor():
     boxes = np.array([[64, 32, 128, 64]], np.float32)
-    found = multiclass_nms(boxes, np.ones((1, 1), np.float32), np.zeros(1, np.float32), np.array([0.5, 2], np.float32))
-    assert found.boxes.tolist() == [[32, 64, 64, 128]]
+    detections = multiclass_nms(
+        boxes, np.ones((1, 1), np.float32), np.zeros(1, np.float32), np.array([0.5, 2], np.float32)
+    )
+    assert detections.boxes.tolist() == [[32, 64, 64, 128]]
 
 
-def test_nothing_found_is_empty():
-    found = multiclass_nms(np.zeros((8, 4), np.float32), np.zeros((3, 8), np.float32), np.zeros(3, np.float32))
-    assert len(found) == 0
-    assert found.boxes.shape == (0, 4)
+def test_no_candidates_give_an_empty_result():
+    detections = multiclass_nms(np.zeros((8, 4), np.float32), np.zeros((3, 8), np.float32), np.zeros(3, np.float32))
+    assert len(detections) == 0
+    assert detections.boxes.shape == (0, 4)

@@ -22,7 +22,7 @@ _MIB = 2**20
 _STOP_TIMEOUT_S = 20.0
 
 
-class BareDetector:
+class EngineProcess:
     """A child process with the network loaded; `started` makes one.
 
     Attributes:
@@ -64,7 +64,7 @@ class BareDetector:
 
 
 @contextmanager
-def started(config: DetectorConfig, pixels: NDArray[np.uint8]) -> Iterator[BareDetector]:
+def started(config: DetectorConfig, pixels: NDArray[np.uint8]) -> Iterator[EngineProcess]:
     """The detector in a child process, loaded; ended at exit.
 
     Raises:
@@ -75,9 +75,9 @@ def started(config: DetectorConfig, pixels: NDArray[np.uint8]) -> Iterator[BareD
     child = context.Process(target=_serve, args=(theirs, config, pixels), daemon=True)
     child.start()
     theirs.close()
-    host = Host(f"bare {config.name} ({config.backend}, {config.precision})", child.pid or 0)
+    host = Host(f"engine of {config.name} ({config.backend}, {config.precision})", child.pid or 0)
     try:
-        yield BareDetector(host, ours)
+        yield EngineProcess(host, ours)
     finally:
         host.resume()
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The bare detector in each engine, set up as the profile's config.pbtxt says; runs in a process of its own."""
+"""The engine alone in each engine, set up as the profile's config.pbtxt says; runs in a process of its own."""
 
 import os
 import time
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.performance.baselines.detector_config import DetectorConfig
-from export.paddle.lazy_imports import import_openvino, import_paddle
+from export.openvino.runtime import import_openvino
+from export.paddle.runtime import import_paddle
 
 Pixels = NDArray[np.uint8]
 Outputs = list[NDArray[Any]]

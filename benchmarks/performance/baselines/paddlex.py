@@ -1,4 +1,4 @@
-"""The peer: PaddleX's basic serving of the same Paddle model, in a virtual environment of its own."""
+"""PaddleX's basic serving of the same Paddle model, in a virtual environment of its own."""
 
 import importlib.util
 import subprocess
@@ -15,7 +15,7 @@ from benchmarks.performance.errors import BenchmarkError
 from benchmarks.servers import Host, StartError, free_ports, running
 
 ROOT = Path(__file__).parents[3]
-VENV = ROOT / ".cache/peer"
+VENV = ROOT / ".cache/paddlex"
 # PaddleX 3.7.2 does not say which PaddlePaddle: this one runs these models with oneDNN (3.3.1 does not).
 PINS = ("paddlepaddle==3.2.2", "paddlex[cv,serving]==3.7.2")
 _PIPELINE = """\
@@ -33,7 +33,7 @@ _TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Peer(Host):
+class PaddleXServer(Host):
     """A running `paddlex --serve`.
 
     Attributes:
@@ -86,7 +86,7 @@ def architecture(model: Path) -> str:
 
 
 @contextmanager
-def started(model: Path, work: Path, venv: Path = VENV) -> Iterator[Peer]:
+def started(model: Path, work: Path, venv: Path = VENV) -> Iterator[PaddleXServer]:
     """PaddleX serving a model on a free port, with a font of ours; stopped at exit.
 
     Args:
@@ -99,8 +99,8 @@ def started(model: Path, work: Path, venv: Path = VENV) -> Iterator[Peer]:
     """
     program = venv / "bin/paddlex"
     if not program.is_file():
-        raise BenchmarkError(f"PaddleX is not installed in {venv}: make bench-peer installs it")
-    pipeline = work / "peer.yaml"
+        raise BenchmarkError(f"PaddleX is not installed in {venv}: make bench-paddlex installs it")
+    pipeline = work / "paddlex.yaml"
     pipeline.write_text(_PIPELINE.format(name=architecture(model), folder=model))
     (port,) = free_ports(1)
     command = [str(program), "--serve", "--pipeline", str(pipeline), "--device", "cpu"]
@@ -114,8 +114,8 @@ def started(model: Path, work: Path, venv: Path = VENV) -> Iterator[Peer]:
     }
     url = f"http://127.0.0.1:{port}"
     try:
-        with running("PaddleX", command, lambda: _healthy(url), work / "peer.log", settings) as pid:
-            yield Peer("PaddleX", pid, url)
+        with running("PaddleX", command, lambda: _healthy(url), work / "paddlex.log", settings) as pid:
+            yield PaddleXServer("PaddleX", pid, url)
     except StartError as error:
         raise BenchmarkError(str(error)) from None
 

@@ -46,7 +46,7 @@ class Ensemble:
 
     @contextmanager
     def session(self) -> Iterator[Ask]:
-        """As `Way.session`."""
+        """As `Client.session`."""
         inputs = self.inputs()
         with InferenceServerClient(self.address) as client:
             yield partial(_infer, client, self.model, inputs)
@@ -97,7 +97,7 @@ class Rest:
 
     @contextmanager
     def session(self) -> Iterator[Ask]:
-        """As `Way.session`."""
+        """As `Client.session`."""
         parts = urlsplit(self.url)
         with closing(http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=_TIMEOUT_S)) as line:
             yield partial(self._ask, line)

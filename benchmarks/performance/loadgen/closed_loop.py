@@ -22,7 +22,7 @@ class AskError(Exception):
     """A request was not answered, or not as it must be."""
 
 
-class Way(Protocol):
+class Client(Protocol):
     """Something that can be asked, by several clients at once."""
 
     @property
@@ -52,11 +52,11 @@ class Turn:
     seconds: float
 
 
-def drive(way: Way, concurrency: int, seconds: float, least: int = 0) -> Turn:
-    """Put load on, for so many seconds and answers, then wait for what is under way.
+def drive(client: Client, concurrency: int, seconds: float, least: int = 0) -> Turn:
+    """Generate load for some seconds and a number of responses, then wait for the requests in flight.
 
     Args:
-        way: what is asked.
+        client: sends the requests.
         concurrency: clients; each asks once at least.
         seconds: of load; eight times as many at most, however slow the answers.
         least: answers.
@@ -71,25 +71,25 @@ def drive(way: Way, concurrency: int, seconds: float, least: int = 0) -> Turn:
     ready = threading.Barrier(concurrency + 1)
     started = 0.0
 
-    def go_on(now: float) -> bool:
+    def may_continue(now: float) -> bool:
         if now - started < seconds:
             return True
         answered = sum(map(len, by_client)) + len(failures)
         return answered < least and now - started < _LONGEST * seconds
 
-    def client() -> None:
+    def run_client() -> None:
         own: list[tuple[float, float]] = []
         by_client.append(own)
         try:
-            with way.session() as ask:
+            with client.session() as ask:
                 ready.wait()
-                while go_on(begin := time.perf_counter()) or not own:
+                while may_continue(begin := time.perf_counter()) or not own:
                     try:
                         ask()
                     except AskError as error:
                         with lock:
                             failures.append(str(error))
-                        if not go_on(time.perf_counter()):
+                        if not may_continue(time.perf_counter()):
                             return
                     else:
                         own.append((begin, time.perf_counter()))
@@ -97,7 +97,7 @@ def drive(way: Way, concurrency: int, seconds: float, least: int = 0) -> Turn:
             broken.append(error)
             ready.abort()
 
-    threads = [threading.Thread(target=client, daemon=True) for _ in range(concurrency)]
+    threads = [threading.Thread(target=run_client, daemon=True) for _ in range(concurrency)]
     for thread in threads:
         thread.start()
     started = time.perf_counter()
@@ -109,9 +109,9 @@ def drive(way: Way, concurrency: int, seconds: float, least: int = 0) -> Turn:
         started = time.perf_counter()
     for thread in threads:
         thread.join()
-    told = [error for error in broken if not isinstance(error, threading.BrokenBarrierError)]
-    if told:
-        raise AskError(f"{way.name}: {told[0]}") from told[0]
+    causes = [error for error in broken if not isinstance(error, threading.BrokenBarrierError)]
+    if causes:
+        raise AskError(f"{client.name}: {causes[0]}") from causes[0]
     latencies = [end - begin for own in by_client for begin, end in own]
     return Turn(
         1e3 * np.array(latencies),

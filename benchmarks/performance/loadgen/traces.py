@@ -149,7 +149,7 @@ class Traced:
 
     @contextmanager
     def session(self) -> Iterator[Ask]:
-        """As `Way.session`."""
+        """As `Client.session`."""
         inputs = self.ensemble.inputs()
         with InferenceServerClient(self.ensemble.address) as client:
             yield partial(_infer, client, self.ensemble.model, inputs)

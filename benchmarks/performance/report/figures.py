@@ -26,9 +26,9 @@ def spread(values: Sequence[float]) -> float:
     return (max(values) - min(values)) / median(values) if len(values) > 1 and median(values) else NAN
 
 
-def rounds(ways: dict[str, Any], way: str, concurrency: int) -> list[dict[str, Any]]:
-    """The turns of one way, a dict a round; empty if it was not measured."""
-    found: list[dict[str, Any]] = ways.get(way, {}).get(str(concurrency), [])
+def rounds(clients: dict[str, Any], client: str, concurrency: int) -> list[dict[str, Any]]:
+    """The turns of one client, a dict for each round; empty if it was not measured."""
+    found: list[dict[str, Any]] = clients.get(client, {}).get(str(concurrency), [])
     return found
 
 
@@ -37,11 +37,11 @@ def column(turns: Sequence[dict[str, Any]], name: str) -> list[float]:
     return [NAN if turn[name] is None else float(turn[name]) for turn in turns]
 
 
-def middle(ways: dict[str, Any], way: str, concurrency: int, name: str) -> float:
+def middle(clients: dict[str, Any], client: str, concurrency: int, name: str) -> float:
     """The median over the rounds of one figure."""
-    return median(column(rounds(ways, way, concurrency), name))
+    return median(column(rounds(clients, client, concurrency), name))
 
 
-def cpu_outside_detector(ways: dict[str, Any], way: str, concurrency: int) -> float:
+def cpu_outside_detector(clients: dict[str, Any], client: str, concurrency: int) -> float:
     """Milliseconds of processor time a request outside the detector, the median over the rounds."""
-    return median([outside_detector(turn["cpu_ms"]) for turn in rounds(ways, way, concurrency)])
+    return median([outside_detector(turn["cpu_ms"]) for turn in rounds(clients, client, concurrency)])

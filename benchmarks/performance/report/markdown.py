@@ -89,7 +89,7 @@ def _overview(models: dict[str, Any]) -> str:
     rows = []
     for model, results in models.items():
         profiles = (results.get("load") or {"profiles": {}})["profiles"]
-        here = [middle(profiles.get(name, {}).get("ways", {}), ENSEMBLE, LATENCY, "p50") for name in names]
+        here = [middle(profiles.get(name, {}).get("clients", {}), ENSEMBLE, LATENCY, "p50") for name in names]
         rows.append([f"{model}, here", *_slashed(here)])
         if model in PUBLISHED:
             published = [float(getattr(PUBLISHED[model], name)) for name in names]
@@ -131,22 +131,23 @@ def _value(value: float, unit: str) -> str:
 
 def _load(load: dict[str, Any]) -> str:
     parts = ["### Load\n"]
-    head = ["way", "clients", "images/s", "spread", "of bare", "p50 ms", "p95 ms", "p99 ms", "errors"]
+    head = ["client", "concurrency", "images/s", "spread", "of engine", "p50 ms", "p95 ms", "p99 ms", "errors"]
     head += ["CPU ms outside detector", "RSS MiB"]
     for profile, of_profile in load["profiles"].items():
-        bare = of_profile["bare"]
+        engine_only = of_profile["engine_only"]
         parts.append(
             f"#### {profile}: {of_profile['backend']}, {of_profile['precision']}\n\n"
-            f"Bare detector, as this profile is configured: {_n(median(_flat(bare['throughput'])), 2)} images/s; "
-            f"with OpenVINO's hint THROUGHPUT: {_n(median(bare['best_throughput']), 2)}; one image on all cores: "
-            f"{_n(median(bare['latency_ms']))} ms; its memory: {_n(bare['memory_mib'], 0)} MiB.\n\n"
-            + _table(head, _way_rows(of_profile["ways"], of_profile))
+            f"Engine alone, as this profile is configured: {_n(median(_flat(engine_only['throughput'])), 2)} images/s; "
+            f"with OpenVINO's hint THROUGHPUT: {_n(median(engine_only['best_throughput']), 2)}; "
+            f"one image on all cores: {_n(median(engine_only['latency_ms']))} ms; "
+            f"its memory: {_n(engine_only['memory_mib'], 0)} MiB.\n\n"
+            + _table(head, _client_rows(of_profile["clients"], of_profile))
         )
-    if load["peer"]:
+    if load["paddlex"]:
         parts.append(
             "#### PaddleX, basic serving of the same model\n\n"
-            "Shares are of cpu_regular's bare detector, which is the same engine; processor time is all of it.\n\n"
-            + _table(head, _way_rows(load["peer"]["ways"], load["profiles"].get("cpu_regular")))
+            "Shares are of cpu_regular's engine alone, which is the same engine; processor time is all of it.\n\n"
+            + _table(head, _client_rows(load["paddlex"]["clients"], load["profiles"].get("cpu_regular")))
         )
     return "\n".join(parts)
 
@@ -155,23 +156,23 @@ def _flat(by_lap: dict[str, list[float]]) -> list[float]:
     return [value for values in by_lap.values() for value in values]
 
 
-def _way_rows(ways: dict[str, Any], of_profile: dict[str, Any] | None) -> list[list[str]]:
+def _client_rows(clients: dict[str, Any], of_profile: dict[str, Any] | None) -> list[list[str]]:
     rows = []
-    for way in sorted(ways, key=lambda name: (len(name), name)):
-        for clients in sorted(map(int, ways[way])):
-            turns = rounds(ways, way, clients)
+    for client in sorted(clients, key=lambda name: (len(name), name)):
+        for concurrency in sorted(map(int, clients[client])):
+            turns = rounds(clients, client, concurrency)
             throughput = column(turns, "throughput")
-            bare = of_profile["bare"]["throughput"].get(str(clients), []) if of_profile else []
+            engine_only = of_profile["engine_only"]["throughput"].get(str(concurrency), []) if of_profile else []
             rows.append(
                 [
-                    way,
-                    str(clients),
+                    client,
+                    str(concurrency),
                     _n(median(throughput), 2),
                     _percent(spread(throughput)),
-                    _percent(ratio(throughput, bare)),
-                    *(_n(middle(ways, way, clients, name)) for name in ("p50", "p95", "p99")),
+                    _percent(ratio(throughput, engine_only)),
+                    *(_n(middle(clients, client, concurrency, name)) for name in ("p50", "p95", "p99")),
                     str(sum(turn["errors"] for turn in turns)),
-                    _n(cpu_outside_detector(ways, way, clients)),
+                    _n(cpu_outside_detector(clients, client, concurrency)),
                     _n(median([sum(turn["rss_mib"].values()) for turn in turns]), 0),
                 ]
             )
@@ -187,7 +188,7 @@ def _accuracy(accuracy: dict[str, Any], load: dict[str, Any] | None) -> str:
         speed = NAN
         if load and reference:
             own, theirs = (
-                column(rounds(load["profiles"][name]["ways"], ENSEMBLE, LOADED), "throughput")
+                column(rounds(load["profiles"][name]["clients"], ENSEMBLE, LOADED), "throughput")
                 for name in (profile, reference)
             )
             speed = ratio(own, theirs)
@@ -217,9 +218,9 @@ def _accuracy(accuracy: dict[str, Any], load: dict[str, Any] | None) -> str:
 def _stages(stages: dict[str, Any]) -> str:
     rows = []
     for profile, by_clients in stages["profiles"].items():
-        for clients, by_stage in by_clients.items():
+        for concurrency, by_stage in by_clients.items():
             cells = [f"{'detector' if name.endswith('_detector') else name} {ms:.1f}" for name, ms in by_stage.items()]
-            rows.append([profile, clients, "; ".join(cells)])
+            rows.append([profile, concurrency, "; ".join(cells)])
     hard = [
         [side, f"{one['candidates']:,}", _n(one["preprocess_ms"]), _n(one["postprocess_ms"])]
         for side, one in stages["synthetic"].items()
@@ -234,25 +235,25 @@ def _stages(stages: dict[str, Any]) -> str:
 
 def _requests(requests: dict[str, Any], load: dict[str, Any] | None) -> str:
     rows = []
-    limit = median(_flat(load["profiles"][requests["profile"]]["bare"]["throughput"])) if load else NAN
+    limit = median(_flat(load["profiles"][requests["profile"]]["engine_only"]["throughput"])) if load else NAN
     for one in requests["turns"]:
         image = one["image"]
         turns = one["rounds"]
-        ways = {"it": {"0": turns}}
+        clients = {"it": {"0": turns}}
         rows.append(
             [
                 f"{image['width']}x{image['height']}, {image['bytes'] / 1e3:,.0f} kB",
                 one["form"],
                 "yes" if one["visualize"] else "no",
-                _n(middle(ways, "it", 0, "throughput"), 2),
-                _percent(middle(ways, "it", 0, "throughput") / limit),
-                *(_n(middle(ways, "it", 0, name)) for name in ("p50", "p95", "p99")),
+                _n(middle(clients, "it", 0, "throughput"), 2),
+                _percent(middle(clients, "it", 0, "throughput") / limit),
+                *(_n(middle(clients, "it", 0, name)) for name in ("p50", "p95", "p99")),
                 str(sum(turn["errors"] for turn in turns)),
                 _n(median([turn["cpu_ms"].get("gateway", NAN) for turn in turns])),
                 _n(median([turn["rss_mib"].get("gateway", NAN) for turn in turns]), 0),
             ]
         )
-    head = ["image", "form", "overlay", "images/s", "of bare", "p50 ms", "p95 ms", "p99 ms", "errors"]
+    head = ["image", "form", "overlay", "images/s", "of engine", "p50 ms", "p95 ms", "p99 ms", "errors"]
     head += ["gateway, CPU ms", "gateway, RSS MiB"]
     return f"### Requests, {requests['profile']}, {LOADED} clients\n\n" + _table(head, rows)
 
@@ -263,15 +264,15 @@ def _perf_analyzer(grid: dict[str, Any], load: dict[str, Any] | None) -> str:
         return f"{title}Not run: {grid['missing']}\n"
     rows = []
     for profile, by_what in grid["profiles"].items():
-        limit = median(_flat(load["profiles"][profile]["bare"]["throughput"])) if load else NAN
+        limit = median(_flat(load["profiles"][profile]["engine_only"]["throughput"])) if load else NAN
         for what, by_clients in by_what.items():
-            for clients in sorted(map(int, by_clients)):
-                turns = by_clients[str(clients)]
+            for concurrency in sorted(map(int, by_clients)):
+                turns = by_clients[str(concurrency)]
                 throughput = median([turn["throughput"] for turn in turns])
                 names = ("p50", "p95", "p99", "queue", "compute_input", "compute_infer", "compute_output")
                 cells = [_n(median([turn.get(name, NAN) for turn in turns])) for name in names]
-                rows.append([profile, what, str(clients), _n(throughput, 2), _percent(throughput / limit), *cells])
-    head = ["profile", "what", "clients", "images/s", "of bare", "p50 ms", "p95 ms", "p99 ms"]
+                rows.append([profile, what, str(concurrency), _n(throughput, 2), _percent(throughput / limit), *cells])
+    head = ["profile", "what", "clients", "images/s", "of engine", "p50 ms", "p95 ms", "p99 ms"]
     head += ["queue", "input", "infer", "output"]
     return (
         title

@@ -38,25 +38,25 @@ def _latency(model: str, load: dict[str, Any]) -> "Figure":
     profiles = load["profiles"]
     figure, panels = _figure(len(profiles), height=3.9)
     for axes, (profile, of_profile) in zip(panels, profiles.items(), strict=True):
-        sides = [(of_profile["ways"], way) for way in of_profile["ways"]]
-        if load["peer"]:
-            sides += [(load["peer"]["ways"], way) for way in load["peer"]["ways"]]
+        sides = [(of_profile["clients"], client) for client in of_profile["clients"]]
+        if load["paddlex"]:
+            sides += [(load["paddlex"]["clients"], client) for client in load["paddlex"]["clients"]]
         sides.sort(key=lambda side: list(_MARKERS).index(side[1]))
-        for (ways, way), colour in zip(sides, _COLOURS, strict=False):
-            clients = sorted(map(int, ways[way]))
-            xs, ys = ([middle(ways, way, count, name) for count in clients] for name in ("throughput", "p50"))
-            axes.plot(xs, ys, marker=_MARKERS[way], color=colour, label=way, markersize=5, linewidth=1.3)
-            if way == "ensemble":
-                for x, y, count in zip(xs, ys, clients, strict=True):
+        for (clients, client), colour in zip(sides, _COLOURS, strict=False):
+            concurrency = sorted(map(int, clients[client]))
+            xs, ys = ([middle(clients, client, count, name) for count in concurrency] for name in ("throughput", "p50"))
+            axes.plot(xs, ys, marker=_MARKERS[client], color=colour, label=client, markersize=5, linewidth=1.3)
+            if client == "ensemble":
+                for x, y, count in zip(xs, ys, concurrency, strict=True):
                     axes.annotate(
                         str(count), (x, y), textcoords="offset points", xytext=(6, 4), fontsize=7, color=colour
                     )
-        limit = median([value for lap in of_profile["bare"]["throughput"].values() for value in lap])
+        limit = median([value for lap in of_profile["engine_only"]["throughput"].values() for value in lap])
         axes.axvline(limit, color="#555555", linestyle="--", linewidth=1)
         axes.text(
             limit,
             0.99,
-            "bare ",
+            "engine ",
             ha="right",
             transform=axes.get_xaxis_transform(),
             va="top",
@@ -84,20 +84,20 @@ def _stages(model: str, stages: dict[str, Any]) -> "Figure":
 
     figure, panels = _figure(2, height=0.9 + 0.55 * max(len(stages["profiles"]), 2))
     names: dict[str, str] = {}
-    for axes, clients in zip(panels, (LATENCY, LOADED), strict=True):
+    for axes, concurrency in zip(panels, (LATENCY, LOADED), strict=True):
         for row, by_clients in enumerate(stages["profiles"].values()):
             left = 0.0
-            for stage, ms in by_clients.get(str(clients), {}).items():
+            for stage, ms in by_clients.get(str(concurrency), {}).items():
                 label = "detector" if stage.endswith("_detector") else stage.split("_")[0]
                 colour = names.setdefault(label, _COLOURS[len(names) % len(_COLOURS)])
                 axes.barh(row, ms, left=left, color=colour, height=0.6, edgecolor="white", linewidth=0.5)
-                if ms > 0.08 * sum(by_clients[str(clients)].values()):
+                if ms > 0.08 * sum(by_clients[str(concurrency)].values()):
                     axes.text(left + ms / 2, row, f"{ms:.0f}", ha="center", va="center", color="white", fontsize=8)
                 left += ms
-        axes.set_yticks(range(len(stages["profiles"])), list(stages["profiles"]) if clients == LATENCY else [])
+        axes.set_yticks(range(len(stages["profiles"])), list(stages["profiles"]) if concurrency == LATENCY else [])
         axes.invert_yaxis()
         axes.set_xlabel("ms, median")
-        axes.set_title(f"{clients} client{'s' if clients > 1 else ''}", fontsize=9)
+        axes.set_title(f"{concurrency} client{'s' if concurrency > 1 else ''}", fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
     bars = [Rectangle((0, 0), 1, 1, color=colour) for colour in names.values()]
     figure.legend(bars, list(names), loc="outside lower center", ncols=len(names), frameon=False, fontsize=8)

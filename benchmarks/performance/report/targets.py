@@ -52,10 +52,10 @@ class Target:
 def targets(results: dict[str, Any]) -> list[Target]:
     """All targets of one model's results; those of other models or of nothing that was measured are left out."""
     found: list[Target] = []
-    load = results.get("load") or {"profiles": {}, "peer": None}
+    load = results.get("load") or {"profiles": {}, "paddlex": None}
     for profile, of_profile in load["profiles"].items():
         found += _of_profile(profile, of_profile, results.get("model", ""))
-    found += _against_peer(load, results.get("accuracy"))
+    found += _against_paddlex(load, results.get("accuracy"))
     found += _int8(load)
     found += _stages(results.get("stages"))
     if soak := results.get("soak"):
@@ -66,44 +66,46 @@ def targets(results: dict[str, Any]) -> list[Target]:
 
 
 def _of_profile(profile: str, of_profile: dict[str, Any], model: str) -> Iterator[Target]:
-    ways, bare = of_profile["ways"], of_profile["bare"]
-    ensemble, overlay = (rounds(ways, way, LOADED) for way in (ENSEMBLE, OVERLAY))
-    limit = bare["throughput"].get(str(LOADED), [])
+    clients, engine_only = of_profile["clients"], of_profile["engine_only"]
+    ensemble, overlay = (rounds(clients, client, LOADED) for client in (ENSEMBLE, OVERLAY))
+    limit = engine_only["throughput"].get(str(LOADED), [])
     if model.endswith("largesize-L"):
-        what = f"{profile}: ensemble / bare detector, images/s at {LOADED}"
+        what = f"{profile}: ensemble / engine alone, images/s at {LOADED}"
         yield Target("5", what, ratio(column(ensemble, "throughput"), limit), 0.90)
         held = median(column(ensemble, "pss_mib"))
-        what = f"{profile}: memory of the whole stack / bare detector's"
-        yield Target("5", what, held / bare["memory_mib"] if bare["memory_mib"] else NAN, 1.5, at_least=False)
+        what = f"{profile}: memory of the whole stack / engine alone's"
+        yield Target(
+            "5", what, held / engine_only["memory_mib"] if engine_only["memory_mib"] else NAN, 1.5, at_least=False
+        )
         return
     if of_profile["backend"] == "openvino":
-        what = f"{profile}: ensemble / bare detector, images/s at {LOADED}"
+        what = f"{profile}: ensemble / engine alone, images/s at {LOADED}"
         yield Target("1", what, ratio(column(ensemble, "throughput"), limit), 0.85)
-        what = f"{profile}: gateway with overlay / bare detector, images/s at {LOADED}"
+        what = f"{profile}: gateway with overlay / engine alone, images/s at {LOADED}"
         yield Target("1", what, ratio(column(overlay, "throughput"), limit), 0.78)
         what = f"{profile}: processor time a request outside the detector, ensemble"
-        yield Target("1", what, cpu_outside_detector(ways, ENSEMBLE, LOADED), 12, False, " ms")
+        yield Target("1", what, cpu_outside_detector(clients, ENSEMBLE, LOADED), 12, False, " ms")
         what = f"{profile}: the same, gateway with overlay"
-        yield Target("1", what, cpu_outside_detector(ways, OVERLAY, LOADED), 25, False, " ms")
-        what = f"{profile}: latency at {LATENCY}, ensemble less bare detector on all cores"
-        alone = column(rounds(ways, ENSEMBLE, LATENCY), "p50")
-        extra = median([a - b for a, b in zip(alone, bare["latency_ms"], strict=False)])
+        yield Target("1", what, cpu_outside_detector(clients, OVERLAY, LOADED), 25, False, " ms")
+        what = f"{profile}: latency at {LATENCY}, ensemble less engine alone on all cores"
+        alone = column(rounds(clients, ENSEMBLE, LATENCY), "p50")
+        extra = median([a - b for a, b in zip(alone, engine_only["latency_ms"], strict=False)])
         yield Target("3", what, extra, 12, False, " ms")
-    crowded = rounds(ways, OVERLAY, CROWDED)
+    crowded = rounds(clients, OVERLAY, CROWDED)
     relative = [turn["p99"] / 1e3 / (CROWDED / turn["throughput"]) for turn in crowded if turn["throughput"]]
     yield Target("4", f"{profile}: p99 at {CROWDED} / ({CROWDED} / throughput), overlay", median(relative), 2.5, False)
-    errors = [turn["errors"] for by in ways.values() for turns in by.values() for turn in turns]
+    errors = [turn["errors"] for by in clients.values() for turns in by.values() for turn in turns]
     yield Target("4", f"{profile}: requests not answered", float(sum(errors)) if errors else NAN, 0, False, "")
 
 
-def _against_peer(load: dict[str, Any], accuracy: dict[str, Any] | None) -> Iterator[Target]:
-    if not load["peer"]:
+def _against_paddlex(load: dict[str, Any], accuracy: dict[str, Any] | None) -> Iterator[Target]:
+    if not load["paddlex"]:
         return
-    peers = load["peer"]["ways"]
+    paddlex_clients = load["paddlex"]["clients"]
     ratios = {}
     for profile, of_profile in load["profiles"].items():
         for mine, theirs in ((OVERLAY, PEER_OVERLAY), (PLAIN, PEER_PLAIN)):
-            own, other = rounds(of_profile["ways"], mine, LOADED), rounds(peers, theirs, LOADED)
+            own, other = rounds(of_profile["clients"], mine, LOADED), rounds(paddlex_clients, theirs, LOADED)
             ratios[profile, mine] = ratio(column(own, "throughput"), column(other, "throughput"))
     if ("cpu_bf16", OVERLAY) in ratios:
         what = f"cpu_bf16: gateway with overlay / PaddleX with overlay, at {LOADED}"
@@ -119,23 +121,23 @@ def _against_peer(load: dict[str, Any], accuracy: dict[str, Any] | None) -> Iter
         what = f"{best} (fastest that passes the accuracy gate): the same"
         yield Target("1", what, ratios[best, OVERLAY], 4.0)
     if ("cpu_regular", OVERLAY) in ratios:
-        for way, words in ((OVERLAY, "with overlay"), (PLAIN, "without overlay")):
-            yield Target("2", f"cpu_regular / PaddleX, {words}, at {LOADED}", ratios["cpu_regular", way], 1.15)
+        for client, words in ((OVERLAY, "with overlay"), (PLAIN, "without overlay")):
+            yield Target("2", f"cpu_regular / PaddleX, {words}, at {LOADED}", ratios["cpu_regular", client], 1.15)
 
 
 def _int8(load: dict[str, Any]) -> Iterator[Target]:
     profiles = load["profiles"]
     if {"cpu_int8", "cpu_bf16"} <= profiles.keys():
-        for words, of in (("bare detector", None), (f"ensemble at {LOADED}", ENSEMBLE)):
+        for words, of in (("engine alone", None), (f"ensemble at {LOADED}", ENSEMBLE)):
             int8, bf16 = (_throughputs(profiles[name], of) for name in ("cpu_int8", "cpu_bf16"))
             yield Target("6", f"INT8 / BF16, {words}", ratio(int8, bf16), 1.3)
 
 
-def _throughputs(of_profile: dict[str, Any], way: str | None) -> list[float]:
-    if way is None:
-        found: list[float] = of_profile["bare"]["throughput"].get(str(LOADED), [])
+def _throughputs(of_profile: dict[str, Any], client: str | None) -> list[float]:
+    if client is None:
+        found: list[float] = of_profile["engine_only"]["throughput"].get(str(LOADED), [])
         return found
-    return column(rounds(of_profile["ways"], way, LOADED), "throughput")
+    return column(rounds(of_profile["clients"], client, LOADED), "throughput")
 
 
 def _stages(stages: dict[str, Any] | None) -> Iterator[Target]:

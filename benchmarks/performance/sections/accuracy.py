@@ -15,7 +15,7 @@ from benchmarks.evaluation.metrics import evaluate
 from benchmarks.performance.errors import BenchmarkError
 from benchmarks.performance.loadgen.clients import Ensemble
 from benchmarks.performance.options import Options
-from benchmarks.performance.participants import Contest, on
+from benchmarks.performance.participants import Participants, on
 from benchmarks.performance.report.agreement import matched
 from export.precision import LIMITS, Precision
 from sod.detections import Detections
@@ -25,7 +25,7 @@ _CONCURRENCY = 2
 _QUICK_IMAGES = 3
 
 
-def measure(contest: Contest, options: Options) -> dict[str, Any]:
+def measure(participants: Participants, options: Options) -> dict[str, Any]:
     """Every profile on the same images.
 
     Returns:
@@ -34,14 +34,14 @@ def measure(contest: Contest, options: Options) -> dict[str, Any]:
         sides' objects over the threshold that the other has, class and IoU 0.5), `limit` of the export's gate,
         `passed`, and with labels `ap` and `ap50`.
     """
-    reference = next((name for name in contest.servers if contest.detectors[name].precision == "FP32"), None)
-    found = {profile: _objects(contest, profile) for profile in contest.servers}
-    labelled = _labelled(contest, options.labels, quick=options.quick) if options.labels else {}
+    reference = next((name for name in participants.servers if participants.detectors[name].precision == "FP32"), None)
+    found = {profile: _objects(participants, profile) for profile in participants.servers}
+    labelled = _labelled(participants, options.labels, quick=options.quick) if options.labels else {}
     profiles: dict[str, Any] = {}
     for profile, objects in found.items():
-        precision = Precision(contest.detectors[profile].precision.lower())
+        precision = Precision(participants.detectors[profile].precision.lower())
         limit = LIMITS[precision].matched
-        share = _share(found[reference], objects, contest.threshold) if reference else None
+        share = _share(found[reference], objects, participants.threshold) if reference else None
         profiles[profile] = {
             "precision": precision.upper(),
             "matched": share,
@@ -49,24 +49,26 @@ def measure(contest: Contest, options: Options) -> dict[str, Any]:
             "passed": share is not None and share >= limit,
             **labelled.get(profile, {}),
         }
-    over = [int((one.scores > contest.threshold).sum()) for one in found[reference]] if reference else []
+    over = [int((one.scores > participants.threshold).sum()) for one in found[reference]] if reference else []
     return {
         "reference": reference,
-        "images": len(contest.images),
+        "images": len(participants.images),
         "objects": sum(over),
         "labels": options.labels.name if options.labels else "",
         "profiles": profiles,
     }
 
 
-def _objects(contest: Contest, profile: str) -> list[Detections]:
+def _objects(participants: Participants, profile: str) -> list[Detections]:
     """From half the threshold on; see `matched`."""
-    server = contest.servers[profile]
+    server = participants.servers[profile]
     found = []
     with on(server):
-        for image in contest.images:
-            way = Ensemble(server.grpc, contest.model, contest.classes, image.data, contest.threshold / 2)
-            found.append(clip(way.detect(), image.width, image.height))
+        for image in participants.images:
+            client = Ensemble(
+                server.grpc, participants.model, participants.classes, image.data, participants.threshold / 2
+            )
+            found.append(clip(client.detect(), image.width, image.height))
     return found
 
 
@@ -78,17 +80,17 @@ def _share(reference: Sequence[Detections], others: Sequence[Detections], thresh
     return round(float(np.average(shares, weights=weights)), 4) if sum(weights) else 1.0
 
 
-def _labelled(contest: Contest, labels: Path, *, quick: bool) -> dict[str, dict[str, float]]:
+def _labelled(participants: Participants, labels: Path, *, quick: bool) -> dict[str, dict[str, float]]:
     """AP and AP50 by profile, through the ensemble."""
     found = {}
     try:
-        for profile, server in contest.servers.items():
+        for profile, server in participants.servers.items():
             with on(server):
-                model = served.find_model(server.url, contest.model)
+                model = served.find_model(server.url, participants.model)
                 dataset = align(read_dataset(labels), model.labels)
                 samples = dataset.samples[:_QUICK_IMAGES] if quick else dataset.samples
                 dataset = type(dataset)(samples, dataset.class_names)
-                print(f"{contest.model}, {profile}: {len(samples)} labelled images", file=sys.stderr, flush=True)
+                print(f"{participants.model}, {profile}: {len(samples)} labelled images", file=sys.stderr, flush=True)
                 with served.through_triton(server.grpc, model) as predict:
                     objects = served.detect_all(predict, samples, _CONCURRENCY, profile)
             figures = evaluate(dataset, objects, model.labels)

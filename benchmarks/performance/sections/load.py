@@ -12,12 +12,12 @@ import numpy as np
 import psutil
 from tqdm import tqdm
 
-from benchmarks.performance.baselines.engine_only import BareDetector
+from benchmarks.performance.baselines.engine_only import EngineProcess
+from benchmarks.performance.loadgen.closed_loop import Client, drive
 from benchmarks.performance.loadgen.closed_loop import Turn as LoadTurn
-from benchmarks.performance.loadgen.closed_loop import Way, drive
 from benchmarks.performance.loadgen.usage import cpu_ms, per_request, proportional_mib, resident_mib
 from benchmarks.performance.options import LATENCY, LOADED, Options
-from benchmarks.performance.participants import Contest, on
+from benchmarks.performance.participants import Participants, on
 from benchmarks.servers import Host
 
 _WARM_SECONDS = 0.5
@@ -33,84 +33,98 @@ class Turn:
     take: Callable[[], None]
 
 
-def measure(contest: Contest, options: Options) -> dict[str, Any]:
-    """All rounds. A round has a lap for each concurrency, in which everybody has a turn, the bare detector too.
+def measure(participants: Participants, options: Options) -> dict[str, Any]:
+    """All rounds. A round has a lap for each concurrency, in which everybody has a turn, the engine alone too.
 
     Returns:
-        `profiles`: by profile `precision`, `backend`, `bare` (`throughput` by concurrency of the lap, a value a round;
-        `best_throughput` and `latency_ms`, a value a round; `memory_mib`), `ways` (by name and concurrency, a dict a
-        round: see `measure_turn`); `peer`: `ways` likewise, or None; `others`: the share of the machine's processor
-        time that went to other programs, a value a turn.
+        `profiles`: by profile `precision`, `backend`, `engine_only` (`throughput` by concurrency, a value a round;
+        `best_throughput` and `latency_ms`, a value a round; `memory_mib`), `clients` (by name and concurrency, a dict a
+        round: see `measure_turn`); `paddlex`: `clients` likewise, or None; `others`: the share of the machine's
+        processor time that went to other programs, a value a turn.
     """
-    results: dict[str, Any] = {"profiles": {}, "peer": {"ways": {}} if contest.peer else None, "others": []}
-    for profile, detector in contest.detectors.items():
+    results: dict[str, Any] = {
+        "profiles": {},
+        "paddlex": {"clients": {}} if participants.paddlex_server else None,
+        "others": [],
+    }
+    for profile, detector in participants.detectors.items():
         results["profiles"][profile] = {
             "precision": detector.precision,
             "backend": detector.backend,
-            "bare": {
+            "engine_only": {
                 "throughput": {},
                 "best_throughput": [],
                 "latency_ms": [],
-                "memory_mib": round(contest.bares[profile].memory_mib, 1),
+                "memory_mib": round(participants.engines_only[profile].memory_mib, 1),
             },
-            "ways": {},
+            "clients": {},
         }
-    laps = [(number, clients) for number in range(options.rounds) for clients in options.concurrency]
-    with tqdm(total=len(laps), desc=contest.model, unit="lap", file=sys.stderr) as bar:
-        for number, clients in laps:
-            turns = list(_lap(contest, options, clients, results))
+    laps = [(number, concurrency) for number in range(options.rounds) for concurrency in options.concurrency]
+    with tqdm(total=len(laps), desc=participants.model, unit="lap", file=sys.stderr) as bar:
+        for number, concurrency in laps:
+            turns = list(_lap(participants, options, concurrency, results))
             # Who follows whom changes from lap to lap, and is the same in each run.
-            for one in random.Random(1000 * number + clients).sample(turns, len(turns)):  # noqa: S311 - only an order
-                bar.set_postfix_str(f"{clients} clients, {one.host.name}")
+            for one in random.Random(1000 * number + concurrency).sample(turns, len(turns)):  # noqa: S311 - only an order
+                bar.set_postfix_str(f"{concurrency} clients, {one.host.name}")
                 with on(one.host):
                     one.take()
             bar.update()
     return results
 
 
-def _lap(contest: Contest, options: Options, clients: int, results: dict[str, Any]) -> Iterator[Turn]:
+def _lap(participants: Participants, options: Options, concurrency: int, results: dict[str, Any]) -> Iterator[Turn]:
     """The turns at one concurrency."""
-    for profile, server in contest.servers.items():
+    for profile, server in participants.servers.items():
         into = results["profiles"][profile]
-        ways = (contest.ensemble(profile), contest.gateway(profile, False), contest.gateway(profile, True))
-        for way in ways:
-            yield Turn(server, partial(_ask, server, way, clients, options.seconds, into["ways"], results["others"]))
-        alone = contest.bares[profile]
+        clients = (
+            participants.ensemble(profile),
+            participants.gateway(profile, False),
+            participants.gateway(profile, True),
+        )
+        for client in clients:
+            yield Turn(
+                server, partial(_ask, server, client, concurrency, options.seconds, into["clients"], results["others"])
+            )
+        alone = participants.engines_only[profile]
         is_choice = into["backend"] == "openvino"
-        yield Turn(alone.host, partial(_run_bare, alone, clients, options.seconds, into["bare"], is_choice))
-    if contest.peer is not None and clients in (LATENCY, LOADED):
-        for way in (contest.paddlex(False), contest.paddlex(True)):
-            into, others = results["peer"]["ways"], results["others"]
-            yield Turn(contest.peer, partial(_ask, contest.peer, way, clients, options.seconds, into, others))
+        yield Turn(
+            alone.host, partial(_run_engine_only, alone, concurrency, options.seconds, into["engine_only"], is_choice)
+        )
+    if participants.paddlex_server is not None and concurrency in (LATENCY, LOADED):
+        for client in (participants.paddlex(False), participants.paddlex(True)):
+            host, where = participants.paddlex_server, (results["paddlex"]["clients"], results["others"])
+            yield Turn(host, partial(_ask, host, client, concurrency, options.seconds, *where))
 
 
 def _ask(  # noqa: PLR0913, PLR0917 - of one turn, where its results go
-    host: Host, way: Way, clients: int, seconds: float, into: dict[str, Any], others: list[float]
+    host: Host, client: Client, concurrency: int, seconds: float, into: dict[str, Any], others: list[float]
 ) -> None:
-    result = measure_turn(host, way, clients, seconds)
+    result = measure_turn(host, client, concurrency, seconds)
     others.append(result["others"])
-    into.setdefault(way.name, {}).setdefault(str(clients), []).append(result)
+    into.setdefault(client.name, {}).setdefault(str(concurrency), []).append(result)
 
 
-def _run_bare(alone: BareDetector, clients: int, seconds: float, into: dict[str, Any], is_choice: bool) -> None:
+def _run_engine_only(
+    alone: EngineProcess, concurrency: int, seconds: float, into: dict[str, Any], is_choice: bool
+) -> None:
     alone.throughput(min(_WARM_SECONDS, seconds))
-    into["throughput"].setdefault(str(clients), []).append(round(alone.throughput(seconds), 4))
-    if clients == LATENCY:
+    into["throughput"].setdefault(str(concurrency), []).append(round(alone.throughput(seconds), 4))
+    if concurrency == LATENCY:
         into["latency_ms"].append(round(float(np.median(alone.latency_ms(seconds))), 3))
-    if clients == LOADED and is_choice:
+    if concurrency == LOADED and is_choice:
         into["best_throughput"].append(round(alone.throughput(seconds, "throughput"), 4))
 
 
-def measure_turn(host: Host, way: Way, concurrency: int, seconds: float) -> dict[str, Any]:
+def measure_turn(host: Host, client: Client, concurrency: int, seconds: float) -> dict[str, Any]:
     """One turn of load on a host that runs: a short warm-up, then the measurement.
 
     Returns:
         What `load_dict` says, and `cpu_ms` a request and `rss_mib` by role, `pss_mib` of all together,
         `client_cpu_ms` a request, and `others`: the share of the machine's processor time that went to other programs.
     """
-    drive(way, min(concurrency, _WARM_CLIENTS), min(_WARM_SECONDS, seconds))
+    drive(client, min(concurrency, _WARM_CLIENTS), min(_WARM_SECONDS, seconds))
     before, own, machine = cpu_ms(host), time.process_time(), psutil.cpu_times()
-    seen = drive(way, concurrency, seconds, least=_LEAST_EACH * concurrency)
+    seen = drive(client, concurrency, seconds, least=_LEAST_EACH * concurrency)
     after, own, whole = cpu_ms(host), 1e3 * (time.process_time() - own), _elapsed(machine)
     answered = len(seen.latencies_ms)
     ours = sum(after.values()) - sum(before.values()) + own

@@ -12,18 +12,18 @@ from tqdm import tqdm
 
 from benchmarks.performance.loadgen.clients import Form, rest
 from benchmarks.performance.options import LOADED, Options
-from benchmarks.performance.participants import Contest, SampleImage, on
+from benchmarks.performance.participants import Participants, SampleImage, on
 from benchmarks.performance.sections.load import measure_turn
 
 
-def measure(contest: Contest, options: Options) -> dict[str, Any]:
+def measure(participants: Participants, options: Options) -> dict[str, Any]:
     """Concurrency 8, in the first profile that is served.
 
     Returns:
         `profile`; `turns`: a list of dicts: `image`, `form`, `visualize`, and `rounds` as of `measure_turn`.
     """
-    profile, server = next(iter(contest.servers.items()))
-    first, *others = contest.images
+    profile, server = next(iter(participants.servers.items()))
+    first, *others = participants.images
     cases: list[tuple[SampleImage, Form, bool]] = [
         (first, form, visualize) for form in get_args(Form) for visualize in (False, True)
     ]
@@ -33,13 +33,15 @@ def measure(contest: Contest, options: Options) -> dict[str, Any]:
         for image, form, visualize in cases
     ]
     laps = [number for number in range(options.rounds) for _ in cases]
-    with _served(contest.images) as url, on(server):
-        for index in tqdm(range(len(laps)), f"{contest.model}, requests", unit="turn", file=sys.stderr):
+    with _served(participants.images) as url, on(server):
+        for index in tqdm(range(len(laps)), f"{participants.model}, requests", unit="turn", file=sys.stderr):
             position = index % len(cases)
             image, form, visualize = cases[position]
-            ask = partial(rest, server.url, image.data, name=form, threshold=contest.threshold, model=contest.model)
-            way = ask(visualize=visualize, form=form, image_url=f"{url}/{contest.images.index(image)}")
-            results[position]["rounds"].append(measure_turn(server, way, LOADED, options.seconds))
+            ask = partial(
+                rest, server.url, image.data, name=form, threshold=participants.threshold, model=participants.model
+            )
+            client = ask(visualize=visualize, form=form, image_url=f"{url}/{participants.images.index(image)}")
+            results[position]["rounds"].append(measure_turn(server, client, LOADED, options.seconds))
     return {"profile": profile, "turns": results}
 
 

@@ -9,27 +9,27 @@ from tqdm import tqdm
 from benchmarks.performance.loadgen.closed_loop import Turn, drive
 from benchmarks.performance.loadgen.usage import resident_mib
 from benchmarks.performance.options import LOADED, Options
-from benchmarks.performance.participants import Contest, on
+from benchmarks.performance.participants import Participants, on
 from benchmarks.performance.report.figures import median
 
 _SAMPLE_S = 1.0
 _WARM_UP = 0.2  # of the time: pools and caches fill
 
 
-def measure(contest: Contest, options: Options) -> dict[str, Any]:
+def measure(participants: Participants, options: Options) -> dict[str, Any]:
     """Concurrency 8 with overlay, in the first profile that is served.
 
     Returns:
         `profile`, `minutes`, `requests`, `errors`, `mib` (a value a second, all processes), `early_mib` and
         `later_mib`: medians of the two halves of what follows the first fifth.
     """
-    profile, server = next(iter(contest.servers.items()))
+    profile, server = next(iter(participants.servers.items()))
     seconds = 60 * options.soak_minutes
     seen: list[Turn] = []
-    way = contest.gateway(profile, True)
-    load = threading.Thread(target=lambda: seen.append(drive(way, LOADED, seconds)), daemon=True)
+    client = participants.gateway(profile, True)
+    load = threading.Thread(target=lambda: seen.append(drive(client, LOADED, seconds)), daemon=True)
     mib: list[float] = []
-    with on(server), tqdm(total=round(seconds), desc=f"{contest.model}, soak", unit="s", file=sys.stderr) as bar:
+    with on(server), tqdm(total=round(seconds), desc=f"{participants.model}, soak", unit="s", file=sys.stderr) as bar:
         load.start()
         while load.is_alive():
             load.join(_SAMPLE_S)

@@ -14,7 +14,7 @@ from benchmarks.performance.loadgen.clients import Ensemble
 from benchmarks.performance.loadgen.closed_loop import drive
 from benchmarks.performance.loadgen.traces import Traced, collector, stage_ms
 from benchmarks.performance.options import LATENCY, LOADED, Options
-from benchmarks.performance.participants import Contest
+from benchmarks.performance.participants import Participants
 from benchmarks.performance.report.figures import median
 from benchmarks.servers import StartError, started
 from sod.image import decode_image, scale_factor, to_pixels
@@ -28,7 +28,7 @@ _REPEATS = 20
 _QUICK_REPEATS = 3
 
 
-def measure(contest: Contest, options: Options) -> dict[str, Any]:
+def measure(participants: Participants, options: Options) -> dict[str, Any]:
     """Both.
 
     Returns:
@@ -37,30 +37,36 @@ def measure(contest: Contest, options: Options) -> dict[str, Any]:
     """
     repeats = _QUICK_REPEATS if options.quick else _REPEATS
     return {
-        "profiles": {profile: _traced(contest, profile, options) for profile in contest.servers},
-        "synthetic": {str(side): _hard(contest.images[0].data, side, repeats) for side in _SIDES},
+        "profiles": {profile: _traced(participants, profile, options) for profile in participants.servers},
+        "synthetic": {str(side): _hard(participants.images[0].data, side, repeats) for side in _SIDES},
     }
 
 
-def _traced(contest: Contest, profile: str, options: Options) -> dict[str, dict[str, float]]:
+def _traced(participants: Participants, profile: str, options: Options) -> dict[str, dict[str, float]]:
     """By a server of its own: one that traces is another than one that does not."""
-    print(f"{contest.model}, {profile}: starting a server that traces", file=sys.stderr, flush=True)
+    print(f"{participants.model}, {profile}: starting a server that traces", file=sys.stderr, flush=True)
     arguments = ["--model-repository", str(options.repository), "--unready-restart", "3600"]
-    log = options.out / f"server-{contest.model}-{profile}-traced.log"
+    log = options.out / f"server-{participants.model}-{profile}-traced.log"
     found: dict[str, dict[str, float]] = {}
     with collector() as spans:
         settings = {"SOD_OTLP_ENDPOINT": spans.url, "SOD_TRACE_RATIO": "0"}
         try:
-            with started(profile, [contest.model], arguments, log, **settings) as server:
-                plain = Ensemble(server.grpc, contest.model, contest.classes, contest.images[0].data, contest.threshold)
-                for clients in (LATENCY, LOADED):
-                    drive(plain, clients, min(1.0, options.seconds))
+            with started(profile, [participants.model], arguments, log, **settings) as server:
+                plain = Ensemble(
+                    server.grpc,
+                    participants.model,
+                    participants.classes,
+                    participants.images[0].data,
+                    participants.threshold,
+                )
+                for concurrency in (LATENCY, LOADED):
+                    drive(plain, concurrency, min(1.0, options.seconds))
                     spans.spans.clear()
-                    seen = drive(Traced(plain), clients, options.seconds, least=clients)
-                    spans.wait_for(contest.model, len(seen.latencies_ms))
-                    requests = stage_ms(spans.spans, contest.model)
+                    seen = drive(Traced(plain), concurrency, options.seconds, least=concurrency)
+                    spans.wait_for(participants.model, len(seen.latencies_ms))
+                    requests = stage_ms(spans.spans, participants.model)
                     names = list(requests[0]) if requests else []
-                    found[str(clients)] = {
+                    found[str(concurrency)] = {
                         name: round(median([request[name] for request in requests]), 3) for name in names
                     }
         except StartError as error:

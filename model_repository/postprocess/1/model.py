@@ -1,4 +1,4 @@
-"""Threshold and NMS; see sod/triton/postprocess.py."""
+"""Threshold and NMS: see sod/triton/postprocess.py."""
 
 from sod.triton.postprocess import TritonPythonModel
 

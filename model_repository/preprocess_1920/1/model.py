@@ -1,4 +1,4 @@
-"""Decode and resize; see sod/triton/preprocess.py."""
+"""Decode and resize: see sod/triton/preprocess.py."""
 
 from sod.triton.preprocess import TritonPythonModel
 

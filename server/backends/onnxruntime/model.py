@@ -1,4 +1,4 @@
-"""ONNX Runtime backend: takes the config.pbtxt of Triton's C++ `onnxruntime` backend.
+"""ONNX Runtime backend: reads the config.pbtxt of Triton's C++ `onnxruntime` backend.
 
 Parameters: `intra_op_thread_count`, `inter_op_thread_count`, `execution_mode`; `optimization { graph { level } }`
 (-1 basic, 1 extended, 2 none, else all). `KIND_GPU` runs on CUDA.
@@ -20,7 +20,7 @@ _LEVELS = {
 
 
 class TritonPythonModel:
-    """One session; the requests of a Triton batch run as one batch."""
+    """One ONNX Runtime session. The requests of a Triton batch run as one batch."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the model.
@@ -42,7 +42,7 @@ class TritonPythonModel:
         self._outputs = config.output_names()
 
     def execute(self, requests: list[Request]) -> list[Any]:
-        """Answer a batch of requests."""
+        """Run a batch of requests; returns their responses in order."""
         return run_batch(requests, self._input, self._run)
 
     def _run(self, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -1,10 +1,10 @@
-"""OpenVINO backend: takes the config.pbtxt of Triton's C++ `openvino` backend.
+"""OpenVINO backend: reads the config.pbtxt of Triton's C++ `openvino` backend.
 
 Parameters: `PERFORMANCE_HINT` (LATENCY, THROUGHPUT), `NUM_STREAMS` (a number, AUTO, NUMA), `INFERENCE_NUM_THREADS`,
-`TARGET_DEVICE`, `HINT_BF16` (YES). Without the last, inference is FP32 even where OpenVINO would choose BF16; with it,
-BF16 only on a device that computes in BF16 itself.
-One is this backend's own: `WHOLE_MACHINE_WHEN_ALONE` (YES) has a second network compiled, which gives an image that
-comes while no other is there all the cores.
+`TARGET_DEVICE`, `HINT_BF16` (YES). Without `HINT_BF16` inference is FP32 even where OpenVINO would choose BF16; with
+it, BF16 only on a device that computes in BF16 itself.
+`WHOLE_MACHINE_WHEN_ALONE` (YES) exists only here: a second network is compiled, which uses all cores for one image. It
+takes an image that arrives while no other is being computed.
 """
 
 import sys
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sod.triton.requests import Arrays, ModelConfig, Request, RequestPool
 
-# Importing OpenVINO reports to its makers over the network; it does without where this cannot be imported.
+# On import OpenVINO sends telemetry to Intel, unless this module cannot be imported.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino as ov  # noqa: E402
 from openvino import properties  # noqa: E402
@@ -30,17 +30,21 @@ Outputs = list[NDArray[Any]]
 
 
 class TritonPythonModel:
-    """The network compiled for one image; images of all requests flow over its streams.
+    """The network compiled for one image. Each image of each request is computed by the next free stream.
 
-    On a CPU a batch is no faster than its images apart, and a stream that is free takes the next image at once.
+    On a CPU a batch is no faster than its images one by one.
     """
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Compile the model, once for many images and, if asked, once for an image alone."""
+        """Compile the model once for throughput and, with `WHOLE_MACHINE_WHEN_ALONE`, once for latency.
+
+        Raises:
+            RuntimeError: the streams give different results for one image, three times in a row.
+        """
         config = ModelConfig(args)
         core = ov.Core()
         model = core.read_model(f"{config.version_dir}/{config.model_filename or 'model.xml'}")
-        # By the names of config.pbtxt: a tensor of OpenVINO's can have several.
+        # The names of config.pbtxt: a tensor in OpenVINO can have several.
         self._input = config.input_names()[0]
         outputs = config.output_names()
         dims = config.input_dims(self._input)
@@ -55,30 +59,32 @@ class TritonPythonModel:
             if agree(streams, alone, dims):
                 break
         else:
-            raise RuntimeError(f"{config.name}: OpenVINO's streams answer differently: set NUM_STREAMS to 1")
-        self._lanes = Lanes(streams, alone)
+            raise RuntimeError(
+                f"{config.name}: OpenVINO's streams give different results for one image: set NUM_STREAMS to 1"
+            )
+        self._scheduler = Scheduler(streams, alone)
         self._outputs = outputs
-        # Twice as many requests as streams: one is copied in and out while another computes.
+        # Twice as many requests as streams: the tensors of one are copied while another is computed.
         self._pool = RequestPool(self._answer, [self._input], 2 * streams.size)
 
     def execute(self, requests: list[Request]) -> None:
-        """Take the requests on."""
+        """Queue the requests; each is answered when it is done."""
         self._pool.submit(requests)
 
     def finalize(self) -> None:
-        """Finish what was taken on."""
+        """Finish the requests that were queued."""
         self._pool.close()
-        self._lanes.close()
+        self._scheduler.close()
 
     def _answer(self, inputs: Arrays) -> Arrays:
-        results = self._lanes.infer(inputs[self._input])
+        results = self._scheduler.infer(inputs[self._input])
         if len(results) == 1:
             return dict(zip(self._outputs, results[0], strict=True))
         return {name: np.concatenate([result[i] for result in results]) for i, name in enumerate(self._outputs)}
 
 
 class Network:
-    """A compiled network with one infer request a stream.
+    """A compiled network with one infer request for each stream.
 
     Attributes:
         size: number of streams.
@@ -99,49 +105,49 @@ class Network:
             self._idle.append(infer_request)
 
 
-class Lanes:
-    """Where an image is computed: by one of the streams, or, if it is the only one, by all cores."""
+class Scheduler:
+    """Chooses the network for each image: a stream, or the whole machine for an image that is the only one."""
 
     def __init__(self, streams: Network, alone: Network | None) -> None:
         self._streams = streams
         self._alone = alone
         self._threads = ThreadPoolExecutor(streams.size)
         self._lock = Lock()
-        self._taken_on = 0
+        self._in_work = 0
         self._alone_is_free = True
 
     def infer(self, images: NDArray[Any]) -> list[Outputs]:
         """Outputs of images [N, H, W, 3], in order."""
         with self._lock:
-            self._taken_on += len(images)
+            self._in_work += len(images)
         return list(self._threads.map(self._infer, images))
 
     def close(self) -> None:
-        """Finish what was taken on."""
+        """Finish the requests that were queued."""
         self._threads.shutdown(wait=True)
 
     def _infer(self, image: NDArray[Any]) -> Outputs:
         with self._lock:
-            alone = self._alone if self._taken_on == 1 and self._alone_is_free else None
+            alone = self._alone if self._in_work == 1 and self._alone_is_free else None
             self._alone_is_free = self._alone_is_free and alone is None
         try:
             return (alone or self._streams).infer(image)
         finally:
             with self._lock:
-                self._taken_on -= 1
+                self._in_work -= 1
                 self._alone_is_free = self._alone_is_free or alone is not None
 
 
 def agree(streams: Network, alone: Network | None, dims: list[int]) -> bool:
-    """Whether every stream, and the network for an image alone, says the same of one image.
+    """Whether every stream, and the network for an image alone, give the same outputs for one random image.
 
-    With several streams OpenVINO 2026.4 was seen to compile one of them wrong, one start in some ten, for good
-    (docs/architecture.md).
+    OpenVINO 2026.4 was seen to compile one of several streams wrongly in about one start of ten; that stream then gave
+    wrong boxes until the next start (docs/architecture.md).
     """
     image = np.random.default_rng(0).integers(0, 256, dims, np.uint8)
-    # One first: threads that call OpenVINO's binding at once for the first time can wait for each other for ever.
+    # One call first: threads that make the first calls into OpenVINO's binding at the same time can deadlock.
     expected = (alone or streams).infer(image)
-    together = Barrier(streams.size)  # so that each thread, and with it each stream, takes one
+    together = Barrier(streams.size)  # each thread, and so each stream, computes one
 
     def infer(_: int) -> Outputs:
         together.wait()
@@ -155,14 +161,14 @@ def agree(streams: Network, alone: Network | None, dims: list[int]) -> bool:
 
 
 def _for_one_image(chosen: dict[Any, Any]) -> dict[Any, Any]:
-    """The properties, with all cores for one image."""
+    """The properties for latency: one stream that uses all cores."""
     kept = {key: value for key, value in chosen.items() if key != properties.streams.num()}
     return {**kept, properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY}
 
 
 def _properties(config: ModelConfig, capabilities: Collection[str]) -> dict[Any, Any]:
-    """OpenVINO's names for what config.pbtxt asks, of a device that has these capabilities."""
-    # Where AVX-512 has no BF16, OpenVINO would emulate it, and take 14 times as long as FP32.
+    """OpenVINO's properties for the parameters of config.pbtxt, on a device with these capabilities."""
+    # On AVX-512 without BF16 OpenVINO emulates it, which takes 14 times as long as FP32.
     bf16 = config.parameter("HINT_BF16", "").upper() == "YES" and "BF16" in capabilities
     chosen: dict[Any, Any] = {properties.hint.inference_precision(): ov.Type.bf16 if bf16 else ov.Type.f32}
     if hint := config.parameter("PERFORMANCE_HINT", "").upper():
@@ -171,6 +177,6 @@ def _properties(config: ModelConfig, capabilities: Collection[str]) -> dict[Any,
         chosen[properties.inference_num_threads()] = int(threads)
     if streams := config.parameter("NUM_STREAMS", "").upper():
         if streams not in _STREAMS and not streams.isdecimal():
-            raise ValueError(f"{config.name}: NUM_STREAMS is {streams}: it wants a number, AUTO or NUMA")
+            raise ValueError(f"{config.name}: NUM_STREAMS is {streams}: it takes a number, AUTO or NUMA")
         chosen[properties.streams.num()] = _STREAMS[streams] if streams in _STREAMS else int(streams)
     return chosen

@@ -1,6 +1,6 @@
 """Paddle Inference backend: an exported PP-YOLOE+ SOD up to its NMS, FP32 with oneDNN on the CPU.
 
-The model feeds `image` f32 [N, 3, H, W] and `scale_factor` f32 [N, 2], and fetches boxes and scores (`export/`
+The model's inputs are `image` f32 [N, 3, H, W] and `scale_factor` f32 [N, 2], its outputs boxes and scores (`export/`
 writes it). Parameter: `cpu_threads`, default all cores.
 """
 
@@ -16,15 +16,15 @@ from server.backends.batching import run_batch
 from sod.triton.requests import ModelConfig, Request
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of a missing compiler cache
+    warnings.simplefilter("ignore")  # Paddle warns of a missing compiler cache
     from paddle import inference
 
 
-_TOGETHER = 2  # images in one run: more are slower, and take more memory (docs/performance.md)
+_IMAGES_PER_RUN = 2  # more are slower and take more memory (docs/performance.md)
 
 
 class TritonPythonModel:
-    """One predictor; the requests of a Triton batch run in twos."""
+    """One Paddle predictor. The images of a Triton batch run two at a time."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the model."""
@@ -46,11 +46,13 @@ class TritonPythonModel:
         self._fetches = [self._predictor.get_output_handle(name) for name in self._predictor.get_output_names()]
 
     def execute(self, requests: list[Request]) -> list[Any]:
-        """Answer a batch of requests."""
+        """Run a batch of requests; returns their responses in order."""
         return run_batch(requests, self._input, self._run)
 
     def _run(self, pixels: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        parts = [self._run_few(pixels[first : first + _TOGETHER]) for first in range(0, len(pixels), _TOGETHER)]
+        parts = [
+            self._run_few(pixels[first : first + _IMAGES_PER_RUN]) for first in range(0, len(pixels), _IMAGES_PER_RUN)
+        ]
         return parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
     def _run_few(self, pixels: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.performance import participants as bench
 from benchmarks.performance.errors import BenchmarkError
-from benchmarks.performance.participants import Contest, SampleImage, check, read_images
+from benchmarks.performance.participants import Participants, SampleImage, check, read_images
 from sod.detections import Detections
 
 FOUND = Detections(
@@ -30,7 +30,7 @@ def raw(objects: Detections):
     return [boxes, scores]
 
 
-class Made(Contest):
+class FakeParticipants(Participants):
     """Ways that answer what they are told."""
 
     answers: dict
@@ -47,40 +47,46 @@ class Made(Contest):
 
 
 @pytest.fixture
-def contest(monkeypatch):
+def participants(monkeypatch):
     monkeypatch.setattr(bench, "on", lambda _: nullcontext())
     data = cv2.imencode(".png", np.zeros((100, 100, 3), np.uint8))[1].tobytes()
-    made = Made("S", 2, (SampleImage("a.png", data, 100, 100),), 0.5)
-    made.answers = {"ensemble": FOUND, "gateway": FOUND, "gateway, overlay": FOUND, "bare": FOUND, "PaddleX": FOUND}
+    made = FakeParticipants("S", 2, (SampleImage("a.png", data, 100, 100),), 0.5)
+    made.answers = {
+        "ensemble": FOUND,
+        "gateway": FOUND,
+        "gateway, overlay": FOUND,
+        "engine_only": FOUND,
+        "PaddleX": FOUND,
+    }
     made.detectors["cpu"] = SimpleNamespace(precision="FP32", size=(100, 100))
-    made.servers["cpu"] = made.peer = SimpleNamespace()
-    made.bares["cpu"] = SimpleNamespace(host=None, infer=lambda: raw(made.answers["bare"]))
+    made.servers["cpu"] = made.paddlex_server = SimpleNamespace()
+    made.engines_only["cpu"] = SimpleNamespace(host=None, infer=lambda: raw(made.answers["engine_only"]))
     return made
 
 
-def test_all_the_same_passes(contest):
-    check(contest)
+def test_all_the_same_passes(participants):
+    check(participants)
 
 
 @pytest.mark.parametrize(
-    ("way", "said"),
+    ("client", "said"),
     [
         ("gateway", "cpu: gateway against the ensemble: 66.7%"),
         ("gateway, overlay", "cpu: gateway, overlay against the ensemble"),
-        ("bare", "cpu: the bare detector: 66.7%"),
+        ("engine_only", "cpu: the engine alone: 66.7%"),
         ("PaddleX", "PaddleX against our FP32: 66.7% of the objects are the same, and 90% at least must be"),
     ],
 )
-def test_who_differs_is_named(contest, way, said):
-    contest.answers[way] = ONE
+def test_who_differs_is_named(participants, client, said):
+    participants.answers[client] = ONE
     with pytest.raises(BenchmarkError, match=said):
-        check(contest)
+        check(participants)
 
 
-def test_an_image_with_nothing_in_it_checks_nothing(contest):
-    contest.answers = dict.fromkeys(contest.answers, NONE)
+def test_an_image_with_nothing_in_it_checks_nothing(participants):
+    participants.answers = dict.fromkeys(participants.answers, NONE)
     with pytest.raises(BenchmarkError, match=r"cpu finds nothing in a\.png over 0\.5: choose another image"):
-        check(contest)
+        check(participants)
 
 
 def test_images_are_read_with_their_sizes(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import servers
 from benchmarks.performance.baselines import engine_only
-from benchmarks.performance.baselines import paddlex as peer
+from benchmarks.performance.baselines import paddlex as paddlex_server
 from benchmarks.performance.baselines.detector_config import class_count, read_detector
 from benchmarks.performance.errors import BenchmarkError
 from benchmarks.performance.loadgen.usage import cpu_ms, outside_detector, per_request, resident_mib, role
@@ -90,7 +90,7 @@ STUB = "/tmp/sod-backends-x/python/triton_python_backend_stub"
         (["/v/bin/tritonserver", "--model-repository=/m"], "triton"),
         (["/v/bin/python", "-m", "gateway"], "gateway"),
         (["/v/bin/python", "-m", "server", "--port", "1"], "launcher"),
-        (["/v/bin/python", "/peer/bin/paddlex", "--serve"], "paddlex"),
+        (["/v/bin/python", "/px/bin/paddlex", "--serve"], "paddlex"),
         ([], "launcher"),
     ],
 )
@@ -189,7 +189,7 @@ def test_a_detector_that_cannot_be_loaded_is_told(tmp_path):
     broken = tmp_path / "model.onnx"
     broken.write_bytes(b"no network")
     config = replace(read_detector(REPOSITORY, DEMO, "cpu_high_performance"), file=broken)
-    said = pytest.raises(BenchmarkError, match="bare PP-YOLOE")
+    said = pytest.raises(BenchmarkError, match="engine of PP-YOLOE")
     with said, engine_only.started(config, np.zeros((640, 640, 3), np.uint8)):
         pytest.fail("it cannot be loaded")
 
@@ -198,23 +198,23 @@ class TestPeer:
     def test_its_model(self, tmp_path):
         (tmp_path / "S").mkdir()
         (tmp_path / "S/inference.yml").touch()
-        assert peer.find_model(tmp_path, "S") == tmp_path / "S"
-        assert peer.find_model(tmp_path / "S", "S") == tmp_path / "S"
+        assert paddlex_server.find_model(tmp_path, "S") == tmp_path / "S"
+        assert paddlex_server.find_model(tmp_path / "S", "S") == tmp_path / "S"
         with pytest.raises(BenchmarkError, match=r"inference\.yml"):
-            peer.find_model(tmp_path, "L")
+            paddlex_server.find_model(tmp_path, "L")
 
     def test_its_architecture_is_what_the_model_says(self, tmp_path):
         says = tmp_path / "inference.yml"
         says.write_text("Global:\n  model_name: PP-YOLOE_plus_SOD-S\n")
-        assert peer.architecture(tmp_path) == "PP-YOLOE_plus_SOD-S"
+        assert paddlex_server.architecture(tmp_path) == "PP-YOLOE_plus_SOD-S"
         for text in ("Global: {}\n", "", "[", "mode: paddle\n"):
             says.write_text(text)
             with pytest.raises(BenchmarkError, match=r"model_name"):
-                peer.architecture(tmp_path)
+                paddlex_server.architecture(tmp_path)
 
     def test_where_it_is_not_installed_a_target_is_named(self, tmp_path):
-        said = pytest.raises(BenchmarkError, match="make bench-peer")
-        with said, peer.started(tmp_path, tmp_path, tmp_path / "venv"):
+        said = pytest.raises(BenchmarkError, match="make bench-paddlex")
+        with said, paddlex_server.started(tmp_path, tmp_path, tmp_path / "venv"):
             pytest.fail("there is none")
 
     def test_installed_once(self, tmp_path, monkeypatch):
@@ -225,11 +225,11 @@ class TestPeer:
             tmp_path.joinpath("venv").mkdir(exist_ok=True)
             return subprocess.CompletedProcess(command, 0)
 
-        monkeypatch.setattr(peer.subprocess, "run", run)
-        peer.install(tmp_path / "venv")
-        peer.install(tmp_path / "venv")
+        monkeypatch.setattr(paddlex_server.subprocess, "run", run)
+        paddlex_server.install(tmp_path / "venv")
+        paddlex_server.install(tmp_path / "venv")
         assert len(commands) == 2
-        assert set(peer.PINS) <= set(commands[1])
+        assert set(paddlex_server.PINS) <= set(commands[1])
 
 
 def test_free_ports_differ():

@@ -1,4 +1,4 @@
-"""Tar archives for tests: a good one, and such as nobody should unpack."""
+"""Builds tar archives: a model as PaddleX packs it, and arbitrary entries."""
 
 import io
 import random
@@ -31,7 +31,7 @@ def tar(entries: Sequence[tuple[tarfile.TarInfo, bytes]], mode: str = "w:") -> b
 
 
 def model_tar(folder: str = f"{NAME}_infer/", **changes: bytes) -> bytes:
-    """A model as PaddleX packs it; `changes` replaces files, by what follows "inference."."""
+    """A model as PaddleX packs it; `changes` replaces the content of files, by suffix."""
     files = FILES | {f"inference.{key}": value for key, value in changes.items()}
     folders = [entry(folder.rstrip("/"), kind=tarfile.DIRTYPE)] if folder else []
     return tar([*folders, *(entry(folder + name, content) for name, content in files.items())])

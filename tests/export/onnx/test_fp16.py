@@ -1,4 +1,4 @@
-"""FP32 → FP16: types, what stays FP32, numbers."""
+"""FP32 to FP16: types, operators that stay FP32, values."""
 
 from pathlib import Path
 
@@ -94,7 +94,7 @@ def test_the_same_bytes_each_time() -> None:
 
 
 def test_coordinates_keep_their_precision() -> None:
-    # Stride and anchors at 1920: 1900.5 is no FP16 number, and so no box may pass through one.
+    # Stride and anchors at 1920: FP16 cannot represent 1900.5, so boxes must not be FP16.
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["logits"]),
         helper.make_node("Mul", ["logits", "stride"], ["scaled"]),
@@ -118,7 +118,7 @@ def test_one_weight_for_both_types() -> None:
 
 
 @pytest.mark.parametrize("value", [1e-6, 70000.0])
-def test_a_constant_that_fp16_cannot_hold_keeps_its_node_fp32(value: float) -> None:
+def test_a_constant_that_fp16_cannot_represent_keeps_its_node_fp32(value: float) -> None:
     nodes = [
         helper.make_node("Mul", ["x", "c"], ["a"], name="scale"),
         helper.make_node("Conv", ["a", "w"], ["y"]),
@@ -147,11 +147,11 @@ def test_resize_keeps_its_scales_and_loses_its_empty_region() -> None:
     run(half, {"x": np.ones((1, 1, 2, 2), np.float32)})
 
 
-def test_a_graph_within_a_graph_is_refused() -> None:
+def test_subgraphs_are_not_supported() -> None:
     branch = helper.make_graph(
         [helper.make_node("Identity", ["x"], ["z"])], "b", [], [helper.make_tensor_value_info("z", FLOAT, None)]
     )
     nodes = [helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)]
     condition = numpy_helper.from_array(np.array(True), "c")
-    with pytest.raises(ExportError, match="the operator If holds a graph of its own"):
+    with pytest.raises(ExportError, match="the operator If contains a subgraph"):
         to_fp16(model_of(nodes, [condition], [1, 2, 2]))

@@ -35,7 +35,7 @@ def test_target_size_is_height_then_width(tmp_path: Path, document: Document) ->
     assert (config.height, config.width) == (320, 640)
 
 
-def test_a_given_name_takes_the_place_of_the_file_s(tmp_path: Path, document: Document) -> None:
+def test_a_given_name_replaces_that_of_the_file(tmp_path: Path, document: Document) -> None:
     del document["Global"]
     assert read_inference_config(write(tmp_path / "inference.yml", document), "mine").model_name == "mine"
 
@@ -72,18 +72,18 @@ def normalise(**settings: object) -> Callable[[Document], None]:
         (resize(limit_side_len=960), "limit_side_len"),
         (lambda d: d["Preprocess"].insert(1, {"type": "PadStride", "stride": 32}), "step PadStride"),
         (lambda d: d["Preprocess"].insert(0, {"type": "NormalizeImage"}), "in this order, not NormalizeImage, Resize"),
-        (lambda d: d["Preprocess"].append({"type": "Permute"}), "Permute stands there twice"),
+        (lambda d: d["Preprocess"].append({"type": "Permute"}), "Permute occurs twice"),
         (lambda d: d["Preprocess"].pop(), "not Resize$"),
         (lambda d: d.pop("Preprocess"), "Preprocess is missing"),
         (lambda d: d.update(Preprocess=["Resize"]), "Preprocess is missing or not a list of steps"),
         (lambda d: d.pop("label_list"), "label_list is missing"),
         (lambda d: d.update(label_list=[]), "label_list is missing or empty"),
-        (lambda d: d.update(label_list=["car", 3]), "label_list holds 3"),
-        (lambda d: d.update(label_list=["car", True]), "label_list holds True"),
+        (lambda d: d.update(label_list=["car", 3]), "label_list contains 3"),
+        (lambda d: d.update(label_list=["car", True]), "label_list contains True"),
         (lambda d: d.pop("Global"), "model_name is missing"),
-        (lambda d: d.update(Global={"model_name": "../elsewhere"}), "'../elsewhere' may hold letters"),
-        (lambda d: d.update(Global={"model_name": ".hidden"}), "'.hidden' may hold letters"),
-        (normalise(std=[0.2, 0.2, 0.0]), "std holds a zero"),
+        (lambda d: d.update(Global={"model_name": "../elsewhere"}), "'../elsewhere' is not valid"),
+        (lambda d: d.update(Global={"model_name": ".hidden"}), "'.hidden' is not valid"),
+        (normalise(std=[0.2, 0.2, 0.0]), "std contains a zero"),
         (normalise(mean=[0.5]), "mean must be three numbers"),
         (normalise(mean=None), "mean must be three numbers"),
         (normalise(std=["a", 1, 1]), "std must be three numbers"),
@@ -93,7 +93,9 @@ def normalise(**settings: object) -> Callable[[Document], None]:
         (normalise(is_channel_first=True), "is_channel_first"),
     ],
 )
-def test_refuses_by_name(tmp_path: Path, document: Document, change: Callable[[Document], None], said: str) -> None:
+def test_an_unsupported_setting_is_named(
+    tmp_path: Path, document: Document, change: Callable[[Document], None], said: str
+) -> None:
     change(document)
     path = write(tmp_path / "inference.yml", document)
     with pytest.raises(ExportError, match=said) as caught:
@@ -105,7 +107,7 @@ def test_refuses_by_name(tmp_path: Path, document: Document, change: Callable[[D
     ("content", "said"),
     [(b"", "no settings"), (b"- a\n", "no settings"), (b"a: [", "not valid YAML"), (b"\xff\xfe\xfa", "cannot be read")],
 )
-def test_refuses_what_is_no_configuration(tmp_path: Path, content: bytes, said: str) -> None:
+def test_files_that_are_not_a_configuration(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "inference.yml"
     path.write_bytes(content)
     with pytest.raises(ExportError, match=said):

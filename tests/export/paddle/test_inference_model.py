@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from export.errors import ExportError
-from export.paddle.inference_model import ReferenceDetector, cut_model, find_model
-from export.paddle.lazy_imports import import_paddle
+from export.paddle.inference_model import find_model, remove_nms
+from export.paddle.parity_check import compare, compare_detections
+from export.paddle.predictor import ReferenceDetector, paddle_detector
+from export.paddle.runtime import import_paddle
 from export.precision import Limits
-from export.verification.detectors import cut_detector
 from export.verification.images import synthetic_image
-from export.verification.paddle_parity import compare, compare_detections
 from sod.detections import Detections
 from sod.image import to_pixels
 from tests.export.tiny_model import make_tiny_paddle_model
@@ -65,8 +65,8 @@ def edit_params(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (edit_labels, "tells 3 classes apart, label_list names 4"),
-        (edit_size, r"takes \[-1, 3, 96, 96\], inference.yml says \[-1, 3, 128, 128\]"),
+        (edit_labels, "has 3 classes, but label_list has 4"),
+        (edit_size, r"input is \[-1, 3, 96, 96\]; inference.yml says \[-1, 3, 128, 128\]"),
         (edit_program, "cannot load"),
         (edit_params, "cannot load"),
     ],
@@ -77,43 +77,43 @@ def test_a_model_that_does_not_fit_is_refused(
     directory = copy(small_model, tmp_path / "model")
     edit(directory)
     with pytest.raises(ExportError, match=said):
-        cut_model(find_model(directory), tmp_path)
+        remove_nms(find_model(directory), tmp_path)
 
 
 def test_a_model_without_nms_is_refused(small_model: Path, tmp_path: Path) -> None:
     directory = copy(small_model, tmp_path / "model")
-    cut = cut_model(find_model(small_model), tmp_path)
-    shutil.copy(cut.program, directory)
-    shutil.copy(cut.params, directory)
-    with pytest.raises(ExportError, match="0 operators multiclass_nms3"):
-        cut_model(find_model(directory), tmp_path / "again")
+    pre_nms = remove_nms(find_model(small_model), tmp_path)
+    shutil.copy(pre_nms.program, directory)
+    shutil.copy(pre_nms.params, directory)
+    with pytest.raises(ExportError, match="0 multiclass_nms3 operators"):
+        remove_nms(find_model(directory), tmp_path / "again")
 
 
 def test_a_model_with_other_feeds_is_refused(small_model: Path, tmp_path: Path) -> None:
     directory = copy(small_model, tmp_path / "model")
     program = directory / "inference.json"
     program.write_text(program.read_text().replace('"scale_factor"', '"im_shape"'))
-    with pytest.raises(ExportError, match=r"is fed \['im_shape', 'image'\]; a SOD model is fed"):
-        cut_model(find_model(directory), tmp_path)
+    with pytest.raises(ExportError, match=r"has the inputs \['im_shape', 'image'\]; a SOD model has"):
+        remove_nms(find_model(directory), tmp_path)
 
 
-def test_cutting_leaves_paddle_s_mode_alone(small_model: Path, tmp_path: Path) -> None:
+def test_removing_the_nms_leaves_paddle_s_mode_alone(small_model: Path, tmp_path: Path) -> None:
     paddle = import_paddle()
     assert paddle.in_dynamic_mode()
-    cut_model(find_model(small_model), tmp_path)
+    remove_nms(find_model(small_model), tmp_path)
     assert paddle.in_dynamic_mode()
 
 
-def test_the_cut_model_gives_boxes_and_scores(tiny_model: Path, tmp_path: Path) -> None:
-    cut = cut_model(find_model(tiny_model), tmp_path)
-    assert (cut.anchors, cut.classes) == (8400, 10)
+def test_the_model_without_nms_gives_boxes_and_scores(tiny_model: Path, tmp_path: Path) -> None:
+    pre_nms = remove_nms(find_model(tiny_model), tmp_path)
+    assert (pre_nms.anchors, pre_nms.classes) == (8400, 10)
     pixels = np.stack([to_pixels(synthetic_image(seed=seed), (640, 640)) for seed in (1, 2)])
-    boxes, scores = cut_detector(cut)(pixels)
+    boxes, scores = paddle_detector(pre_nms)(pixels)
     assert boxes.shape == (2, 8400, 4)
     assert scores.shape == (2, 10, 8400)
     assert 0 <= scores.min() < 0.001
     assert 0.5 < scores.max() <= 1
-    # Stride 32 first: its 400 anchors' boxes are the large ones, centred within their cell.
+    # Stride 32 comes first: its 400 anchors have the large boxes, each centred within its cell.
     sizes = boxes[..., 2:] - boxes[..., :2]
     assert sizes[:, :400].min() > 30
     assert sizes[:, 2000:].max() < 16
@@ -124,17 +124,17 @@ def test_the_cut_model_gives_boxes_and_scores(tiny_model: Path, tmp_path: Path) 
 
 def test_means_over_height_and_width_become_global_pooling(tiny_model: Path, tmp_path: Path) -> None:
     model = find_model(tiny_model)
-    cut = cut_model(model, tmp_path)
-    before, after = operators(model.program), operators(cut.program)
+    pre_nms = remove_nms(model, tmp_path)
+    before, after = operators(model.program), operators(pre_nms.program)
     assert (before["1.mean"], before["1.pool2d"]) == (6, 0)
-    assert (after["1.mean"], after["1.pool2d"]) == (3, 3)  # the others' means are over another axis
+    assert (after["1.mean"], after["1.pool2d"]) == (3, 3)  # the other means are over another axis
     pixels = to_pixels(synthetic_image(), (640, 640))
     whole = ReferenceDetector(model).detect_pixels(pixels, np.ones(2, np.float32))
-    assert compare_detections("", whole, cut_detector(cut)(pixels[None]), Limits()).within(Limits())
+    assert compare_detections("", whole, paddle_detector(pre_nms)(pixels[None]), Limits()).within(Limits())
 
 
 def operators(program: Path) -> Counter[str]:
-    """How many of each operator a program of Paddle 3 has."""
+    """Operator → how often a Paddle 3 program contains it."""
     blocks = json.loads(program.read_text())["program"]["regions"][0]["blocks"]
     return Counter(operator["#"] for operator in blocks[0]["ops"])
 
@@ -150,8 +150,8 @@ def test_a_pdmodel_gives_the_same(tiny_model: Path, tmp_path: Path) -> None:
     old, new = find_model(tmp_path / "old"), find_model(tiny_model)
     assert old.program.name == "inference.pdmodel"
     pixels = to_pixels(synthetic_image(), (640, 640))[None]
-    expected = cut_detector(cut_model(new, tmp_path / "new_cut"))(pixels)
-    difference = compare("", expected, cut_detector(cut_model(old, tmp_path / "old_cut"))(pixels))
+    expected = paddle_detector(remove_nms(new, tmp_path / "new_cut"))(pixels)
+    difference = compare("", expected, paddle_detector(remove_nms(old, tmp_path / "old_cut"))(pixels))
     assert difference.box == 0
     assert difference.score == 0
     ours, theirs = ReferenceDetector(new)(synthetic_image()), ReferenceDetector(old)(synthetic_image())
@@ -172,11 +172,11 @@ def test_the_tiny_model_detects_something_at_every_usual_threshold(tiny_model: P
     np.testing.assert_array_equal(order, np.arange(len(detections)))
 
 
-def test_the_reference_speaks_of_the_source_s_pixels(tiny_model: Path) -> None:
+def test_boxes_of_the_reference_are_in_pixels_of_the_image(tiny_model: Path) -> None:
     image = synthetic_image(640, 640)
     reference = ReferenceDetector(find_model(tiny_model))
     small = reference(image)
-    # Twice as wide, three times as high; seen through the same 640 x 640 pixels.
+    # As if the image were twice as wide and three times as high, resized to the same 640 x 640 pixels.
     large = reference.detect_pixels(to_pixels(image, (640, 640)), np.array([1 / 3, 1 / 2], np.float32))
     np.testing.assert_allclose(large.boxes, small.boxes * [2, 3, 2, 3], rtol=1e-4)
     np.testing.assert_array_equal(large.scores, small.scores)
@@ -188,16 +188,16 @@ def test_an_even_image_gives_no_detection(tiny_model: Path) -> None:
     assert detections.boxes.shape == (0, 4)
 
 
-def test_normalisation_goes_into_the_cut_model(tmp_path: Path) -> None:
+def test_normalisation_becomes_part_of_the_model_without_nms(tmp_path: Path) -> None:
     step = {"is_scale": True, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "norm_type": "mean_std"}
     model = find_model(make_tiny_paddle_model(tmp_path / "model", size=160, normalise=step))
     plain = find_model(make_tiny_paddle_model(tmp_path / "plain", size=160))
     image = synthetic_image(160, 160)
     pixels = to_pixels(image, (160, 160))[None]
-    raw = cut_detector(cut_model(model, tmp_path / "cut"))(pixels)
+    raw = paddle_detector(remove_nms(model, tmp_path / "cut"))(pixels)
     detections = ReferenceDetector(model)(image)
     assert len(detections) > 50
     assert compare_detections("", detections, raw, Limits()).within(Limits())
-    # The same weights without it see another image.
-    others = cut_detector(cut_model(plain, tmp_path / "cut_plain"))(pixels)
+    # The same weights without the normalisation give other outputs.
+    others = paddle_detector(remove_nms(plain, tmp_path / "cut_plain"))(pixels)
     assert not compare_detections("", detections, others, Limits()).within(Limits())

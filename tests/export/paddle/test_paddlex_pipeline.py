@@ -42,26 +42,26 @@ def test_what_is_read(tmp_path: Path, settings: dict[str, Any], expected: Pipeli
     assert source_of(path, None) == expected
 
 
-def test_a_folder_alone_says_no_more(tmp_path: Path) -> None:
+def test_a_folder_has_no_further_settings(tmp_path: Path) -> None:
     assert source_of(tmp_path, None) == PipelineFile(None, tmp_path, None, None)
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"nms": 0.5, "device": "gpu"}, "a setting that is not supported: device, nms"),
+        ({"nms": 0.5, "device": "gpu"}, "an unsupported setting: device, nms"),
         ({"module_name": "object_detection"}, "module_name is 'object_detection'"),
         ({"model_name": None}, "model_name is None"),
         ({"model_dir": 3}, "model_dir is 3"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"batch_size": True}, "batch_size is True"),
         ({"batch_size": "many"}, "batch_size is 'many'"),
-        ({"threshold": 1.5}, "threshold holds 1.5"),
-        ({"threshold": "high"}, "threshold holds 'high'"),
-        ({"threshold": {0: float("nan")}}, "threshold holds nan"),
-        ({"threshold": {"car": 0.5}}, "class 'car'"),
-        ({"threshold": {-1: 0.5}}, "class -1"),
-        ({"threshold": [0.5]}, r"threshold holds \[0.5\]"),
+        ({"threshold": 1.5}, "threshold contains 1.5"),
+        ({"threshold": "high"}, "threshold contains 'high'"),
+        ({"threshold": {0: float("nan")}}, "threshold contains nan"),
+        ({"threshold": {"car": 0.5}}, "key 'car'"),
+        ({"threshold": {-1: 0.5}}, "key -1"),
+        ({"threshold": [0.5]}, r"threshold contains \[0.5\]"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
@@ -74,28 +74,28 @@ def test_a_wrong_setting_is_named(tmp_path: Path, settings: dict[str, Any], said
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        (None, "no settings at all"),
+        (None, "contains no settings"),
         ({"pipeline_name": "OCR"}, "pipeline_name is 'OCR'"),
         ({"pipeline_name": "small_object_detection"}, "SubModules.SmallObjectDetection is missing"),
         (
             {**pipeline(), "SubModules": {**pipeline()["SubModules"], "DocPreprocessor": {}}},
-            "SubModules has more than SmallObjectDetection: DocPreprocessor",
+            "SubModules has modules beside SmallObjectDetection: DocPreprocessor",
         ),
     ],
 )
-def test_another_pipeline_is_refused(tmp_path: Path, document: object, said: str) -> None:
+def test_another_pipeline_is_an_error(tmp_path: Path, document: object, said: str) -> None:
     with pytest.raises(ExportError, match=said):
         read_pipeline_file(write(tmp_path / "p.yaml", document))
 
 
-def test_what_paddlex_serves_with_is_ignored_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_settings_of_paddlex_s_serving_give_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write(tmp_path / "p.yaml", {**pipeline(), "Serving": {"visualize": False}, "use_hpip": True})
     with caplog.at_level(logging.WARNING):
         assert read_pipeline_file(path).model_name == "mine"
     assert "Serving, use_hpip" in caplog.text
 
 
-def test_paddlex_s_batch_size_is_remarked_upon(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_paddlex_s_batch_size_gives_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     read_pipeline_file(write(tmp_path / "p.yaml", pipeline(batch_size=1)))
     assert "one by one" in caplog.text
     caplog.clear()
@@ -104,7 +104,7 @@ def test_paddlex_s_batch_size_is_remarked_upon(tmp_path: Path, caplog: pytest.Lo
 
 
 @pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe\x00"])
-def test_a_file_that_is_none(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_yaml(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "p.yaml"
     path.write_bytes(content)
     with pytest.raises(ExportError, match=r"p\.yaml"):
@@ -129,7 +129,7 @@ def test_an_official_model_without_a_folder_is_downloaded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOD_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("SOD_MODEL_MIRROR", "http://127.0.0.1:9/")  # where nobody listens
+    monkeypatch.setenv("SOD_MODEL_MIRROR", "http://127.0.0.1:9/")  # nothing listens on this port
     path = write(tmp_path / "p.yaml", pipeline(model_name="PP-YOLOE_plus_SOD-S", model_dir=None))
     assert main(["--model_dir", str(path), "--output_dir", str(tmp_path / "r")]) == 2
     error = capsys.readouterr().err
@@ -137,7 +137,7 @@ def test_an_official_model_without_a_folder_is_downloaded(
     assert "MODEL_DIR=" in error
 
 
-def test_one_source_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_exactly_one_source_is_required(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "nothing to export: give --model_dir, --model" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stop:

@@ -1,4 +1,4 @@
-"""TensorRT's own parser and compiler, on this machine, for GPUs that it has not."""
+"""TensorRT's parser and compiler on this machine, for GPUs that it does not have."""
 
 from pathlib import Path
 
@@ -25,12 +25,12 @@ def test_the_demo_compiles(demo_fp16: Path, capability: str) -> None:
     report = check_compiles(demo_fp16, capability)
     assert report.engine_bytes > 5_000_000
     assert report.layers > 300
-    # What FP32 layers there are were meant to be.
+    # Only the intended layers are FP32.
     assert set(report.fp32_layers) >= {"normalization", "softmax", "reduce"}
     assert report.fp32_layers["convolution"] == 3
     assert "matrix_multiply" not in report.fp32_layers
     assert report.warnings == ()
-    assert f"compiled it for {capability}" in str(report)
+    assert f"compiled the detector for {capability}" in str(report)
 
 
 @pytest.mark.slow
@@ -40,8 +40,8 @@ def test_the_full_size_model_compiles_for_a_t4(exported_full: Path) -> None:
     assert report.warnings == ()
 
 
-def test_fp32_is_refused_for_a_t4() -> None:
-    with pytest.raises(CheckFailedError, match=r"cannot compile it for SM75: .*FP32 GEMM is not supported"):
+def test_fp32_does_not_compile_for_a_t4() -> None:
+    with pytest.raises(CheckFailedError, match=r"cannot compile the detector for SM75: .*FP32 GEMM is not supported"):
         check_compiles(DEMO)
 
 
@@ -55,9 +55,9 @@ def test_an_unknown_operator_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_gpu_and_an_absent_file(demo_fp16: Path, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="knows no GPU SM42: it has SM75, SM80"):
+    with pytest.raises(ExportError, match="does not support the GPU SM42; it supports SM75, SM80"):
         check_compiles(demo_fp16, "SM42")
-    with pytest.raises(ExportError, match=r"absent\.onnx is absent: make export TARGET=onnx PRECISION=fp16"):
+    with pytest.raises(ExportError, match=r"absent\.onnx is missing: run `make export TARGET=onnx PRECISION=fp16"):
         check_compiles(tmp_path / "absent.onnx")
 
 
@@ -65,12 +65,12 @@ def test_an_installed_model_is_checked_without_paddle(capfd: pytest.CaptureFixtu
     arguments = ["--target", "tensorrt-check", "--name", "PP-YOLOE_plus_SOD-demo"]
     assert main([*arguments, "--output_dir", str(ROOT / "model_repository")]) == 0
     said = capfd.readouterr()
-    assert "compiled it for SM75" in said.err
+    assert "compiled the detector for SM75" in said.err
     assert said.out == ""
 
 
 def test_the_tiny_model_compiles(small_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     arguments = ["--model_dir", str(small_model), "--output_dir", str(tmp_path / "r"), "--target", "tensorrt-check"]
     assert main(arguments) == 0
-    assert "compiled it for SM75" in capfd.readouterr().err
-    assert list(tmp_path.iterdir()) == [], "a check installs nothing"
+    assert "compiled the detector for SM75" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == [], "a compile check installs nothing"

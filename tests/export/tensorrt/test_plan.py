@@ -1,6 +1,7 @@
-"""The plan: what can be tested where there is no GPU and no `tensorrt`. Built by TensorRT for RTX, run by a fake."""
+"""The plan without a GPU and without `tensorrt`: built by TensorRT for RTX, run by a fake of TensorRT and CUDA."""
 
 import ctypes
+import sys
 import types
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,13 @@ import numpy as np
 import onnx
 import pytest
 
-from export import installed
+from export import tensorrt_export
 from export.cli import main
 from export.errors import ExportError
 from export.onnx.fp16 import to_fp16
-from export.outcome import Request
 from export.precision import Target
-from export.tensorrt.network import profile_batches
+from export.request import ExportRequest
+from export.tensorrt.onnx_network import profile_batches
 from export.tensorrt.plan import build_plan, import_tensorrt, read_max_batch
 from export.tensorrt.plan_runner import Cuda, plan_detector
 from export.verification.reference import Reference, load_reference
@@ -30,19 +31,21 @@ def test_profile_batches(largest: int, batches: tuple[int, int, int]) -> None:
 
 
 def test_a_profile_without_a_batch_is_refused() -> None:
-    with pytest.raises(ExportError, match="the largest batch is 0"):
+    with pytest.raises(ExportError, match="the maximum batch size is 0"):
         profile_batches(0)
 
 
-def test_the_largest_batch_is_triton_s(tmp_path: Path) -> None:
+def test_the_maximum_batch_is_that_of_the_configuration(tmp_path: Path) -> None:
     repository = ROOT / "model_repository"
     assert read_max_batch(repository / f"{NAME}_detector") == 8
     assert read_max_batch(repository / "PP-YOLOE_plus_SOD-largesize-L_detector") == 4
     assert read_max_batch(tmp_path) == 8
 
 
-def test_without_tensorrt_the_way_is_named(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
+def test_without_tensorrt_the_error_says_where_to_build(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
     assert main(["--target", "tensorrt", "--name", NAME]) == 2
     said = capfd.readouterr().err.splitlines()
     assert len(said) == 1
@@ -50,14 +53,14 @@ def test_without_tensorrt_the_way_is_named(monkeypatch: pytest.MonkeyPatch, capf
 
 
 def test_an_old_tensorrt_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "tensorrt", types.SimpleNamespace(__version__="8.6.1"))
+    monkeypatch.setitem(sys.modules, "tensorrt", types.SimpleNamespace(__version__="8.6.1"))
     with pytest.raises(ExportError, match=r"TensorRT 8\.6\.1 is too old"):
         import_tensorrt()
 
 
 @pytest.fixture
 def trt() -> Any:
-    """TensorRT for RTX as `tensorrt`; its builder is told a GPU, for there is none to ask."""
+    """TensorRT for RTX as `tensorrt`; its builder gets a GPU, because this machine has none."""
     bindings = pytest.importorskip("tensorrt_rtx_bindings")
 
     class Builder:
@@ -77,21 +80,21 @@ def trt() -> Any:
     return types.SimpleNamespace(**{**names, "Builder": Builder, "__version__": bindings.__version__})
 
 
-# TensorRT for RTX compiles without timing anything: it takes a timing cache, and calls it deprecated.
+# TensorRT for RTX does not time anything: it accepts a timing cache with a deprecation warning.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_plan_is_built_and_timings_are_kept(trt: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     half, plan = tmp_path / "model_fp16.onnx", tmp_path / "model.plan"
     onnx.save(to_fp16(onnx.load(DEMO)), half)
-    for _ in range(2):  # the second time with the timings of the first
+    for _ in range(2):  # the second build reads the timings of the first
         with caplog.at_level("INFO", "export"):
             build_plan(trt, half, plan, 4, tmp_path / "cache")
         assert plan.stat().st_size > 5_000_000
     assert len(list((tmp_path / "cache").glob("tensorrt-*.timing"))) == 1
-    assert "building for batches 1, 2, 4" in caplog.text
+    assert "building for the batches 1, 2, 4" in caplog.text
 
 
 class FakeRuntimeLibrary:
-    """The CUDA runtime over host memory."""
+    """The CUDA runtime, with host memory in place of device memory."""
 
     def __init__(self) -> None:
         self.held: dict[int, Any] = {}
@@ -116,7 +119,7 @@ class FakeRuntimeLibrary:
 
 
 class FakeContext:
-    """Boxes are the first pixel's red, scores its green over 255."""
+    """Outputs the first pixel's red as boxes, and its green / 255 as scores."""
 
     def __init__(self) -> None:
         self.addresses: dict[str, int] = {}
@@ -165,7 +168,7 @@ def test_a_plan_is_run_through_the_cuda_runtime(tmp_path: Path) -> None:
     assert scores.shape == (2, 2, 5)
     np.testing.assert_array_equal(boxes[:, 0, 0], [10, 20])
     np.testing.assert_allclose(scores[:, 0, 0], [1, 0.2])
-    assert not library.held, "device memory is given back"
+    assert not library.held, "device memory is freed"
 
 
 def test_a_plan_that_does_not_load_or_run_is_an_export_error(tmp_path: Path) -> None:
@@ -179,38 +182,40 @@ def test_a_plan_that_does_not_load_or_run_is_an_export_error(tmp_path: Path) -> 
         plan_detector(fake_tensorrt(context), plan, Cuda(library))(fake_pixels())
     assert not library.held
     library.status = 35
-    with pytest.raises(ExportError, match="cudaMalloc fails with CUDA error 35"):
+    with pytest.raises(ExportError, match="cudaMalloc failed with CUDA error 35"):
         plan_detector(fake_tensorrt(context), plan, Cuda(library))(fake_pixels())
 
 
 @pytest.fixture
-def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Request:
-    """A repository with an FP16 detector and its reference; a TensorRT that "builds"."""
+def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportRequest:
+    """A repository with an FP16 detector and its reference, and a fake TensorRT that builds any plan."""
     version = tmp_path / "r" / "m_detector" / "1"
     version.mkdir(parents=True)
     (version / "model_fp16.onnx").write_bytes(b"half")
-    request = Request(tmp_path / "r", [Target.TENSORRT], cache_dir=tmp_path / "c")
+    request = ExportRequest(tmp_path / "r", [Target.TENSORRT], cache_dir=tmp_path / "c")
     boxes = np.broadcast_to(np.float32([[[10]], [[20]]]), (2, 5, 4))
     scores = np.broadcast_to(np.float32([[[1]], [[0.2]]]), (2, 2, 5))
     reference = Reference(fake_pixels(), boxes, scores, "Paddle")
     reference.save(request.reference_path("m"), {"model_fp16.onnx": version / "model_fp16.onnx"})
     fake = fake_tensorrt(FakeContext())
-    monkeypatch.setattr(installed, "import_tensorrt", lambda: fake)
-    monkeypatch.setattr(installed, "build_plan", lambda _trt, _onnx, plan, _batch, _cache: plan.write_bytes(b"plan"))
+    monkeypatch.setattr(tensorrt_export, "import_tensorrt", lambda: fake)
     monkeypatch.setattr(
-        installed, "plan_detector", lambda trt, plan: plan_detector(trt, plan, Cuda(FakeRuntimeLibrary()))
+        tensorrt_export, "build_plan", lambda _trt, _onnx, plan, _batch, _cache: plan.write_bytes(b"plan")
+    )
+    monkeypatch.setattr(
+        tensorrt_export, "plan_detector", lambda trt, plan: plan_detector(trt, plan, Cuda(FakeRuntimeLibrary()))
     )
     return request
 
 
-def test_a_plan_that_agrees_with_the_reference_is_installed(request_: Request) -> None:
-    outcome = installed.export_plan("m", request_)
-    assert outcome.written == [request_.output_dir / "m_detector" / "1" / "model.plan"]
-    assert outcome.measured[0].passed
-    assert not outcome.failures
+def test_a_plan_that_agrees_with_the_reference_is_installed(request_: ExportRequest) -> None:
+    result = tensorrt_export.export_plan("m", request_)
+    assert result.installed == [request_.output_dir / "m_detector" / "1" / "model.plan"]
+    assert result.accuracy[0].passed
+    assert not result.failures
 
 
-def test_a_plan_that_does_not_is_not(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_that_differs_is_not_installed(request_: ExportRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     version = request_.output_dir / "m_detector" / "1"
     (version / "model.plan").write_bytes(b"old")
     real = FakeContext.execute_async_v3
@@ -221,18 +226,18 @@ def test_a_plan_that_does_not_is_not(request_: Request, monkeypatch: pytest.Monk
         return done
 
     monkeypatch.setattr(FakeContext, "execute_async_v3", wrong)
-    outcome = installed.export_plan("m", request_)
-    assert outcome.written == []
-    assert "model.plan in TensorRT: box" in outcome.failures[0]
+    result = tensorrt_export.export_plan("m", request_)
+    assert result.installed == []
+    assert "model.plan in TensorRT: box" in result.failures[0]
     assert (version / "model.plan").read_bytes() == b"old"
 
 
-def test_a_reference_of_another_detector_is_refused(request_: Request) -> None:
+def test_a_reference_of_another_detector_is_refused(request_: ExportRequest) -> None:
     half = request_.output_dir / "m_detector" / "1" / "model_fp16.onnx"
     half.write_bytes(b"another")
     with pytest.raises(ExportError, match=r"is the reference of another model_fp16\.onnx"):
-        installed.export_plan("m", request_)
-    with pytest.raises(ExportError, match="is absent: make export TARGET=onnx writes it"):
+        tensorrt_export.export_plan("m", request_)
+    with pytest.raises(ExportError, match="is missing: run `make export TARGET=onnx`"):
         load_reference(request_.cache_dir / "none.npz", half)
     (request_.cache_dir / "none.npz").write_bytes(b"no archive")
     with pytest.raises(ExportError, match="cannot be read"):

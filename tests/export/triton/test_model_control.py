@@ -1,4 +1,4 @@
-"""Handing a model to a Triton: what it is asked, and every way in which it can refuse (a real gRPC server's)."""
+"""Loading a model into Triton: the requests, and every kind of failure, from a gRPC server."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,14 +12,14 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from export.cli import main
 from export.errors import ExportError
 from export.triton.model_control import load_exported, load_model, triton_url
-from export.triton.repository import plan_model
-from export.triton.templates import ModelSpec
+from export.triton.model_spec import ModelSpec
+from export.triton.repository import pending_files
 
 STAGES = ["preprocess_96", "mine_detector", "postprocess"]
 
 
 class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
-    """Loads what it is told to, or refuses."""
+    """Records the loaded models, or fails."""
 
     def __init__(self) -> None:
         self.loaded: list[str] = []
@@ -36,10 +36,10 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.RepositoryModelLoadResponse()
 
     def RepositoryIndex(self, _: Any, __: Any) -> Any:  # noqa: N802
-        answer = service_pb2.RepositoryIndexResponse()
+        response = service_pb2.RepositoryIndexResponse()
         for name, (state, reason) in self.states.items():
-            answer.models.add(name=name, version="1", state=state, reason=reason)
-        return answer
+            response.models.add(name=name, version="1", state=state, reason=reason)
+        return response
 
 
 @pytest.fixture
@@ -53,16 +53,14 @@ def triton() -> Iterator[tuple[FakeTriton, str]]:
     server.stop(None).wait()
 
 
-def test_the_ensemble_is_loaded_and_then_each_stage_is_asked_for(
-    triton: tuple[FakeTriton, str], tmp_path: Path
-) -> None:
+def test_the_ensemble_is_loaded_and_then_each_stage(triton: tuple[FakeTriton, str], tmp_path: Path) -> None:
     fake, url = triton
-    plan_model(ModelSpec("mine", ("a",), 96, 96, 189), tmp_path).write()
+    pending_files(ModelSpec("mine", ("a",), 96, 96, 189), tmp_path).write()
     load_exported(url, tmp_path, "mine")
     assert fake.loaded == ["mine", *STAGES]
 
 
-def test_a_stage_that_was_passed_over_in_silence_is_told(triton: tuple[FakeTriton, str]) -> None:
+def test_a_stage_that_triton_silently_kept_is_an_error(triton: tuple[FakeTriton, str]) -> None:
     fake, url = triton
     fake.broken = "mine_detector"
     with pytest.raises(ExportError, match="did not load mine_detector: not an ONNX file"):
@@ -75,16 +73,16 @@ def test_a_stage_that_was_passed_over_in_silence_is_told(triton: tuple[FakeTrito
         (
             grpc.StatusCode.INTERNAL,
             "failed to load 'mine', failed to poll from model repository",
-            "did not load mine: failed to load 'mine', failed to poll from model repository (does it serve the folder",
+            "did not load mine: failed to load 'mine', failed to poll from model repository (check that it serves",
         ),
         (grpc.StatusCode.INTERNAL, "line one\n  line two", "did not load mine: line one line two"),
         (grpc.StatusCode.UNAVAILABLE, "explicit model load is not allowed", "explicit model load is not allowed"),
-        (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", "did not load mine: it gave no answer in time"),
-        (grpc.StatusCode.UNKNOWN, "", "it does not say why"),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", "did not load mine: it did not respond in time"),
+        (grpc.StatusCode.UNKNOWN, "", "it gives no reason"),
         (grpc.StatusCode.INTERNAL, "x" * 9000, "x…"),
     ],
 )
-def test_what_triton_refuses_is_one_sentence(
+def test_failures_of_triton_are_one_sentence(
     triton: tuple[FakeTriton, str], status: grpc.StatusCode, details: str, said: str
 ) -> None:
     fake, url = triton
@@ -104,7 +102,7 @@ def test_what_triton_refuses_is_one_sentence(
     [
         ("mine", ("UNAVAILABLE", "it broke\nbadly"), "mine is UNAVAILABLE: it broke badly"),
         ("mine_detector", ("", ""), "mine_detector is not loaded"),
-        ("postprocess", None, "postprocess is absent"),
+        ("postprocess", None, "postprocess is missing"),
     ],
 )
 def test_a_model_that_is_not_ready_afterwards_is_named(
@@ -119,19 +117,19 @@ def test_a_model_that_is_not_ready_afterwards_is_named(
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "http://127.0.0.1:8001", "127.0.0.1:", "a b:1", "127.0.0.1:8001/x"])
-def test_an_address_that_is_none(url: str) -> None:
-    with pytest.raises(ExportError, match="is no address of a Triton server"):
+def test_an_invalid_address(url: str) -> None:
+    with pytest.raises(ExportError, match="is not the address of a Triton server"):
         load_model(url, "mine", STAGES)
 
 
 def test_no_server(free_ports: Any) -> None:
     (port,) = free_ports(1)
-    with pytest.raises(ExportError, match="is the server running") as caught:
+    with pytest.raises(ExportError, match="check that the server is running") as caught:
         load_model(f"127.0.0.1:{port}", "mine", STAGES)
     assert f"127.0.0.1:{port}" in str(caught.value)
 
 
-def test_the_environment_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SOD_TRITON_URL", raising=False)
     assert triton_url() == "127.0.0.1:8001"
     monkeypatch.setenv("SOD_TRITON_URL", "")
@@ -140,7 +138,7 @@ def test_the_environment_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
     assert triton_url() == "triton:9001"
 
 
-def test_the_command_loads_and_says_so(
+def test_the_command_loads_the_model(
     triton: tuple[FakeTriton, str],
     small_model: Path,
     tmp_path: Path,
@@ -157,7 +155,7 @@ def test_the_command_loads_and_says_so(
     assert main([*arguments, "--load", url]) == 3
     said = capsys.readouterr()
     assert said.err.splitlines()[-1] == (
-        f"exported, but not loaded: Triton at {url} took mine, but mine is UNAVAILABLE: it broke"
+        f"exported, but not loaded: Triton at {url} loaded mine, but mine is UNAVAILABLE: it broke"
     )
     assert "mine_detector/1/model.onnx" in said.out
     assert fake.loaded == ["mine", *STAGES] * 2

@@ -1,4 +1,4 @@
-"""The configuration of a model: what the template makes, and how it finds its place among other models."""
+"""The configuration of a model: the templates, and the files written beside other models."""
 
 import dataclasses
 import json
@@ -11,24 +11,17 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from export import pipeline
+from export import paddle_export
 from export.cli import main
 from export.errors import ExportError
-from export.paddle.inference_model import cut_model, find_model, read_nms
-from export.triton.repository import plan_model
-from export.triton.templates import (
-    MAX_BATCH_SIZE,
-    PROFILES,
-    ModelSpec,
-    ServingOptions,
-    detector_files,
-    ensemble_files,
-    postprocess_files,
-    preprocess_files,
-    quote,
-)
+from export.paddle.inference_model import find_model, read_nms, remove_nms
+from export.precision import Limits
+from export.serving_options import ServingOptions
+from export.triton.model_spec import MAX_BATCH_SIZE, ModelSpec
+from export.triton.profiles import PROFILES
+from export.triton.repository import pending_files
+from export.triton.templates import detector_files, ensemble_files, postprocess_files, preprocess_files, quote
 from export.verification.images import synthetic_image
-from export.verification.paddle_parity import Limits
 from sod.nms import NmsConfig
 from tests.export.tiny_model import LABELS, NMS, make_tiny_paddle_model
 
@@ -65,7 +58,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-# The template
+# The templates
 
 
 def test_the_bundled_repository_is_what_the_template_makes() -> None:
@@ -128,7 +121,7 @@ def test_quoting_is_undone_by_protobuf(text: str) -> None:
         (4096, 4096, "preprocess_4096", 1),
     ],
 )
-def test_the_input_s_size_decides_on_stage_and_batch(height: int, width: int, folder: str, batch: int) -> None:
+def test_the_input_size_determines_stage_and_batch(height: int, width: int, folder: str, batch: int) -> None:
     model = spec(height=height, width=width)
     assert (model.preprocess, model.batch_size) == (folder, batch)
     config = parse(preprocess_files(model)["config.pbtxt"])
@@ -136,7 +129,7 @@ def test_the_input_s_size_decides_on_stage_and_batch(height: int, width: int, fo
     assert config.max_batch_size >= batch
 
 
-def test_options_come_first() -> None:
+def test_options_override_the_defaults() -> None:
     model = spec(options=ServingOptions(max_batch_size=2, default_threshold={1: 0.25, 0: 0.5}))
     ensemble = parse(ensemble_files(model)["config.pbtxt"])
     assert ensemble.max_batch_size == 2
@@ -145,7 +138,7 @@ def test_options_come_first() -> None:
     assert "default_threshold" not in parse(ensemble_files(spec())["config.pbtxt"]).parameters
 
 
-def test_an_nms_of_its_own_has_a_stage_of_its_own() -> None:
+def test_another_nms_gets_its_own_stage() -> None:
     model = spec(nms=NmsConfig(0.025, 300, 20, 0.45))
     assert model.postprocess == "postprocess_mine"
     parameters = parse(postprocess_files(model)["config.pbtxt"]).parameters
@@ -157,18 +150,18 @@ def test_an_nms_of_its_own_has_a_stage_of_its_own() -> None:
     }
 
 
-# Among other models
+# Beside other models
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """The bundled one, without weights."""
+    """The bundled repository, without weights."""
     return shutil.copytree(BUNDLED, tmp_path / "models", ignore=shutil.ignore_patterns("*.onnx", "inference.*"))
 
 
 def test_no_folder_of_another_model_changes(repository: Path) -> None:
     before = contents(repository)
-    written = plan_model(spec(size=640, anchors=8400), repository).write()
+    written = pending_files(spec(size=640, anchors=8400), repository).write()
     after = contents(repository)
     assert {path: after[path] for path in before} == before
     folders = {path.relative_to(repository).parts[0] for path in written}
@@ -177,31 +170,31 @@ def test_no_folder_of_another_model_changes(repository: Path) -> None:
     assert written[-1].parent.parent.name == "mine", "the ensemble comes last"
 
 
-def test_what_is_there_already_is_not_written_again(repository: Path) -> None:
+def test_existing_files_are_not_written_again(repository: Path) -> None:
     model = spec(labels=("行人", "it's"), nms=NmsConfig(iou_threshold=0.5))
-    assert {path.relative_to(repository).parts[0] for path in plan_model(model, repository).write()} == {
+    assert {path.relative_to(repository).parts[0] for path in pending_files(model, repository).write()} == {
         "mine",
         "mine_detector",
         "preprocess_96",
         "postprocess_mine",
     }
     before = contents(repository)
-    assert plan_model(model, repository).write() == []
+    assert pending_files(model, repository).write() == []
     assert contents(repository) == before
 
 
-def test_tuning_survives_a_new_export(repository: Path) -> None:
-    plan_model(spec(), repository).write()
+def test_a_new_export_keeps_the_user_s_changes(repository: Path) -> None:
+    pending_files(spec(), repository).write()
     detector, shared = repository / "mine_detector" / "config.pbtxt", repository / "postprocess" / "config.pbtxt"
     for path in (detector, shared):
         path.write_text(
             path.read_text().replace("dynamic_batching { }", "dynamic_batching { preferred_batch_size: 4 }")
         )
     before = contents(repository)
-    assert plan_model(spec(), repository).write() == []
+    assert pending_files(spec(), repository).write() == []
     assert contents(repository) == before
     again = spec(options=ServingOptions(overwrite=True))
-    assert plan_model(again, repository).write() == [detector]
+    assert pending_files(again, repository).write() == [detector]
     assert contents(repository)["postprocess/config.pbtxt"] == before["postprocess/config.pbtxt"]
 
 
@@ -212,22 +205,20 @@ def test_tuning_survives_a_new_export(repository: Path) -> None:
         ({"labels": ("a", "b", "c")}, "--overwrite"),
         ({"height": 128, "width": 128, "anchors": 336}, "differs in its input"),
         ({"anchors": 336}, "differs in its output"),
-        ({"nms": NmsConfig(keep_top_k=5)}, "differs in its choice of stages"),
+        ({"nms": NmsConfig(keep_top_k=5)}, "differs in its stages"),
         ({"options": ServingOptions(max_batch_size=4)}, "differs in its batch size"),
         ({"options": ServingOptions(default_threshold=0.3)}, "differs in its default threshold"),
     ],
 )
-def test_a_model_that_is_another_one_is_replaced_on_demand_only(
-    repository: Path, changed: dict[str, Any], said: str
-) -> None:
-    plan_model(spec(), repository).write()
+def test_a_different_model_is_replaced_only_on_demand(repository: Path, changed: dict[str, Any], said: str) -> None:
+    pending_files(spec(), repository).write()
     before = contents(repository)
     other = spec(**changed)
     with pytest.raises(ExportError, match=said):
-        plan_model(other, repository)
+        pending_files(other, repository)
     assert contents(repository) == before
     other = dataclasses.replace(other, options=dataclasses.replace(other.options, overwrite=True))
-    plan_model(other, repository).write()
+    pending_files(other, repository).write()
     after = contents(repository)
     assert after["mine/config.pbtxt"].decode() == ensemble_files(other)["config.pbtxt"]
     assert {path: after[path] for path in before if not path.startswith("mine")} == {
@@ -235,35 +226,35 @@ def test_a_model_that_is_another_one_is_replaced_on_demand_only(
     }
 
 
-def test_an_nms_that_changes_is_told(repository: Path) -> None:
-    plan_model(spec(nms=NmsConfig(keep_top_k=5)), repository).write()
+def test_another_nms_is_an_error(repository: Path) -> None:
+    pending_files(spec(nms=NmsConfig(keep_top_k=5)), repository).write()
     with pytest.raises(ExportError, match=r"postprocess_mine/config\.pbtxt differs in its keep_top_k"):
-        plan_model(spec(nms=NmsConfig(keep_top_k=6)), repository)
+        pending_files(spec(nms=NmsConfig(keep_top_k=6)), repository)
 
 
 @pytest.mark.parametrize(
     "name", ["postprocess", "postprocess_x", "preprocess_640", "preprocess", "PP-YOLOE_plus_SOD-S_detector"]
 )
-def test_a_name_of_a_stage_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ExportError, match="choose one with --name"):
-        plan_model(spec(name), tmp_path)
+def test_a_name_of_a_stage_is_an_error(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ExportError, match="choose one"):
+        pending_files(spec(name), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a/b", "../x", ".hidden", "", "with space", "行人", "a\nb"])
-def test_a_name_that_triton_cannot_have_is_refused(small_model: Path, name: str) -> None:
-    with pytest.raises(ExportError, match="choose one with --name"):
+def test_an_invalid_name_is_rejected(small_model: Path, name: str) -> None:
+    with pytest.raises(ExportError, match="choose one"):
         find_model(small_model, name)
 
 
-def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_of_another_kind_of_model_is_not_changed(tmp_path: Path) -> None:
     config = tmp_path / "mine" / "config.pbtxt"
     config.parent.mkdir()
     config.write_text('name: "mine" backend: "python"')
     with pytest.raises(ExportError, match="mine in the repository is another kind of model"):
-        plan_model(spec(options=ServingOptions(overwrite=True)), tmp_path)
+        pending_files(spec(options=ServingOptions(overwrite=True)), tmp_path)
     config.write_text("not a config {")
     with pytest.raises(ExportError, match="cannot be read as a Triton configuration"):
-        plan_model(spec(), tmp_path)
+        pending_files(spec(), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -273,33 +264,33 @@ def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
         ("postprocess", '"0.6"', '"0.5"', "differs in its iou_threshold"),
     ],
 )
-def test_a_shared_stage_that_does_not_fit_is_refused(
+def test_a_shared_stage_that_does_not_fit_is_an_error(
     repository: Path, folder: str, old: str, new: str, said: str
 ) -> None:
     config = repository / folder / "config.pbtxt"
     config.write_text(config.read_text().replace(old, new))
     with pytest.raises(ExportError, match=said):
-        plan_model(spec(size=640, anchors=8400, options=ServingOptions(overwrite=True)), repository)
+        pending_files(spec(size=640, anchors=8400, options=ServingOptions(overwrite=True)), repository)
 
 
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (spec(labels=("a\ud800", "b")), r"the label 'a\\ud800' is no text"),
+        (spec(labels=("a\ud800", "b")), r"the label 'a\\ud800' cannot be encoded"),
         (spec(options=ServingOptions(max_batch_size=MAX_BATCH_SIZE + 1)), "a batch size of 9 is not supported"),
         (spec(options=ServingOptions(max_batch_size=0)), "choose 1 to 8"),
-        (spec(options=ServingOptions(default_threshold={2: 0.5})), "class 2; the model's class ids are 0 to 1"),
+        (spec(options=ServingOptions(default_threshold={2: 0.5})), "class id 2; the model's class ids are 0 to 1"),
     ],
 )
-def test_values_that_cannot_be_are_refused(tmp_path: Path, model: ModelSpec, said: str) -> None:
+def test_invalid_values_are_rejected(tmp_path: Path, model: ModelSpec, said: str) -> None:
     with pytest.raises(ExportError, match=said):
-        plan_model(model, tmp_path)
+        pending_files(model, tmp_path)
 
 
 def test_a_repository_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("a file where the folder should be")
     with pytest.raises(ExportError, match="cannot be written"):
-        plan_model(spec(), tmp_path).write()
+        pending_files(spec(), tmp_path).write()
 
 
 # The model's own NMS
@@ -322,7 +313,7 @@ def test_the_nms_is_read_from_its_operator(changed: dict[str, Any], expected: Nm
 @pytest.mark.parametrize(
     ("name", "value"), [("nms_eta", 0.9), ("normalized", False), ("background_label", 0), ("background_label", 3)]
 )
-def test_an_nms_that_ours_is_not_is_refused_by_name(name: str, value: object) -> None:
+def test_an_unsupported_nms_attribute_is_named(name: str, value: object) -> None:
     with pytest.raises(ExportError, match=f"NMS has {name} {value}: only"):
         read_nms(NMS | {name: value}, 1, 1)
 
@@ -333,15 +324,15 @@ def test_an_nms_without_an_attribute_is_refused() -> None:
 
 
 def test_a_model_of_any_size_classes_and_nms(tmp_path: Path) -> None:
-    """Not square, labels of any kind, its own NMS; checked against Paddle with that NMS by the export itself."""
+    """Not square, with labels of any script and its own NMS; the export itself compares it with Paddle."""
     nms = {"score_threshold": 0.02, "nms_threshold": 0.3, "keep_top_k": 7}
     model = find_model(
         make_tiny_paddle_model(tmp_path / "model", size=(96, 160), labels=["行人", "it's", "🚗"], nms=nms), "mine"
     )
-    cut = cut_model(model, tmp_path)
-    assert cut.nms == NmsConfig(score_threshold=0.02, iou_threshold=0.3, keep_top_k=7)
-    assert (cut.anchors, cut.classes) == (15 + 60 + 240, 3)
-    written = pipeline.export_detector(model, tmp_path / "r", [synthetic_image()], limits=Limits())
+    pre_nms = remove_nms(model, tmp_path)
+    assert pre_nms.nms == NmsConfig(score_threshold=0.02, iou_threshold=0.3, keep_top_k=7)
+    assert (pre_nms.anchors, pre_nms.classes) == (15 + 60 + 240, 3)
+    written = paddle_export.export_detector(model, tmp_path / "r", [synthetic_image()], limits=Limits())
     assert {path.relative_to(tmp_path / "r").parts[0] for path in written} == {
         "mine",
         "mine_detector",
@@ -350,13 +341,13 @@ def test_a_model_of_any_size_classes_and_nms(tmp_path: Path) -> None:
     }
 
 
-def test_a_clash_is_told_before_anything_is_converted(
+def test_a_conflict_is_an_error_before_anything_is_converted(
     small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     repository = tmp_path / "r"
-    plan_model(spec(labels=("other",)), repository).write()
+    pending_files(spec(labels=("other",)), repository).write()
     before = contents(repository)
-    monkeypatch.setattr(pipeline, "convert", lambda *_: pytest.fail("converted"))
+    monkeypatch.setattr(paddle_export, "convert", lambda *_: pytest.fail("converted"))
     assert main(["--model_dir", str(small_model), "--output_dir", str(repository), "--name", "mine"]) == 2
     assert "differs in its" in capsys.readouterr().err
     assert contents(repository) == before
@@ -370,5 +361,7 @@ def test_files_of_an_earlier_export_are_named(
     (version / "model.plan").write_bytes(b"of other weights")
     assert main(["--model_dir", str(small_model), "--output_dir", str(tmp_path / "r"), "--name", "mine"]) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if "model.plan" in line]
-    assert said == [f"{version / 'model.plan'} was there before, and is not of this export: make it anew or remove it"]
+    assert said == [
+        f"{version / 'model.plan'} is from an earlier export with other weights: export it again or delete it"
+    ]
     assert (version / "model.plan").read_bytes() == b"of other weights"

@@ -1,4 +1,4 @@
-"""Batches of a training: the same ones after it went on. Run in ppdet's environment."""
+"""Training batches: a resumed training sees the same ones. Runs in ppdet's environment."""
 
 from dataclasses import replace
 
@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 pytest.importorskip("ppdet", reason="runs in ppdet's environment, by tests/finetune/test_command.py")
-from finetune.data.dataset import read
 from finetune.data.findings import Findings
-from finetune.paddledet.train import Images, _inputs
-from tests.finetune.test_training_aids import SETTINGS
+from finetune.data.reader import read_dataset
+from finetune.paddledet.train import ImageCache, training_inputs
+from tests.finetune.settings import SETTINGS
 
 
 @pytest.fixture(scope="module")
-def images(four) -> Images:
-    return Images(read(four, Findings()).train)
+def images(four) -> ImageCache:
+    return ImageCache(read_dataset(four, Findings()).train)
 
 
-def test_a_batch_is_told_by_its_number(images):
+def test_a_batch_is_determined_by_its_number(images):
     running = images.batches(SETTINGS, 0)
     first, second, third = (next(running) for _ in range(3))
     again = next(images.batches(SETTINGS, 2))
@@ -27,17 +27,17 @@ def test_a_batch_is_told_by_its_number(images):
     assert any((one.pixels != two.pixels).any() for (one, _), (two, _) in zip(first, second, strict=True))
 
 
-def test_each_round_has_every_image(images):
+def test_each_epoch_has_every_image(images):
     batches = images.batches(replace(SETTINGS, batch=2), 0)
     for _ in range(3):
         seen = [labelled.image.name for _ in range(2) for _, labelled in next(batches)]
         assert len(set(seen)) == 4
 
 
-def test_objects_are_padded_and_masks_given(images):
+def test_objects_are_padded_and_unlabelled_classes_masked(images):
     batch = next(images.batches(SETTINGS, 0))
     masked = [(image, replace(labelled, unlabelled=frozenset({3}))) for image, labelled in batch]
-    inputs = _inputs(masked, 10)
+    inputs = training_inputs(masked, 10)
     most = max(len(image.boxes) for image, _ in batch)
     assert inputs["image"].shape == [4, 3, 320, 320]
     assert inputs["gt_bbox"].shape == [4, most, 4]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.multipart import Part, read_parts
-from gateway.errors import InvalidRequestError
+from gateway.api.validation import InvalidRequestError
 
 TYPE = "multipart/form-data; boundary=edge"
 FORM = (

@@ -1,4 +1,4 @@
-"""The demo page, its files, and the documentation: served whole, from this server alone."""
+"""The demo page, Swagger UI, and their files."""
 
 import html.parser
 import re
@@ -52,7 +52,7 @@ class _Links(html.parser.HTMLParser):
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_pages_and_all_they_refer_to_are_served(gateway: httpx.AsyncClient, path: str) -> None:
+async def test_pages_and_their_links_are_served(gateway: httpx.AsyncClient, path: str) -> None:
     answer = await gateway.get(path)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -66,7 +66,7 @@ async def test_pages_and_all_they_refer_to_are_served(gateway: httpx.AsyncClient
         assert found.status_code == 200, link
 
 
-async def test_every_module_that_is_imported_is_served(gateway: httpx.AsyncClient) -> None:
+async def test_every_imported_module_is_served(gateway: httpx.AsyncClient) -> None:
     seen, ahead = set(), {"/static/main.js"}
     while ahead:
         path = ahead.pop()
@@ -94,8 +94,8 @@ def test_no_file_names_another_host(name: str) -> None:
     assert names <= {"www.w3.org"}  # a namespace, never asked
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/static/main.js", "/static/palette.json", "/static/docs/swagger-ui.css"])
-async def test_browsers_keep_files_and_ask_whether_they_changed(gateway: httpx.AsyncClient, path: str) -> None:
+@pytest.mark.parametrize("path", [*PAGES, "/static/main.js", "/static/docs/swagger-ui.css"])
+async def test_files_have_an_etag_and_are_revalidated(gateway: httpx.AsyncClient, path: str) -> None:
     first = await gateway.get(path)
     etag = first.headers["etag"]
     assert first.headers["cache-control"] == "no-cache"
@@ -127,12 +127,12 @@ async def test_nothing_else_is_served(gateway: httpx.AsyncClient, path: str) -> 
     assert answer.status_code == answer.json()["errorCode"] == 404
 
 
-async def test_pages_are_only_read(gateway: httpx.AsyncClient) -> None:
+async def test_pages_accept_only_get_and_head(gateway: httpx.AsyncClient) -> None:
     answer = await gateway.post("/")
     assert answer.status_code == answer.json()["errorCode"] == 405
 
 
-async def test_colours_are_the_overlays(gateway: httpx.AsyncClient) -> None:
+async def test_the_palette_has_the_colours_of_the_overlay(gateway: httpx.AsyncClient) -> None:
     colours = (await gateway.get("/static/palette.json")).json()["colours"]
     assert len(colours) == PALETTE_SIZE
     for class_id, pair in enumerate(colours):
@@ -147,7 +147,7 @@ async def test_the_pages_are_not_part_of_the_api(gateway: httpx.AsyncClient) -> 
 
 
 @pytest.mark.parametrize("name", ["swagger-ui-bundle.js", "swagger-ui.css"])
-async def test_swagger_ui_comes_from_here(gateway: httpx.AsyncClient, name: str) -> None:
+async def test_swagger_ui_is_served(gateway: httpx.AsyncClient, name: str) -> None:
     answer = await gateway.get(f"/static/docs/{name}")
     assert answer.status_code == 200
     assert "swagger" in answer.text

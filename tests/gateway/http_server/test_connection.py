@@ -1,4 +1,4 @@
-"""What a connection may cost while no request is being answered."""
+"""Time limits of connections."""
 
 import asyncio
 import socket
@@ -8,9 +8,11 @@ from contextlib import ExitStack
 import httpx
 import uvloop
 from starlette.types import Receive, Scope, Send
-from uvicorn import Config
 
-from gateway.http_server.connection import STATE_KEY, ConnectionLimits, HttpConnection, Server
+from gateway.drain import Drain
+from gateway.http_server.connection import ConnectionLimits
+from gateway.http_server.server import GatewayServer, make_config
+from gateway.security.listen import Listener
 from tests.gateway.live import RawClient, listening, until
 
 ANSWER = bytes(40_000_000)
@@ -22,8 +24,8 @@ async def refuse(_: Scope, __: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"no"})
 
 
-def limits(receive: float = 100, send: float = 100) -> dict[str, ConnectionLimits]:
-    return {STATE_KEY: ConnectionLimits(receive, send)}
+def limits(receive: float = 100, send: float = 100) -> ConnectionLimits:
+    return ConnectionLimits(receive, send)
 
 
 async def test_no_request_or_slow_headers_end_the_connection() -> None:
@@ -48,7 +50,7 @@ async def test_no_request_or_slow_headers_end_the_connection() -> None:
             assert await ended == b""
 
 
-async def test_the_rest_of_a_refused_body_has_its_time() -> None:
+async def test_the_rest_of_a_rejected_body_is_limited_in_time() -> None:
     async with listening(refuse, limits(receive=0.3)) as port, RawClient(port) as client:
         await client.send_head(10_000)
         assert (await client.read_answer())[0] == 503
@@ -59,7 +61,7 @@ async def test_the_rest_of_a_refused_body_has_its_time() -> None:
         assert await ended == b""
 
 
-async def test_the_rest_of_a_refused_body_is_not_read_at_once() -> None:
+async def test_the_rest_of_a_rejected_body_is_read_after_a_pause() -> None:
     async with listening(refuse, limits()) as port, RawClient(port) as client:
         await client.send_head(100_000_000)
         client.writer.transport.set_write_buffer_limits(0)
@@ -69,7 +71,7 @@ async def test_the_rest_of_a_refused_body_is_not_read_at_once() -> None:
         await client.writer.drain()  # but in the end
 
 
-async def test_after_the_rest_of_a_refused_body_the_connection_goes_on() -> None:
+async def test_the_connection_is_kept_after_a_rejected_body() -> None:
     async with listening(refuse, limits()) as port, RawClient(port) as client:
         for _ in range(3):
             await client.send_head(1_000_000)
@@ -77,7 +79,7 @@ async def test_after_the_rest_of_a_refused_body_the_connection_goes_on() -> None
             assert (await client.read_answer())[2] == b"no"
 
 
-async def test_a_client_that_does_not_read_is_cut_off() -> None:
+async def test_the_connection_of_a_client_that_does_not_read_is_closed() -> None:
     sent = asyncio.Event()
 
     async def app(_: Scope, __: Receive, send: Send) -> None:
@@ -115,7 +117,8 @@ def test_many_connections_are_accepted_in_few_iterations_of_the_loop() -> None:
             answered += 1
             await refuse(scope, receive, send)
 
-        server = Server(Config(app, port=0, lifespan="off", log_config=None, http=HttpConnection, ws="none"))
+        config = make_config(app, Listener("127.0.0.1", 0), limits=limits(), shutdown_timeout=10)
+        server = GatewayServer(config, Drain())
         serving = asyncio.create_task(server.serve())
         await until(lambda: server.started)
         with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What is freed is given back."""
+"""Freed memory is returned to the operating system."""
 
 import subprocess
 import sys
@@ -6,9 +6,9 @@ from pathlib import Path
 
 _SCRIPT = """
 import psutil, sys
-from gateway.http_server.memory import give_large_blocks_back
+from gateway.http_server.memory import release_large_blocks
 if sys.argv[1] == "on":
-    give_large_blocks_back()
+    release_large_blocks()
 bytes(30_000_000)  # glibc learns from this
 blocks, kept = [], []
 for _ in range(40):
@@ -19,7 +19,7 @@ print(psutil.Process().memory_info().rss)
 """
 
 
-def test_large_blocks_are_given_back() -> None:
+def test_large_blocks_are_released() -> None:
     def rss(switch: str) -> int:
         command = [sys.executable, "-c", _SCRIPT, switch]
         root = Path(__file__).parents[3]

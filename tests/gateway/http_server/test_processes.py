@@ -2,8 +2,14 @@
 
 import asyncio
 import json
+import os
 import signal
-from collections.abc import Callable
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from ctypes import c_double
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +17,11 @@ import httpx
 import psutil
 import pytest
 
+from gateway.drain import Drain
+from gateway.http_server.connection import ConnectionLimits
+from gateway.http_server.processes import Target, serve_workers
+from gateway.http_server.server import GatewayServer, make_config
+from gateway.security.listen import Listener
 from tests.gateway.observability.test_metrics import Samples, scrape, value
 from tests.gateway.process import TIMEOUT_S, ended, insist, running, until_closed
 
@@ -65,7 +76,7 @@ def metrics_folder(worker: psutil.Process) -> Path:
     return Path(worker.environ()["PROMETHEUS_MULTIPROC_DIR"])
 
 
-async def test_workers_share_the_door_the_settings_and_the_metrics(triton: Any, image64: str) -> None:
+async def test_workers_share_the_socket_the_settings_and_the_metrics(triton: Any, image64: str) -> None:
     more = ("--default-threshold", "0.25", "--log-format", "json", "--access-log", "true", "--max-concurrency", "12")
     async with running(*options(triton, *more)) as (url, process):
         await until_serving(url, 2)
@@ -100,12 +111,12 @@ async def test_workers_share_the_door_the_settings_and_the_metrics(triton: Any, 
         code, log = await ended(process)
     assert code == 0
     assert not folder.exists()
-    assert "ended with SIGKILL; starting it again in 0 s" in log
+    assert "ended with SIGKILL; restarting it in 0 s" in log
     assert all(json.loads(line) for line in log.splitlines())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_all_drain(triton: Any, image64: str, number: signal.Signals) -> None:
+async def test_all_workers_drain(triton: Any, image64: str, number: signal.Signals) -> None:
     async with running(*options(triton)) as (url, process):
         await until_serving(url, 2)
         workers = workers_of(process)
@@ -141,18 +152,65 @@ async def test_workers_die_with_their_parent(triton: Any) -> None:
         await until(lambda: not [one for one in everything if one.is_running()])
 
 
-def test_an_application_that_cannot_start_ends_the_parent(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gateway.http_server.processes import serve_workers
-    from gateway.settings import Settings
-
+@pytest.fixture
+def _signal_handlers() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    monkeypatch.setattr("gateway.http_server.processes._work", _cannot_start)
-    try:
-        assert serve_workers(Settings(port=0, workers=2)) == 1
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def serve(target: Target, *, worker_timeout: float = 60.0) -> int:
+    config = make_config(None, Listener("127.0.0.1", 0), limits=ConnectionLimits(60, 60), shutdown_timeout=1)
+    return serve_workers(target, config, count=1, worker_timeout=worker_timeout, stop_timeout=10.0)
+
+
+@pytest.mark.usefixtures("_signal_handlers")
+def test_an_application_that_cannot_start_ends_the_parent() -> None:
+    assert serve(_cannot_start) == 1
 
 
 def _cannot_start(*_: Any) -> None:
     raise SystemExit(3)
+
+
+@pytest.mark.usefixtures("_signal_handlers")
+def test_a_worker_whose_event_loop_hangs_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    started = tmp_path / "started"
+
+    def stop_after_restart() -> None:
+        until = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < until and len(_lines(started)) < 2:
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    stopping = threading.Thread(target=stop_after_restart)
+    stopping.start()
+    assert serve(partial(_hang, started), worker_timeout=3.0) == 0
+    stopping.join()
+    assert len(set(_lines(started))) == 2
+    assert "worker 1 has not responded for 3 s; killing it" in caplog.text
+    assert "worker 1 ended with SIGKILL; restarting it in 0 s" in caplog.text
+
+
+def _hang(started: Path, listener: socket.socket, heartbeat: c_double) -> None:
+    """Serve; the first worker blocks its event loop once the application has started."""
+    first = not _lines(started)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "lifespan"
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        with started.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        if first:
+            time.sleep(3600)  # noqa: ASYNC251 - it is the hang
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    config = make_config(app, Listener("127.0.0.1", 0), limits=ConnectionLimits(60, 60), shutdown_timeout=1)
+    GatewayServer(config, Drain(), heartbeat=heartbeat).run([listener])
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []

@@ -19,12 +19,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import gateway.app
+from gateway.app import fetch_options
 from gateway.errors import InputError
 from gateway.images.addresses import AllowList, is_global
 from gateway.images.egress_guard import EgressGuard
 from gateway.images.fetch import ImageFetcher
 from gateway.settings import Settings
 from tests.gateway.images.fake_network import PUBLIC, PUBLIC_V6, FakeNetwork, FakeResolver
+
+OPTIONS = fetch_options(Settings())
 
 PATH = "/small-object-detection"
 ADDRESS = "The image URL leads to an address that is not public; only public addresses are fetched from"
@@ -492,7 +495,7 @@ async def fetcher(certificates: Path, resolver: FakeResolver, network: FakeNetwo
     resolver.add("secure.example", [PUBLIC])
     resolver.add("insecure.example", [PUBLIC])
     settings = Settings(fetch_connect_timeout=30, fetch_read_timeout=30, fetch_total_timeout=60)
-    async with ImageFetcher(settings, resolve=resolver, network=network, ssl_context=trust) as fetcher:
+    async with ImageFetcher(fetch_options(settings), resolve=resolver, network=network, ssl_context=trust) as fetcher:
         yield fetcher
 
 
@@ -521,7 +524,7 @@ async def test_a_certificate_of_nobody_we_trust(
 ) -> None:
     resolver.add("secure.example", [PUBLIC])
     settings = Settings(fetch_connect_timeout=30, fetch_total_timeout=60)
-    async with ImageFetcher(settings, resolve=resolver, network=network) as fetcher:
+    async with ImageFetcher(fetch_options(settings), resolve=resolver, network=network) as fetcher:
         with pytest.raises(InputError, match="no certificate for its name that is trusted"):
             await fetcher.fetch(f"https://secure.example:{secure[0]}/a.jpg")
     assert web.requests == []
@@ -604,7 +607,9 @@ def test_every_spelling_of_an_address_that_is_not_public_is_refused(host: str, s
         return [PUBLIC]  # what is taken for a name is connected to, and found out
 
     async def run() -> None:
-        async with ImageFetcher(Settings(), resolve=anything, network=network, ssl_context=TRUST) as fetcher:
+        async with ImageFetcher(
+            fetch_options(Settings()), resolve=anything, network=network, ssl_context=TRUST
+        ) as fetcher:
             await fetcher.fetch(f"{scheme}://{host}{port}/a.jpg")
 
     with pytest.raises(InputError):

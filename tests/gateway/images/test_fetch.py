@@ -13,9 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.app import fetch_options
 from gateway.errors import InputError
 from gateway.images.fetch import ImageFetcher
 from gateway.settings import Settings
+
+OPTIONS = fetch_options(Settings())
 
 PATH = "/small-object-detection"
 
@@ -254,7 +257,9 @@ def test_any_url_is_fetched_or_refused(head: str, rest: str) -> None:
 
     async def run() -> None:
         network = httpcore.AsyncMockBackend([ANSWER])
-        async with ImageFetcher(Settings(), resolve=any_address, network=network, ssl_context=TRUST) as fetcher:
+        async with ImageFetcher(
+            fetch_options(Settings()), resolve=any_address, network=network, ssl_context=TRUST
+        ) as fetcher:
             await fetcher.fetch(head + rest)
 
     with contextlib.suppress(InputError):

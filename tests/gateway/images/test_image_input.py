@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from gateway.api.request_body import parse_document, parse_request
 from gateway.api.schemas import InferRequest
-from gateway.errors import InputError, InvalidRequestError
+from gateway.api.validation import InvalidRequestError
+from gateway.errors import InputError
 from gateway.images.image_input import decode_base64
 
 PATH = "/small-object-detection"

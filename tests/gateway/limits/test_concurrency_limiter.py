@@ -1,11 +1,11 @@
-"""Slots for images in work."""
+"""Slots for images being processed."""
 
 import asyncio
 
 import pytest
 
 from gateway.limits.concurrency_limiter import ConcurrencyLimiter
-from gateway.observability.request_context import RequestContext, _current
+from gateway.observability.request_context import new_request
 from tests.gateway.live import until
 
 
@@ -37,38 +37,36 @@ async def test_slots_are_bounded_and_first_come_first_served() -> None:
 
 async def test_waiting_is_the_stage_queue() -> None:
     limiter = ConcurrencyLimiter(1)
-    scope = RequestContext()
-    token = _current.set(scope)
-    async with limiter.slot():
-        pass
-    _current.reset(token)
-    assert "queue" in scope.seconds
+    with new_request() as request:
+        async with limiter.slot():
+            pass
+    assert "queue" in request.seconds
 
 
-async def test_an_error_gives_the_slot_back() -> None:
+async def test_an_error_releases_the_slot() -> None:
     limiter = ConcurrencyLimiter(1)
     for _ in range(3):
         with pytest.raises(ValueError, match="no"):
             async with limiter.slot():
                 raise ValueError("no")
     assert limiter.in_use == 0
-    assert limiter.seconds_an_image is None  # a refused image says nothing of the others
+    assert limiter.mean_duration_s is None  # an image that fails does not change the mean
 
 
-async def test_estimate() -> None:
+async def test_estimated_wait() -> None:
     limiter = ConcurrencyLimiter(4)
-    assert limiter.wait_s(100) == 0
+    assert limiter.estimated_wait_s(100) == 0
     async with limiter.slot():
         await asyncio.sleep(0.02)
-    assert limiter.seconds_an_image is not None
-    assert limiter.seconds_an_image >= 0.02
-    assert limiter.wait_s(8) == pytest.approx(2 * limiter.seconds_an_image)
+    assert limiter.mean_duration_s is not None
+    assert limiter.mean_duration_s >= 0.02
+    assert limiter.estimated_wait_s(8) == pytest.approx(2 * limiter.mean_duration_s)
 
 
 @pytest.mark.parametrize(("usual", "kept"), [(None, False), (0.0, False), (100.0, True)])
-async def test_a_cancelled_image_keeps_its_slot_as_long_as_images_take(usual: float | None, kept: bool) -> None:
+async def test_a_cancelled_image_keeps_its_slot_for_the_mean_duration(usual: float | None, kept: bool) -> None:
     limiter = ConcurrencyLimiter(1)
-    limiter.seconds_an_image = usual
+    limiter.mean_duration_s = usual
 
     async def image() -> None:
         async with limiter.slot():
@@ -82,9 +80,9 @@ async def test_a_cancelled_image_keeps_its_slot_as_long_as_images_take(usual: fl
     assert limiter.in_use == int(kept)
 
 
-async def test_a_slot_that_was_kept_comes_back() -> None:
+async def test_the_slot_of_a_cancelled_image_is_released_later() -> None:
     limiter = ConcurrencyLimiter(1)
-    limiter.seconds_an_image = 0.2
+    limiter.mean_duration_s = 0.2
 
     async def image() -> None:
         async with limiter.slot():

@@ -1,4 +1,4 @@
-"""Who is let in, how slow a body may be, how late an answer; and that nothing is left behind."""
+"""Slots, reserved bytes and deadlines of requests, and that all of them are released."""
 
 import asyncio
 import json
@@ -7,19 +7,18 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import InputError
 from gateway.limits.load_shedder import REQUEST_BYTES, LoadShedder
 from gateway.limits.request_limits import RequestLimits, TimeLimits
 from tests.gateway.live import PATH, Live, RawClient, listening, live_gateway, until
 
-LIMITS = TimeLimits(body_grace=100, body_idle=100, body=100, answer=100)
+LIMITS = TimeLimits(body_grace=100, body_idle=100, body=100, response=100)
 
 
 def assert_empty(live: Live) -> None:
     shedder = live.shedder
-    assert (shedder.requests, shedder.taken, shedder.bytes_held, live.limiter.waiting) == (0, 0, 0, 0)
+    assert (shedder.requests, shedder.slots_in_use, shedder.reserved_bytes, live.limiter.waiting) == (0, 0, 0, 0)
 
 
 async def hold(triton: Any) -> asyncio.Event:
@@ -27,11 +26,11 @@ async def hold(triton: Any) -> asyncio.Event:
     return triton.hold
 
 
-async def test_more_than_the_places_are_refused_at_once_and_unread(triton: Any, image64: str) -> None:
+async def test_requests_over_the_slots_are_rejected_at_once_and_unread(triton: Any, image64: str) -> None:
     async with live_gateway(triton.port, max_concurrency=1, max_queue=1) as live:
         release = await hold(triton)
         inside = [live.start(image64) for _ in range(2)]
-        await until(lambda: live.shedder.taken == 2 and live.limiter.waiting == 1 and triton.held == 1)
+        await until(lambda: live.shedder.slots_in_use == 2 and live.limiter.waiting == 1 and triton.held == 1)
         assert live.limiter.in_use == 1
 
         async with RawClient(live.port) as client:
@@ -41,7 +40,7 @@ async def test_more_than_the_places_are_refused_at_once_and_unread(triton: Any, 
         assert status == document["errorCode"] == 503
         assert "busy with 2 requests" in document["errorMsg"]
         assert int(headers["retry-after"]) >= 1
-        assert live.shedder.rejected == {"places": 1}
+        assert live.shedder.rejected == {"slots": 1}
         # A client that sends everything before it reads gets the answer too, and may go on with its connection.
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{live.port}") as one_connection:
             for _ in range(2):
@@ -54,7 +53,7 @@ async def test_more_than_the_places_are_refused_at_once_and_unread(triton: Any, 
         assert_empty(live)
 
 
-async def test_only_detection_is_guarded(triton: Any, image64: str) -> None:
+async def test_only_detection_is_limited(triton: Any, image64: str) -> None:
     async with live_gateway(triton.port, max_concurrency=1, max_queue=0) as live:
         assert (await live.post(image64)).status_code == 200
         release = await hold(triton)
@@ -69,29 +68,29 @@ async def test_only_detection_is_guarded(triton: Any, image64: str) -> None:
         assert (await inside).status_code == 200
 
 
-async def test_announced_bytes_count_at_once(triton: Any, image64: str) -> None:
+async def test_declared_bytes_are_reserved_at_once(triton: Any, image64: str) -> None:
     async with live_gateway(triton.port, max_buffered_bytes=1_000_000, body_grace=100) as live:
         async with RawClient(live.port) as first:
             await first.send_head(700_000)
-            await until(lambda: live.shedder.bytes_held == REQUEST_BYTES + 700_000)
+            await until(lambda: live.shedder.reserved_bytes == REQUEST_BYTES + 700_000)
             answer = await live.http.post(PATH, content=b"x" * 300_000)
             assert answer.status_code == answer.json()["errorCode"] == 503
             assert int(answer.headers["retry-after"]) >= 1
             assert (await live.post(image64)).status_code == 200  # a small one fits
             answer = await live.http.post(PATH, content=b"x" * 1_000_000)  # this one never would
             assert answer.status_code == 413
-            assert "1,000,000 for all requests" in answer.json()["errorMsg"]
+            assert "for all requests together is 1,000,000" in answer.json()["errorMsg"]
         await until(lambda: live.shedder.requests == 0)  # it has left in the middle of its body
         assert live.shedder.rejected == {"bytes": 1, "too_large": 1}
         assert (await live.http.post(PATH, content=b"x" * 300_000)).status_code == 422
         assert_empty(live)
 
 
-async def test_bytes_that_are_not_announced_count_while_they_are_read(triton: Any) -> None:
+async def test_undeclared_bytes_are_reserved_as_they_arrive(triton: Any) -> None:
     settings = {"max_buffered_bytes": 1_000_000, "body_grace": 100}
     async with live_gateway(triton.port, **settings) as live, RawClient(live.port) as first:
         await first.send_head(700_000)
-        await until(lambda: live.shedder.bytes_held > 700_000)
+        await until(lambda: live.shedder.reserved_bytes > 700_000)
         for size, status in ((300_000, 503), (2_000_000, 503), (100_000, 422)):
             async with RawClient(live.port) as client:
                 await client.send_head(None)
@@ -108,7 +107,7 @@ async def test_bytes_that_are_not_announced_count_while_they_are_read(triton: An
             assert (await client.read_answer())[0] == 413
 
 
-async def test_a_body_over_the_limit_is_413_at_the_busiest_time_too(triton: Any, image64: str) -> None:
+async def test_a_body_over_the_limit_is_413_even_when_the_server_is_busy(triton: Any, image64: str) -> None:
     async with live_gateway(triton.port, max_concurrency=1, max_queue=0, max_body_bytes=10_000) as live:
         release = await hold(triton)
         inside = live.start(image64)
@@ -118,22 +117,22 @@ async def test_a_body_over_the_limit_is_413_at_the_busiest_time_too(triton: Any,
         assert (await inside).status_code == 200
 
 
-async def test_fetched_images_and_answers_count(triton: Any, web: Any, encode_image: Any) -> None:
+async def test_fetched_images_and_responses_are_reserved(triton: Any, web: Any, encode_image: Any) -> None:
     fetched = encode_image(".bmp", 500, 500)  # 750 kB
     url = web.image("/a.bmp", fetched)
     async with live_gateway(triton.port, fetch_allow="127.0.0.1") as live:
         release = await hold(triton)
         inside = live.start(url, visualize=False)
         await until(lambda: triton.held == 1)
-        assert live.shedder.bytes_held >= REQUEST_BYTES + len(fetched)
+        assert live.shedder.reserved_bytes >= REQUEST_BYTES + len(fetched)
         release.set()
         assert (await inside).status_code == 200
-        await until(lambda: live.shedder.bytes_held == 0)
+        await until(lambda: live.shedder.reserved_bytes == 0)
     async with live_gateway(triton.port, fetch_allow="127.0.0.1", max_buffered_bytes=500_000) as live:
         answer = await live.post(url)
         assert answer.status_code == 413
         assert "for all requests" in answer.json()["errorMsg"]
-        await until(lambda: live.shedder.bytes_held == 0)
+        await until(lambda: live.shedder.reserved_bytes == 0)
 
 
 async def test_a_byte_at_a_time_is_408(triton: Any) -> None:
@@ -163,19 +162,19 @@ async def test_a_pause_is_408(triton: Any, length: int | None) -> None:
         await client.send(b"{" if length else b"5\r\n{")
         status, headers, body = await client.read_answer()
         assert status == 408
-        assert "paused for 0.2 s and was not complete: 1 bytes came" in json.loads(body)["errorMsg"]
+        assert "paused for 0.2 s and was not complete: 1 bytes arrived" in json.loads(body)["errorMsg"]
         assert headers["connection"] == "close"
         assert await client.read_end() == b""
 
 
-async def test_a_late_body_gives_its_place_back(triton: Any, image64: str) -> None:
+async def test_a_late_body_releases_its_slot(triton: Any, image64: str) -> None:
     body = json.dumps({"image": image64}).encode()
     settings: dict[str, Any] = {"max_concurrency": 1, "max_queue": 0, "body_grace": 0}
     async with live_gateway(triton.port, **settings) as live, AsyncExitStack() as stack:
         slow = [await stack.enter_async_context(RawClient(live.port)) for _ in range(3)]
         for number, client in enumerate(slow, 1):
             await client.send_head(len(body))
-            await until(lambda number=number: live.shedder.requests == number and live.shedder.taken == 0)
+            await until(lambda number=number: live.shedder.requests == number and live.shedder.slots_in_use == 0)
         assert (await live.post(image64)).status_code == 200
 
         release = await hold(triton)
@@ -183,7 +182,7 @@ async def test_a_late_body_gives_its_place_back(triton: Any, image64: str) -> No
         await until(lambda: triton.held == 1)
         assert (await live.post(image64)).status_code == 503
         await slow[0].send(body)  # complete when there is no place: it is let in all the same
-        await until(lambda: live.shedder.taken == 2)
+        await until(lambda: live.shedder.slots_in_use == 2)
         await slow[1].send(body)  # but not as many as come
         assert (await slow[1].read_answer())[0] == 503
         release.set()
@@ -193,7 +192,7 @@ async def test_a_late_body_gives_its_place_back(triton: Any, image64: str) -> No
         assert (await slow[2].read_answer())[0] == 200
 
 
-async def test_a_body_that_hardly_comes_keeps_no_bytes_from_others(triton: Any) -> None:
+async def test_a_body_that_nearly_stalls_releases_its_reservation(triton: Any) -> None:
     async with (
         live_gateway(triton.port, body_grace=0.05) as live,
         RawClient(live.port) as slow,
@@ -202,9 +201,11 @@ async def test_a_body_that_hardly_comes_keeps_no_bytes_from_others(triton: Any) 
         await slow.send_head(10_000_000)
         head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n".encode()
         await fast.send(head + b"x" * 1_000_000)  # fast enough for a quarter of an hour
-        await until(lambda: live.shedder.taken == 0 and live.shedder.bytes_held == 2 * REQUEST_BYTES + 10_000_000)
+        await until(
+            lambda: live.shedder.slots_in_use == 0 and live.shedder.reserved_bytes == 2 * REQUEST_BYTES + 10_000_000
+        )
         await slow.send(b"x" * 100)
-        await until(lambda: live.shedder.bytes_held == 2 * REQUEST_BYTES + 10_000_100)
+        await until(lambda: live.shedder.reserved_bytes == 2 * REQUEST_BYTES + 10_000_100)
 
 
 async def test_late_work_is_504_and_cancelled(triton: Any, image64: str) -> None:
@@ -227,7 +228,7 @@ async def test_late_work_is_504_and_cancelled(triton: Any, image64: str) -> None
 
 
 @pytest.mark.parametrize("visualize", [True, False])
-async def test_a_client_that_leaves_takes_its_work_along(triton: Any, image64: str, visualize: bool) -> None:
+async def test_the_work_of_a_client_that_disconnects_is_cancelled(triton: Any, image64: str, visualize: bool) -> None:
     body = json.dumps({"image": image64, "visualize": visualize}).encode()
     async with live_gateway(triton.port, max_concurrency=2) as live:
         release = await hold(triton)
@@ -283,14 +284,18 @@ class App:
         self.after = await receive()
 
 
-def shedder(max_bytes: int = 10**9) -> LoadShedder:
-    return LoadShedder(places=10, max_bytes=max_bytes, wait_s=lambda _: 0.0)
+def unlimited() -> LoadShedder:
+    return LoadShedder(slots=10, max_bytes=10**9, estimated_wait_s=lambda _: 0.0)
 
 
-async def test_small_pieces_come_together() -> None:
+def limited(app: ASGIApp, shedder: LoadShedder | None = None) -> RequestLimits:
+    return RequestLimits(app, path=PATH, max_body_bytes=10**9, shedder=shedder or unlimited(), time_limits=LIMITS)
+
+
+async def test_small_messages_are_merged() -> None:
     app = App()
     async with (
-        listening(RequestLimits(app, path=PATH, shedder=shedder(), limits=LIMITS)) as port,
+        listening(limited(app)) as port,
         RawClient(port) as client,
     ):
         await client.send_head(5000)
@@ -304,7 +309,7 @@ async def test_small_pieces_come_together() -> None:
 
     app = App()
     async with (
-        listening(RequestLimits(app, path=PATH, shedder=shedder(), limits=LIMITS)) as port,
+        listening(limited(app)) as port,
         RawClient(port) as client,
     ):
         await client.send_head(1_000_000)
@@ -314,38 +319,30 @@ async def test_small_pieces_come_together() -> None:
     assert all(len(message["body"]) >= 64 * 1024 for message in app.messages[:-1])
 
 
-async def test_an_answer_counts_until_the_client_has_taken_it() -> None:
-    counts = shedder()
+async def test_a_response_is_reserved_until_the_client_has_read_it() -> None:
+    counts = unlimited()
     app = App(bytes(30_000_000))
     async with (
-        listening(RequestLimits(app, path=PATH, shedder=counts, limits=LIMITS)) as port,
+        listening(limited(app, counts)) as port,
         RawClient(port) as client,
     ):
         await client.send_head(0)
-        await until(lambda: counts.bytes_held >= 30_000_000)
-        assert (counts.requests, counts.taken) == (1, 0)
+        await until(lambda: counts.reserved_bytes >= 30_000_000)
+        assert (counts.requests, counts.slots_in_use) == (1, 0)
         assert (await client.read_answer())[2] == app.answer
         await until(lambda: counts.requests == 0)
-        assert counts.bytes_held == 0
+        assert counts.reserved_bytes == 0
 
 
-async def test_errors_that_the_application_lets_out() -> None:
+async def test_a_timeout_of_the_application_is_not_the_deadline() -> None:
     app = App()
-    async with (
-        listening(RequestLimits(app, path=PATH, shedder=shedder(), limits=LIMITS)) as port,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
-    ):
-        app.error = InputError("Not like this")
-        answer = await client.post(PATH, content=b"x")
-        assert (answer.status_code, answer.json()["errorMsg"]) == (422, "Not like this")
-    app.error = TimeoutError("its own")  # not the deadline
-    limits_middleware = RequestLimits(app, path=PATH, shedder=shedder(), limits=LIMITS)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(limits_middleware), base_url="http://x") as client:
+    app.error = TimeoutError("its own")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(limited(app)), base_url="http://x") as client:
         with pytest.raises(TimeoutError, match="its own"):
             await client.post(PATH, content=b"x")
 
 
-async def test_other_scopes_pass() -> None:
+async def test_other_scopes_are_not_limited() -> None:
     seen: list[str] = []
 
     async def app(scope: Scope, _: Receive, __: Send) -> None:
@@ -357,5 +354,5 @@ async def test_other_scopes_pass() -> None:
     async def nowhere(_: Message) -> None:
         raise AssertionError
 
-    await RequestLimits(app, path=PATH, shedder=shedder(), limits=LIMITS)({"type": "lifespan"}, nothing, nowhere)
+    await limited(app)({"type": "lifespan"}, nothing, nowhere)
     assert seen == ["lifespan"]

@@ -1,4 +1,4 @@
-"""What `/metrics` tells, and that it is what happened."""
+"""The metrics of `/metrics`."""
 
 import asyncio
 import re
@@ -35,7 +35,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 
 @pytest.fixture
 def risen(gateway: httpx.AsyncClient) -> Callable[[], Any]:
-    """ParsedRequest a second time, it tells by how much a sample has risen since the first."""
+    """From its second call on, by how much each sample has risen since the call before."""
     before: dict[Any, float] = {}
 
     async def difference() -> Callable[..., float]:
@@ -90,7 +90,7 @@ async def test_requests_by_path_method_and_code(
     assert risen == 1
 
 
-async def test_what_clients_make_up_makes_no_series(gateway: httpx.AsyncClient) -> None:
+async def test_unknown_paths_methods_and_models_make_no_series(gateway: httpx.AsyncClient) -> None:
     await gateway.get("/first")
     before = await scrape(gateway)
     for number in range(20):
@@ -105,7 +105,7 @@ async def test_what_clients_make_up_makes_no_series(gateway: httpx.AsyncClient) 
     assert not [labels for name, labels in samples if "METHOD" in dict(labels).get("method", "")]
 
 
-async def test_what_is_under_way(gateway: httpx.AsyncClient, triton: Any, image64: str) -> None:
+async def test_requests_in_progress_are_counted(gateway: httpx.AsyncClient, triton: Any, image64: str) -> None:
     triton.hold = asyncio.Event()
     before = await scrape(gateway)
     under_way = asyncio.create_task(gateway.post(PATH, json={"image": image64}))
@@ -128,22 +128,22 @@ async def test_readiness(gateway: httpx.AsyncClient, make_gateway: Any, triton: 
     assert value(await scrape(gateway), "sod_ready") == 0
 
 
-async def test_what_the_front_door_tells(gateway: httpx.AsyncClient) -> None:
+async def test_rejections_and_slots_are_exported(gateway: httpx.AsyncClient) -> None:
     before = await scrape(gateway)
-    metrics.rejected("full")
+    metrics.record_rejection("slots")
     metrics.waiting.set(3)
     metrics.slots.set(2)
     after = await scrape(gateway)
     metrics.waiting.set(0)
     metrics.slots.set(0)
-    assert value(after, "sod_rejected_total", reason="full") - value(before, "sod_rejected_total", reason="full") == 1
+    assert value(after, "sod_rejected_total", reason="slots") - value(before, "sod_rejected_total", reason="slots") == 1
     assert value(after, "sod_queue_waiting") == 3
     assert value(after, "sod_slots_in_use") == 2
 
 
-async def test_a_class_that_the_labels_lack_is_other(gateway: httpx.AsyncClient) -> None:
-    metrics.answered("odd", ["a"], np.array([0, 7, 7], np.int32), size=1, pixels=1)
-    metrics.answered("odd", ["a"], np.zeros(0, np.int32), size=1, pixels=1)
+async def test_a_class_without_a_label_is_other(gateway: httpx.AsyncClient) -> None:
+    metrics.record_image("odd", ["a"], np.array([0, 7, 7], np.int32), size=1, pixels=1)
+    metrics.record_image("odd", ["a"], np.zeros(0, np.int32), size=1, pixels=1)
     samples = await scrape(gateway)
     assert value(samples, "sod_detections_total", model="odd", label="a") == 1
     assert value(samples, "sod_detections_total", model="odd", label="other") == 2
@@ -151,13 +151,13 @@ async def test_a_class_that_the_labels_lack_is_other(gateway: httpx.AsyncClient)
 
 async def test_labels_of_any_script_are_valid(gateway: httpx.AsyncClient) -> None:
     label = '行人 "a"\\\n'
-    metrics.answered("strange", [label], np.array([0], np.int32), size=1, pixels=1)
+    metrics.record_image("strange", [label], np.array([0], np.int32), size=1, pixels=1)
     assert value(await scrape(gateway), "sod_detections_total", model="strange", label=label) == 1
 
 
 async def test_the_table_has_every_metric_with_its_labels(gateway: httpx.AsyncClient, image64: str) -> None:
     await gateway.post(PATH, json={"image": image64, "threshold": 0.1})
-    metrics.rejected("full")
+    metrics.record_rejection("slots")
     rows = {row.name: row for row in metrics.metric_rows()}
     shown = {
         (re.sub(r"_(bucket|sum|count)$", "", name), frozenset(key for key, _ in labels if key != "le"))

@@ -1,4 +1,4 @@
-"""Spans of the gateway, as a receiver gets them."""
+"""Spans of the gateway as a receiver gets them."""
 
 import asyncio
 import logging
@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from gateway.observability.tracing import Tracing
 from tests.otlp import Receiver, receiver
 
 PATH = "/small-object-detection"
@@ -54,7 +55,7 @@ async def test_without_a_parent_a_trace_begins(make_gateway: Any, otlp: Receiver
 
 
 @pytest.mark.parametrize(("ratio", "flag", "expected"), [(0, "", False), (0, "01", True), (1, "00", False)])
-async def test_what_is_sampled(
+async def test_sampling_follows_the_ratio_and_the_parent(
     make_gateway: Any, otlp: Receiver, triton: Any, image64: str, *, ratio: float, flag: str, expected: bool
 ) -> None:
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-{flag}"} if flag else {}
@@ -64,7 +65,7 @@ async def test_what_is_sampled(
     assert ("traceparent" in triton.metadata[-1]) == expected
 
 
-async def test_a_failure_is_marked_without_its_text(
+async def test_a_failed_span_has_the_type_of_the_error_only(
     make_gateway: Any, otlp: Receiver, triton: Any, image64: str
 ) -> None:
     triton.fails = (grpc.StatusCode.UNAVAILABLE, "an inside of Triton")
@@ -99,7 +100,7 @@ async def test_headers_of_the_standard_variable(
 
 
 @pytest.mark.parametrize("status", [None, 503, 401])
-async def test_a_receiver_that_is_away_is_one_line(
+async def test_an_unavailable_receiver_is_logged_once(
     make_gateway: Any,
     otlp: Receiver,
     free_ports: Any,
@@ -121,17 +122,16 @@ async def test_a_receiver_that_is_away_is_one_line(
         if record.name.startswith(("gateway.observability.tracing", "opentelemetry"))
     ]
     assert [record.levelname for record in told] == ["WARNING"]
-    assert "traces are dropped until the receiver takes them" in told[0].getMessage()
+    assert "traces are dropped until the receiver accepts them" in told[0].getMessage()
     assert told[0].exc_info is None
 
 
-async def test_a_receiver_that_hangs_does_not_hold_the_end(
-    make_gateway: Any, otlp: Receiver, image64: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gateway.observability.tracing._CLOSE_TIMEOUT_S", 0.2)
-    monkeypatch.setattr("gateway.observability.tracing._EXPORT_TIMEOUT_S", 300.0)
+async def test_a_receiver_that_hangs_does_not_delay_the_end(otlp: Receiver) -> None:
     otlp.hold = threading.Event()
-    async with asyncio.timeout(60), make_gateway(otlp_endpoint=otlp.url) as gateway:
-        await gateway.post(PATH, json={"image": image64})
+    tracing = Tracing(otlp.url, ratio=1.0, version="1", export_timeout_s=300.0, close_timeout_s=0.2)
+    async with asyncio.timeout(60), tracing:
+        assert tracing.tracer is not None
+        with tracing.tracer.start_as_current_span("span"):
+            pass
         await asyncio.to_thread(otlp.asked.wait)
     assert not otlp.hold.is_set()

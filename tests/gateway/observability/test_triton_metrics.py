@@ -1,4 +1,4 @@
-"""Triton's metrics behind ours: there, or said to be away."""
+"""Triton's metrics, appended to those of the gateway."""
 
 import asyncio
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.observability.triton_metrics import TritonMetrics
 from tests.gateway.observability.test_metrics import scrape, value
 
 TEXT = b"""# HELP nv_inference_count Number of inferences performed
@@ -17,7 +18,7 @@ nv_cpu_utilization 0.5
 """
 
 
-async def test_they_follow_ours(make_gateway: Any, web: Any) -> None:
+async def test_triton_metrics_are_appended(make_gateway: Any, web: Any) -> None:
     url = web.image("/metrics", TEXT)
     async with make_gateway(triton_metrics_url=url) as gateway:
         samples = await scrape(gateway)
@@ -28,7 +29,7 @@ async def test_they_follow_ours(make_gateway: Any, web: Any) -> None:
     assert ("sod_workers", frozenset()) in samples
 
 
-async def test_without_a_url_there_is_no_word_of_them(gateway: httpx.AsyncClient) -> None:
+async def test_without_a_url_they_are_left_out(gateway: httpx.AsyncClient) -> None:
     names = {name for name, _ in await scrape(gateway)}
     assert not {name for name in names if name.startswith("nv_") or "triton" in name}
 
@@ -46,7 +47,7 @@ async def test_without_a_url_there_is_no_word_of_them(gateway: httpx.AsyncClient
     ],
     ids=["status", "redirect", "HTML", "ours in it", "cut off", "endless", "no HTTP"],
 )
-async def test_what_is_not_theirs_is_left_out(make_gateway: Any, web: Any, head: str, body: bytes) -> None:
+async def test_anything_but_triton_metrics_is_left_out(make_gateway: Any, web: Any, head: str, body: bytes) -> None:
     url = web.answer("/metrics", head, body)
     async with make_gateway(triton_metrics_url=url) as gateway:
         samples = await scrape(gateway)
@@ -56,9 +57,7 @@ async def test_what_is_not_theirs_is_left_out(make_gateway: Any, web: Any, head:
     assert ("sod_workers", frozenset()) in samples
 
 
-async def test_a_triton_that_is_away_or_silent(
-    make_gateway: Any, web: Any, free_ports: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_unavailable_or_silent_triton(make_gateway: Any, web: Any, free_ports: Any) -> None:
     async with make_gateway(triton_metrics_url=f"http://127.0.0.1:{free_ports(1)[0]}/metrics") as gateway:
         assert value(await scrape(gateway), "sod_triton_metrics_up") == 0
 
@@ -72,10 +71,9 @@ async def test_a_triton_that_is_away_or_silent(
             await writer.drain()
             await asyncio.sleep(0.02)
 
-    monkeypatch.setattr("gateway.observability.triton_metrics._TIMEOUT_S", 0.1)
-    for way in (silent, dripping):
-        async with make_gateway(triton_metrics_url=web.handle("/metrics", way)) as gateway:
-            assert value(await scrape(gateway), "sod_triton_metrics_up") == 0
+    for respond in (silent, dripping):
+        async with TritonMetrics(web.handle("/metrics", respond), timeout_s=0.1) as triton_metrics:
+            assert (await triton_metrics.text()).endswith(b"\nsod_triton_metrics_up 0.0\n")
 
 
 def test_the_url_must_be_one() -> None:

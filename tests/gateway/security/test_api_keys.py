@@ -1,4 +1,4 @@
-"""Who may pass, by which header, and what the settings take for a key."""
+"""API keys: the headers that carry them, open paths, and the syntax of the setting."""
 
 import hashlib
 import hmac
@@ -50,7 +50,9 @@ async def guarded(make_gateway: Any) -> AsyncIterator[httpx.AsyncClient]:
         {"X-API-Key": "{}", "Authorization": "Bearer"},
     ],
 )
-async def test_a_known_key_passes(guarded: httpx.AsyncClient, image64: str, key: str, headers: dict[str, str]) -> None:
+async def test_a_known_key_is_accepted(
+    guarded: httpx.AsyncClient, image64: str, key: str, headers: dict[str, str]
+) -> None:
     sent = {name: value.format(key) for name, value in headers.items()}
     answer = await guarded.post(PATH, json={"image": image64}, headers=sent)
     assert answer.status_code == 200
@@ -60,15 +62,15 @@ async def test_a_known_key_passes(guarded: httpx.AsyncClient, image64: str, key:
 @pytest.mark.parametrize(
     ("headers", "told"),
     [
-        ([], "asks for an API key"),
-        ([("Authorization", "")], "asks for an API key"),
-        ([("Authorization", "Bearer")], "asks for an API key"),
-        ([("Authorization", "Bearer ")], "asks for an API key"),
-        ([("Authorization", "one")], "asks for an API key"),
-        ([("Authorization", "Basic one")], "asks for an API key"),
-        ([("Authorization", "Bearerone")], "asks for an API key"),
-        ([("X-API-Key", "")], "asks for an API key"),
-        ([("Cookie", "X-API-Key=one")], "asks for an API key"),
+        ([], "requires an API key"),
+        ([("Authorization", "")], "requires an API key"),
+        ([("Authorization", "Bearer")], "requires an API key"),
+        ([("Authorization", "Bearer ")], "requires an API key"),
+        ([("Authorization", "one")], "requires an API key"),
+        ([("Authorization", "Basic one")], "requires an API key"),
+        ([("Authorization", "Bearerone")], "requires an API key"),
+        ([("X-API-Key", "")], "requires an API key"),
+        ([("Cookie", "X-API-Key=one")], "requires an API key"),
         ([("X-API-Key", "One")], "not one that this server knows"),
         ([("X-API-Key", "on")], "not one that this server knows"),
         ([("X-API-Key", "one\x00")], "not one that this server knows"),
@@ -84,7 +86,7 @@ async def test_a_known_key_passes(guarded: httpx.AsyncClient, image64: str, key:
         ([("X-API-Key", "wrong"), ("Authorization", "Bearer one")], "several API keys: send one"),
     ],
 )
-async def test_anything_else_is_401(guarded: httpx.AsyncClient, triton: Any, headers: Any, told: str) -> None:
+async def test_other_keys_are_401(guarded: httpx.AsyncClient, triton: Any, headers: Any, told: str) -> None:
     raw = [(name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in headers]
     answer = await guarded.post(PATH, content=b"{}", headers=httpx.Headers(raw))
     assert told in assert_error(answer, 401)
@@ -92,7 +94,7 @@ async def test_anything_else_is_401(guarded: httpx.AsyncClient, triton: Any, hea
     assert triton.asked == 0
 
 
-async def test_a_key_in_the_query_is_none(guarded: httpx.AsyncClient) -> None:
+async def test_a_key_in_the_query_is_ignored(guarded: httpx.AsyncClient) -> None:
     assert (await guarded.get("/models", params={"api_key": "one", "X-API-Key": "one"})).status_code == 401
 
 
@@ -100,12 +102,12 @@ async def test_a_key_in_the_query_is_none(guarded: httpx.AsyncClient) -> None:
     ("path", "expected"),
     [("/health", 200), ("/health/live", 200), ("/health/ready", 200), ("/docs", 200), ("/openapi.json", 200)],
 )
-async def test_open_paths_need_none(guarded: httpx.AsyncClient, path: str, expected: int) -> None:
+async def test_open_paths_need_no_key(guarded: httpx.AsyncClient, path: str, expected: int) -> None:
     assert (await guarded.get(path)).status_code == expected
 
 
 @pytest.mark.parametrize("path", ["/", "/static/page.js", "/health/nothing"])
-async def test_what_is_open_and_absent_is_404_without_a_key(make_gateway: Any, path: str) -> None:
+async def test_unknown_open_paths_are_404_without_a_key(make_gateway: Any, path: str) -> None:
     async with make_gateway() as free, make_gateway(api_keys=KEYS) as guarded:
         assert (await guarded.get(path)).status_code == (await free.get(path)).status_code != 401
 
@@ -118,17 +120,17 @@ async def test_what_is_open_and_absent_is_404_without_a_key(make_gateway: Any, p
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"])
-async def test_everything_else_needs_one(guarded: httpx.AsyncClient, path: str, method: str) -> None:
+async def test_other_paths_need_a_key(guarded: httpx.AsyncClient, path: str, method: str) -> None:
     assert (await guarded.request(method, path)).status_code == 401
 
 
-def test_an_open_folder_leads_nowhere_else() -> None:
+def test_open_paths_are_not_normalised() -> None:
     """The path that is judged is the one that is routed: nobody resolves `..` in between."""
     assert is_open("/static/../models")  # a file of that name, if there were one
     assert not any(is_open(path) for path in ("/models", "//health", "/models/../health", "", "/models/static/"))
 
 
-async def test_without_the_setting_none_is_asked_for(gateway: httpx.AsyncClient) -> None:
+async def test_without_the_setting_no_key_is_required(gateway: httpx.AsyncClient) -> None:
     assert (await gateway.get("/models")).status_code == 200
     assert (await gateway.get("/models", headers={"X-API-Key": "whatever"})).status_code == 200
 
@@ -152,7 +154,7 @@ async def test_a_key_is_compared_with_every_entry_in_constant_time(
         compared.clear()
 
 
-def test_a_new_key_opens_what_its_entry_guards(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_new_key_matches_its_entry(capsys: pytest.CaptureFixture[str]) -> None:
     made = set()
     for _ in range(3):
         assert main(["--new-api-key", "field-team"]) == 0
@@ -174,7 +176,7 @@ def test_a_key_needs_a_name(name: str, capsys: pytest.CaptureFixture[str]) -> No
     assert "a key's name is 1 to 64 of the characters" in printed.err
 
 
-def test_both_forms_of_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_setting_as_text_and_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = (ApiKey("a", hashlib.sha256(b"1").digest()), ApiKey("b.c-d_e", hashlib.sha256(b"2").digest()))
     name, _, digest = entry("b.c-d_e", "2").partition(":")
     entries = [entry("a", "1"), f"{name}:{digest.upper()}"]
@@ -201,20 +203,20 @@ SECRET = "sod_tHisIsAKeyThatSomebodyPutThere"
         (f":{'0' * 64}", "entry 1 of 1 is not `name:sha256hex`"),
         (f'["{SECRET}"', "it begins like a JSON list"),
         (f'["a:{"0" * 64}", {{"{SECRET}": 1}}]', "it begins like a JSON list"),
-        ("[]", "there is no entry in it"),
-        (" ", "there is no entry in it"),
+        ("[]", "it has no entries"),
+        (" ", "it has no entries"),
         (",", "entry 1 of 1 is not"),
         (f"a:{'0' * 64},b:{'0' * 64}", "entry 2 of 2 repeats the key of an earlier one"),
     ],
 )
-def test_a_malformed_entry_is_named_by_its_place_and_not_shown(
+def test_a_malformed_entry_is_named_by_position_and_not_shown(
     value: str, told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOD_API_KEYS", value)
     assert main([]) == 2
     printed = capsys.readouterr()
     assert f"SOD_API_KEYS (--api-keys): {told}" in printed.err
-    assert "--new-api-key NAME" in printed.err or "repeats" in printed.err
+    assert ("--new-api-key NAME" in printed.err) == ("repeats" not in told)
     with pytest.raises(ValidationError) as raised:
         Settings()
     for text in (printed.err, str(raised.value), repr(raised.value)):
@@ -246,7 +248,7 @@ def test_settings_do_not_show_their_secrets() -> None:
     assert repr(digest) not in repr(settings)
 
 
-def test_settings_travel_to_other_processes() -> None:
+def test_settings_can_be_pickled() -> None:
     settings = Settings(**{"api_keys": KEYS, "tls_key_password": "hush", "rate_limit": "1/second"})
     assert pickle.loads(pickle.dumps(settings)) == settings
 
@@ -263,7 +265,7 @@ def test_help_shows_no_secrets(capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert hashlib.sha256(b"1").hexdigest() not in shown
 
 
-async def test_the_document_says_how_to_send_a_key(gateway: httpx.AsyncClient) -> None:
+async def test_openapi_documents_the_keys(gateway: httpx.AsyncClient) -> None:
     document = (await gateway.get("/openapi.json")).json()
     schemes = document["components"]["securitySchemes"]
     bearer = next(name for name, scheme in schemes.items() if scheme["type"] == "http")

@@ -1,4 +1,4 @@
-"""https by setting; files that will not do are one sentence and status 2."""
+"""TLS: unusable files are one sentence and exit status 2."""
 
 import shutil
 import ssl
@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.security.tls import TlsError, server_context
+from gateway.security.tls import TlsError, TlsFiles, server_context
 from gateway.settings import Settings
 from tests.conftest import Certificate
 from tests.gateway.logged_process import logging_to, refused
@@ -17,7 +17,7 @@ from tests.gateway.logged_process import logging_to, refused
 PATH = "/small-object-detection"
 
 
-def test_a_gateway_that_speaks_https(certificate: Certificate, tmp_path: Path) -> None:
+def test_a_gateway_serves_https(certificate: Certificate, tmp_path: Path) -> None:
     files = ("--tls-certificate", str(certificate.certificate), "--tls-key", str(certificate.encrypted_key))
     log = tmp_path / "log"
     with logging_to(log, *files, SOD_TLS_KEY_PASSWORD=certificate.password) as (url, process):
@@ -47,7 +47,7 @@ def test_a_gateway_that_speaks_https(certificate: Certificate, tmp_path: Path) -
 
 
 def test_tls_1_2_at_least(certificate: Certificate) -> None:
-    context = server_context(certificate.certificate, certificate.key)
+    context = server_context(TlsFiles(certificate.certificate, certificate.key))
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     assert context.verify_mode == ssl.CERT_NONE  # of clients
 
@@ -55,10 +55,10 @@ def test_tls_1_2_at_least(certificate: Certificate) -> None:
 def test_certificate_and_key_in_one_file(certificate: Certificate, tmp_path: Path) -> None:
     both = tmp_path / "both.pem"
     both.write_bytes(certificate.key.read_bytes() + certificate.certificate.read_bytes())
-    server_context(both, both)
+    server_context(TlsFiles(both, both))
 
 
-def test_a_weak_certificate_is_called_weak(tmp_path: Path) -> None:
+def test_a_weak_certificate_is_rejected(tmp_path: Path) -> None:
     weak = tmp_path / "weak.pem"
     openssl = shutil.which("openssl")
     if openssl is None:
@@ -66,10 +66,10 @@ def test_a_weak_certificate_is_called_weak(tmp_path: Path) -> None:
     command = [openssl, "req", "-x509", "-newkey", "rsa:512", "-nodes", "-subj", "/CN=weak", "-keyout", weak, "-out"]
     subprocess.run([*command, tmp_path / "cert.pem"], check=True, capture_output=True)
     with pytest.raises(TlsError, match=r"cert.pem is too weak for OpenSSL \(EE_KEY_TOO_SMALL\)"):
-        server_context(tmp_path / "cert.pem", weak)
+        server_context(TlsFiles(tmp_path / "cert.pem", weak))
 
 
-def test_files_that_will_not_do(certificate: Certificate, make_certificate: Any, tmp_path: Path) -> None:
+def test_unusable_files_are_rejected(certificate: Certificate, make_certificate: Any, tmp_path: Path) -> None:
     other = make_certificate()
     garbage = tmp_path / "garbage.pem"
     garbage.write_bytes(b"-----BEGIN CERTIFICATE-----\nnot base64, but s3cret\n-----END CERTIFICATE-----\n")
@@ -92,7 +92,7 @@ def test_files_that_will_not_do(certificate: Certificate, make_certificate: Any,
         ((good, other.encrypted_key, other.password), "is not that of the certificate"),
     ):
         with pytest.raises(TlsError, match=told) as raised:
-            server_context(*files)  # type: ignore[misc]
+            server_context(TlsFiles(*files))  # type: ignore[arg-type]
         assert "s3cret" not in str(raised.value)
         assert "wr0ng" not in str(raised.value)
 
@@ -108,7 +108,7 @@ def test_an_unreadable_file_is_one_sentence_and_status_2(certificate: Certificat
 
 
 @pytest.mark.parametrize("name", ["tls_certificate", "tls_key"])
-def test_both_or_neither(name: str, certificate: Certificate) -> None:
+def test_certificate_and_key_are_required_together(name: str, certificate: Certificate) -> None:
     with pytest.raises(ValueError, match="set both, or neither"):
         Settings(**{name: certificate.certificate})
     told = refused(f"--{name.replace('_', '-')}", str(certificate.certificate))

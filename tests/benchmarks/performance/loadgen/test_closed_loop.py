@@ -39,10 +39,10 @@ class Waiting:
 
 
 def test_so_many_clients_ask_without_a_pause():
-    way = Waiting()
-    seen = drive(way, 4, 0.3)
-    assert way.most == way.sessions == 4
-    assert len(seen.latencies_ms) == way.asked
+    client = Waiting()
+    seen = drive(client, 4, 0.3)
+    assert client.most == client.sessions == 4
+    assert len(seen.latencies_ms) == client.asked
     assert seen.errors == 0
     assert seen.latencies_ms.min() >= 10
     assert 0 < seen.throughput <= 4 / 0.01
@@ -59,11 +59,11 @@ def test_each_client_asks_once_at_least():
 
 
 def test_failures_are_counted_and_told():
-    way = Waiting(broken=3)
-    seen = drive(way, 2, 0.2)
-    assert seen.errors == way.asked // 3
+    client = Waiting(broken=3)
+    seen = drive(client, 2, 0.2)
+    assert seen.errors == client.asked // 3
     assert seen.first_error == "no luck"
-    assert len(seen.latencies_ms) == way.asked - seen.errors
+    assert len(seen.latencies_ms) == client.asked - seen.errors
 
 
 def test_no_connection_is_one_error():

@@ -33,7 +33,7 @@ def test_another_report_is_refused(text):
 def test_a_string_tensor_begins_with_its_length():
     (step,) = perf_analyzer.ensemble_data(b"image", 3, 0.5)["data"]
     raw = base64.b64decode(step["image"]["content"]["b64"])
-    assert struct.unpack("<I", raw[:4]) == (7,)
+    assert struct.unpack("<I", raw[:4]) == (5,)
     assert raw[4:] == b"image"
     assert step["score_threshold"] == [0.5, 0.5, 0.5]
 

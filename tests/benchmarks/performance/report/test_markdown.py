@@ -9,13 +9,13 @@ import cv2
 from benchmarks.performance import machine
 from benchmarks.performance.report.markdown import markdown
 from benchmarks.performance.report.plots import draw
-from tests.benchmarks.performance.results import document, load, profile, turn, ways
+from tests.benchmarks.performance.results import clients, document, load, profile, turn
 
 STAGES = {
     "profiles": {
         "cpu_bf16": {
-            clients: {"preprocess_640": 7.0, "S_detector": 90.0, "postprocess": 2.0, "receive and send": 1.0}
-            for clients in ("1", "8")
+            concurrency: {"preprocess_640": 7.0, "S_detector": 90.0, "postprocess": 2.0, "receive and send": 1.0}
+            for concurrency in ("1", "8")
         }
     },
     "synthetic": {"640": {"preprocess_ms": 6.0, "postprocess_ms": 3.0, "candidates": 3000}},
@@ -54,7 +54,7 @@ REQUESTS = {
 
 def both_profiles():
     section = load(cpu_high_performance=profile(10, 9, 8), cpu_bf16=profile(20, 18, 16, precision="BF16"))
-    section["peer"] = {"ways": ways(3.5, 3, names=("PaddleX", "PaddleX, overlay"))}
+    section["paddlex"] = {"clients": clients(3.5, 3, names=("PaddleX", "PaddleX, overlay"))}
     return section
 
 
@@ -113,7 +113,7 @@ def test_nothing_measured_is_a_report_too():
 
 def test_a_way_that_never_answered():
     dead = profile(10, 9, 8)
-    dead["ways"]["ensemble"]["8"] = [turn(0.0, math.nan, requests=0, errors=3)]
+    dead["clients"]["ensemble"]["8"] = [turn(0.0, math.nan, requests=0, errors=3)]
     text = markdown(document(load=load(cpu_bf16=dead)))
     assert next(row for row in rows(text, "ensemble") if row[1] == "8")[8] == "3"
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.performance.report.figures import median, ratio, spread
 from benchmarks.performance.report.targets import targets
-from tests.benchmarks.performance.results import load, profile, turn, ways
+from tests.benchmarks.performance.results import clients, load, profile, turn
 
 
 def found(words, **results):
@@ -30,7 +30,7 @@ def test_medians_leave_out_what_is_not_known():
 
 @pytest.mark.parametrize(("ensemble", "passed"), [(8.6, True), (8.4, False)])
 def test_ensemble_against_the_bare_detector(ensemble, passed):
-    one = found("cpu: ensemble / bare", load=load(cpu=profile(10, ensemble, 8)))
+    one = found("cpu: ensemble / engine alone", load=load(cpu=profile(10, ensemble, 8)))
     assert one.value == pytest.approx(ensemble / 10)
     assert one.passed is passed
 
@@ -50,14 +50,14 @@ def test_p99_and_losses_at_16():
     one = found("p99 at 16", load=load(cpu=crowded))
     assert one.value == pytest.approx(1.5)
     assert one.passed
-    crowded["ways"]["gateway"]["16"][1]["errors"] = 2
+    crowded["clients"]["gateway"]["16"][1]["errors"] = 2
     lost = found("not answered", load=load(cpu=crowded))
     assert (lost.value, lost.passed) == (2, False)
 
 
 def test_against_paddlex():
     section = load(cpu_bf16=profile(12, 11, 9), cpu_regular=profile(4, 4, 3.9, backend="paddle"))
-    section["peer"] = {"ways": ways(3.5, 3, names=("PaddleX", "PaddleX, overlay"))}
+    section["paddlex"] = {"clients": clients(3.5, 3, names=("PaddleX", "PaddleX, overlay"))}
     assert found("cpu_bf16: gateway with overlay / PaddleX", load=section).value == pytest.approx(3)
     assert found("cpu_regular / PaddleX, with overlay", load=section).value == pytest.approx(1.3)
     assert found("cpu_regular / PaddleX, without", load=section).passed is False
@@ -69,14 +69,14 @@ def test_against_paddlex():
 
 def test_what_fails_the_gate_is_not_the_best():
     section = load(cpu_int8=profile(20, 18, 16), cpu_bf16=profile(12, 11, 9))
-    section["peer"] = {"ways": ways(3.5, 3, names=("PaddleX", "PaddleX, overlay"))}
+    section["paddlex"] = {"clients": clients(3.5, 3, names=("PaddleX", "PaddleX, overlay"))}
     accuracy = {"profiles": {"cpu_bf16": {"passed": True}, "cpu_int8": {"passed": False}}}
     assert found("fastest that passes", load=section, accuracy=accuracy).what.startswith("cpu_bf16")
 
 
 def test_int8_against_bf16():
     section = load(cpu_int8=profile(16, 15, 14), cpu_bf16=profile(10, 9, 8))
-    assert found("INT8 / BF16, bare", load=section).value == pytest.approx(1.6)
+    assert found("INT8 / BF16, engine alone", load=section).value == pytest.approx(1.6)
 
 
 def test_the_large_model_has_targets_of_its_own():
@@ -96,12 +96,12 @@ def test_stages_and_memory():
 
 def test_what_was_not_measured_is_neither_met_nor_missed():
     only_one = profile(10, 9, 8)
-    for by_clients in only_one["ways"].values():
+    for by_clients in only_one["clients"].values():
         del by_clients["16"]
     assert found("p99 at 16", load=load(cpu=only_one)).passed is None
 
 
 def test_no_answer_at_all_is_no_target_met():
     dead = profile(10, 9, 8)
-    dead["ways"]["gateway, overlay"]["16"] = [turn(0.0, math.nan, requests=0, errors=5)]
+    dead["clients"]["gateway, overlay"]["16"] = [turn(0.0, math.nan, requests=0, errors=5)]
     assert found("p99 at 16", load=load(cpu=dead)).passed is None

@@ -1,0 +1,1 @@
+"""The `tritonserver` process: its command line, its HTTP API, its shared memory."""
