@@ -55,9 +55,13 @@ def test_a_claim_leaves_nothing(tmp_path):
 
 
 def test_a_claim_that_ends_with_an_error_leaves_nothing(tmp_path):
-    with pytest.raises(ServerError), claim(tmp_path) as claimed:
-        (tmp_path / f"{claimed.prefix}run").mkdir()
-        raise ServerError("no")
+    def fail() -> None:
+        with claim(tmp_path) as claimed:
+            (tmp_path / f"{claimed.prefix}run").mkdir()
+            raise ServerError("no")
+
+    with pytest.raises(ServerError):
+        fail()
     assert list(tmp_path.iterdir()) == []
 
 
