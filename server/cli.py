@@ -23,7 +23,8 @@ from server.triton.process import Served, TritonProcess
 from server.triton.shared_memory import SHARED_MEMORY, free_bytes
 
 _GPU = Path("/dev/nvidiactl")
-REPOSITORY = Path(__file__).parent.parent / "model_repository"
+_PACKAGES = Path(__file__).absolute().parents[1]
+REPOSITORY = _PACKAGES / "model_repository"
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m server") -> int:
@@ -116,6 +117,9 @@ def _serve(options: argparse.Namespace, output: Output) -> None:
             raise ServerError("Triton needs to write to /tmp, which is read-only or absent: docker run --tmpfs /tmp")
         work, work_claim = stack.enter_context(work_folder(programs=installation.makes_programs))
         regions = stack.enter_context(claim(SHARED_MEMORY, about))
+        # The stages' Python ignores PYTHONPATH and begins with the working directory: they run the launcher's own code.
+        for package in ("sod", "server"):
+            (work / package).symlink_to(_PACKAGES / package)
         if not is_safe(repository):
             (work / "models").symlink_to(repository)
             repository = work / "models"

@@ -92,13 +92,6 @@ def _environ(libraries: list[str]) -> dict[str, str]:
         environ["LD_LIBRARY_PATH"] = ":".join(found)
     for name, value in _MALLOC.items():
         environ.setdefault(name, value)
-    # The stub reads paths and .pth files with letters beyond ASCII in any locale.
-    environ.setdefault("PYTHONUTF8", "1")
-    # The server runs in a folder of its own.
-    if "PYTHONPATH" in environ:
-        environ["PYTHONPATH"] = ":".join(
-            str(Path(part).absolute()) for part in environ["PYTHONPATH"].split(":") if part
-        )
     environ["PATH"] = f"{Path(sys.executable).parent}:{environ.get('PATH', '')}"
     return environ
 

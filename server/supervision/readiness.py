@@ -53,7 +53,10 @@ def check(url: str, api: TritonApi, ensembles: Callable[[], tuple[str, ...]]) ->
         with suppress(TritonApiError):
             states = api.models()
         return Verdict(True, states)
-    for name in ensembles():
+    names = ensembles()
+    if not names:
+        return Verdict(False, None, "no model is ready")
+    for name in names:
         try:
             api.detect(name, _IMAGE, _DETECT_TIMEOUT_S)
         except TritonApiError as error:

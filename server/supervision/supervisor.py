@@ -154,7 +154,8 @@ class Supervisor:
             self._unready_since = None
         elif not self._readiness.is_running:
             self._note_served()
-            self._readiness.begin()
+            if self._served.ready:
+                self._readiness.begin()
         elif (outcome := self._readiness.new_outcome()) is not None:
             self._on_readiness(outcome, now, on_ready)
         if self._triton.start_at is None and not (self._was_ready and self._triton_watch.is_live):
@@ -249,7 +250,9 @@ class Supervisor:
             reasons = "".join(f"\n  {name}: {reason}" for name, reason in served.failed.items())
             if not self._was_ready:
                 raise ServerError(f"no model can be served:{reasons}")
-            self._output.log("ERROR", f"no model can be served:{reasons}")
+            if served.failed != before.failed:
+                self._output.log("ERROR", f"no model can be served:{reasons}")
+            self._replace(self._triton, "has loaded no model", time.monotonic())
         elif not self._was_ready or served.failed != before.failed:
             for name, reason in served.failed.items():
                 self._output.log("WARNING", f"{name} is not served: {reason}")

@@ -27,12 +27,15 @@ def test_paths_with_a_space_and_letters_beyond_ascii(tmp_path, free_ports, stree
     for name in ("sod", "server", "gateway"):
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
     repository = shutil.copytree(REPOSITORY, checkout / "model_repository")
+    with (checkout / "sod" / "triton" / "requests.py").open("a") as module:
+        module.write('\nprint("a stage of the copy", flush=True)\n')
     temporary = checkout / "tmp"
     temporary.mkdir()
     monkeypatch.chdir(checkout)
     settings = {"PYTHONPATH": str(checkout), "TMPDIR": str(temporary), "LC_ALL": "C", "LANG": "C"}
     with serve(repository, tmp_path / "serve.log", free_ports(4), "--model", DEMO, **settings) as server:
         assert server.post(street).status_code == 200
+        assert "a stage of the copy" in server.log.read_text(), "the stages run the code of the launcher"
         assert stopped_cleanly(server) == []
     assert list(temporary.iterdir()) == []
 

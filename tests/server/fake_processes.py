@@ -76,7 +76,7 @@ class FakeApi:
         return self._process.exit_code() is None
 
     def models(self) -> list[ModelState]:
-        return [ModelState("demo", True, "")]
+        return [ModelState("demo", not self._process.damaged, "")]
 
     def detect(self, _model: str, _image: bytes, _timeout_s: float) -> None:
         if self.failing:
@@ -94,13 +94,15 @@ class FakeTriton(ManagedProcess):
         super().__init__("Triton", command, dict(os.environ), output, source="triton")
         self.api = FakeApi(self)
         self.starts = 0
+        self.damaged = False
 
     def start(self) -> None:
         self.starts += 1
         super().start()
 
     def served(self, states: list[ModelState]) -> Served:
-        return Served(tuple(state.name for state in states), {})
+        ready = tuple(state.name for state in states if state.ready)
+        return Served(ready, {} if ready else {"demo": "it is damaged"})
 
     def note_ready(self, states: list[ModelState]) -> None:
         pass

@@ -251,6 +251,29 @@ def test_a_stage_that_triton_calls_dead_is_waited_for_no_longer(supervised):
     assert supervised.gateway.starts == 1
 
 
+def test_a_restart_that_loads_no_model_is_tried_again(supervised, capfd):
+    """Such as one that meets the files of a model while they are being replaced."""
+
+    def script(s: Supervised) -> None:
+        s.triton.damaged = True
+        os.kill(s.triton.pid, signal.SIGKILL)
+        s.wait_for(lambda: s.triton.starts == 3, 15)
+        s.triton.damaged = False
+        s.wait_for(lambda: "images are answered again" in read(), 20)
+
+    told: list[str] = []
+
+    def read() -> str:
+        told.append(capfd.readouterr().err)
+        return "".join(told)
+
+    supervised.run(script)
+    assert supervised.gateway.starts == 1
+    read()
+    assert "ERROR server: no model can be served:\n  demo: it is damaged\n" in "".join(told)
+    assert "".join(told).count("no model can be served") == 1
+
+
 def test_orphans_are_reaped(supervised):
     """As PID 1 of a container the launcher inherits what its children leave behind."""
 
