@@ -113,15 +113,16 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     parser = argparse.ArgumentParser(
         prog=prog,
         description=__doc__.split("\n\n")[1],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("image", type=Path, help="JPEG, PNG, WebP, BMP or TIFF")
-    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the gateway")
-    parser.add_argument("--grpc", default="127.0.0.1:8001", help="Triton's gRPC address")
+    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the gateway (default: %(default)s)")
+    parser.add_argument("--grpc", default="127.0.0.1:8001", help="Triton's gRPC address (default: %(default)s)")
     parser.add_argument("--model", help="ensemble (default: the server's)")
-    parser.add_argument("--threshold", type=float, default=0.3, help="score threshold of every class")
-    parser.add_argument("--turns", type=int, default=200, help="measured turns")
-    parser.add_argument("--warm-up", type=int, default=20, help="turns before that")
+    parser.add_argument(
+        "--threshold", type=float, default=0.3, help="score threshold of every class (default: %(default)s)"
+    )
+    parser.add_argument("--turns", type=int, default=200, help="measured turns (default: %(default)s)")
+    parser.add_argument("--warm-up", type=int, default=20, help="turns before the measured ones (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
         overhead = run(options)

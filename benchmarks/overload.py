@@ -51,17 +51,26 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     parser = argparse.ArgumentParser(
         prog=prog,
         description=__doc__.split("\n", 1)[1].strip(),
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the server, on this machine")
-    parser.add_argument("--clients", type=int, default=200, help="clients that post images without end")
-    parser.add_argument("--body-mb", type=float, default=8.0, help="size of each of their bodies, in MB")
-    parser.add_argument("--megapixels", type=float, default=12.0, help="size of the image in it")
-    parser.add_argument("--slow", type=int, default=50, help="clients that send a byte a second")
-    parser.add_argument("--deaf", type=int, default=20, help="clients that never read their answer")
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long")
-    parser.add_argument("--pause", type=float, default=1.0, help="seconds a client rests after an answer")
-    parser.add_argument("--pid", type=int, help="process of the gateway; unset finds it by its port")
+    parser.add_argument(
+        "--url", default="http://127.0.0.1:8080", help="the server, on this machine (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--clients", type=int, default=200, help="clients that post images without end (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--body-mb", type=float, default=8.0, help="size of each of their bodies, in MB (default: %(default)s)"
+    )
+    parser.add_argument("--megapixels", type=float, default=12.0, help="size of the image in it (default: %(default)s)")
+    parser.add_argument("--slow", type=int, default=50, help="clients that send a byte a second (default: %(default)s)")
+    parser.add_argument(
+        "--deaf", type=int, default=20, help="clients that never read their answer (default: %(default)s)"
+    )
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long (default: %(default)s)")
+    parser.add_argument(
+        "--pause", type=float, default=1.0, help="seconds a client rests after an answer (default: %(default)s)"
+    )
+    parser.add_argument("--pid", type=int, help="process id of the gateway (default: found by its port)")
     options = parser.parse_args(arguments)
     port = urlsplit(options.url).port or 80
     try:

@@ -55,39 +55,44 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         prog=prog,
         description="Start Triton and the gateway; Ctrl-C stops both.",
         epilog="The gateway's settings come from the environment (SOD_…): python -m gateway --help.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address of the gateway; Triton stays on loopback")
-    parser.add_argument("--port", type=_port, default=8080, help="port of the gateway")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address of the gateway; Triton stays on loopback (default: %(default)s)"
+    )
+    parser.add_argument("--port", type=_port, default=8080, help="port of the gateway (default: %(default)s)")
     parser.add_argument(
         "--profile",
         choices=PROFILES,
-        help="how the detectors run; default: gpu_high_performance in an image on a GPU, else cpu_high_performance",
+        help="how the detectors run (default: gpu_high_performance in an image on a GPU, else cpu_high_performance)",
     )
-    parser.add_argument("--model-repository", type=Path, default=REPOSITORY, help="folder of model folders")
-    parser.add_argument("--model", action="append", help="load only this ensemble; may be repeated (default: all)")
-    parser.add_argument("--http-port", type=_port, default=8000, help="Triton's HTTP port")
-    parser.add_argument("--grpc-port", type=_port, default=8001, help="Triton's gRPC port")
-    parser.add_argument("--metrics-port", type=_port, default=8002, help="Triton's metrics port")
     parser.add_argument(
-        "--start-timeout", type=float, default=300, help="seconds until the first inference must have passed"
+        "--model-repository", type=Path, default=REPOSITORY, help="folder of model folders (default: %(default)s)"
+    )
+    parser.add_argument("--model", action="append", help="load only this ensemble; may be repeated (default: all)")
+    parser.add_argument("--http-port", type=_port, default=8000, help="Triton's HTTP port (default: %(default)s)")
+    parser.add_argument("--grpc-port", type=_port, default=8001, help="Triton's gRPC port (default: %(default)s)")
+    parser.add_argument("--metrics-port", type=_port, default=8002, help="Triton's metrics port (default: %(default)s)")
+    parser.add_argument(
+        "--start-timeout",
+        type=float,
+        default=300,
+        help="seconds until the first inference must have passed (default: %(default)s)",
     )
     parser.add_argument(
         "--unready-restart",
         type=float,
         default=30,
         help="seconds without a passed inference after which the process that fails is started again, although it "
-        "reacts; processes that are dead or do not react are replaced sooner",
+        "reacts; processes that are dead or do not react are replaced sooner (default: %(default)s)",
     )
     parser.add_argument("--verbose", action="store_true", help="show Triton's information messages")
     return parser
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 1 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{port} is no port: 1 to 65535")
-    return port
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
+    return int(text)
 
 
 def _serve(options: argparse.Namespace, output: Output) -> None:

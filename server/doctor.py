@@ -257,12 +257,17 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         prog=prog,
         description="Check this machine, its wheels, ports, GPU and model files, and say what to do. "
         "Exit code 0 if the server can start or already runs, 1 if something keeps it from starting.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--profile", choices=PROFILES, help="check the models for this one (default: the machine's)")
-    parser.add_argument("--model-repository", type=Path, default=REPOSITORY, help="folder of model folders")
     parser.add_argument(
-        "--ports", type=int, nargs="+", default=[8080, 8000, 8001, 8002], help="ports that must be free on loopback"
+        "--model-repository", type=Path, default=REPOSITORY, help="folder of model folders (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--ports",
+        type=int,
+        nargs="+",
+        default=[8080, 8000, 8001, 8002],
+        help="ports that must be free on loopback (default: 8080 8000 8001 8002)",
     )
     parser.add_argument("--json", action="store_true", help="print a JSON list of findings")
     return parser

@@ -87,26 +87,30 @@ class _Side:
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="COCO accuracy of what is served: of a running server, or of one started in a profile for it.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Measure the COCO accuracy of a model, on a running server or on one that is started for it.",
     )
     parser.add_argument(
         "data", type=Path, help="COCO json, or a folder with images/ and labels/ (YOLO) or annotations/ (VisDrone)"
     )
     parser.add_argument("--images", type=Path, help="folder of the images, where it is not beside the labels")
-    parser.add_argument("--format", choices=FORMATS, help="of the labels (default: looked at)")
+    parser.add_argument("--format", choices=FORMATS, help="format of the labels (default: detected)")
     parser.add_argument("--model", help="name of a served model (default: the server's)")
-    parser.add_argument("--url", default="http://127.0.0.1:8080", help="a running gateway")
-    parser.add_argument("--grpc", default="127.0.0.1:8001", help="the running Triton behind it")
+    parser.add_argument("--url", default="http://127.0.0.1:8080", help="a running gateway (default: %(default)s)")
+    parser.add_argument("--grpc", default="127.0.0.1:8001", help="the running Triton behind it (default: %(default)s)")
     parser.add_argument("--http", action="store_true", help="measure through the gateway, not through Triton's gRPC")
     parser.add_argument("--profile", choices=_PROFILES, help="start a server in this profile instead of asking --url")
-    parser.add_argument("--model-repository", type=Path, help="of the server to start")
+    parser.add_argument("--model-repository", type=Path, help="model repository of the server to start")
     parser.add_argument(
         "--against", metavar="PROFILE|MODEL", help="measure this one too, and print the difference (second - first)"
     )
-    parser.add_argument("--max-detections", type=int, default=100, help="of an image and class; VisDrone counts 500")
-    parser.add_argument("--concurrency", type=int, default=4, help="requests under way at once")
-    parser.add_argument("--limit", type=int, help="only the first so many images")
+    parser.add_argument(
+        "--max-detections",
+        type=int,
+        default=100,
+        help="the most detections per image and class; VisDrone counts 500 (default: %(default)s)",
+    )
+    parser.add_argument("--concurrency", type=int, default=4, help="requests under way at once (default: %(default)s)")
+    parser.add_argument("--limit", type=int, help="number of images to measure (default: all)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw precision-recall curves (png, svg, pdf)")
     return parser

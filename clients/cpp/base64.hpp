@@ -26,10 +26,10 @@ inline std::string encode(std::string_view bytes) {
     return text;
 }
 
-// Throws std::invalid_argument where the text is no base64.
+// Throws std::invalid_argument if the text is not valid base64.
 inline std::string decode(std::string_view text) {
     if (text.size() % 4 != 0) {
-        throw std::invalid_argument("base64 of a length that is no multiple of four");
+        throw std::invalid_argument("the length of base64 must be a multiple of four");
     }
     for (int padding = 0; padding < 2 && !text.empty() && text.back() == '='; ++padding) {
         text.remove_suffix(1);
@@ -41,7 +41,7 @@ inline std::string decode(std::string_view text) {
     for (const char letter : text) {
         const std::size_t value = digits.find(letter);
         if (value == std::string_view::npos) {
-            throw std::invalid_argument("a character that is not base64's");
+            throw std::invalid_argument("the text contains a character that is not base64");
         }
         group = group << 6 | static_cast<std::uint32_t>(value);
         bits += 6;

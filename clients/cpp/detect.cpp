@@ -1,4 +1,4 @@
-// Detect small objects in an image: detect IMAGE [URL] [OUTPUT]
+// Detects small objects in an image. Usage: detect IMAGE [URL] [OUTPUT]
 #include <httplib.h>
 
 #include <algorithm>
@@ -49,7 +49,7 @@ void write_file(const std::string& path, const std::string& bytes) {
     }
 }
 
-// The time a reply may take.
+// The timeout of a response in seconds: SOD_TIMEOUT, or 120.
 int reply_seconds() {
     const char* text = std::getenv("SOD_TIMEOUT");
     if (text == nullptr || *text == '\0') {
@@ -61,14 +61,14 @@ int reply_seconds() {
     return std::atoi(text);
 }
 
-// Three decimals, rounded half up: the same text in every language.
+// Formats a number with three decimals, rounded half up, as the samples in all languages do.
 std::string fixed(double number) {
     char text[64];
     std::snprintf(text, sizeof text, "%.3f", std::floor(number * 1000 + 0.5) / 1000);
     return text;
 }
 
-// One object: class id, class name, score, [left, top, right, bottom].
+// Formats one object: class id, class name, score, [left, top, right, bottom].
 std::string line(const json& found) {
     std::string box;
     for (const json& side : found.at("bbox")) {
@@ -78,7 +78,7 @@ std::string line(const json& found) {
            fixed(found.at("score").get<double>()) + " [" + box + "]";
 }
 
-// httplib's own words are the names of these.
+// Describes an error of httplib, whose own texts are only the names of the errors.
 std::string reason(httplib::Error error, int seconds) {
     switch (error) {
         case httplib::Error::Connection:
@@ -112,7 +112,7 @@ httplib::Result post(const std::string& endpoint, const std::string& body) {
     return response;
 }
 
-// Ask the server: a line for each object, and a JPEG of the image with their boxes.
+// Sends the image to the server. Returns a line for each object, and a JPEG of the image with their boxes.
 Detections detect(const std::string& image, const std::string& endpoint) {
     const json body = {{"image", base64::encode(read_file(image))}, {"visualize", true}};
     const httplib::Result response = post(endpoint, body.dump());
@@ -130,7 +130,7 @@ Detections detect(const std::string& image, const std::string& endpoint) {
         }
         sentence = "the server answered " + std::to_string(code) + ": " + reply.at("errorMsg").get<std::string>() +
                    " (logId " + reply.at("logId").get<std::string>() + ")";
-    } catch (const std::exception&) {  // no JSON, a field missing, of another type, no base64
+    } catch (const std::exception&) {  // invalid JSON or base64, or a field is missing or of a wrong type
         sentence = endpoint + " answered HTTP " + std::to_string(response->status) +
                    " without detections: is it the right server?";
     }

@@ -1,5 +1,5 @@
-// Detects small objects in an image: Detect IMAGE [URL] [OUTPUT]
-// C# 7, for .NET 8 and for Mono alike.
+// Detects small objects in an image. Usage: Detect IMAGE [URL] [OUTPUT]
+// It uses C# 7 only, which both Mono and .NET 8 compile.
 using System;
 using System.Collections.Generic;
 using System.Globalization;
@@ -26,7 +26,7 @@ internal sealed class Reply
 internal sealed class Result
 {
     [JsonProperty("detectedObjects")] public List<Found> DetectedObjects { get; set; }
-    [JsonProperty("image")] public byte[] Image { get; set; } // Json.NET reads bytes from base64
+    [JsonProperty("image")] public byte[] Image { get; set; } // Json.NET decodes base64 to bytes
 }
 
 internal sealed class Found
@@ -36,13 +36,13 @@ internal sealed class Found
     [JsonProperty("categoryName", Required = Required.Always)] public string CategoryName { get; set; }
     [JsonProperty("score", Required = Required.Always)] public double Score { get; set; }
 
-    // Class id, class name, score, [left, top, right, bottom].
+    // Formats one object: class id, class name, score, [left, top, right, bottom].
     public override string ToString()
     {
         return $"{CategoryId} {CategoryName} {Fixed(Score)} [{string.Join(", ", BBox.Select(Fixed))}]";
     }
 
-    // Three decimals, rounded half up: the same text in every language.
+    // Formats a number with three decimals, rounded half up, as the samples in all languages do.
     private static string Fixed(double number)
     {
         return (Math.Floor(number * 1000 + 0.5) / 1000).ToString("F3", CultureInfo.InvariantCulture);
@@ -60,7 +60,7 @@ internal static class Program
         }
         var url = arguments.Length > 1 ? arguments[1] : "http://127.0.0.1:8080";
         var output = arguments.Length > 2 ? arguments[2] : "out.jpg";
-        Console.OutputEncoding = new UTF8Encoding(false); // class names, whatever the locale says
+        Console.OutputEncoding = new UTF8Encoding(false); // prints class names as UTF-8 in every locale
         try
         {
             var result = Detect(arguments[0], url.TrimEnd('/') + "/small-object-detection");
@@ -79,7 +79,7 @@ internal static class Program
         }
     }
 
-    // Asks the server for the objects, and for a JPEG of the image with their boxes.
+    // Sends the image to the server. Returns the objects, and a JPEG of the image with their boxes.
     private static Result Detect(string image, string endpoint)
     {
         var body = JsonConvert.SerializeObject(new { image = File.ReadAllBytes(image), visualize = true });
@@ -89,7 +89,7 @@ internal static class Program
         {
             reply = JsonConvert.DeserializeObject<Reply>(text);
         }
-        catch (Exception error) when (error is JsonException || error is FormatException) // no JSON, no base64
+        catch (Exception error) when (error is JsonException || error is FormatException) // invalid JSON or base64
         {
             reply = null;
         }
@@ -104,7 +104,7 @@ internal static class Program
         return reply.Result;
     }
 
-    // The reply's HTTP status and body.
+    // Sends a request. Returns the HTTP status and the body of the response.
     private static (int Status, string Text) Post(string endpoint, string body)
     {
         if (!Uri.TryCreate(endpoint, UriKind.Absolute, out var address) || !address.Scheme.StartsWith("http"))
@@ -138,7 +138,7 @@ internal static class Program
         }
     }
 
-    // The time a reply may take.
+    // The timeout of a response in seconds: SOD_TIMEOUT, or 120.
     private static int ReplySeconds()
     {
         var text = Environment.GetEnvironmentVariable("SOD_TIMEOUT");

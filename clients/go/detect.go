@@ -1,4 +1,4 @@
-// Detect small objects in an image: detect IMAGE [URL] [OUTPUT]
+// Detects small objects in an image. Usage: detect IMAGE [URL] [OUTPUT]
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 )
 
 type request struct {
-	Image     []byte `json:"image"` // encoding/json writes bytes as base64
+	Image     []byte `json:"image"` // encoding/json encodes bytes as base64
 	Visualize bool   `json:"visualize"`
 }
 
@@ -71,7 +71,7 @@ func run(image, endpoint, output string) error {
 	return nil
 }
 
-// detect asks the server for the objects, and for a JPEG of the image with their boxes.
+// detect sends the image to the server. It returns the objects, and a JPEG of the image with their boxes.
 func detect(image, endpoint string) (*result, error) {
 	data, err := os.ReadFile(image)
 	if err != nil {
@@ -81,24 +81,24 @@ func detect(image, endpoint string) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	status, answer, err := post(endpoint, body)
+	status, content, err := post(endpoint, body)
 	if err != nil {
 		return nil, err
 	}
 	var parsed reply
-	err = json.Unmarshal(answer, &parsed)
+	err = json.Unmarshal(content, &parsed)
 	if err == nil && parsed.ErrorCode != nil && *parsed.ErrorCode != 0 {
 		return nil, fmt.Errorf("the server answered %d: %s (logId %s)", *parsed.ErrorCode, parsed.ErrorMsg, parsed.LogID)
 	}
 	found := parsed.Result
-	if err != nil || parsed.ErrorCode == nil || !found.isWhole() {
+	if err != nil || parsed.ErrorCode == nil || !found.isComplete() {
 		return nil, fmt.Errorf("%s answered HTTP %d without detections: is it the right server?", endpoint, status)
 	}
 	return found, nil
 }
 
-// isWhole says whether all fields are there.
-func (found *result) isWhole() bool {
+// isComplete reports whether the result has all its fields.
+func (found *result) isComplete() bool {
 	if found == nil || found.DetectedObjects == nil || found.Image == nil {
 		return false
 	}
@@ -110,7 +110,7 @@ func (found *result) isWhole() bool {
 	return true
 }
 
-// post returns the reply's HTTP status and body.
+// post sends a request. It returns the HTTP status and the body of the response.
 func post(endpoint string, body []byte) (int, []byte, error) {
 	seconds, err := replySeconds()
 	if err != nil {
@@ -130,14 +130,14 @@ func post(endpoint string, body []byte) (int, []byte, error) {
 		return 0, nil, fmt.Errorf("no answer from %s: %w", endpoint, err)
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
+	content, err := io.ReadAll(response.Body)
 	if err != nil {
 		return 0, nil, fmt.Errorf("no answer from %s: %w", endpoint, err)
 	}
-	return response.StatusCode, answer, nil
+	return response.StatusCode, content, nil
 }
 
-// replySeconds is the time a reply may take.
+// replySeconds is the timeout of a response in seconds: SOD_TIMEOUT, or 120.
 func replySeconds() (int, error) {
 	text := os.Getenv("SOD_TIMEOUT")
 	if text == "" {
@@ -150,7 +150,7 @@ func replySeconds() (int, error) {
 	return seconds, nil
 }
 
-// String is class id, class name, score, [left, top, right, bottom].
+// String formats the object: class id, class name, score, [left, top, right, bottom].
 func (one object) String() string {
 	box := make([]string, len(one.BBox))
 	for i, side := range one.BBox {
@@ -159,7 +159,7 @@ func (one object) String() string {
 	return fmt.Sprintf("%d %s %s [%s]", one.CategoryID, one.CategoryName, fixed(one.Score), strings.Join(box, ", "))
 }
 
-// fixed gives three decimals, rounded half up: the same text in every language.
+// fixed formats a number with three decimals, rounded half up, as the samples in all languages do.
 func fixed(number float64) string {
 	return strconv.FormatFloat(math.Floor(number*1000+0.5)/1000, 'f', 3, 64)
 }

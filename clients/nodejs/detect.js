@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-// Detect small objects in an image: node detect.js IMAGE [URL] [OUTPUT]
+// Detects small objects in an image. Usage: node detect.js IMAGE [URL] [OUTPUT]
 import { readFile, writeFile } from "node:fs/promises";
 
-/** Ask the server: a line for each object, and a JPEG of the image with their boxes. */
+/** Sends the image to the server. Returns a line for each object, and a JPEG of the image with their boxes. */
 async function detect(image, endpoint) {
   const file = await readFile(image).catch((error) => {
     throw new Error(`cannot read ${image}: ${error.message}`);
@@ -17,7 +17,7 @@ async function detect(image, endpoint) {
     status = response.status;
     text = await response.text();
   } catch (error) {
-    // fetch's own message is "fetch failed"; its cause says why.
+    // The message of fetch's error is only "fetch failed"; its cause has the reason.
     const reason = error.cause?.message || error.cause?.code || error.message;
     throw new Error(`no answer from ${endpoint}: ${reason}`);
   }
@@ -35,12 +35,13 @@ async function detect(image, endpoint) {
   throw new Error(sentence);
 }
 
+/** The text of an error that the server reports; throws a TypeError if the reply is not in the server's format. */
 function serverError({ errorCode, errorMsg, logId }) {
-  if (!Number.isInteger(errorCode)) throw new TypeError("not the server's envelope");
+  if (!Number.isInteger(errorCode)) throw new TypeError("not the server's format");
   return `the server answered ${errorCode}: ${errorMsg} (logId ${logId})`;
 }
 
-/** The time a reply may take. */
+/** The timeout of a response in seconds: SOD_TIMEOUT, or 120. */
 function replySeconds() {
   const text = process.env.SOD_TIMEOUT || "120";
   if (!/^[1-9][0-9]{0,5}$/.test(text)) {
@@ -49,12 +50,12 @@ function replySeconds() {
   return Number(text);
 }
 
-/** One object: class id, class name, score, [left, top, right, bottom]. */
+/** Formats one object: class id, class name, score, [left, top, right, bottom]. */
 function line({ categoryId, categoryName, score, bbox }) {
   return `${categoryId} ${categoryName} ${fixed(score)} [${bbox.map(fixed).join(", ")}]`;
 }
 
-/** Three decimals, rounded half up: the same text in every language. */
+/** Formats a number with three decimals, rounded half up, as the samples in all languages do. */
 function fixed(number) {
   return (Math.floor(number * 1000 + 0.5) / 1000).toFixed(3);
 }

@@ -1,8 +1,8 @@
 <?php
-// Detect small objects in an image: php detect.php IMAGE [URL] [OUTPUT]
+// Detects small objects in an image. Usage: php detect.php IMAGE [URL] [OUTPUT]
 declare(strict_types=1);
 
-// What PHP would only warn of (a file that is absent, a key that is missing) is an error.
+// Turn PHP's warnings, such as for a missing file or key, into exceptions.
 set_error_handler(fn (int $level, string $message) => throw new ErrorException($message));
 exit(main(array_slice($argv, 1)));
 
@@ -27,12 +27,12 @@ function main(array $arguments): int
     return 0;
 }
 
-/** Ask the server: a line for each object, and a JPEG of the image with their boxes. */
+/** Sends the image to the server. Returns a line for each object, and a JPEG of the image with their boxes. */
 function detect(string $image, string $endpoint): array
 {
     try {
         $data = file_get_contents($image);
-    } catch (ErrorException $error) { // it may not name the file
+    } catch (ErrorException $error) { // its message may not name the file
         throw new RuntimeException("cannot read $image: {$error->getMessage()}");
     }
     [$status, $body] = post($endpoint, json_encode(['image' => base64_encode($data), 'visualize' => true]));
@@ -43,13 +43,13 @@ function detect(string $image, string $endpoint): array
             return [array_map('line', $objects), base64_decode($drawn)];
         }
         $sentence = "the server answered {$reply['errorCode']}: {$reply['errorMsg']} (logId {$reply['logId']})";
-    } catch (JsonException | ErrorException | TypeError) { // no JSON; a field is missing, or of another type
+    } catch (JsonException | ErrorException | TypeError) { // invalid JSON, or a field is missing or of a wrong type
         $sentence = "$endpoint answered HTTP $status without detections: is it the right server?";
     }
     throw new RuntimeException($sentence);
 }
 
-/** The reply's HTTP status and body. */
+/** Sends a request. Returns the HTTP status and the body of the response. */
 function post(string $endpoint, string $json): array
 {
     $headers = ['Content-Type: application/json'];
@@ -72,7 +72,7 @@ function post(string $endpoint, string $json): array
     return [curl_getinfo($curl, CURLINFO_RESPONSE_CODE), $body];
 }
 
-/** The time a reply may take. */
+/** The timeout of a response in seconds: SOD_TIMEOUT, or 120. */
 function replySeconds(): int
 {
     $text = getenv('SOD_TIMEOUT') ?: '120';
@@ -82,14 +82,14 @@ function replySeconds(): int
     return (int) $text;
 }
 
-/** One object: class id, class name, score, [left, top, right, bottom]. */
+/** Formats one object: class id, class name, score, [left, top, right, bottom]. */
 function line(array $found): string
 {
     $box = implode(', ', array_map('fixed', $found['bbox']));
     return "{$found['categoryId']} {$found['categoryName']} " . fixed($found['score']) . " [$box]";
 }
 
-/** Three decimals, rounded half up: the same text in every language. */
+/** Formats a number with three decimals, rounded half up, as the samples in all languages do. */
 function fixed(int|float $number): string
 {
     return sprintf('%.3F', floor($number * 1000 + 0.5) / 1000);

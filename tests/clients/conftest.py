@@ -1,4 +1,4 @@
-"""A server that speaks the wire contract, on a loopback port of its own, and images to send it."""
+"""A server that implements the wire contract on a free loopback port, and images to send to it."""
 
 import base64
 import io
@@ -41,6 +41,16 @@ BOXES = [
 ]
 
 
+def success(*, log_id: str = "7") -> Reply:
+    """A reply with the objects and the drawing of `SUCCESS`."""
+    return 200, json.dumps({**SUCCESS, "logId": log_id}).encode()
+
+
+def numbered(count: int) -> list[str]:
+    """URLs of images that the server can distinguish."""
+    return [f"http://example.com/{number}.jpg" for number in range(count)]
+
+
 def without_image(**changes: Any) -> dict[str, Any]:
     """`SUCCESS` without a drawing."""
     result = {key: value for key, value in SUCCESS["result"].items() if key != "image"}
@@ -48,8 +58,9 @@ def without_image(**changes: Any) -> dict[str, Any]:
 
 
 class FakeServer:
-    """Records each request's path, JSON body (None without one) and headers, and answers with what `reply` makes of the
-    body; status 0 hangs up. What `reply` raises is answered as a 500 that says it. GET serves `files` first."""
+    """Records the path, JSON body (None without one) and headers of each request, and responds with `reply(body)`.
+
+    Status 0 closes the connection. An exception of `reply` becomes a 500 that quotes it. GET serves `files` first."""
 
     def __init__(self, port: int = 0) -> None:
         self.requests: list[tuple[str, Any]] = []
@@ -57,12 +68,23 @@ class FakeServer:
         self.files: dict[str, bytes] = {}
         self.reply: Callable[[Any], Reply] = lambda _: (500, b"")
         self.connections: set[Any] = set()
+        self.open_connections = 0
         self.at_once = self.most_at_once = 0
         lock = threading.Lock()
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                with lock:
+                    fake.open_connections += 1
+
+            def finish(self) -> None:
+                super().finish()
+                with lock:
+                    fake.open_connections -= 1
 
             def do_GET(self) -> None:
                 if self.path in fake.files:
@@ -109,13 +131,13 @@ class FakeServer:
         self.port = self._http.server_port
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def answers(self, status: int, content: Any, headers: dict[str, str] | None = None) -> None:
-        """Answer every request with this; what is no bytes is sent as JSON."""
+    def respond_with(self, status: int, content: Any, headers: dict[str, str] | None = None) -> None:
+        """Respond to every request with this content; anything but bytes is sent as JSON."""
         encoded = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.reply = lambda _: (status, encoded, headers or {})
 
     def images(self) -> list[bytes]:
-        """The images that came in base64."""
+        """The images that were sent in base64."""
         return [base64.b64decode(body["image"]) for _, body in self.requests]
 
     def close(self) -> None:
@@ -138,14 +160,14 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def server() -> Iterator[FakeServer]:
     fake = FakeServer()
-    fake.answers(200, SUCCESS)
+    fake.respond_with(200, SUCCESS)
     yield fake
     fake.close()
 
 
 @pytest.fixture
 def nowhere() -> str:
-    """The URL of a port that nobody listens on."""
+    """The URL of a port on which no server listens."""
     fake = FakeServer()
     fake.close()
     return fake.url
@@ -153,14 +175,14 @@ def nowhere() -> str:
 
 @pytest.fixture
 def street(tmp_path: Path) -> Path:
-    """An image's file."""
+    """The file of an image."""
     path = tmp_path / "street.jpg"
     path.write_bytes(jpeg())
     return path
 
 
 def pdf(pages: int = 2, width: int = 100, height: int = 60, password: str = "") -> bytes:
-    """A PDF whose pages are of different grey; `password` only says that it has one, which is enough to be refused."""
+    """A PDF whose pages have different greys. `password` only marks it as encrypted, so that it is refused."""
     objects = ["<< /Type /Catalog /Pages 2 0 R >>"]
     kids = " ".join(f"{3 + 2 * page} 0 R" for page in range(pages))
     objects.append(f"<< /Type /Pages /Kids [{kids}] /Count {pages} >>")

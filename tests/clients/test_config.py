@@ -1,4 +1,4 @@
-"""PaddleX's pipeline descriptions and devices."""
+"""PaddleX's pipeline configurations and devices."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from sod_client import (
     UnsupportedDeviceError,
     create_pipeline,
 )
-from sod_client._local_server.device import Placement, parse_device, place
+from sod_client._local_server.device import Machine, Placement, choose_placement, parse_device
 
 from export.paddle.paddlex_pipeline import read_pipeline_file
 from tests.clients.conftest import FakeServer, jpeg
@@ -52,7 +52,7 @@ def test_a_file_picks_the_model_and_the_threshold(server: FakeServer, file: Path
     assert sent == [("PP-YOLOE_plus_SOD-L", {"0": 0.45}), ("PP-YOLOE_plus_SOD-L", 0.25)] * 2
 
 
-def test_config_is_such_a_files_content_and_wins(server: FakeServer, file: Path) -> None:
+def test_config_takes_precedence_over_pipeline(server: FakeServer, file: Path) -> None:
     described = config({"model_name": "mine", "threshold": None})
     for pipeline in (None, "small_object_detection", file):
         with create_pipeline(pipeline, config=described, url=server.url) as made:
@@ -67,39 +67,40 @@ def test_the_client_and_the_export_read_the_same_file_alike(server: FakeServer, 
         assert (exported.model_name, exported.threshold) == (pipeline.model, pipeline.threshold)
 
 
-def test_a_model_dir_is_not_read_and_that_is_said(server: FakeServer) -> None:
+def test_a_model_dir_is_not_read_but_gives_a_warning(server: FakeServer) -> None:
     with pytest.warns(SodWarning, match=r"sod export --model_dir \./mine --name tuned"):
         create_pipeline(config=config({"model_dir": "./mine", "model_name": "tuned"}), url=server.url).close()
 
 
 @pytest.mark.parametrize(
-    ("described", "said"),
+    ("described", "message"),
     [
-        ({}, "pipeline is 'small_object_detection', not None"),
+        ({}, "the pipeline must be 'small_object_detection' or .*, not None"),
         (config(pipeline_name="OCR"), "not 'OCR'"),
         (config(SubModules={}), "SubModules.SmallObjectDetection is missing"),
         (config(SubModules=[]), "SubModules.SmallObjectDetection is missing"),
-        (config({"module_name": "ocr"}), "module_name is 'ocr'"),
-        (config({"model_name": 3}), "model_name is 3"),
-        (config({"model_name": ""}), "model_name is ''"),
-        (config({"batch_size": 0}), "batch_size is 0"),
-        (config({"threshold": 1.5}), "threshold: the threshold is 1.5"),
-        (config({"threshold": {"car": 0.5}}), "class id is an integer"),
-        (config(use_hpip="yes"), "use_hpip is 'yes'"),
+        (config({"module_name": "ocr"}), "module_name must be 'small_object_detection', not 'ocr'"),
+        (config({"model_name": 3}), "model_name must be a text, not 3"),
+        (config({"model_name": ""}), "model_name must be a text, not ''"),
+        (config({"batch_size": 0}), "batch_size must be a whole number from 1, not 0"),
+        (config({"threshold": 1.5}), "threshold: the threshold must be a number from 0 to 1, not 1.5"),
+        (config({"threshold": {"car": 0.5}}), "class id of a threshold must be an integer"),
+        (config(use_hpip="yes"), "use_hpip must be true or false, not 'yes'"),
     ],
 )
-def test_a_description_that_does_not_fit(described: Any, said: str) -> None:
-    with pytest.raises(InvalidConfigError, match=said):
+def test_an_invalid_configuration(described: Any, message: str) -> None:
+    with pytest.raises(InvalidConfigError, match=message):
         create_pipeline(config=described, url="http://127.0.0.1:1")
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("a: [", "not YAML"), ("", "holds no settings"), ("- a", "holds no"), ("\0", "not YAML")]
+    ("content", "message"),
+    [("a: [", "not YAML"), ("", "contains no settings"), ("- a", "no settings"), ("\0", "not YAML")],
 )
-def test_a_file_that_does_not_fit(tmp_path: Path, content: str, said: str) -> None:
+def test_an_invalid_file(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "a.yml"
     path.write_text(content)
-    with pytest.raises(InvalidConfigError, match=rf"a\.yml: .*{said}"):
+    with pytest.raises(InvalidConfigError, match=rf"a\.yml: .*{message}"):
         create_pipeline(path)
     path.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(InvalidConfigError, match=r"a\.yml: not YAML"):
@@ -109,14 +110,21 @@ def test_a_file_that_does_not_fit(tmp_path: Path, content: str, said: str) -> No
         create_pipeline(tmp_path / "folder.yaml")
 
 
-def test_a_file_that_is_not_there() -> None:
+def test_a_missing_file() -> None:
     with pytest.raises(MissingFileError, match=r"my/pipeline\.yaml: no such pipeline file"):
         create_pipeline("my/pipeline.yaml")
 
 
-@pytest.mark.parametrize("name", ["OCR", "", None])
-def test_another_pipeline(name: Any) -> None:
-    with pytest.raises(InvalidConfigError, match=r"small_object_detection|give a pipeline"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("OCR", "the pipeline must be 'small_object_detection' or the path of a .yaml or .yml file, not 'OCR'"),
+        ("", "the pipeline must be 'small_object_detection' or the path of a .yaml or .yml file, not ''"),
+        (None, "pass the name or file of a pipeline, or config="),
+    ],
+)
+def test_another_pipeline(name: Any, message: str) -> None:
+    with pytest.raises(InvalidConfigError, match=message):
         create_pipeline(name, url="http://127.0.0.1:1")
 
 
@@ -124,8 +132,8 @@ def test_another_pipeline(name: Any) -> None:
     "option", [{"engine": "paddle"}, {"engine_config": {}}, {"pp_option": object()}, {"hpi_config": {}}]
 )
 @pytest.mark.parametrize("kind", [create_pipeline, AsyncPipeline, Pipeline])
-def test_paddlex_own_options_are_taken_with_a_warning(server: FakeServer, option: Any, kind: Any) -> None:
-    with pytest.warns(SodWarning, match=f"{next(iter(option))}: PaddleX's own, without effect here"):
+def test_paddlex_options_without_effect_give_a_warning(server: FakeServer, option: Any, kind: Any) -> None:
+    with pytest.warns(SodWarning, match=f"{next(iter(option))}: this option of PaddleX has no effect"):
         kind(url=server.url, **option)
 
 
@@ -140,6 +148,21 @@ def test_a_server_has_its_own_device(server: FakeServer) -> None:
 # Devices of a local server
 
 
+def machine(
+    *,
+    has_paddle: bool = True,
+    has_nvidia_gpu: bool = False,
+    is_triton_image: bool = False,
+    has_onnxruntime_gpu: bool = False,
+) -> Machine:
+    return Machine(
+        has_nvidia_gpu=has_nvidia_gpu,
+        is_triton_image=is_triton_image,
+        has_paddle=has_paddle,
+        has_onnxruntime_gpu=has_onnxruntime_gpu,
+    )
+
+
 @pytest.mark.parametrize(
     ("device", "parsed"),
     [("cpu", ("cpu", ())), ("GPU", ("gpu", ())), ("gpu:0", ("gpu", (0,))), ("npu:2,3", ("npu", (2, 3)))],
@@ -149,7 +172,7 @@ def test_a_device(device: str, parsed: Any) -> None:
 
 
 @pytest.mark.parametrize("device", ["", "tpu", "gpu:", "gpu:a", "gpu:0:1", "gpu:-1", "cpu:0", "gpu 0"])
-def test_what_is_no_device(device: str) -> None:
+def test_an_invalid_device(device: str) -> None:
     with pytest.raises(UnsupportedDeviceError, match=repr(device)):
         parse_device(device)
 
@@ -165,64 +188,52 @@ def test_what_is_no_device(device: str) -> None:
         (None, False, "cpu_regular"),
     ],
 )
-def test_a_cpu(device: Any, use_hpip: Any, profile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
-    assert place(device, use_hpip) == Placement(profile)
+def test_a_cpu(device: Any, use_hpip: Any, profile: Any) -> None:
+    assert choose_placement(device, use_hpip, machine(has_paddle=True)) == Placement(profile)
 
 
-def test_the_regular_profile_needs_paddle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+def test_the_regular_profile_needs_paddle() -> None:
+    with pytest.raises(DependencyError, match=r"pip install 'triton-sod\[paddle\]'"):
+        choose_placement(None, False, machine(has_paddle=False))
+
+
+def test_the_local_server_uses_what_this_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Machine, "detect", lambda: machine(has_paddle=False))
     with pytest.raises(DependencyError, match=r"pip install 'triton-sod\[paddle\]'"):
         create_pipeline(use_hpip=False)
 
 
 @pytest.mark.parametrize("device", ["npu:0", "xpu:0", "mlu:0", "dcu:0"])
-def test_what_this_build_cannot_drive_says_what_to_install(device: str) -> None:
+def test_a_device_that_is_not_supported_says_what_to_install(device: str) -> None:
     kind = device.split(":", maxsplit=1)[0]
-    said = (
-        rf"install PaddleX with paddle[a-z-]+{kind}, start `paddlex --serve .*--device {device}` and give its address"
+    message = (
+        rf"install PaddleX with paddle[a-z-]+{kind}, start `paddlex --serve .*--device {device}` and pass its address"
     )
-    with pytest.raises(UnsupportedDeviceError, match=said):
+    with pytest.raises(UnsupportedDeviceError, match=message):
         create_pipeline(device=device)
 
 
-class TestGPU:
-    @pytest.fixture(autouse=True)
-    def _machine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.tmp_path, self.monkeypatch = tmp_path, monkeypatch
-        self.have(nvidia=True, image=False, packages=("onnxruntime-gpu",))
+def test_a_gpu_outside_of_the_image() -> None:
+    here = machine(has_nvidia_gpu=True, has_onnxruntime_gpu=True)
+    assert choose_placement("gpu", None, here) == choose_placement("gpu", False, here) == Placement("gpu_regular")
+    assert choose_placement("gpu:1", None, here) == Placement("gpu_regular", {"CUDA_VISIBLE_DEVICES": "1"})
+    assert choose_placement("gpu:0,2", False, here).environment == {"CUDA_VISIBLE_DEVICES": "0,2"}
+    with pytest.raises(UnsupportedDeviceError, match="TensorRT, which only Triton's container image has"):
+        choose_placement("gpu", True, here)
 
-    def have(self, *, nvidia: bool, image: bool, packages: tuple[str, ...]) -> None:
-        from importlib.metadata import PackageNotFoundError
 
-        def distribution(name: str) -> object:
-            if name not in packages:
-                raise PackageNotFoundError(name)
-            return object()
+def test_a_gpu_in_the_image() -> None:
+    here = machine(has_nvidia_gpu=True, is_triton_image=True)
+    assert choose_placement("gpu", None, here).profile == "gpu_high_performance"
+    assert choose_placement("gpu", True, here).profile == "gpu_high_performance"
+    assert choose_placement("gpu", False, here).profile == "gpu_regular"
 
-        for name, there in (("_NVIDIA", nvidia), ("_IMAGE", image)):
-            path = self.tmp_path if there else self.tmp_path / "not there"
-            self.monkeypatch.setattr(f"sod_client._local_server.device.{name}", path)
-        self.monkeypatch.setattr("sod_client._local_server.device.distribution", distribution)
 
-    def test_outside_of_the_image(self) -> None:
-        assert place("gpu", None) == place("gpu", False) == Placement("gpu_regular")
-        assert place("gpu:1", None) == Placement("gpu_regular", {"CUDA_VISIBLE_DEVICES": "1"})
-        assert place("gpu:0,2", False).environment == {"CUDA_VISIBLE_DEVICES": "0,2"}
-        with pytest.raises(UnsupportedDeviceError, match="TensorRT, which Triton has in its image"):
-            place("gpu", True)
+def test_a_gpu_that_is_not_here() -> None:
+    with pytest.raises(UnsupportedDeviceError, match="no NVIDIA GPU, or its driver is not installed"):
+        choose_placement("gpu:0", None, machine(has_onnxruntime_gpu=True))
 
-    def test_in_the_image(self) -> None:
-        self.have(nvidia=True, image=True, packages=())
-        assert place("gpu", None).profile == place("gpu", True).profile == "gpu_high_performance"
-        assert place("gpu", False).profile == "gpu_regular"
 
-    def test_without_a_gpu(self) -> None:
-        self.have(nvidia=False, image=False, packages=("onnxruntime-gpu",))
-        with pytest.raises(UnsupportedDeviceError, match="no NVIDIA GPU; install its driver"):
-            place("gpu:0", None)
-
-    def test_without_onnxruntime_gpu(self) -> None:
-        self.have(nvidia=True, image=False, packages=())
-        with pytest.raises(DependencyError, match=r"pip install 'triton-sod\[gpu\]'"):
-            place("gpu:0", None)
+def test_a_gpu_without_onnxruntime_gpu() -> None:
+    with pytest.raises(DependencyError, match=r"pip install 'triton-sod\[gpu\]'"):
+        choose_placement("gpu:0", None, machine(has_nvidia_gpu=True))

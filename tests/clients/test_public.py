@@ -1,4 +1,4 @@
-"""The public surface, the documents' examples, and the table of PaddleX's interface."""
+"""The public interface, the examples of the documentation, and the table of PaddleX's interface."""
 
 import ast
 import asyncio
@@ -17,6 +17,7 @@ import pytest
 import sod_client
 from sod_client import AsyncPipeline, Pipeline, Result, create_pipeline, errors
 
+import sod
 from tests.clients.conftest import SUCCESS, FakeServer, jpeg
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +26,7 @@ TABLE = ROOT / "docs" / "paddlex-compat.md"
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
     for path in PACKAGE.rglob("*.py")
-    if path.stem not in ("__init__", "__main__", "_embedded_child")
+    if path.stem not in ("__init__", "__main__")
 )
 
 
@@ -40,7 +41,7 @@ def test_all_is_sorted_and_complete() -> None:
 
 
 def test_the_surface() -> None:
-    """A name that goes, or comes, is a decision: it is made here."""
+    """Whoever adds or removes a public name must change this test."""
     assert {name for name in dir(Pipeline) if not name.startswith("_")} == {
         "close", "device", "errors", "model", "models", "open", "predict", "threshold", "url", "use_hpip"
     }  # fmt: skip
@@ -60,6 +61,14 @@ def test_the_three_constructors_take_the_same() -> None:
     assert [(p.name, p.kind, p.default) for p in of_async.values()] == [
         (p.name, p.kind, p.default) for p in of_sync.values()
     ]
+
+
+def test_the_client_and_the_server_have_one_version() -> None:
+    """Each package states its version once, and pyproject.toml reads it from there."""
+    assert sod_client.__version__ == sod.__version__ == "0.2.0"
+    project = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "sod_client.__version__"}
 
 
 def test_it_is_typed_and_its_exceptions_tree_is_drawn() -> None:
@@ -95,8 +104,8 @@ import sod_client, sod_client.cli
     assert done.returncode == 0, done.stderr
     whole = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text())
     project = whole["project"]
-    folders = {path.parent.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py")}
-    assert {".".join(folder.parts) for folder in folders} == set(whole["tool"]["setuptools"]["packages"])
+    assert all((folder / "__init__.py").is_file() for folder in {path.parent for path in PACKAGE.rglob("*.py")})
+    assert whole["tool"]["setuptools"]["packages"]["find"]["include"] == ["sod_client*"]
     assert [re.split(r"[><=]", each)[0] for each in project["dependencies"]] == [
         "argcomplete", "httpx", "pillow", "pyyaml", "tqdm"
     ]  # fmt: skip
@@ -105,10 +114,10 @@ import sod_client, sod_client.cli
 
 @pytest.fixture
 def _example(server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the examples find: `server`, and street.jpg with one car in it."""
+    """What the examples use: `server`, and street.jpg with one car in it."""
     car = {"bbox": [1, 2, 3, 4], "categoryId": 3, "categoryName": "car", "score": 0.75}
     result = {"detectedObjects": [car], "image": SUCCESS["result"]["image"]}
-    server.answers(200, {**SUCCESS, "result": result})
+    server.respond_with(200, {**SUCCESS, "result": result})
     (tmp_path / "street.jpg").write_bytes(jpeg())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SOD_URL", server.url)
@@ -165,7 +174,7 @@ def test_every_test_that_the_table_names_exists(row: list[str]) -> None:
         assert test in functions_of(ROOT / "tests" / file), f"{row[0]}: {file} has no {test}"
 
 
-# PaddleX 3.7.2's, read from its source.
+# The names in PaddleX 3.7.2, read from its source.
 PADDLEX: dict[str, list[str]] = {
     "create_pipeline": [
         "pipeline", "config", "device", "engine", "engine_config", "pp_option", "use_hpip", "hpi_config"
@@ -182,7 +191,7 @@ PADDLEX: dict[str, list[str]] = {
 }  # fmt: skip
 
 
-# Of its command, but for the options that only --install and --paddle2onnx have.
+# The options of its command, except those that belong to --install and --paddle2onnx.
 PADDLEX_OPTIONS = [
     "--pipeline", "--input", "--save_path", "--threshold", "--device", "--use_hpip", "--engine", "--hpi_config",
     "--get_pipeline_config", "--serve", "--host", "--port", "--paddle2onnx", "--install"

@@ -55,7 +55,10 @@ def test_the_seeds_lines(sod: Sod, server: Serving, folder: Path) -> None:
     assert found["input_path"] == "small_object_detection.jpg"
     assert found["boxes"]
     assert list(found["boxes"][0]) == ["cls_id", "label", "score", "coordinate"]
-    assert done.stderr == f"sod: note: device and use_hpip have no effect: the server at {server.url} has its own\n"
+    assert (
+        done.stderr
+        == f"sod: note: device and use_hpip have no effect: the server at {server.url} uses its own device\n"
+    )
     saved = json.loads((folder / "output/small_object_detection_res.json").read_text())
     assert saved == found
     assert (folder / "output/small_object_detection_res.jpg").stat().st_size > 1000
@@ -74,7 +77,7 @@ def test_a_device_that_is_not_here_is_one_sentence(sod: Sod, device: str) -> Non
     line = "--pipeline small_object_detection --input small_object_detection.jpg"
     done = sod(f"{line} --device {device}", SOD_URL="")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"sod: device {device!r}: ")
+    assert done.stderr.startswith(f"sod: device {device!r} is not ")
     assert "install" in done.stderr
     assert done.stderr.count("\n") == 1
 

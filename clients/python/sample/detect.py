@@ -1,4 +1,4 @@
-"""Detect small objects in an image: python detect.py IMAGE [URL] [OUTPUT]."""
+"""Detects small objects in an image. Usage: python detect.py IMAGE [URL] [OUTPUT]."""
 
 import base64
 import math
@@ -15,7 +15,7 @@ OUTPUT = "out.jpg"
 
 
 def main(arguments: list[str]) -> int:
-    """List the objects of an image and save it with their boxes; returns the exit code."""
+    """Print the objects of an image and save the image with their boxes; returns the exit code."""
     if not 1 <= len(arguments) <= 3:
         print("usage: python detect.py IMAGE [URL] [OUTPUT]", file=sys.stderr)
         return 2
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
 
 
 def detect(image: str, endpoint: str) -> tuple[list[str], bytes]:
-    """Ask the server: a line for each object, and a JPEG of the image with their boxes."""
+    """Send the image to the server; returns a line for each object, and a JPEG of the image with their boxes."""
     body = {"image": base64.b64encode(Path(image).read_bytes()).decode(), "visualize": True}
     key = os.environ.get("SOD_API_KEY")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -54,7 +54,7 @@ def detect(image: str, endpoint: str) -> tuple[list[str], bytes]:
 
 
 def reply_seconds() -> int:
-    """The time a reply may take."""
+    """The timeout of a response in seconds: SOD_TIMEOUT, or 120."""
     text = os.environ.get("SOD_TIMEOUT") or "120"
     if not re.fullmatch("[1-9][0-9]{0,5}", text):
         raise RuntimeError(f"SOD_TIMEOUT is {text}: give whole seconds, 1 to 999999")
@@ -62,13 +62,13 @@ def reply_seconds() -> int:
 
 
 def line(found: dict[str, Any]) -> str:
-    """One object: class id, class name, score, [left, top, right, bottom]."""
+    """Format one object: class id, class name, score, [left, top, right, bottom]."""
     box = ", ".join(map(fixed, found["bbox"]))
     return f"{found['categoryId']} {found['categoryName']} {fixed(found['score'])} [{box}]"
 
 
 def fixed(number: float) -> str:
-    """Three decimals, rounded half up: the same text in every language."""
+    """Format a number with three decimals, rounded half up, as the samples in all languages do."""
     return f"{math.floor(number * 1000 + 0.5) / 1000:.3f}"
 
 

@@ -1,4 +1,4 @@
-"""Client of triton-sod: small-object detection with PaddleX's calls.
+"""Client of triton-sod: small-object detection with PaddleX's interface.
 
 from sod_client import create_pipeline
 
@@ -9,9 +9,10 @@ for res in pipeline.predict(input="img.jpg", threshold={0: 0.5, 1: 0.35}):
     res.save_to_json("./output/")
 """
 
+from sod_client._calls.in_flight import OnError
 from sod_client._inputs.sources import ImageInput
+from sod_client._results.data import Box, Model
 from sod_client._thresholds import Threshold
-from sod_client._transport.window import OnError
 from sod_client.errors import (
     AuthenticationError,
     BadReplyError,
@@ -35,7 +36,10 @@ from sod_client.errors import (
     UnsupportedDeviceError,
 )
 from sod_client.pipeline import AsyncPipeline, Pipeline, create_pipeline
-from sod_client.result import Box, Model, Result
+from sod_client.result import Result
+
+__version__ = "0.2.0"
+"""The version of this package, which is that of triton-sod. pyproject.toml reads it from here."""
 
 __all__ = [
     "AsyncPipeline",

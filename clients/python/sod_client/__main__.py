@@ -1,4 +1,4 @@
-"""`python -m sod_client`: the `sod` command."""
+"""Runs the command `sod` with `python -m sod_client`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Reads PaddleX's pipeline description, a YAML file or the dict of one."""
+"""Reads PaddleX's pipeline configuration: a YAML file, or its content as a dict."""
 
 import os
 import warnings
@@ -9,25 +9,25 @@ from typing import Any
 
 import yaml
 
-from sod_client._thresholds import Threshold, checked
-from sod_client.errors import InvalidConfigError, InvalidThresholdError, MissingFileError, SodWarning, about
+from sod_client._thresholds import Threshold, check_threshold
+from sod_client.errors import InvalidConfigError, InvalidThresholdError, MissingFileError, SodWarning, add_location
 
 PIPELINE = "small_object_detection"
 MODULE = "SmallObjectDetection"
 _YAML = (".yaml", ".yml")
-# PaddleX's choices of an engine; here the server's profile is one, and `device` and `use_hpip` choose it.
+# PaddleX's options of the inference engine. Here the server's profile decides, which `device` and `use_hpip` select.
 _ENGINE_KEYS = ("engine", "engine_config", "hpi_config", "pp_option")
 
 
 @dataclass(frozen=True)
 class PipelineConfig:
-    """What a pipeline description says that concerns this package.
+    """The settings of a pipeline configuration that this package uses; None if the configuration does not set them.
 
     Attributes:
-        model_name: of the model to ask; None where it does not say.
-        model_dir: of the Paddle model that it was exported from; None where it does not say.
-        threshold: where a call names none; None where it does not say.
-        use_hpip: as `create_pipeline`'s; None where it does not say.
+        model_name: name of the served model.
+        model_dir: folder of the Paddle inference model, which is not read here.
+        threshold: threshold of calls that pass none.
+        use_hpip: as of `create_pipeline`.
     """
 
     model_name: str | None = None
@@ -37,16 +37,16 @@ class PipelineConfig:
 
 
 def read_config(pipeline: str | os.PathLike[str] | None, config: Mapping[str, Any] | None) -> PipelineConfig:
-    """The description that `create_pipeline` was given; `config` wins over the name or file.
+    """Read the configuration that was passed to `create_pipeline`; `config` takes precedence over `pipeline`.
 
     Raises:
-        InvalidConfigError: it is of another pipeline, or does not fit.
-        MissingFileError: there is no such file.
+        InvalidConfigError: the configuration is invalid, or of another pipeline.
+        MissingFileError: the file does not exist.
     """
     if config is not None:
         return _parse(config, "config")
     if pipeline is None:
-        raise InvalidConfigError("give a pipeline's name or file, or config=")
+        raise InvalidConfigError("pass the name or file of a pipeline, or config=")
     name = os.fspath(pipeline)
     if not name.endswith(_YAML):
         _check_name(name)
@@ -54,22 +54,22 @@ def read_config(pipeline: str | os.PathLike[str] | None, config: Mapping[str, An
     try:
         document = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise about(MissingFileError("no such pipeline file"), name) from error
+        raise add_location(MissingFileError("no such pipeline file"), name) from error
     except OSError as error:
-        raise about(InvalidConfigError(f"cannot be read: {error.strerror}"), name) from error
+        raise add_location(InvalidConfigError(f"cannot be read: {error.strerror}"), name) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise about(InvalidConfigError(f"not YAML: {' '.join(str(error).split())}"), name) from error
+        raise add_location(InvalidConfigError(f"not YAML: {' '.join(str(error).split())}"), name) from error
     try:
         return _parse(document, "the file")
     except InvalidConfigError as error:
-        raise about(error, name) from None
+        raise add_location(error, name) from None
 
 
-def ignored(options: Mapping[str, object]) -> None:
-    """Warn of PaddleX's own options that have no effect here."""
+def warn_of_ignored_options(options: Mapping[str, object]) -> None:
+    """Warn of PaddleX's options that have no effect in this package."""
     if named := [key for key, value in options.items() if value is not None]:
         warnings.warn(
-            f"{', '.join(named)}: PaddleX's own, without effect here; device and use_hpip choose how the detectors run",
+            f"{', '.join(named)}: this option of PaddleX has no effect; use device and use_hpip instead",
             SodWarning,
             stacklevel=4,
         )
@@ -77,23 +77,23 @@ def ignored(options: Mapping[str, object]) -> None:
 
 def _check_name(name: object) -> None:
     if name != PIPELINE:
-        raise InvalidConfigError(
-            f"this server's pipeline is {PIPELINE!r}, not {name!r}; a file's name ends in .yaml or .yml"
-        )
+        raise InvalidConfigError(f"the pipeline must be {PIPELINE!r} or the path of a .yaml or .yml file, not {name!r}")
 
 
 def _parse(document: object, what: str) -> PipelineConfig:
     if not isinstance(document, Mapping):
-        raise InvalidConfigError(f"{what} holds no settings, such as pipeline_name")
+        raise InvalidConfigError(f"{what} contains no settings such as pipeline_name")
     _check_name(document.get("pipeline_name"))
     modules = document.get("SubModules")
     settings = modules.get(MODULE) if isinstance(modules, Mapping) else None
     if not isinstance(settings, Mapping):
         raise InvalidConfigError(f"SubModules.{MODULE} is missing")
     if settings.get("module_name", PIPELINE) != PIPELINE:
-        raise InvalidConfigError(f"SubModules.{MODULE}.module_name is {settings['module_name']!r}, not {PIPELINE}")
-    ignored({key: settings.get(key, document.get(key)) for key in _ENGINE_KEYS})
-    _batch_size(settings.get("batch_size"))
+        raise InvalidConfigError(
+            f"SubModules.{MODULE}.module_name must be {PIPELINE!r}, not {settings['module_name']!r}"
+        )
+    warn_of_ignored_options({key: settings.get(key, document.get(key)) for key in _ENGINE_KEYS})
+    _check_batch_size(settings.get("batch_size"))
     return PipelineConfig(
         model_name=_text(settings, "model_name"),
         model_dir=_text(settings, "model_dir"),
@@ -105,24 +105,24 @@ def _parse(document: object, what: str) -> PipelineConfig:
 def _text(settings: Mapping[str, Any], key: str) -> str | None:
     value = settings.get(key)
     if value is not None and (not isinstance(value, str | os.PathLike) or not os.fspath(value)):
-        raise InvalidConfigError(f"SubModules.{MODULE}.{key} is {value!r}, not a text")
+        raise InvalidConfigError(f"SubModules.{MODULE}.{key} must be a text, not {value!r}")
     return None if value is None else os.fspath(value)
 
 
-def _batch_size(value: object) -> None:
-    # Triton makes the batches, of what arrives together.
+def _check_batch_size(value: object) -> None:
+    # The value is not used: Triton forms batches of the requests that arrive together.
     if value is not None and (type(value) is not int or value < 1):
-        raise InvalidConfigError(f"SubModules.{MODULE}.batch_size is {value!r}, not a number of images")
+        raise InvalidConfigError(f"SubModules.{MODULE}.batch_size must be a whole number from 1, not {value!r}")
 
 
 def _threshold(value: Threshold | None) -> float | dict[int, float] | None:
     try:
-        return checked(value)
+        return check_threshold(value)
     except InvalidThresholdError as error:
         raise InvalidConfigError(f"SubModules.{MODULE}.threshold: {error}") from None
 
 
 def _flag(value: object) -> bool | None:
     if value is not None and not isinstance(value, bool):
-        raise InvalidConfigError(f"use_hpip is {value!r}, not true or false")
+        raise InvalidConfigError(f"use_hpip must be true or false, not {value!r}")
     return value

@@ -1,4 +1,4 @@
-"""Packages that only some calls need."""
+"""Imports packages that only some functions require."""
 
 from importlib import import_module
 from typing import Any
@@ -6,13 +6,19 @@ from typing import Any
 from sod_client.errors import DependencyError
 
 
-def need(module: str, what_for: str, install: str) -> Any:
+def require(module: str, feature: str, install: str) -> Any:
     """Import a module.
 
+    Args:
+        module: name of the module.
+        feature: what requires it, for the error message.
+        install: the argument of `pip install` that provides it.
+
     Raises:
-        DependencyError: it is not installed.
+        DependencyError: the module is not installed.
     """
     try:
         return import_module(module)
     except ImportError as error:
-        raise DependencyError(f"{what_for} needs {module.split('.', maxsplit=1)[0]}: pip install {install}") from error
+        package = module.split(".", maxsplit=1)[0]
+        raise DependencyError(f"{feature} requires {package}: pip install {install}") from error

@@ -1,4 +1,4 @@
-"""Score thresholds: what a caller may pass, and what of it is sent."""
+"""Checks score thresholds."""
 
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -6,16 +6,16 @@ from numbers import Integral, Real
 from sod_client.errors import InvalidThresholdError
 
 Threshold = float | Mapping[int, float]
-"""The score that an object must exceed, 0 to 1: one for all classes, or one by class id."""
+"""The score that an object must exceed, from 0 to 1: one for all classes, or one per class id."""
 
 DEFAULT = 0.5
 
 
-def checked(threshold: Threshold | None) -> float | dict[int, float] | None:
-    """The threshold with plain types.
+def check_threshold(threshold: Threshold | None) -> float | dict[int, float] | None:
+    """Convert a threshold to Python's own types.
 
     Raises:
-        InvalidThresholdError: a score is no number from 0 to 1, or a class id no integer from 0.
+        InvalidThresholdError: a score is not a number from 0 to 1, or a class id is not an integer from 0.
     """
     if threshold is None:
         return None
@@ -26,11 +26,11 @@ def checked(threshold: Threshold | None) -> float | dict[int, float] | None:
 
 def _class_id(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
-        raise InvalidThresholdError(f"a threshold's class id is an integer from 0, not {value!r}")
+        raise InvalidThresholdError(f"the class id of a threshold must be an integer from 0, not {value!r}")
     return int(value)
 
 
 def _score(value: object, which: str) -> float:
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
-        raise InvalidThresholdError(f"the threshold{which} is {value!r}, not a number from 0 to 1")
+        raise InvalidThresholdError(f"the threshold{which} must be a number from 0 to 1, not {value!r}")
     return float(value)

@@ -1,4 +1,4 @@
-"""The `sod` command."""
+"""The entry point of the command `sod`."""
 
 import argparse
 import os
@@ -6,42 +6,42 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from sod_client._cli import commands as _commands
-from sod_client._cli import completion, console, paddlex, parser
+from sod_client._cli import completion, console, paddlex, parser, plugins
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with these arguments, or with the process's own; returns the exit code."""
-    given = sys.argv[1:] if argv is None else list(argv)
+    """Run the command with these arguments, or with those of the process; returns the exit code."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
     try:
         with warnings.catch_warnings():
             console.show_warnings()
-            return _run(given)
+            return _run(arguments)
     except KeyboardInterrupt:
         return console.INTERRUPTED
-    except BrokenPipeError:  # as in `sod predict ... | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its exit
+    except BrokenPipeError:  # for example `sod predict ... | head -1`
+        # Python flushes stdout at its exit, which would print another error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return console.FAILED
-    except OSError as error:  # a full disk behind stdout
-        console.complain(f"cannot go on: {error}")
+    except OSError as error:  # for example, the disk of stdout is full
+        console.print_error(f"cannot continue: {error}")
         return console.FAILED
 
 
-def _run(given: list[str]) -> int:
-    if completion.is_asked():
-        completion.answer(parser.make(), parser.OWN)
-    if not given:
-        parser.make().print_help(sys.stderr)
+def _run(arguments: list[str]) -> int:
+    if completion.is_requested():
+        completion.complete(parser.create_parser(), parser.OWN_COMMANDS)
+    if not arguments:
+        parser.create_parser().print_help(sys.stderr)
         return console.USAGE
-    first = given[0]
+    first = arguments[0]
     if first.startswith("-") and first not in ("-h", "--help"):
-        root = parser.make(commands=False)
-        return paddlex.run(root, *root.parse_known_args(given))
-    if first not in parser.OWN and (code := _commands.run(first, given[1:])) is not None:
+        root = parser.create_parser(with_commands=False)
+        return paddlex.run(root, *root.parse_known_args(arguments))
+    if first not in parser.OWN_COMMANDS and (code := plugins.run(first, arguments[1:])) is not None:
         return code
-    arguments = parser.make().parse_args(given)
-    command: Callable[[argparse.Namespace], int] = arguments.command
-    return command(arguments)
+    parsed = parser.create_parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = parsed.command
+    return command(parsed)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,23 @@
-"""The exceptions of this package, one tree; the text of each is a sentence for the person at the keyboard.
+"""The exceptions of this package. The text of each is a sentence for the person who reads it.
 
 SodError
-├── InvalidInputError         refused before it was sent; also a ValueError
-│   ├── MissingFileError      no such file or folder; also a FileNotFoundError
-│   ├── UnreadableFileError   a file that cannot be read, or is empty
-│   ├── NoImagesError       a folder without images
-│   ├── UnreadablePDFError    a PDF that is damaged, or none
-│   ├── EncryptedPDFError     a PDF that wants a password
-│   ├── InvalidArrayError     an array that is no uint8 [H, W, 3]
-│   ├── InvalidThresholdError a threshold outside 0 to 1, or none
-│   ├── InvalidConfigError    a pipeline file or dict that does not fit
-│   └── UnsupportedDeviceError a device that nothing here can drive
-├── DependencyError           a package to install; also an ImportError
+├── InvalidInputError         the input was refused before anything was sent; also a ValueError
+│   ├── MissingFileError      the file or folder does not exist; also a FileNotFoundError
+│   ├── UnreadableFileError   the file cannot be read, or is empty
+│   ├── NoImagesError         the folder contains no images
+│   ├── UnreadablePDFError    the file is damaged or not a PDF
+│   ├── EncryptedPDFError     the PDF requires a password
+│   ├── InvalidArrayError     the array is not uint8 [H, W, 3]
+│   ├── InvalidThresholdError the threshold is not a number from 0 to 1
+│   ├── InvalidConfigError    a pipeline file or another setting is invalid
+│   └── UnsupportedDeviceError the device does not exist or is not supported
+├── DependencyError           a package must be installed; also an ImportError
 ├── LocalServerError          the local server did not start
-├── ConnectionFailedError     no answer: refused, broken off, timed out
-├── ServerError               the server answered that it did not do it
-│   ├── AuthenticationError   401, 403: the API key
-│   └── ServerBusyError       429, 503, after the retries
-├── BadReplyError             something answered, and not in the server's format
+├── ConnectionFailedError     the server did not respond: refused, interrupted, timed out
+├── ServerError               the server answered an error
+│   ├── AuthenticationError   401, 403: the API key is missing or wrong
+│   └── ServerBusyError       429, 503, after all retries
+├── BadReplyError             the response is not in the server's format
 └── NoImageError              there is no image to show or save
 """
 
@@ -28,11 +28,11 @@ _Error = TypeVar("_Error", bound="SodError")
 
 
 class SodError(Exception):
-    """Base of every error this package raises, but for the OSError of a file that cannot be written.
+    """Base of every error of this package. Only a result that cannot be written raises an OSError instead.
 
     Attributes:
-        input_path: path or URL of the image that it is about, or `input[3]` for the fourth of the input's entries
-            where it has none; None for what is about no image.
+        input_path: path or URL of the image that the error is about; `input[3]` for the fourth element of the input if
+            it has neither; None if the error is not about an image.
         page_index: page of a PDF or frame of a TIFF, from 0; None otherwise.
     """
 
@@ -40,95 +40,95 @@ class SodError(Exception):
     page_index: int | None = None
 
     def __str__(self) -> str:
-        return self._place() + self.sentence
+        return self._location() + self.sentence
 
     @property
     def sentence(self) -> str:
-        """The text without the image's name before it."""
+        """The text without the name of the image."""
         return super().__str__()
 
-    def _place(self) -> str:
+    def _location(self) -> str:
         if self.input_path is None:
             return ""
         page = "" if self.page_index is None else f" (page {self.page_index})"
         return f"{self.input_path}{page}: "
 
 
-def about(error: _Error, input_path: str | None, page_index: int | None = None) -> _Error:
-    """The same error, with the name of the image in it unless it has one."""
+def add_location(error: _Error, input_path: str | None, page_index: int | None = None) -> _Error:
+    """Set the image that the error is about, unless it names one already; returns the error."""
     if error.input_path is None:
         error.input_path, error.page_index = input_path, page_index
     return error
 
 
 class InvalidInputError(SodError, ValueError):
-    """Something passed to this package that it does not take; nothing was sent."""
+    """The input or an argument is invalid; nothing was sent."""
 
 
 class MissingFileError(InvalidInputError, FileNotFoundError):
-    """There is no such file or folder."""
+    """The file or folder does not exist."""
 
 
 class UnreadableFileError(InvalidInputError):
-    """The file cannot be read, there is nothing in it, or its URL cannot be fetched."""
+    """The file cannot be read, it is empty, or its URL cannot be fetched."""
 
 
 class NoImagesError(InvalidInputError):
-    """The folder, with all below it, holds no image and no PDF."""
+    """The folder and its subfolders contain no image and no PDF."""
 
 
 class UnreadablePDFError(InvalidInputError):
-    """The file is no PDF, or too damaged to show its pages."""
+    """The file is not a PDF, or too damaged to render its pages."""
 
 
 class EncryptedPDFError(InvalidInputError):
-    """The PDF opens with a password only."""
+    """The PDF requires a password."""
 
 
 class InvalidArrayError(InvalidInputError):
-    """The array is no image: uint8 [H, W, 3], BGR."""
+    """The array is not an image, which is uint8 [H, W, 3] in BGR order."""
 
 
 class InvalidThresholdError(InvalidInputError):
-    """A threshold is a number from 0 to 1, or a mapping of class ids to such numbers."""
+    """The threshold is neither a number from 0 to 1 nor a mapping of class ids to such numbers."""
 
 
 class InvalidConfigError(InvalidInputError):
-    """A pipeline's name, file or dict, an address or another setting that does not fit."""
+    """The name, file or dict of a pipeline, an address or another setting is invalid."""
 
 
 class UnsupportedDeviceError(InvalidInputError):
-    """No such device, or none that this build can drive."""
+    """The device does not exist, or triton-sod does not support it."""
 
 
 class DependencyError(SodError, ImportError):
-    """A package is needed that is not installed; the text says which."""
+    """A required package is not installed; the text names it."""
 
 
 class LocalServerError(SodError):
-    """The local server did not start; the text is its reason."""
+    """The local server did not start; the text gives the reason."""
 
 
 class ConnectionFailedError(SodError):
-    """The server gave no answer: unknown host, connection refused or broken off, time is up."""
+    """The server did not respond: unknown host, connection refused or interrupted, timeout."""
 
 
 class BadReplyError(SodError):
-    """The answer is not the server's format; often a proxy in between, or another server's address."""
+    """The response is not in the server's format; it often comes from a proxy, or from a different server."""
 
 
 class NoImageError(SodError):
-    """There is no drawn image, and no source image at hand to draw on."""
+    """The server sent no drawn image, and the source image is not available to draw on."""
 
 
 class ServerError(SodError):
-    """The server refused the request or failed at it.
+    """The server refused the request or failed to process it.
 
     Attributes:
-        status: HTTP status, 4xx where the request is at fault.
-        error_code: `errorCode` of the reply, usually the same number.
-        error_msg: `errorMsg` of the reply, as sent.
-        log_id: `logId` of the reply, to find the request in the server's log; None if the reply names none.
+        status: HTTP status; 4xx if the request is at fault.
+        error_code: `errorCode` of the response, usually the same number.
+        error_msg: `errorMsg` of the response, unchanged.
+        log_id: `logId` of the response, which identifies the request in the server's log; None if there is none.
     """
 
     def __init__(self, status: int, error_code: int, error_msg: str, log_id: str | None = None) -> None:
@@ -140,25 +140,25 @@ class ServerError(SodError):
 
     @property
     def sentence(self) -> str:
-        """The text without the image's name before it."""
+        """The text without the name of the image."""
         suffix = f" (logId {self.log_id})" if self.log_id else ""
         return f"the server answered {self.status}: {_readable(self.error_msg)}{suffix}"
 
 
 class AuthenticationError(ServerError):
-    """The server wants an API key (`api_key=`, or SOD_API_KEY), or another one."""
+    """The server requires an API key (`api_key=`, or SOD_API_KEY), or refused this one."""
 
 
 class ServerBusyError(ServerError):
-    """The server was overloaded or not ready, at every try."""
+    """The server was overloaded or not ready at every attempt."""
 
 
 class SodWarning(UserWarning):
-    """Something that was passed has no effect here."""
+    """An argument has no effect."""
 
 
 def _readable(message: str) -> str:
-    """A 422's `errorMsg` is a JSON list of findings in a string; anything else stays as it is."""
+    """Format the `errorMsg` of a 422, which is a JSON list of findings; any other message is returned unchanged."""
     try:
         findings = json.loads(message)
         return "; ".join(f"{finding['loc']}: {finding['msg']}" for finding in findings) or message

@@ -1,4 +1,4 @@
-"""Images in, results out: `create_pipeline`, and its asynchronous twin."""
+"""The pipelines of the public interface: `create_pipeline`, `Pipeline` and `AsyncPipeline`."""
 
 import asyncio
 import os
@@ -6,19 +6,21 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Ma
 from types import TracebackType
 from typing import Any
 
+from sod_client._calls.in_flight import OnError
+from sod_client._calls.predict_call import PredictCall
+from sod_client._calls.session import Session
 from sod_client._config import PIPELINE
-from sod_client._core import Core
 from sod_client._inputs.sources import ImageInput
+from sod_client._results.data import Model
 from sod_client._thresholds import Threshold
-from sod_client._transport.window import OnError
 from sod_client.errors import SodError
-from sod_client.result import Model, Result
+from sod_client.result import Result
 
 
 class _Base:
-    """What both pipelines have; the arguments are those of `create_pipeline`."""
+    """The attributes that both pipelines share; the arguments are those of `create_pipeline`."""
 
-    def __init__(  # noqa: PLR0913 - a user's settings, by name
+    def __init__(  # noqa: PLR0913 - the user's settings, by name
         self,
         pipeline: str | os.PathLike[str] | None = PIPELINE,
         *,
@@ -36,7 +38,7 @@ class _Base:
         retries: int = 3,
         max_in_flight: int = 4,
     ) -> None:
-        self._core = Core(
+        self._session = Session(
             pipeline,
             config=config,
             device=device,
@@ -47,7 +49,7 @@ class _Base:
             timeout=timeout,
             retries=retries,
             max_in_flight=max_in_flight,
-            paddlex={
+            paddlex_options={
                 "engine": engine,
                 "engine_config": engine_config,
                 "pp_option": pp_option,
@@ -57,47 +59,48 @@ class _Base:
 
     @property
     def url(self) -> str | None:
-        """The server's address, without a slash at its end; None before a local server was started."""
-        return self._core.url
+        """The server's address, without slashes at its end; None before a local server was started."""
+        return self._session.url
 
     @property
     def model(self) -> str | None:
-        """What images are sent to; None is the server's default."""
-        return self._core.model
+        """Name of the model that is used; None is the server's default."""
+        return self._session.model
 
     @property
     def threshold(self) -> float | dict[int, float] | None:
-        """Of calls that name none, from the pipeline file; None is the model's own."""
-        return self._core.threshold
+        """The threshold of calls that pass none, from the pipeline file; None is the model's default."""
+        return self._session.threshold
 
     @property
     def device(self) -> str | None:
-        """As it was given."""
-        return self._core.device
+        """The device as passed."""
+        return self._session.device
 
     @property
     def use_hpip(self) -> bool | None:
-        """As it was given, or by the pipeline file."""
-        return self._core.use_hpip
+        """The value as passed, or else that of the pipeline file."""
+        return self._session.use_hpip
 
     @property
     def errors(self) -> Sequence[SodError]:
-        """What the last call skipped (`on_error`), in the input's order; the last thousand."""
-        return tuple(self._core.errors)
+        """The errors of images that the last call skipped (`on_error`), in the input's order; at most the last 1000."""
+        return tuple(self._session.errors)
 
 
 class Pipeline(_Base):
-    """Small-object detection on a server; made by `create_pipeline`. Threads may share one.
+    """Small-object detection on a server; created by `create_pipeline`. Several threads may use one pipeline.
 
-    Connections, and a local server, are kept until `close()`, the end of a `with` block, or the object's own end.
+    The connections, and the local server, are kept until `close()`, the end of a `with` block, or the end of the last
+    reference to the pipeline.
     """
 
     def open(self) -> "Pipeline":
-        """Start the local server, if that is where it runs, now rather than with the first call; returns itself."""
-        self._core.open()
+        """Start the local server now rather than with the first call, if no address is given; returns the pipeline."""
+        self._session.open()
         return self
 
-    def predict(  # noqa: PLR0913 - a call's settings, by name
+    def predict(  # noqa: PLR0913 - the user's arguments, by name
         self,
         input: ImageInput | Iterable[ImageInput],  # noqa: A002 - PaddleX's name
         threshold: Threshold | None = None,
@@ -109,7 +112,8 @@ class Pipeline(_Base):
     ) -> Iterator[Result]:
         """Detect objects in one image or many.
 
-        The input is read as results are asked for, some images ahead; `max_in_flight` of them are asked for at once.
+        The input is read some images ahead of the results that are requested; at most `max_in_flight` images are with
+        the server at once.
 
         >>> pipeline = create_pipeline(url=server)
         >>> [result["boxes"][0]["label"] for result in pipeline.predict(["street.jpg", "street.jpg"], threshold=0.5)]
@@ -120,51 +124,60 @@ class Pipeline(_Base):
         ['street.jpg']
 
         Args:
-            input: a path of an image, a PDF (each page) or a folder (each image and PDF in it and below, by name),
-                an http(s) URL, the bytes of an encoded image, an array uint8 [H, W, 3], BGR, or an iterable of these.
-            threshold: the score an object must exceed, 0 to 1: one for all classes, or by class id, where the classes
-                left out keep the model's default, which None is for all: the pipeline file's, or else 0.5 if the
-                server and the model say nothing else.
-            batch_size: PaddleX's; without effect, Triton makes the batches of what arrives together.
-            on_error: what an image that cannot be read, or is refused, does: "raise" its error, which ends the call,
-                "skip" it, noted in `errors` and as a warning of the log `sod_client`, or skip it and call a function
-                with the error, whose `input_path` and `page_index` name the image. Errors that the next image
-                would meet too (no server, overload, a wrong API key, a reply out of the contract) always raise.
-            visualize: whether the server also draws the image for `Result.img`; None is its own default, which is
-                yes. Without it `Result.img` draws here, on the source.
-            model: the name of one of `models()`; None is the pipeline's, or else the server's default.
+            input: a path of an image, of a PDF (every page) or of a folder (every image and PDF in it and its
+                subfolders, sorted by name), an http(s) URL, the bytes of an encoded image, an array uint8 [H, W, 3] in
+                BGR order, or an iterable of these.
+            threshold: the score that an object must exceed, from 0 to 1: one number for all classes, or a mapping by
+                class id; classes that the mapping leaves out keep the model's default. None is the threshold of the
+                pipeline file, or else the model's default, which is 0.5 unless the server or the model sets another.
+            batch_size: PaddleX's argument. It has no effect: Triton forms batches of the requests that arrive together.
+            on_error: what happens if an image cannot be read or is refused. "raise" raises the error and ends the call.
+                "skip" continues, adds the error to `errors`, and logs a warning to the logger `sod_client`. A function
+                is called with the error, whose `input_path` and `page_index` name the image, and the call continues.
+                Errors that the next image would meet too always raise: no server, overload, a wrong API key, a
+                response that is not in the server's format.
+            visualize: whether the server also draws the image for `Result.img`; None is the server's default, which is
+                yes. Without the server's drawing, `Result.img` draws on the source image.
+            model: name of one of `models()`; None is the pipeline's model, or else the server's default.
 
         Returns:
-            A generator of results in the order of the input; a PDF gives one a page.
+            A generator of results in the order of the input; a PDF gives one result per page.
 
         Raises:
-            InvalidInputError: at once for the arguments, at its turn for an image.
-            ConnectionFailedError: the server gave no answer (at the image's turn, as the following).
-            ServerError: the server refused the request or failed at it.
-            BadReplyError: the reply is not this server's.
-            DependencyError: a PDF without pypdfium2.
+            InvalidInputError: an argument is invalid (raised at once), or an image is (raised when its result is
+                requested, as are the following errors).
+            ConnectionFailedError: the server did not respond.
+            ServerError: the server refused the request or failed to process it.
+            BadReplyError: the response is not in the server's format.
+            DependencyError: the input contains a PDF, and pypdfium2 is not installed.
         """
-        return self._core.call(
-            input, threshold, batch_size=batch_size, on_error=on_error, visualize=visualize, model=model
+        return PredictCall(
+            self._session,
+            input,
+            threshold,
+            batch_size=batch_size,
+            on_error=on_error,
+            visualize=visualize,
+            model=model,
         ).results()
 
     def __call__(self, input: ImageInput | Iterable[ImageInput], **options: Any) -> Iterator[Result]:  # noqa: A002
-        """As `predict`."""
+        """The same as `predict`."""
         return self.predict(input, **options)
 
     def models(self) -> list[Model]:
-        """The models that the server has ready, its default first.
+        """The models that the server has ready, the default first.
 
         Raises:
-            ConnectionFailedError: the server gave no answer.
-            ServerError: it cannot tell now.
-            BadReplyError: the reply is not this server's.
+            ConnectionFailedError: the server did not respond.
+            ServerError: the server answered an error.
+            BadReplyError: the response is not in the server's format.
         """
-        return self._core.open().models()
+        return self._session.open().models()
 
     def close(self) -> None:
-        """Close the connections, and stop the local server; `predict` cannot be used after it."""
-        self._core.close()
+        """Close the connections and stop the local server; `predict` cannot be used afterwards."""
+        self._session.close()
 
     def __enter__(self) -> "Pipeline":
         return self
@@ -176,9 +189,9 @@ class Pipeline(_Base):
 
 
 class AsyncPipeline(_Base):
-    """`Pipeline` for asyncio: the same arguments, results and errors, and nothing in it blocks the event loop.
+    """`Pipeline` for asyncio: the same arguments, results and errors. Nothing in it blocks the event loop.
 
-    A local server is started by `async with`, or else by the first call.
+    `async with` starts the local server; without it, the first call does.
 
     >>> async def count():
     ...     async with AsyncPipeline(url=server) as pipeline:
@@ -187,7 +200,7 @@ class AsyncPipeline(_Base):
     [1, 1]
     """
 
-    def predict(  # noqa: PLR0913 - as Pipeline's
+    def predict(  # noqa: PLR0913 - the arguments of Pipeline.predict
         self,
         input: ImageInput | Iterable[ImageInput] | AsyncIterable[ImageInput],  # noqa: A002 - PaddleX's name
         threshold: Threshold | None = None,
@@ -197,32 +210,38 @@ class AsyncPipeline(_Base):
         visualize: bool | None = None,
         model: str | None = None,
     ) -> AsyncIterator[Result]:
-        """As `Pipeline.predict`, an asynchronous generator.
+        """The same as `Pipeline.predict`, as an asynchronous generator.
 
-        `input` may be an asynchronous iterable too; another iterable is read in threads, one entry at a time.
+        `input` may be an asynchronous iterable too. Any other iterable is read in a thread, one element at a time.
         """
-        return self._core.call(
-            input, threshold, batch_size=batch_size, on_error=on_error, visualize=visualize, model=model
-        ).aresults()
+        return PredictCall(
+            self._session,
+            input,
+            threshold,
+            batch_size=batch_size,
+            on_error=on_error,
+            visualize=visualize,
+            model=model,
+        ).async_results()
 
     def __call__(
         self,
         input: ImageInput | Iterable[ImageInput] | AsyncIterable[ImageInput],  # noqa: A002
         **options: Any,
     ) -> AsyncIterator[Result]:
-        """As `predict`."""
+        """The same as `predict`."""
         return self.predict(input, **options)
 
     async def models(self) -> list[Model]:
-        """As `Pipeline.models`."""
-        return await asyncio.to_thread(lambda: self._core.open().models())
+        """The same as `Pipeline.models`."""
+        return await asyncio.to_thread(lambda: self._session.open().models())
 
     async def close(self) -> None:
-        """As `Pipeline.close`."""
-        await asyncio.to_thread(self._core.close)
+        """The same as `Pipeline.close`."""
+        await asyncio.to_thread(self._session.close)
 
     async def __aenter__(self) -> "AsyncPipeline":
-        await asyncio.to_thread(self._core.open)
+        await asyncio.to_thread(self._session.open)
         return self
 
     async def __aexit__(
@@ -231,7 +250,7 @@ class AsyncPipeline(_Base):
         await self.close()
 
 
-def create_pipeline(  # noqa: PLR0913 - a user's settings, by name
+def create_pipeline(  # noqa: PLR0913 - the user's settings, by name
     pipeline: str | os.PathLike[str] | None = PIPELINE,
     *,
     config: Mapping[str, Any] | None = None,
@@ -248,43 +267,47 @@ def create_pipeline(  # noqa: PLR0913 - a user's settings, by name
     retries: int = 3,
     max_in_flight: int = 4,
 ) -> Pipeline:
-    """Make a pipeline, with PaddleX's arguments and some more.
+    """Create a pipeline, with PaddleX's arguments and some more.
 
     >>> with create_pipeline(pipeline="small_object_detection", url=server) as pipeline:
     ...     for result in pipeline.predict(input="street.jpg", threshold={0: 0.5, 1: 0.35}):
     ...         print(result.boxes[0]["label"], result.save_to_json("./output/"), result.save_to_img("./output/"))
     car output/street_res.json output/street_res.jpg
 
-    With `url`, or the environment's SOD_URL, it is a server's client: of a gateway or PaddleX's own server by http(s),
-    or by grpc:// of Triton itself (`sod-client[grpc]`; no base64, and the boxes are drawn here). With neither, a local
-    server is started, which takes some seconds, and lives as long as the pipeline; triton-sod must be installed then.
+    `url`, or the environment variable SOD_URL, is the address of a server: http(s):// of a gateway or of PaddleX's own
+    server, or grpc:// of Triton itself, which needs `sod-client[grpc]`, sends images without base64, and draws boxes on
+    the client. With neither, a local server is started, which takes some seconds; it exists as long as the pipeline,
+    and triton-sod must be installed.
 
     Args:
         pipeline: "small_object_detection", or the path of a PaddleX pipeline file (.yaml, .yml).
-        config: the content of such a file, in place of it.
-        device: where a local server runs its detectors: "cpu", or "gpu", "gpu:0", "gpu:0,1". PaddleX's other devices
-            are refused with a sentence that says what to install.
-        engine: PaddleX's, as `engine_config`, `pp_option` and `hpi_config`; without effect, with a warning.
+        config: the content of such a file; it takes precedence over `pipeline`.
+        device: where a local server runs its detectors: "cpu", "gpu", "gpu:0", or "gpu:0,1". PaddleX's other devices
+            are refused with an error that says what to install.
+        engine: PaddleX's argument. It has no effect and gives a warning, as do `engine_config`, `pp_option` and
+            `hpi_config`.
         engine_config: see `engine`.
         pp_option: see `engine`.
-        use_hpip: how a local server runs them: True is PaddleX's high-performance mode (OpenVINO; TensorRT in Triton's
-            image), False its regular one (Paddle Inference; on a GPU ONNX Runtime), None the file's `use_hpip`, or else
-            what needs nothing more installed: OpenVINO on a CPU, ONNX Runtime on a GPU outside of the image.
+        use_hpip: how a local server runs its detectors: True is PaddleX's high-performance mode (OpenVINO; in Triton's
+            container image TensorRT), False is its regular mode (Paddle Inference; on a GPU ONNX Runtime). None is
+            `use_hpip` of the pipeline file, or else the mode that needs no further packages: OpenVINO on a CPU, ONNX
+            Runtime on a GPU outside of Triton's image.
         hpi_config: see `engine`.
         url: the server's address: http(s)://… or grpc://host:port.
-        model: the name of a served model; None is the file's `model_name`, or else the server's default. A local
-            server loads only it.
-        api_key: sent to the gateway as a bearer token; None takes the environment's SOD_API_KEY, if any.
-        timeout: seconds to wait for a reply (and 5 at most for the connection). Large models on a CPU take many.
-        retries: tries after the first one where the server is overloaded or not ready (429, 503) or cannot be
-            reached, after 0.5, 1, 2, … seconds, or what Retry-After says, up to a minute.
-        max_in_flight: images that are asked for at once.
+        model: name of a served model; None is `model_name` of the pipeline file, or else the server's default. A local
+            server loads only this model.
+        api_key: sent to the gateway as a bearer token; None is the environment variable SOD_API_KEY, if it is set.
+        timeout: seconds to wait for a response, and at most 5 of them for the connection. Large models on a CPU need
+            many seconds.
+        retries: the most attempts after the first one if the server is overloaded or not ready (429, 503) or cannot be
+            reached. The pauses are 0.5, 1, 2, … seconds, or what Retry-After says, up to a minute.
+        max_in_flight: the most images that are with the server at once.
 
     Raises:
-        InvalidConfigError: an unknown pipeline, a file that does not fit, or a URL that is none.
-        MissingFileError: there is no such pipeline file.
-        UnsupportedDeviceError: no such device, or none that this build drives.
-        DependencyError: a package is missing; the text says which.
+        InvalidConfigError: the pipeline is unknown, its file is invalid, or the URL is.
+        MissingFileError: the pipeline file does not exist.
+        UnsupportedDeviceError: this machine has no such device, or triton-sod does not support it.
+        DependencyError: a package is missing; the text names it.
         LocalServerError: the local server does not start.
     """
     return Pipeline(

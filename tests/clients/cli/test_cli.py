@@ -1,4 +1,4 @@
-"""The `sod` command: `predict`, `models` and what all forms share; test_cli_paddlex.py has PaddleX's lines."""
+"""The command `sod`: `predict`, `models`, and what all commands share. test_paddlex.py tests PaddleX's lines."""
 
 import ast
 import base64
@@ -8,24 +8,23 @@ import pty
 import subprocess
 import sys
 import termios
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sod_client
 from sod_client.cli import main
 
 from tests.clients.conftest import OVERLAY, SUCCESS, FakeServer, jpeg, pdf
 
-ROOT = Path(__file__).parents[3]
 BAD = b"no image"
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
 def _replies(server: FakeServer) -> None:
-    """One car in every image but BAD; drawn as asked."""
+    """One car in every image except BAD; drawn if requested."""
 
     def reply(body: Any) -> tuple[int, bytes]:
         if body is None:
@@ -93,7 +92,7 @@ def test_a_threshold(sod: Run, street: Path, server: FakeServer, text: str, sent
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "usage: sod COMMAND"),
         (["predict"], "the following arguments are required: IMAGE"),
@@ -101,34 +100,40 @@ def test_a_threshold(sod: Run, street: Path, server: FakeServer, text: str, sent
         (["predict", "x.jpg", "--nonsense"], "unrecognized arguments: --nonsense"),
         (["predict", "x.jpg", "--thresh", "0.5"], "unrecognized arguments: --thresh"),
         (["predict", "x.jpg", "--threshold", "high"], "'high' is neither a number nor like 0:0.5,3:0.3"),
-        (["predict", "x.jpg", "--threshold", "nan"], "not a number from 0 to 1"),
-        (["predict", "x.jpg", "--threshold", "1.5"], "the threshold is 1.5, not a number from 0 to 1"),
+        (["predict", "x.jpg", "--threshold", "nan"], "the threshold must be a number from 0 to 1, not nan"),
+        (["predict", "x.jpg", "--threshold", "1.5"], "the threshold must be a number from 0 to 1, not 1.5"),
         (["predict", "x.jpg", "--threshold", "0:0.5,3"], "neither a number nor"),
         (["predict", "x.jpg", "--threshold", "{0: "], "neither a number nor"),
-        (["predict", "x.jpg", "--threshold", "{-1: 0.5}"], "class id is an integer from 0"),
+        (
+            ["predict", "x.jpg", "--threshold", "{-1: 0.5}"],
+            "must be an integer from 0, not -1",
+        ),
         (["predict", "x.jpg", "--threshold", "car:0.5"], "neither a number nor"),
-        (["predict", "x.jpg", "--max_in_flight", "0"], "'0' is no whole number from 1"),
+        (["predict", "x.jpg", "--max_in_flight", "0"], "'0' is not a whole number from 1"),
         (["predict", "x.jpg", "--retries", "-1"], "whole number from 0"),
-        (["predict", "x.jpg", "--retries", "two"], "'two' is no whole number from 0"),
-        (["predict", "x.jpg", "--timeout", "inf"], "'inf' is no positive number of seconds"),
-        (["predict", "x.jpg", "--timeout", "soon"], "'soon' is no positive number of seconds"),
-        (["predict", "x.jpg", "--save", "json,xml"], "there is no 'xml' to save; choose from json, img, csv, yolo"),
+        (["predict", "x.jpg", "--retries", "two"], "'two' is not a whole number from 0"),
+        (["predict", "x.jpg", "--timeout", "inf"], "'inf' is not a positive number of seconds"),
+        (["predict", "x.jpg", "--timeout", "soon"], "'soon' is not a positive number of seconds"),
+        (["predict", "x.jpg", "--save", "json,xml"], "'xml' is not one of json, img, csv, yolo"),
         (["predict", "x.jpg", "--format", "xml"], "invalid choice: 'xml'"),
-        (["predict", "x.jpg", "--engine_config", "{"], "'{' is no Python value"),
-        (["predict", "x.jpg", "--pipeline", "OCR"], "this server's pipeline is 'small_object_detection', not 'OCR'"),
+        (["predict", "x.jpg", "--engine_config", "{"], "'{' is not a Python literal"),
+        (
+            ["predict", "x.jpg", "--pipeline", "OCR"],
+            "or the path of a .yaml or .yml file, not 'OCR'",
+        ),
         (["predict", "x.jpg", "--pipeline", "none.yaml"], "none.yaml: no such pipeline file"),
-        (["predict", "x.jpg", "--url", "127.0.0.1:8080"], "is no server's URL; it should look like http://"),
-        (["predict", "x.jpg", "--url", ""], "is no server's URL"),
+        (["predict", "x.jpg", "--url", "127.0.0.1:8080"], "is not the URL of a server; it should look like http://"),
+        (["predict", "x.jpg", "--url", ""], "is not the URL of a server"),
         (["models", "x"], "unrecognized arguments: x"),
         (["completion", "tcsh"], "invalid choice: 'tcsh'"),
     ],
 )
 def test_a_wrong_command_line_is_2_and_sends_nothing(
-    sod: Run, server: FakeServer, arguments: list[str], said: str
+    sod: Run, server: FakeServer, arguments: list[str], message: str
 ) -> None:
     code, out, err = sod(*arguments)
     assert (code, out) == (2, "")
-    assert said in err
+    assert message in err
     assert not server.requests
 
 
@@ -158,7 +163,7 @@ def test_coco_is_one_array_and_files_are_named_by_their_id(sod: Run, tmp_path: P
     code, out, _ = sod("predict", tmp_path, "--format", "coco")
     entry = {"category_id": 3, "bbox": [1.5, 2.0, 1.5, 2.0], "score": 0.75}
     assert (code, json.loads(out)) == (0, [{"image_id": name, **entry} for name in (42, "scan_0", "street")])
-    server.answers(200, {**SUCCESS, "result": {"detectedObjects": []}})
+    server.respond_with(200, {**SUCCESS, "result": {"detectedObjects": []}})
     assert json.loads(sod("predict", tmp_path, "--format", "coco")[1]) == []
 
 
@@ -177,7 +182,7 @@ def test_no_image_asks_for_none(sod: Run, street: Path, tmp_path: Path, server: 
     assert server.requests[0][1]["visualize"] is False
 
 
-def test_what_is_saved_can_be_chosen(sod: Run, street: Path, tmp_path: Path, server: FakeServer) -> None:
+def test_save_selects_the_files(sod: Run, street: Path, tmp_path: Path, server: FakeServer) -> None:
     assert sod("predict", street, "--save_path", tmp_path / "out", "--save", "csv, yolo")[0] == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["street.txt", "street_res.csv"]
     assert server.requests[0][1]["visualize"] is False, "the size is known here"
@@ -231,7 +236,7 @@ def test_a_folder_that_cannot_be_made(sod: Run, street: Path) -> None:
 def test_a_folder_without_images_is_said(sod: Run, tmp_path: Path) -> None:
     code, out, err = sod("predict", tmp_path)
     assert (code, out) == (1, "")
-    assert err.startswith(f"sod: {tmp_path}: no image and no PDF in this folder or below it\n")
+    assert err.startswith(f"sod: {tmp_path}: this folder and its subfolders contain no image and no PDF\n")
 
 
 def test_no_server_is_3_and_stops(sod: Run, street: Path, nowhere: str) -> None:
@@ -244,12 +249,14 @@ def test_no_server_is_3_and_stops(sod: Run, street: Path, nowhere: str) -> None:
     assert err.startswith(f"sod: cannot reach {nowhere}")
 
 
-@pytest.mark.parametrize(("status", "said"), [(401, "who are you"), (503, "full"), (429, "slow down")])
-def test_a_server_that_will_not_is_3_too(sod: Run, street: Path, server: FakeServer, status: int, said: str) -> None:
-    server.answers(status, {"logId": "7", "errorCode": status, "errorMsg": said})
+@pytest.mark.parametrize(("status", "message"), [(401, "who are you"), (503, "full"), (429, "slow down")])
+def test_a_server_that_refuses_all_requests_is_3_too(
+    sod: Run, street: Path, server: FakeServer, status: int, message: str
+) -> None:
+    server.respond_with(status, {"logId": "7", "errorCode": status, "errorMsg": message})
     code, _, err = sod("predict", street, street, "--retries", "0")
     assert code == 3
-    assert err == f"sod: {street}: the server answered {status}: {said} (logId 7)\n" or err.count("\n") == 1
+    assert err == f"sod: the server answered {status}: {message} (logId 7)\n"
     assert len(server.requests) <= 2
 
 
@@ -259,13 +266,13 @@ def test_help_tells_the_exit_codes_and_where_it_runs(sod: Run, command: str) -> 
     assert code == 0
     for line in (
         "0    every image",
-        "1    some image",
+        "1    at least one image",
         "2    the command line",
-        "3    no server",
+        "3    the server",
         "130  interrupt",
     ):
         assert line in out
-    assert "where it runs: at --url; else at the environment's SOD_URL" in out
+    assert "server: --url; otherwise the environment variable SOD_URL; otherwise" in out
     assert out.startswith(f"usage: sod {command} [-h]")
 
 
@@ -289,14 +296,13 @@ def test_a_full_disk_gets_no_traceback(server: FakeServer, street: Path) -> None
             stdout=out, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
         )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr == "sod: cannot go on: [Errno 28] No space left on device\n"
+    assert done.stderr == "sod: cannot continue: [Errno 28] No space left on device\n"
 
 
 def test_version(sod: Run) -> None:
     code, out, _ = sod("--version")
     assert code == 0
-    project = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text())["project"]
-    assert out.startswith(f"sod-client {project['version']}")
+    assert out.startswith(f"sod-client {sod_client.__version__}")
 
 
 def test_python_m(server: FakeServer, street: Path) -> None:
@@ -311,32 +317,32 @@ def test_python_m(server: FakeServer, street: Path) -> None:
 # Where it runs
 
 
-def test_a_server_at_the_default_address_is_asked_if_it_is_one(
+def test_a_server_at_the_default_address_is_used(
     sod: Run, server: FakeServer, street: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SOD_URL")
-    monkeypatch.setattr("sod_client._cli.where.DEFAULT_URL", server.url)
-    monkeypatch.setattr("sod_client._local_server.server.entry_points", lambda **_: ())
-    # Some other service: its port is no reason to send it images.
+    monkeypatch.setattr("sod_client._cli.server_address.DEFAULT_URL", server.url)
+    monkeypatch.setattr("sod_client._local_server.local_server.entry_points", lambda **_: ())
+    # Another service on this port must not receive images.
     server.files["/health"] = b'{"status": "ok"}'
     code, _, err = sod("predict", street)
-    assert (code, err[:28]) == (3, "sod: no server was named (ur")
+    assert code == 3
+    assert err.startswith("sod: no server address is given (url=, or SOD_URL)")
     server.files["/health"] = b'{"logId": "7", "errorCode": 0, "errorMsg": "Healthy"}'
     assert sod("predict", street)[::2] == (0, "")
-    # A device is a local server's.
+    # --device and --use_hpip require a local server.
     assert sod("predict", street, "--device", "cpu")[0] == 3
     assert sod("predict", street, "--use_hpip")[0] == 3
     server.files["/health"] = b"<html>"
     assert sod("predict", street)[0] == 3
 
 
-def test_what_has_no_effect_is_said_once_and_plainly(sod: Run, server: FakeServer, street: Path) -> None:
+def test_options_without_effect_are_noted_once(sod: Run, server: FakeServer, street: Path) -> None:
     code, _, err = sod("predict", street, "--device", "gpu:0", "--engine", "paddle", "--hpi_config", "{'a': 1}")
     assert code == 0
     assert err.splitlines() == [
-        "sod: note: engine, hpi_config: PaddleX's own, without effect here; device and use_hpip choose how the "
-        "detectors run",
-        f"sod: note: device and use_hpip have no effect: the server at {server.url} has its own",
+        "sod: note: engine, hpi_config: this option of PaddleX has no effect; use device and use_hpip instead",
+        f"sod: note: device and use_hpip have no effect: the server at {server.url} uses its own device",
     ]
 
 
@@ -377,6 +383,6 @@ def test_a_person_sees_a_bar_and_the_sums_and_a_pipe_does_not(server: FakeServer
     code, out, shown = on_a_terminal(command)
     assert (code, len(out.splitlines())) == (0, 5)
     assert "image" in shown
-    assert "/4 [" not in shown, "nobody knows how many pages there are"
+    assert "/4 [" not in shown, "the number of pages is unknown"
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""What a shell completes after `sod completion SHELL`."""
+"""The completions of a shell after `sod completion SHELL`."""
 
 import os
 import shutil
@@ -83,13 +83,13 @@ def test_bash_completes_commands_and_options(bash: Complete) -> None:
 
 def test_bash_completes_values_files_and_models(bash: Complete, server: FakeServer) -> None:
     model = {"name": "PP-YOLOE_plus_SOD-S", "labels": ["car"], "inputSize": [640, 640], "default": True}
-    server.answers(200, {**SUCCESS, "result": {"models": [model]}})
+    server.respond_with(200, {**SUCCESS, "result": {"models": [model]}})
     assert bash("sod predict street.jpg --format ") == {"python", "json", "csv", "coco"}
     assert bash("sod completion z") == {"zsh"}
     assert bash("sod predict str") == {"street.jpg"}
     assert bash("sod --pipeline small_object_detection --input str") == {"street.jpg"}
     assert bash("sod predict street.jpg --model ") == {"PP-YOLOE_plus_SOD-S"}
-    server.answers(500, b"")
+    server.respond_with(500, b"")
     assert "PP-YOLOE_plus_SOD-S" not in bash("sod predict street.jpg --model ")
 
 

@@ -1,4 +1,4 @@
-"""What may be asked for: the list of models, and requests that name one."""
+"""The list of models, and requests that name a model."""
 
 import json
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def success(result: Any) -> dict[str, Any]:
 @pytest.fixture
 def sod(server: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("SOD_URL", server.url)
-    server.answers(200, success({"models": MODELS}))
+    server.respond_with(200, success({"models": MODELS}))
 
     def run(*arguments: object) -> tuple[int, str, str]:
         try:
@@ -37,7 +37,7 @@ def sod(server: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 
 
 def test_models(server: Any) -> None:
-    server.answers(200, success({"models": MODELS}))
+    server.respond_with(200, success({"models": MODELS}))
     with create_pipeline(url=server.url) as pipeline:
         assert pipeline.models() == [
             Model("PP-YOLOE_plus_SOD-S", ("pedestrian", "car"), (640, 640), default=True),
@@ -58,24 +58,24 @@ def test_models(server: Any) -> None:
         (0, b"", ConnectionFailedError),
     ],
 )
-def test_a_server_that_cannot_tell(server: Any, status: int, content: Any, error: type[Exception]) -> None:
-    server.answers(status, content)
+def test_a_server_that_cannot_list_its_models(server: Any, status: int, content: Any, error: type[Exception]) -> None:
+    server.respond_with(status, content)
     with create_pipeline(url=server.url) as pipeline, pytest.raises(error):
         pipeline.models()
 
 
 @pytest.mark.parametrize(
     ("of_pipeline", "of_call", "sent"),
-    [(None, None, None), ("mine", None, "mine"), (None, "mine", "mine"), ("mine", "other", "other")],
+    [(None, None, "not sent"), ("mine", None, "mine"), (None, "mine", "mine"), ("mine", "other", "other")],
 )
 def test_an_image_goes_to_the_model_that_is_named(
-    server: Any, of_pipeline: str | None, of_call: str | None, sent: str | None
+    server: Any, of_pipeline: str | None, of_call: str | None, sent: str
 ) -> None:
-    server.answers(200, success({"detectedObjects": []}))
+    server.respond_with(200, success({"detectedObjects": []}))
     with create_pipeline(url=server.url, model=of_pipeline) as pipeline:
         next(pipeline.predict(b"an image", model=of_call))
-    # A server without the field, such as PaddleX's own, is not sent it for nothing.
-    assert server.requests[0][1].get("model", "not sent") == (sent or "not sent")
+    # PaddleX's own server does not know the field, so it is left out where no model is named.
+    assert server.requests[0][1].get("model", "not sent") == sent
 
 
 def test_the_table(sod: Run) -> None:
@@ -102,14 +102,14 @@ def test_exit_codes(sod: Run, server: Any, nowhere: str) -> None:
     assert sod("models", "--url", "nonsense")[0] == 2
     code, _, err = sod("models", "--url", nowhere)
     assert (code, err.count("\n")) == (3, 1)
-    server.answers(503, {"logId": "7", "errorCode": 503, "errorMsg": "not ready; try again"})
+    server.respond_with(503, {"logId": "7", "errorCode": 503, "errorMsg": "not ready; try again"})
     assert sod("models") == (3, "", "sod: the server answered 503: not ready; try again (logId 7)\n")
-    server.answers(500, {"logId": "7", "errorCode": 500, "errorMsg": "broken"})
+    server.respond_with(500, {"logId": "7", "errorCode": 500, "errorMsg": "broken"})
     assert sod("models") == (1, "", "sod: the server answered 500: broken (logId 7)\n")
 
 
 def test_predict_names_a_model(sod: Run, server: Any, tmp_path: Path) -> None:
-    server.answers(200, success({"detectedObjects": []}))
+    server.respond_with(200, success({"detectedObjects": []}))
     image = tmp_path / "street.png"
     image.write_bytes(b"an image")
     assert sod("predict", image, "--model", "mine")[0] == 0

@@ -1,13 +1,17 @@
-"""PaddleX's own lines with `sod` for `paddlex`."""
+"""PaddleX's command lines, with `sod` in place of `paddlex`."""
 
 import ast
 import os
+import sys
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 from sod_client import create_pipeline
+from sod_client._local_server.device import Machine
 from sod_client.cli import main
 
 from export.paddle.paddlex_pipeline import read_pipeline_file
@@ -33,7 +37,10 @@ def test_the_line_that_detects(server: FakeServer, capsys: pytest.CaptureFixture
     captured = capsys.readouterr()
     found = {"input_path": "small_object_detection.jpg", "page_index": None, "boxes": BOXES}
     assert captured.out == f"{ {'res': found}!r}\n"
-    assert captured.err == f"sod: note: device and use_hpip have no effect: the server at {server.url} has its own\n"
+    assert (
+        captured.err
+        == f"sod: note: device and use_hpip have no effect: the server at {server.url} uses its own device\n"
+    )
     assert sorted(path.name for path in Path("output").iterdir()) == [
         "small_object_detection_res.jpg",
         "small_object_detection_res.json",
@@ -51,18 +58,31 @@ def test_its_order_is_free_and_the_pipeline_may_be_left_out(server: FakeServer) 
     assert len(server.requests) == 4
 
 
-@pytest.mark.parametrize("device", ["npu:0", "xpu:0", "mlu:0", "dcu:0", "gpu:0", "tpu"])
-def test_a_device_that_cannot_be_driven_is_one_sentence(
-    device: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+NO_GPU = Machine(has_nvidia_gpu=False, is_triton_image=False, has_paddle=True, has_onnxruntime_gpu=True)
+IMAGE_WITH_GPU = Machine(has_nvidia_gpu=True, is_triton_image=True, has_paddle=False, has_onnxruntime_gpu=False)
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("npu:0", "device 'npu:0' is not supported: "),
+        ("xpu:0", "device 'xpu:0' is not supported: "),
+        ("mlu:0", "device 'mlu:0' is not supported: "),
+        ("dcu:0", "device 'dcu:0' is not supported: "),
+        ("gpu:0", "device 'gpu:0' is not available: "),
+        ("tpu", "there is no device 'tpu'; "),
+    ],
+)
+def test_a_device_that_is_not_supported_is_one_sentence(
+    device: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SOD_URL")
-    monkeypatch.setattr("sod_client._local_server.device._NVIDIA", tmp_path / "not there")
+    monkeypatch.setattr(Machine, "detect", lambda: NO_GPU)
     assert sod(f"{PREDICT} --device {device}") == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert captured.err.startswith(("sod: device ", "sod: there is no device"))
-    assert repr(device) in captured.err
+    assert captured.err.startswith(f"sod: {message}")
 
 
 def test_the_device_goes_to_the_local_server(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:
@@ -116,7 +136,7 @@ def test_an_edited_file_is_not_replaced(capsys: pytest.CaptureFixture[str]) -> N
     capsys.readouterr()
     assert sod(CONFIG) == 1
     assert capsys.readouterr().err == (
-        f"sod: {file} is there already, and stays as it is; `sod config --overwrite` replaces it\n"
+        f"sod: {file} exists and was not changed; `sod config --overwrite` replaces it\n"
     )
     assert "threshold: 0.3" in file.read_text()
     assert sod("config --save_path ./my_path --overwrite") == 0
@@ -127,7 +147,7 @@ def test_a_pipeline_file_that_cannot_be_written(capsys: pytest.CaptureFixture[st
     assert sod("config --save_path small_object_detection.jpg/below") == 1
     assert capsys.readouterr().err.endswith("cannot be written: Not a directory\n")
     assert sod("--get_pipeline_config OCR") == 2
-    assert capsys.readouterr().err == "sod: there is no pipeline 'OCR'; this server's is small_object_detection\n"
+    assert capsys.readouterr().err == "sod: there is no pipeline 'OCR'; the only one is small_object_detection\n"
 
 
 # --serve
@@ -135,16 +155,18 @@ def test_a_pipeline_file_that_cannot_be_written(capsys: pytest.CaptureFixture[st
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What `sod serve` was called with."""
+    """The arguments of each call of `sod serve`, which a stand-in for the server's package provides."""
     calls: list[Any] = []
 
-    def run(name: str, arguments: list[str]) -> int:
-        calls.append([name, *arguments])
+    def serve(arguments: list[str], prog: str) -> int:
+        calls.append([prog, *arguments])
         return 0
 
-    monkeypatch.setattr("sod_client._cli.paddlex._commands.run", run)
+    monkeypatch.setitem(sys.modules, "stand_in_for_server", SimpleNamespace(main=serve))
+    entry = EntryPoint("serve", "stand_in_for_server:main", "sod.commands")
+    monkeypatch.setattr("sod_client._cli.plugins.entry_points", lambda **_: EntryPoints([entry]))
     for name in ("SOD_DEFAULT_THRESHOLD", "CUDA_VISIBLE_DEVICES"):
-        monkeypatch.setenv(name, "")  # so that what is set is undone
+        monkeypatch.setenv(name, "")  # so that monkeypatch removes what the test sets
         monkeypatch.delenv(name)
     return calls
 
@@ -162,56 +184,57 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 )
 def test_the_line_that_serves(served: list[Any], line: str, passed: str) -> None:
     assert sod(line) == 0
-    assert served == [["serve", *passed.split()]]
+    assert served == [["sod serve", *passed.split()]]
 
 
 def test_it_serves_a_pipeline_file(served: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert sod("config --model mine --save_path mine.yaml") == 0
     assert sod("--serve --pipeline mine.yaml") == 0
-    assert served == [["serve", "--model", "mine"]]
+    assert served == [["sod serve", "--model", "mine"]]
     assert os.environ["SOD_DEFAULT_THRESHOLD"] == "0.5"
     Path("mine.yaml").write_text(Path("mine.yaml").read_text().replace("threshold: 0.5", "threshold: {0: 0.5}"))
     assert sod("--serve --pipeline mine.yaml") == 0
-    assert "thresholds by class are the model's" in capsys.readouterr().err
+    assert "does not apply the thresholds by class of the file" in capsys.readouterr().err
 
 
-def test_it_serves_on_a_gpu(served: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("sod_client._local_server.device._NVIDIA", tmp_path)
-    monkeypatch.setattr("sod_client._local_server.device._IMAGE", tmp_path)
+def test_it_serves_on_a_gpu(served: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Machine, "detect", lambda: IMAGE_WITH_GPU)
     assert sod("--serve --device gpu:1") == 0
-    assert served == [["serve", "--profile", "gpu_high_performance"]]
+    assert served == [["sod serve", "--profile", "gpu_high_performance"]]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("--serve --device npu:0", "install PaddleX with paddle-custom-npu"),
         ("--serve --pipeline OCR", "not 'OCR'"),
         ("--serve --pipeline none.yaml", "none.yaml: no such pipeline file"),
     ],
 )
-def test_what_cannot_be_served(served: list[Any], line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_line_that_serves(
+    served: list[Any], line: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert sod(line) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert error.count("\n") == 1
     assert not served
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
-        ("--pipeline small_object_detection", "give --input: an image, PDF, folder or URL; or a sub-command"),
+        ("--pipeline small_object_detection", "--input is missing: pass images, PDFs, folders or URLs"),
         ("--input", "argument --input: expected at least one argument"),
         ("--input a.jpg --topk 5", "unrecognized arguments: --topk 5"),
-        ("--input a.jpg --threshold 2", "the threshold is 2.0, not a number from 0 to 1"),
-        ("--paddle2onnx --paddle_model_dir x", "--paddle2onnx is not needed here: `sod export --model_dir DIR`"),
-        ("--install serving", "--install is not needed here: there are no plugins"),
+        ("--input a.jpg --threshold 2", "the threshold must be a number from 0 to 1, not 2.0"),
+        ("--paddle2onnx --paddle_model_dir x", "--paddle2onnx is not an option of sod: `sod export --model_dir DIR`"),
+        ("--install serving", "--install is not an option of sod: there are no plugins"),
     ],
 )
-def test_a_line_that_does_not_fit(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_command_line(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         sod(line)
     assert stop.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What may be given to `predict`, and what is said of what may not."""
+"""The inputs that `predict` accepts, and the errors for all others."""
 
 import base64
 import io
@@ -22,6 +22,8 @@ from sod_client import (
     UnreadablePDFError,
     create_pipeline,
 )
+from sod_client._inputs.fetch import Fetcher
+from sod_client._inputs.pdf import render_page
 
 from tests.clients.conftest import FakeServer, jpeg, pdf
 
@@ -76,7 +78,7 @@ def test_an_array_may_be_written_again_once_it_was_taken(server: FakeServer) -> 
 
 
 @pytest.mark.parametrize(
-    ("array", "said"),
+    ("array", "message"),
     [
         (np.zeros((4, 4, 3), np.float32), r"not float32 \[4, 4, 3\]"),
         (np.zeros((4, 4), np.uint8), r"not uint8 \[4, 4\]"),
@@ -85,8 +87,8 @@ def test_an_array_may_be_written_again_once_it_was_taken(server: FakeServer) -> 
         (np.zeros((2, 4, 4, 3), np.uint8), "as a list"),
     ],
 )
-def test_an_array_of_a_wrong_kind(pipeline: Pipeline, server: FakeServer, array: Any, said: str) -> None:
-    with pytest.raises(InvalidArrayError, match=rf"input\[0\]: .*uint8 \[H, W, 3\], BGR.*{said}"):
+def test_an_array_of_a_wrong_kind(pipeline: Pipeline, server: FakeServer, array: Any, message: str) -> None:
+    with pytest.raises(InvalidArrayError, match=rf"input\[0\]: .*uint8 \[H, W, 3\], BGR.*{message}"):
         next(pipeline.predict(array))
     assert not server.requests
 
@@ -110,7 +112,7 @@ def test_a_relative_folder_keeps_its_name(pipeline: Pipeline, street: Path, monk
 
 def test_a_folder_without_images(pipeline: Pipeline, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(NoImagesError, match=f"{tmp_path}: no image and no PDF"):
+    with pytest.raises(NoImagesError, match=f"{tmp_path}: this folder and its subfolders contain no image and no PDF"):
         list(pipeline.predict(tmp_path))
 
 
@@ -129,12 +131,9 @@ def test_every_page_of_a_pdf_is_an_image(pipeline: Pipeline, server: FakeServer,
     assert images == {26: (120, 200, 3), 51: (120, 200, 3), 77: (120, 200, 3)}
 
 
-def test_a_page_that_would_be_too_large_is_rendered_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_would_be_too_large_is_rendered_smaller() -> None:
     pytest.importorskip("pypdfium2")
-    monkeypatch.setattr("sod_client._inputs.pdf.MAX_PIXELS", 5000)
-    from sod_client._inputs.pdf import render
-
-    width, height = render(pdf(1), 0).size
+    width, height = render_page(pdf(1), 0, max_pixels=5000).size
     assert 4500 < width * height <= 5000
     assert abs(width / height - 100 / 60) < 0.05
 
@@ -196,21 +195,28 @@ def test_an_image_at_a_url_is_left_to_the_server_but_pages_are_not(pipeline: Pip
     assert sum(body["image"] == urls[0] for _, body in server.requests) == 1
 
 
-def test_a_document_that_cannot_be_fetched(server: FakeServer, nowhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sod_client._inputs.fetch.LIMIT_BYTES", 100)
-    server.files = {"/large.pdf": bytes(101), "/empty.pdf": b""}
-    server.answers(404, {"errorCode": 404, "errorMsg": "Not Found"})
+def test_a_document_that_cannot_be_fetched(server: FakeServer, nowhere: str) -> None:
+    server.files = {"/empty.pdf": b""}
+    server.respond_with(404, {"errorCode": 404, "errorMsg": "Not Found"})
     with create_pipeline(url=server.url, api_key="secret") as pipeline:
-        for url, said in (
+        for url, message in (
             (f"{nowhere}/a.pdf", "cannot be fetched"),
             (f"{server.url}/none.pdf", "the host answered 404"),
-            (f"{server.url}/large.pdf", "larger than"),
-            (f"{server.url}/empty.pdf", "nothing in it"),
+            (f"{server.url}/empty.pdf", "the response is empty"),
             ("http://a:b/x.pdf", "cannot be fetched"),
         ):
-            with pytest.raises(UnreadableFileError, match=said):
+            with pytest.raises(UnreadableFileError, match=message):
                 next(pipeline.predict(url))
-    assert all("Authorization" not in headers for headers in server.headers), "the key went to another host"
+    assert all("Authorization" not in headers for headers in server.headers), "the API key was sent to another host"
+
+
+def test_a_download_that_is_too_large(server: FakeServer) -> None:
+    server.files = {"/fits.pdf": bytes(100), "/large.pdf": bytes(101)}
+    fetcher = Fetcher(timeout=10, max_bytes=100)
+    assert fetcher(f"{server.url}/fits.pdf") == bytes(100)
+    with pytest.raises(UnreadableFileError, match="cannot be fetched: it is larger than 100 bytes"):
+        fetcher(f"{server.url}/large.pdf")
+    fetcher.close()
 
 
 # Files, bytes and the rest
@@ -224,7 +230,7 @@ def test_bytes_are_sent_as_they_are(pipeline: Pipeline, server: FakeServer, kind
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "said"),
+    ("given", "error", "message"),
     [
         ("no such file.jpg", MissingFileError, "no such file.jpg: no such file or folder"),
         ("no such file.pdf", MissingFileError, "no such file.pdf: no such file or folder"),
@@ -236,13 +242,13 @@ def test_bytes_are_sent_as_they_are(pipeline: Pipeline, server: FakeServer, kind
         ([None], InvalidInputError, "not NoneType"),
     ],
 )
-def test_what_cannot_be_read(pipeline: Pipeline, given: Any, error: Any, said: str) -> None:
-    with pytest.raises(error, match=said):
+def test_an_element_that_cannot_be_read(pipeline: Pipeline, given: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
         list(pipeline.predict(given))
 
 
 @pytest.mark.parametrize("given", [17, None, {"a": "b"}])
-def test_what_is_no_input_is_refused_at_once(pipeline: Pipeline, given: Any) -> None:
+def test_an_invalid_input_is_refused_at_once(pipeline: Pipeline, given: Any) -> None:
     with pytest.raises(InvalidInputError, match="an image is a path, a URL, bytes or an array, not"):
         pipeline.predict(given)
 

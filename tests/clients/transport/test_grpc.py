@@ -1,4 +1,4 @@
-"""Straight to Triton: the same results as through the gateway."""
+"""Requests to Triton itself: the same results as through the gateway."""
 
 import io
 from collections.abc import AsyncIterator
@@ -52,12 +52,12 @@ async def test_an_image_is_sent_as_it_is(pipeline: AsyncPipeline, triton: FakeTr
     assert triton.images == [jpeg()]
     assert triton.thresholds == [[0.5] * 10]
     assert [(box["cls_id"], box["label"]) for box in result.boxes] == [(0, "pedestrian"), (0, "pedestrian"), (3, "car")]
-    # Cut off at the edges of the image, which is 64 x 48.
+    # Clipped at the edges of the image, which is 64 x 48.
     assert [box["coordinate"] for box in result.boxes] == [[10.5, 10, 20, 30], [40, 10, 50, 30], [60, 40, 64, 48]]
     assert result.log_id
 
 
-async def test_the_image_is_drawn_here(pipeline: AsyncPipeline, street: Path, tmp_path: Path) -> None:
+async def test_the_client_draws_the_image(pipeline: AsyncPipeline, street: Path, tmp_path: Path) -> None:
     result = await one(pipeline, street)
     assert result.image is None
     assert result.img["res"].size == (64, 48)
@@ -77,7 +77,7 @@ async def test_a_turned_image_is_cut_as_it_is_shown(pipeline: AsyncPipeline) -> 
     assert result.img["res"].size == (48, 64)
 
 
-async def test_urls_are_fetched_here(pipeline: AsyncPipeline, triton: FakeTriton, server: FakeServer) -> None:
+async def test_the_client_fetches_urls(pipeline: AsyncPipeline, triton: FakeTriton, server: FakeServer) -> None:
     server.files = {"/a.jpg": jpeg()}
     result = await one(pipeline, f"{server.url}/a.jpg")
     assert triton.images == [jpeg()]
@@ -101,7 +101,7 @@ async def test_thresholds(pipeline: AsyncPipeline, triton: FakeTriton, threshold
     assert triton.thresholds == [sent]
 
 
-async def test_a_class_that_the_model_has_not(pipeline: AsyncPipeline) -> None:
+async def test_an_unknown_class(pipeline: AsyncPipeline) -> None:
     with pytest.raises(InvalidThresholdError, match="no class 10; its class ids are 0 to 9"):
         await one(pipeline, jpeg(), {10: 0.5})
 
@@ -121,7 +121,7 @@ async def test_models(pipeline: AsyncPipeline, triton: FakeTriton) -> None:
     assert triton.names == ["PP-YOLOE_plus_SOD-L", "mine"]
     triton.add("came later")
     await one(pipeline, jpeg(), model="came later")
-    with pytest.raises(ServerError, match="no model other; those that are ready: PP-YOLOE_plus_SOD-L, "):
+    with pytest.raises(ServerError, match="no model other; these are ready: PP-YOLOE_plus_SOD-L, "):
         await one(pipeline, jpeg(), model="other")
 
 
@@ -149,11 +149,11 @@ async def test_failures(pipeline: AsyncPipeline, triton: FakeTriton) -> None:
     assert len(triton.images) == asked + 2, "it was not tried again"
     triton.fails = None
     triton.models.clear()
-    with pytest.raises(ServerBusyError, match="no detector that is ready"):
+    with pytest.raises(ServerBusyError, match="no detector ready"):
         await one(pipeline, jpeg())
 
 
-async def test_what_takes_too_long(triton: FakeTriton) -> None:
+async def test_a_timeout(triton: FakeTriton) -> None:
     import asyncio
 
     triton.hold = asyncio.Event()
@@ -174,14 +174,14 @@ def test_no_triton(nowhere: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["grpc://", "grpc://host", "grpc://host:port", "grpc://host:1/path"])
-def test_what_is_no_address(url: str) -> None:
+def test_an_invalid_address(url: str) -> None:
     with pytest.raises(InvalidConfigError, match=r"grpc://127\.0\.0\.1:8001"):
         create_pipeline(url=url)
 
 
-def test_without_tritonclient_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_tritonclient_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "tritonclient.grpc", None)
-    with pytest.raises(DependencyError, match=r"tritonclient: pip install 'sod-client\[grpc\]'"):
+    with pytest.raises(DependencyError, match=r"requires tritonclient: pip install 'sod-client\[grpc\]'"):
         create_pipeline(url="grpc://127.0.0.1:8001")
 
 

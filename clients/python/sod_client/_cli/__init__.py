@@ -1,1 +1,1 @@
-"""The parts of the `sod` command; `sod_client.cli` is its entrance."""
+"""The command line `sod`."""

@@ -1,4 +1,4 @@
-"""`sod config`: the pipeline file that `--pipeline` and `create_pipeline` read."""
+"""`sod config`: writes a pipeline file for `--pipeline` and `create_pipeline`."""
 
 import argparse
 import json
@@ -8,47 +8,55 @@ from sod_client._cli import console
 from sod_client._config import MODULE, PIPELINE
 
 _YAML = (".yaml", ".yml")
-_TEXT = """\
-# PaddleX's pipeline description, for `sod --pipeline FILE` and create_pipeline("FILE").
+_TEMPLATE = """\
+# A PaddleX pipeline configuration, for `sod --pipeline FILE` and create_pipeline("FILE").
 pipeline_name: {pipeline}
 
 SubModules:
   {module}:
     module_name: {pipeline}
     model_name: {model}  # one of `sod models`; null is the server's default
-    model_dir: null  # of a Paddle inference model, which `sod export --pipeline FILE` makes a served one of that name
+    model_dir: null  # a Paddle inference model; `sod export --pipeline FILE` makes a served model of it
     threshold: 0.5  # or by class id: {{0: 0.5, 3: 0.3}}
 """
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """The sub-command."""
-    parser = commands.add_parser(
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
         "config",
         help="write a pipeline file",
-        description="Write PaddleX's pipeline file, to be edited and passed as --pipeline; without --save_path to "
-        "stdout.",
-        epilog="exit codes: 0 done, 1 cannot be written, 2 the command line is wrong",
+        description="Write a PaddleX pipeline file, which you can edit and pass as --pipeline.",
+        epilog="exit codes: 0 done, 1 the file cannot be written, 2 the command line is invalid",
         allow_abbrev=False,
     )
     parser.set_defaults(command=run)
-    parser.add_argument("name", nargs="?", default=PIPELINE, metavar="NAME", help=f"the pipeline: {PIPELINE}")
-    parser.add_argument("--save_path", "--save-path", metavar="PATH", help=f"a folder, for {PIPELINE}.yaml, or a file")
-    parser.add_argument("--model", metavar="NAME", help="its model_name, one of `sod models`")
-    parser.add_argument("--overwrite", action="store_true", help="replace a file that says something else")
+    parser.add_argument(
+        "name", nargs="?", default=PIPELINE, metavar="NAME", help="name of the pipeline (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--save_path",
+        "--save-path",
+        metavar="PATH",
+        help=f"file to write, or folder for {PIPELINE}.yaml (default: print to stdout)",
+    )
+    parser.add_argument(
+        "--model", metavar="NAME", help="model_name of the file, one of `sod models` (default: the server's default)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file that differs")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write it as the options say; returns the exit code."""
+    """Write the file that the arguments describe; returns the exit code."""
     return write(arguments.name, arguments.save_path, model=arguments.model, overwrite=arguments.overwrite)
 
 
 def write(name: str, save_path: str | None, *, model: str | None = None, overwrite: bool = False) -> int:
-    """Write a pipeline's file, or print it; returns the exit code."""
+    """Write the file of a pipeline, or print it if `save_path` is None; returns the exit code."""
     if name != PIPELINE:
-        console.complain(f"there is no pipeline {name!r}; this server's is {PIPELINE}")
+        console.print_error(f"there is no pipeline {name!r}; the only one is {PIPELINE}")
         return console.USAGE
-    text = _TEXT.format(pipeline=PIPELINE, module=MODULE, model="null" if model is None else json.dumps(model))
+    text = _TEMPLATE.format(pipeline=PIPELINE, module=MODULE, model="null" if model is None else json.dumps(model))
     if save_path is None:
         print(text, end="", flush=True)
         return console.OK
@@ -57,12 +65,12 @@ def write(name: str, save_path: str | None, *, model: str | None = None, overwri
         file /= f"{PIPELINE}.yaml"
     try:
         if not overwrite and file.exists() and file.read_text(encoding="utf-8", errors="replace") != text:
-            console.complain(f"{file} is there already, and stays as it is; `sod config --overwrite` replaces it")
+            console.print_error(f"{file} exists and was not changed; `sod config --overwrite` replaces it")
             return console.FAILED
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        console.complain(f"{file} cannot be written: {getattr(error, 'strerror', None) or error}")
+    except (OSError, ValueError) as error:  # ValueError: the name contains a NUL character
+        console.print_error(f"{file} cannot be written: {getattr(error, 'strerror', None) or error}")
         return console.FAILED
     print(file, flush=True)
     return console.OK

@@ -1,49 +1,49 @@
-"""Exit codes, and what is said on stderr: one sentence each."""
+"""Exit codes, and messages on stderr: one sentence each."""
 
 import sys
 import warnings
 from typing import TextIO
 
-from sod_client._transport.window import NOT_OF_A_IMAGE
+from sod_client._calls.in_flight import CALL_ERRORS
 from sod_client.errors import DependencyError, InvalidInputError, LocalServerError, SodError, SodWarning
 
 OK = 0
 FAILED = 1
-USAGE = 2  # argparse's own
+USAGE = 2  # the exit code of argparse
 UNREACHABLE = 3
 INTERRUPTED = 130
 
 EXIT_CODES = """\
 exit codes:
-  0    every image was detected (and saved, if asked)
-  1    some image was not; the others were, unless --on_error raise
-  2    the command line is wrong; nothing was sent
-  3    no server did it: it gave no answer, was overloaded or refused the API key, or the local one does not start;
-       the rest of the images were not sent
+  0    every image was processed, and saved if requested
+  1    at least one image failed; the others were processed, unless --on_error raise
+  2    the command line is invalid; nothing was sent
+  3    the server did not respond, was overloaded or refused the API key, or the local server did not start;
+       the remaining images were not sent
   130  interrupted by Ctrl-C
 """
 
 
-def complain(sentence: str) -> None:
-    """Say what went wrong."""
+def print_error(sentence: str) -> None:
+    """Print an error to stderr."""
     _write(f"sod: {sentence}")
 
 
-def note(sentence: str) -> None:
-    """Say what is going on, to a person: nothing where stderr is no terminal."""
+def print_status(sentence: str) -> None:
+    """Print a status message to stderr, if that is a terminal."""
     if sys.stderr.isatty():
         _write(f"sod: {sentence}")
 
 
 def exit_code(error: SodError) -> int:
-    """What an error that ended the command exits with."""
-    if isinstance(error, (*NOT_OF_A_IMAGE, LocalServerError)):
+    """The exit code for an error that ended the command."""
+    if isinstance(error, (*CALL_ERRORS, LocalServerError)):
         return UNREACHABLE
     return FAILED
 
 
-def exit_code_before(error: SodError) -> int:
-    """What an error that came before anything was sent exits with."""
+def exit_code_before_sending(error: SodError) -> int:
+    """The exit code for an error that ended the command before anything was sent."""
     if isinstance(error, InvalidInputError):
         return USAGE
     if isinstance(error, DependencyError):
@@ -52,10 +52,10 @@ def exit_code_before(error: SodError) -> int:
 
 
 def show_warnings() -> None:
-    """Show this package's warnings as sentences; inside of `warnings.catch_warnings`."""
-    usual = warnings.showwarning
+    """Print this package's warnings as sentences; must be called within `warnings.catch_warnings`."""
+    default_showwarning = warnings.showwarning
 
-    def show(  # noqa: PLR0913, PLR0917 - warnings' own
+    def show(  # noqa: PLR0913, PLR0917 - the signature of warnings.showwarning
         message: Warning | str,
         category: type[Warning],
         filename: str,
@@ -64,9 +64,9 @@ def show_warnings() -> None:
         line: str | None = None,
     ) -> None:
         if issubclass(category, SodWarning):
-            complain(f"note: {message}")
+            print_error(f"note: {message}")
         else:
-            usual(message, category, filename, lineno, file, line)
+            default_showwarning(message, category, filename, lineno, file, line)
 
     warnings.simplefilter("always", SodWarning)
     warnings.showwarning = show

@@ -1,4 +1,4 @@
-"""`sod models`."""
+"""`sod models`: lists the models of a server."""
 
 import argparse
 import json
@@ -6,36 +6,36 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sod_client._cli import console, options, where
+from sod_client._cli import console, options, server_address
+from sod_client._results.data import Model
 from sod_client.errors import SodError
 from sod_client.pipeline import create_pipeline
-from sod_client.result import Model
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """The sub-command."""
-    parser = commands.add_parser(
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
         "models",
         help="list the server's models",
-        description="List the models that the server has ready: * is its default, SIZE the height and width that "
-        "images are resized to.",
-        epilog=f"{where.RULE}\n{console.EXIT_CODES}",
+        description="List the models that the server has ready. * marks the default; SIZE is the height and width\n"
+        "in pixels that images are resized to.",
+        epilog=f"{server_address.RULE}\n{console.EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.set_defaults(command=run, device=None, use_hpip=None)
-    options.add_where(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON, one object a model")
+    options.add_server(parser)
+    parser.add_argument("--json", action="store_true", help="print one line of JSON per model")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print them; returns the exit code."""
+    """Print the models; returns the exit code."""
     try:
-        with create_pipeline(url=where.url_of(arguments)) as pipeline:
+        with create_pipeline(url=server_address.server_url(arguments)) as pipeline:
             models = pipeline.models()
     except SodError as error:
-        console.complain(str(error))
-        return console.exit_code_before(error)
+        console.print_error(str(error))
+        return console.exit_code_before_sending(error)
     lines = [json.dumps(asdict(model), ensure_ascii=False) for model in models] if arguments.json else _table(models)
     for line in lines:
         print(line)

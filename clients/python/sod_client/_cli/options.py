@@ -1,78 +1,116 @@
-"""Options that several forms of the command take."""
+"""Options that several commands share."""
 
 import argparse
 
-from sod_client._cli import values
+from sod_client._cli import output, values
 from sod_client._config import PIPELINE
 
-Parser = argparse.ArgumentParser | argparse._ArgumentGroup
+OptionGroup = argparse.ArgumentParser | argparse._ArgumentGroup
 
 
-def add_where(parser: Parser) -> None:
-    """Which server."""
-    parser.add_argument("--url", help="the server: http(s)://HOST:PORT, or grpc://HOST:PORT for Triton itself")
-
-
-def add_place(parser: Parser) -> None:
-    """Where a local server runs its detectors."""
-    parser.add_argument("--device", help="of a local server: cpu, gpu, gpu:0, gpu:0,1")
+def add_pipeline(parser: OptionGroup, default: str | None) -> None:
+    """Add the option that selects the pipeline."""
     parser.add_argument(
-        "--use_hpip",
-        action="store_true",
-        default=None,
-        help="high-performance mode of a local server: OpenVINO, or TensorRT in Triton's image",
+        "--pipeline",
+        default=default,
+        metavar="NAME|FILE",
+        help=f"name of the pipeline, or a pipeline file (.yaml, .yml) (default: {PIPELINE})",
     )
+
+
+def add_server(parser: OptionGroup) -> None:
+    """Add the option that selects the server."""
     parser.add_argument(
-        "--no_hpip", dest="use_hpip", action="store_false", help="regular mode: Paddle Inference; on a GPU ONNX Runtime"
+        "--url", help="address of the server: http(s)://HOST:PORT, or grpc://HOST:PORT of Triton itself"
     )
-    for name in ("engine", "engine_config", "hpi_config"):
-        kind = str if name == "engine" else values.literal
-        parser.add_argument(f"--{name}", type=kind, metavar="X", help="PaddleX's, without effect here")
 
 
-def add_predict(parser: Parser) -> None:
-    """What is asked, of whom, and where the answers go."""
-    add_where(parser)
-    parser.add_argument("--model", metavar="NAME", help="one of `sod models`; default: the file's, or the server's")
+def add_request(parser: OptionGroup) -> None:
+    """Add the options of requests and retries."""
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="one of `sod models` (default: the model of the pipeline file, or the server's default)",
+    )
     parser.add_argument(
         "--threshold",
         type=values.threshold,
         metavar="T",
-        help="the score to exceed: 0.5, or by class id 0:0.5,3:0.3 or '{0: 0.5, 3: 0.3}' (the other classes, and "
-        "without this all: the file's, or the model's default, else 0.5)",
+        help="score that an object must exceed: a number such as 0.5, or by class id 0:0.5,3:0.3 or '{0: 0.5, 3: 0.3}' "
+        "(default: the threshold of the pipeline file, or the model's default)",
     )
-    parser.add_argument(
-        "--save_path",
-        "--save-path",
-        metavar="DIR",
-        help="write files here; of two inputs with one name the later replaces the earlier",
-    )
-    add_place(parser)
     parser.add_argument(
         "--max_in_flight",
         type=values.at_least_one,
         default=4,
         metavar="N",
-        help="images that are asked for at once; default: %(default)s",
+        help="the most images that are with the server at once (default: %(default)s)",
     )
     parser.add_argument(
         "--timeout",
         type=values.seconds,
         default=300.0,
         metavar="SECONDS",
-        help="to wait for an answer; default: %(default)g",
+        help="seconds to wait for a response (default: %(default)g)",
     )
     parser.add_argument(
         "--retries",
-        type=values.whole,
+        type=values.from_zero,
         default=3,
         metavar="N",
-        help="tries after the first while the server is overloaded or away; default: %(default)s",
+        help="the most further attempts if the server is overloaded or cannot be reached (default: %(default)s)",
     )
 
 
-def add_pipeline(parser: Parser, default: str | None) -> None:
-    """Which pipeline."""
+def add_local_server(parser: OptionGroup) -> None:
+    """Add the options of a local server."""
+    parser.add_argument("--device", help="device of a local server: cpu, gpu, gpu:0, or gpu:0,1")
     parser.add_argument(
-        "--pipeline", default=default, metavar="NAME|FILE", help=f"{PIPELINE}, or a pipeline file (.yaml, .yml)"
+        "--use_hpip",
+        action="store_true",
+        default=None,
+        help="run a local server in high-performance mode: OpenVINO, or TensorRT in Triton's image",
     )
+    parser.add_argument(
+        "--no_hpip",
+        dest="use_hpip",
+        action="store_false",
+        help="run a local server in regular mode: Paddle Inference, or ONNX Runtime on a GPU",
+    )
+    for name in ("engine", "engine_config", "hpi_config"):
+        value_type = str if name == "engine" else values.literal
+        parser.add_argument(f"--{name}", type=value_type, metavar="X", help="option of PaddleX, without effect")
+
+
+def add_output(parser: OptionGroup) -> None:
+    """Add the options of what is printed and saved."""
+    parser.add_argument(
+        "--save_path",
+        "--save-path",
+        metavar="DIR",
+        help="folder to write files to; of two inputs with the same name, the later one replaces the earlier one",
+    )
+    parser.add_argument(
+        "--save",
+        type=output.files,
+        default=output.DEFAULT_FILES,
+        metavar="FILES",
+        help="files to write to --save_path, separated by commas: json (NAME_res.json), img (NAME_res.EXT, the image "
+        f"with its boxes), csv (NAME_res.csv), yolo (NAME.txt) (default: {','.join(output.DEFAULT_FILES)})",
+    )
+    parser.add_argument("--no_image", "--no-image", action="store_true", help="leave img out of --save")
+    parser.add_argument(
+        "--format",
+        choices=output.FORMATS,
+        default="python",
+        help="what to print: python and json print one line per image, csv one line per object, coco the array of a "
+        "COCO results file, whose image_id is the file name without its suffix (default: %(default)s)",
+    )
+    parser.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
+    parser.add_argument(
+        "--on_error",
+        choices=("skip", "raise"),
+        default="skip",
+        help="if an image cannot be read or is refused, print the error and continue, or stop (default: %(default)s)",
+    )
+    parser.add_argument("--no_progress", action="store_true", help="show no progress bar")

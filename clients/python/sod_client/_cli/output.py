@@ -1,4 +1,4 @@
-"""What is printed and saved of each result."""
+"""Prints and saves results."""
 
 import argparse
 import json
@@ -15,30 +15,30 @@ DEFAULT_FILES = ("json", "img")
 
 
 class Output:
-    """Prints results in one of `FORMATS`, and saves `FILES` of them.
+    """Prints results in one of `FORMATS`, and saves `FILES` of each.
 
     Args:
-        kind: python and json print a line an image, csv a line an object below the columns' names, coco one JSON
-            array.
-        folder: to save in; None saves nothing.
-        files: which of `FILES`.
+        format_: python and json print one line per image, csv prints a header and one line per object, coco prints one
+            JSON array.
+        folder: the folder to save files in; None saves nothing.
+        files: which of `FILES` to save.
     """
 
-    def __init__(self, kind: str, folder: str | None, files: Sequence[str]) -> None:
-        self._kind = kind
+    def __init__(self, format_: str, folder: str | None, files: Sequence[str]) -> None:
+        self._format = format_
         self._folder = folder
         self._files = files if folder is not None else ()
-        self._printed = 0  # results; of coco objects
+        self._printed = 0  # results, or for coco objects
 
-    def draws(self, inputs: Sequence[str]) -> bool:
-        """Whether the server must send the drawn image: to save it, or to know the size of one that only it has."""
+    def needs_drawing(self, inputs: Sequence[str]) -> bool:
+        """Whether the server must send the drawing: to save it, or for the size of an image that the server fetches."""
         return "img" in self._files or ("yolo" in self._files and any(map(is_url, inputs)))
 
     def save(self, result: Result) -> None:
         """Write the files of a result.
 
         Raises:
-            SodError: there is no image, or no size of one.
+            SodError: the image, or its size, is not available.
             OSError: a file cannot be written.
         """
         if self._folder is not None:
@@ -47,16 +47,16 @@ class Output:
 
     def print(self, result: Result) -> None:
         """Print a result."""
-        if self._kind == "coco":
+        if self._format == "coco":
             self._print_coco(result)
         else:
-            _PRINTERS[self._kind](result, self._printed == 0)
+            _PRINTERS[self._format](result, self._printed == 0)
             self._printed += 1
         sys.stdout.flush()
 
-    def end(self) -> None:
-        """Print what comes after the last one."""
-        if self._kind == "coco":
+    def finish(self) -> None:
+        """Print what follows the last result."""
+        if self._format == "coco":
             print("\n]" if self._printed else "[]", flush=True)
 
     def _print_coco(self, result: Result) -> None:
@@ -66,14 +66,14 @@ class Output:
 
 
 def files(text: str) -> tuple[str, ...]:
-    """Names of `FILES`, by commas.
+    """Parse names of `FILES` that are separated by commas.
 
     Raises:
-        argparse.ArgumentTypeError: one of them is none.
+        argparse.ArgumentTypeError: a name is unknown.
     """
     names = tuple(name.strip() for name in text.split(","))
-    if wrong := [name for name in names if name not in FILES]:
-        raise argparse.ArgumentTypeError(f"there is no {wrong[0]!r} to save; choose from {', '.join(FILES)}, by commas")
+    if unknown := [name for name in names if name not in FILES]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not one of {', '.join(FILES)}")
     return names
 
 
@@ -90,7 +90,7 @@ def _csv(result: Result, first: bool) -> None:
 
 
 def _image_id(result: Result) -> int | str:
-    """The file's name without its ending, as a number if it is one: COCO's files are named by their id."""
+    """The file name without its suffix, as a number if it is one: COCO names its files by their id."""
     stem = Path(result.input_path or "").stem
     if result.page_index is not None:
         return f"{stem}_{result.page_index}"

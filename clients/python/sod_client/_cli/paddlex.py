@@ -1,76 +1,81 @@
-"""The form without a sub-command: `paddlex`'s own lines, with `sod` in its place."""
+"""The command line without a sub-command: accepts the command lines of `paddlex`."""
 
 import argparse
 import os
 from collections.abc import Sequence
 
-from sod_client._cli import commands as _commands
-from sod_client._cli import config, console, options, predict
+from sod_client._cli import config, console, options, plugins, predict
 from sod_client._config import PIPELINE, read_config
-from sod_client._local_server.device import place
+from sod_client._local_server.device import choose_placement
 from sod_client.errors import SodError
 
-# What PaddleX does with these options, another command does here.
-_ELSEWHERE = {
-    "--paddle2onnx": "`sod export --model_dir DIR` converts a Paddle model, and more",
-    "--install": "there are no plugins; `sod doctor` says what a server lacks",
+# Options of PaddleX whose purpose another command serves.
+_REPLACED = {
+    "--paddle2onnx": "`sod export --model_dir DIR` converts a Paddle model to ONNX and installs it",
+    "--install": "there are no plugins; `sod doctor` checks what is missing",
 }
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options, in groups of their own."""
-    group = parser.add_argument_group("as paddlex: detect (sod predict has the same options)")
+    """Add PaddleX's options, in groups."""
+    group = parser.add_argument_group("detect objects as with paddlex; sod predict has the same options")
     options.add_pipeline(group, None)
+    group.add_argument("--input", nargs="+", metavar="IMAGE", help="images, PDFs, TIFFs, folders, or http(s) URLs")
+    options.add_server(group)
+    options.add_request(group)
+    options.add_output(group)
+    options.add_local_server(group)
+    group = parser.add_argument_group("write a pipeline file as with paddlex; sod config has more options")
     group.add_argument(
-        "--input", nargs="+", metavar="IMAGE", help="an image, PDF, TIFF, folder or http(s) URL, or several"
+        "--get_pipeline_config",
+        metavar="NAME",
+        help=f"write the file of this pipeline, {PIPELINE}, to --save_path, or print it",
     )
-    options.add_predict(group)
-    predict.add_output(group)
-    group = parser.add_argument_group("as paddlex: write a pipeline file (sod config)")
-    group.add_argument("--get_pipeline_config", metavar="NAME", help=f"{PIPELINE}, into --save_path")
-    group = parser.add_argument_group("as paddlex: serve (sod serve, which has more options)")
+    group = parser.add_argument_group("start a server as with paddlex; sod serve has more options")
     group.add_argument(
-        "--serve", action="store_true", help="start the server with --pipeline, --device, --host and --port"
+        "--serve",
+        action="store_true",
+        help="start the server with --pipeline, --device, --host, --port and options of sod serve",
     )
-    group.add_argument("--host", help="address to listen on; default: 127.0.0.1")
-    group.add_argument("--port", help="default: 8080")
+    group.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    group.add_argument("--port", help="port to listen on (default: 8080)")
 
 
-def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, further: Sequence[str]) -> int:
-    """Do what the options say; returns the exit code.
+def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, unknown: Sequence[str]) -> int:
+    """Run what the arguments describe; returns the exit code.
 
     Args:
-        parser: ends the process with a sentence if they do not fit.
-        arguments: what it knows.
-        further: what it does not; `sod serve`, which knows more, may.
+        parser: reports invalid arguments and ends the process.
+        arguments: the arguments that the parser knows.
+        unknown: all others, which are passed to `sod serve`.
     """
     if arguments.serve:
-        return _serve(arguments, further)
-    if further:
-        name = further[0].partition("=")[0]
+        return _serve(arguments, unknown)
+    if unknown:
+        name = unknown[0].partition("=")[0]
         parser.error(
-            f"{name} is not needed here: {_ELSEWHERE[name]}"
-            if name in _ELSEWHERE
-            else f"unrecognized arguments: {' '.join(further)}"
+            f"{name} is not an option of sod: {_REPLACED[name]}"
+            if name in _REPLACED
+            else f"unrecognized arguments: {' '.join(unknown)}"
         )
     if arguments.get_pipeline_config is not None:
         return config.write(arguments.get_pipeline_config, arguments.save_path)
     if arguments.input is None:
-        parser.error("give --input: an image, PDF, folder or URL; or a sub-command, see sod --help")
+        parser.error("--input is missing: pass images, PDFs, folders or URLs, or use a sub-command (see sod --help)")
     if arguments.pipeline is None:
         arguments.pipeline = PIPELINE
     return predict.run(arguments)
 
 
-def _serve(arguments: argparse.Namespace, further: Sequence[str]) -> int:
+def _serve(arguments: argparse.Namespace, unknown: Sequence[str]) -> int:
     try:
         described = read_config(arguments.pipeline or PIPELINE, None)
         use_hpip = described.use_hpip if arguments.use_hpip is None else arguments.use_hpip
-        placement = place(arguments.device, use_hpip)
+        placement = choose_placement(arguments.device, use_hpip)
     except SodError as error:
-        console.complain(str(error))
-        return console.exit_code_before(error)
-    passed = {
+        console.print_error(str(error))
+        return console.exit_code_before_sending(error)
+    serve_options = {
         "--host": arguments.host,
         "--port": arguments.port,
         "--profile": placement.profile,
@@ -80,7 +85,10 @@ def _serve(arguments: argparse.Namespace, further: Sequence[str]) -> int:
     if isinstance(described.threshold, float):
         os.environ.setdefault("SOD_DEFAULT_THRESHOLD", str(described.threshold))
     elif described.threshold is not None:
-        console.complain("note: thresholds by class are the model's: `sod export --pipeline FILE` puts them there")
-    words = [word for option, value in passed.items() if value is not None for word in (option, value)]
-    code = _commands.run("serve", [*words, *further])
+        console.print_error(
+            "note: the server does not apply the thresholds by class of the file; `sod export --pipeline FILE` stores "
+            "them in the model"
+        )
+    serve_arguments = [part for option, value in serve_options.items() if value is not None for part in (option, value)]
+    code = plugins.run("serve", [*serve_arguments, *unknown])
     return console.USAGE if code is None else code

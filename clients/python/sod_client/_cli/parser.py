@@ -1,21 +1,22 @@
-"""The command line: PaddleX's options, and the sub-commands beside them."""
+"""The parser of the command line: PaddleX's options, and the sub-commands."""
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
-from sod_client._cli import commands as _commands
-from sod_client._cli import completion, config, console, models, paddlex, predict, where
+from sod_client import __version__
+from sod_client._cli import completion, config, console, models, paddlex, plugins, predict, server_address
 
-OWN = ("predict", "models", "config", "completion")
+OWN_COMMANDS = ("predict", "models", "config", "completion")
 
 
-def make(*, commands: bool = True) -> argparse.ArgumentParser:
-    """The parser.
+def create_parser(*, with_commands: bool = True) -> argparse.ArgumentParser:
+    """Create the parser.
 
     Args:
-        commands: know the sub-commands too; `command` of what it parses is then a function of it. Without them a word
-            that is no option's value is no sub-command either, but one for `sod serve` to judge.
+        with_commands: whether to parse sub-commands; the result's `command` is then a function of the parsed arguments.
+            Without sub-commands, all words that the parser does not know are left to `sod serve`.
     """
     parser = argparse.ArgumentParser(
         prog="sod",
@@ -23,12 +24,12 @@ def make(*, commands: bool = True) -> argparse.ArgumentParser:
         "       sod --get_pipeline_config small_object_detection [--save_path DIR]\n"
         "       sod --serve [--pipeline small_object_detection] [--device DEVICE] [--host HOST] [--port PORT] ...",
         description="Small-object detection with triton-sod.",
-        epilog=f"{where.RULE}\n{console.EXIT_CODES}",
+        epilog=f"{server_address.RULE}\n{console.EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version)
-    if commands:
+    if with_commands:
         _add_commands(parser)
     paddlex.add_options(parser)
     completion.add_completers(parser)
@@ -36,27 +37,26 @@ def make(*, commands: bool = True) -> argparse.ArgumentParser:
 
 
 def _add_commands(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(prog="sod", title="commands", metavar="COMMAND", help="COMMAND --help says more")
+    subparsers = parser.add_subparsers(
+        prog="sod", title="commands", metavar="COMMAND", help="sod COMMAND --help describes each"
+    )
     for own in (predict, models, config, completion):
-        own.add_parser(commands)
-    for name, line in _commands.installed().items():
-        # For the help only: they are handed on before anything is parsed.
-        if name not in OWN:
-            commands.add_parser(name, help=line, add_help=False)
+        own.add_parser(subparsers)
+    for name, description in plugins.installed().items():
+        # These parsers appear in the help only: `cli` runs the commands of other packages before it parses.
+        if name not in OWN_COMMANDS:
+            subparsers.add_parser(name, help=description, add_help=False)
 
 
 class _Version(argparse.Action):
-    """Prints the versions of the client and of the server's package, if it is there."""
+    """Prints the version of the client, and that of the server's package if it is installed."""
 
     def __init__(self, option_strings: Sequence[str], dest: str) -> None:
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help="show the versions and exit")
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        found = []
-        for name in ("sod-client", _commands.PACKAGE):
-            try:
-                found.append(f"{name} {version(name)}")
-            except PackageNotFoundError:
-                continue
-        print(", ".join(found) or "sod-client, not installed")
+        versions = [f"sod-client {__version__}"]
+        with suppress(PackageNotFoundError):
+            versions.append(f"{plugins.PACKAGE} {version(plugins.PACKAGE)}")
+        print(", ".join(versions))
         parser.exit()

@@ -1,10 +1,10 @@
-"""`sod predict`, and what of it the form without a sub-command shares."""
+"""`sod predict`, which the command line without a sub-command runs, too."""
 
 import argparse
 import time
 from collections.abc import Sequence
 
-from sod_client._cli import console, options, output, where
+from sod_client._cli import console, options, server_address
 from sod_client._cli.output import Output
 from sod_client._cli.progress import Progress, count
 from sod_client._config import PIPELINE
@@ -13,13 +13,13 @@ from sod_client.pipeline import Pipeline, create_pipeline
 from sod_client.result import Result
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """The sub-command."""
-    parser = commands.add_parser(
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
         "predict",
         help="detect objects in images",
-        description="Detect objects in images, and print {'res': {...}} for each, one line an image.",
-        epilog=f"{where.RULE}\n{console.EXIT_CODES}",
+        description="Detect objects in images, and print one line {'res': {...}} per image.",
+        epilog=f"{server_address.RULE}\n{console.EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -28,44 +28,17 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "input",
         metavar="IMAGE",
         nargs="+",
-        help="an image, PDF (each page), TIFF (each frame), folder (with all below it), or an http(s) URL for the "
-        "server to fetch",
+        help="an image, a PDF (every page), a TIFF (every frame), a folder (with its subfolders), or an http(s) URL",
     )
     options.add_pipeline(parser, PIPELINE)
-    options.add_predict(parser)
-    add_output(parser)
-
-
-def add_output(parser: options.Parser) -> None:
-    """Options of what is printed and saved."""
-    parser.add_argument(
-        "--save",
-        type=output.files,
-        default=output.DEFAULT_FILES,
-        metavar="FILES",
-        help="what to write in --save_path, by commas, of json (NAME_res.json), img (NAME_res.EXT, the image with "
-        "its boxes), csv (NAME_res.csv) and yolo (NAME.txt); default: json,img",
-    )
-    parser.add_argument("--no_image", "--no-image", action="store_true", help="no img, whatever --save says")
-    parser.add_argument(
-        "--format",
-        choices=output.FORMATS,
-        default="python",
-        help="what to print: python and json a line an image, csv a line an object, coco an array of a COCO results "
-        "file (image_id is the file's name without its ending); default: %(default)s",
-    )
-    parser.add_argument("--json", dest="format", action="store_const", const="json", help="--format json")
-    parser.add_argument(
-        "--on_error",
-        choices=("skip", "raise"),
-        default="skip",
-        help="an image that cannot be read or is refused: say so and go on, or end there; default: %(default)s",
-    )
-    parser.add_argument("--no_progress", action="store_true", help="no progress bar on a terminal")
+    options.add_server(parser)
+    options.add_request(parser)
+    options.add_output(parser)
+    options.add_local_server(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Predict as the options say; returns the exit code."""
+    """Process the images that the arguments name; returns the exit code."""
     out = Output(
         arguments.format,
         arguments.save_path,
@@ -79,21 +52,21 @@ def run(arguments: argparse.Namespace) -> int:
             engine=arguments.engine,
             engine_config=arguments.engine_config,
             hpi_config=arguments.hpi_config,
-            url=where.url_of(arguments),
+            url=server_address.server_url(arguments),
             model=arguments.model,
             timeout=arguments.timeout,
             retries=arguments.retries,
             max_in_flight=arguments.max_in_flight,
         )
     except SodError as error:
-        console.complain(str(error))
-        return console.exit_code_before(error)
-    with pipeline, Progress(count(arguments.input), quiet=arguments.no_progress) as progress:
+        console.print_error(str(error))
+        return console.exit_code_before_sending(error)
+    with pipeline, Progress(count(arguments.input), is_hidden=arguments.no_progress) as progress:
         return _Run(pipeline, out, progress).run(arguments)
 
 
 class _Run:
-    """One run: prints, saves, counts."""
+    """One run of the command: prints, saves and counts the results."""
 
     def __init__(self, pipeline: Pipeline, out: Output, progress: Progress) -> None:
         self._pipeline = pipeline
@@ -102,65 +75,64 @@ class _Run:
         self._images = self._objects = self._failed = 0
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """All images, then the sums; returns the exit code."""
-        began = time.monotonic()
+        """Process all images and print the totals; returns the exit code."""
+        start = time.monotonic()
         try:
-            code = self._all(arguments.input, arguments)
+            code = self._process(arguments.input, arguments)
         except KeyboardInterrupt:
-            with self._progress.aside():
-                console.complain(f"interrupted after {_many(self._images, 'image')}")
+            with self._progress.paused():
+                console.print_error(f"interrupted after {_plural(self._images, 'image')}")
             raise
         if code == console.UNREACHABLE:
-            return code  # what was said of it is enough
-        sentence = f"{_many(self._images, 'image')}, {_many(self._objects, 'object')}, "
+            return code  # the error was printed, and the totals would add nothing
+        totals = f"{_plural(self._images, 'image')}, {_plural(self._objects, 'object')}, "
         if self._failed:
-            sentence += f"{self._failed} failed, "
-        sentence += f"in {time.monotonic() - began:.1f} s"
-        with self._progress.aside():
-            # A log wants the sums where something went wrong, a person always.
+            totals += f"{self._failed} failed, "
+        totals += f"in {time.monotonic() - start:.1f} s"
+        with self._progress.paused():
             if self._failed:
-                console.complain(sentence)
+                console.print_error(totals)
             else:
-                console.note(sentence)
+                console.print_status(totals)
         return console.FAILED if self._failed else code
 
-    def _all(self, inputs: Sequence[str], arguments: argparse.Namespace) -> int:
+    def _process(self, inputs: Sequence[str], arguments: argparse.Namespace) -> int:
         results = self._pipeline.predict(
             inputs,
             arguments.threshold,
-            visualize=self._out.draws(inputs),
-            on_error="raise" if arguments.on_error == "raise" else self._failure,
+            visualize=self._out.needs_drawing(inputs),
+            on_error="raise" if arguments.on_error == "raise" else self._report_failure,
         )
         try:
             for result in results:
-                self._one(result)
+                self._handle(result)
         except SodError as error:
-            with self._progress.aside():
-                console.complain(str(error))
+            with self._progress.paused():
+                console.print_error(str(error))
             self._failed += 1
             return console.exit_code(error)
-        with self._progress.aside():
-            self._out.end()
+        with self._progress.paused():
+            self._out.finish()
         return console.OK
 
-    def _one(self, result: Result) -> None:
+    def _handle(self, result: Result) -> None:
         self._images += 1
         self._objects += len(result.boxes)
-        with self._progress.aside():
+        with self._progress.paused():
             self._out.print(result)
             try:
                 self._out.save(result)
             except (SodError, OSError) as error:
                 self._failed += 1
-                console.complain(f"{result.input_path}: not saved: {error}")
+                console.print_error(f"{result.input_path}: not saved: {error}")
         self._progress.step()
 
-    def _failure(self, error: SodError) -> None:
+    def _report_failure(self, error: SodError) -> None:
         self._failed += 1
-        with self._progress.aside():
-            console.complain(str(error))
+        with self._progress.paused():
+            console.print_error(str(error))
         self._progress.step()
 
 
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""The progress bar of `sod predict`: on stderr, and only for a person."""
+"""The progress bar of `sod predict`."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,27 +8,29 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from sod_client._inputs.sources import PDF_SUFFIX, TIFF_SUFFIXES, images_below, is_url
+from sod_client._inputs.sources import PDF_SUFFIX, TIFF_SUFFIXES, images_in_folder, is_url
 
 
 class Progress:
-    """A bar on stderr if that is a terminal, otherwise nothing.
+    """A progress bar on stderr, if that is a terminal.
 
     Args:
-        total: images to come; None if nobody knows.
-        quiet: no bar on a terminal either.
+        total: number of images; None if it is unknown.
+        is_hidden: whether to show no bar on a terminal either.
     """
 
-    def __init__(self, total: int | None, *, quiet: bool) -> None:
-        self._bar = tqdm(total=total, unit=" images", disable=True if quiet else None, leave=False, dynamic_ncols=True)
+    def __init__(self, total: int | None, *, is_hidden: bool) -> None:
+        self._bar = tqdm(
+            total=total, unit=" images", disable=True if is_hidden else None, leave=False, dynamic_ncols=True
+        )
 
     def step(self) -> None:
-        """One image is done."""
+        """Count one image."""
         self._bar.update()
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
-        """While something else is written; the bar is drawn anew below it."""
+    def paused(self) -> Iterator[None]:
+        """Hide the bar while something else is printed, and draw it again below."""
         with tqdm.external_write_mode(sys.stderr):
             yield
 
@@ -42,11 +44,11 @@ class Progress:
 
 
 def count(inputs: Sequence[str]) -> int | None:
-    """Images of an input; None where a PDF or TIFF would have to be read for it."""
+    """The number of images of an input; None if a PDF or TIFF would have to be read to count them."""
     total = 0
     for path in inputs:
-        found = images_below(path) if not is_url(path) and Path(path).is_dir() else [path]
-        if any(Path(file).suffix.lower() in (PDF_SUFFIX, *TIFF_SUFFIXES) for file in found):
+        files = images_in_folder(path) if not is_url(path) and Path(path).is_dir() else [path]
+        if any(Path(file).suffix.lower() in (PDF_SUFFIX, *TIFF_SUFFIXES) for file in files):
             return None
-        total += max(len(found), 1)  # an empty folder is an error, which is one step
+        total += max(len(files), 1)  # an empty folder is one failure
     return total

@@ -1,83 +1,85 @@
-"""What an option's text means."""
+"""Parses the values of options."""
 
 import argparse
 import ast
 
-from sod_client._thresholds import Threshold, checked
+from sod_client._thresholds import Threshold, check_threshold
 from sod_client.errors import InvalidThresholdError
 
 
 def threshold(text: str) -> Threshold:
-    """`0.5`, `0:0.5,3:0.3`, or a dict as Python or JSON writes it.
+    """Parse `0.5`, `0:0.5,3:0.3`, or a dict in the notation of Python or JSON.
 
     >>> threshold("0:0.5,3:0.3") == threshold("{0: 0.5, 3: 0.3}") == threshold('{"0": 0.5, "3": 0.3}')
     True
 
     Raises:
-        argparse.ArgumentTypeError: it is none of these, or a score is outside 0 to 1.
+        argparse.ArgumentTypeError: the text is none of these, or a score is outside 0 to 1.
     """
     try:
         if text.lstrip().startswith("{"):
-            given: Threshold = {int(key): float(score) for key, score in dict(ast.literal_eval(text)).items()}
+            value: Threshold = {int(key): float(score) for key, score in dict(ast.literal_eval(text)).items()}
         elif ":" in text:
-            given = {int(key): float(score) for key, score in (pair.split(":") for pair in text.split(","))}
+            value = {int(key): float(score) for key, score in (pair.split(":") for pair in text.split(","))}
         else:
-            given = float(text)
+            value = float(text)
     except (ValueError, TypeError, SyntaxError):
         message = f"{text!r} is neither a number nor like 0:0.5,3:0.3 or {{0: 0.5, 3: 0.3}}"
         raise argparse.ArgumentTypeError(message) from None
     try:
-        checked(given)
+        check_threshold(value)
     except InvalidThresholdError as error:
         raise argparse.ArgumentTypeError(error.sentence) from None
-    return given
+    return value
 
 
 def literal(text: str) -> object:
-    """A value as Python writes it.
+    """Parse a literal in Python's notation.
 
     Raises:
-        argparse.ArgumentTypeError: it is none.
+        argparse.ArgumentTypeError: the text is not one.
     """
     try:
         value: object = ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no Python value, such as {{'backend': 'openvino'}}") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a Python literal such as {{'backend': 'openvino'}}"
+        ) from None
     return value
 
 
-def whole(text: str) -> int:
-    """A number from 0.
+def from_zero(text: str) -> int:
+    """Parse a whole number from 0.
 
     Raises:
-        argparse.ArgumentTypeError: it is none.
+        argparse.ArgumentTypeError: the text is not one.
     """
     if not (text.isascii() and text.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
     return int(text)
 
 
 def at_least_one(text: str) -> int:
-    """A number from 1.
+    """Parse a whole number from 1.
 
     Raises:
-        argparse.ArgumentTypeError: it is none.
+        argparse.ArgumentTypeError: the text is not one.
     """
     if not (text.isascii() and text.isdecimal()) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
 
 
 def seconds(text: str) -> float:
-    """A positive number.
+    """Parse a positive number of seconds.
 
     Raises:
-        argparse.ArgumentTypeError: it is none.
+        argparse.ArgumentTypeError: the text is not one.
     """
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
     return value

@@ -1,1 +1,1 @@
-"""From what a caller passes to encoded images."""
+"""Turns the input of `predict` into encoded images."""

@@ -1,28 +1,33 @@
-"""Gets what is at a URL, where the server does not: PDFs and TIFFs, and all images for Triton."""
+"""Downloads what the server does not: PDFs and TIFFs, and all images for Triton."""
 
 import httpx
 
 from sod_client.errors import UnreadableFileError
 
-LIMIT_BYTES = 2**28
-_REDIRECTS = 5
+MAX_BYTES = 2**28
+_MAX_REDIRECTS = 5
+_MAX_TIMEOUT_S = 60.0
 
 
 class Fetcher:
-    """A client of the world, which has none of the server's credentials.
+    """An HTTP client for URLs in the input. It never sends the server's API key.
 
     Args:
-        timeout: seconds that a host may stay silent.
+        timeout: seconds without data after which a download fails; limited to a minute.
+        max_bytes: the most bytes of a download.
     """
 
-    def __init__(self, timeout: float) -> None:
-        self._client = httpx.Client(timeout=min(timeout, 60.0), follow_redirects=True, max_redirects=_REDIRECTS)
+    def __init__(self, timeout: float, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._client = httpx.Client(
+            timeout=min(timeout, _MAX_TIMEOUT_S), follow_redirects=True, max_redirects=_MAX_REDIRECTS
+        )
 
     def __call__(self, url: str) -> bytes:
-        """What is there.
+        """Download a URL.
 
         Raises:
-            UnreadableFileError: it cannot be had, or is larger than `LIMIT_BYTES`.
+            UnreadableFileError: the download fails, is empty, or is larger than `max_bytes`.
         """
         content = bytearray()
         try:
@@ -31,12 +36,12 @@ class Fetcher:
                     raise UnreadableFileError(f"cannot be fetched: the host answered {response.status_code}")
                 for chunk in response.iter_bytes():
                     content += chunk
-                    if len(content) > LIMIT_BYTES:
-                        raise UnreadableFileError(f"cannot be fetched: it is larger than {LIMIT_BYTES >> 20} MiB")
+                    if len(content) > self._max_bytes:
+                        raise UnreadableFileError(f"cannot be fetched: it is larger than {self._max_bytes:,} bytes")
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise UnreadableFileError(f"cannot be fetched: {error or type(error).__name__}") from error
         if not content:
-            raise UnreadableFileError("cannot be fetched: there is nothing in it")
+            raise UnreadableFileError("cannot be fetched: the response is empty")
         return bytes(content)
 
     def close(self) -> None:

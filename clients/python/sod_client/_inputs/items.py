@@ -1,4 +1,4 @@
-"""What is sent: one image each, read when its turn comes and not before."""
+"""The images of an input, each of which is read only when it is sent."""
 
 import io
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from sod_client._inputs import pdf as _pdf
+from sod_client._inputs.pdf import render_page
 from sod_client.errors import MissingFileError, SodError, UnreadableFileError
 
 Fetch = Callable[[str], bytes]
 _ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
-# The formats that the server turns by their EXIF orientation; Pillow turns a TIFF by itself, as the server does.
-_TURNED = ("JPEG", "MPO", "PNG")
+# The formats whose EXIF orientation the server applies. Pillow applies that of a TIFF by itself, as the server does.
+_ORIENTED = ("JPEG", "MPO", "PNG")
 _UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
@@ -22,40 +22,41 @@ class Item:
     """One image of the input.
 
     Attributes:
-        input_path: path or URL as it was given, or the file's below the folder that was; None for arrays and bytes.
-        page_index: of a PDF's page or a TIFF's frame, from 0; None otherwise.
-        entry: its number in the input, from 0; what an error calls an image without a path.
+        input_path: path or URL as passed, or the path of a file in a folder that was passed; None for arrays and
+            bytes.
+        page_index: page of a PDF or frame of a TIFF, from 0; None otherwise.
+        index: position in the input, from 0. Errors name an image without a path by it.
     """
 
     input_path: str | None = None
     page_index: int | None = None
-    entry: int = 0
+    index: int = 0
 
     @property
     def name(self) -> str:
-        """For messages."""
-        return f"input[{self.entry}]" if self.input_path is None else self.input_path
+        """The image's name in messages."""
+        return f"input[{self.index}]" if self.input_path is None else self.input_path
 
     def encoded(self) -> bytes:
-        """The bytes of an encoded image: JPEG, PNG, ….
+        """The encoded image: JPEG, PNG, ….
 
         Raises:
-            SodError: it cannot be read.
+            SodError: the image cannot be read.
         """
         raise NotImplementedError
 
-    def opened(self) -> Image.Image:
-        """The image as it is shown, RGB.
+    def decoded(self) -> Image.Image:
+        """The image in RGB, with its EXIF orientation applied.
 
         Raises:
-            SodError: it cannot be read.
+            SodError: the image cannot be read.
         """
-        return open_image(self.encoded())
+        return decode_image(self.encoded())
 
 
 @dataclass(frozen=True)
 class FileItem(Item):
-    """A file."""
+    """An image in a file."""
 
     path: Path = Path()
 
@@ -71,7 +72,7 @@ class BytesItem(Item):
     content: bytes = b""
 
     def encoded(self) -> bytes:
-        """The bytes as they came."""
+        """The bytes unchanged."""
         if not self.content:
             raise UnreadableFileError("the image has no bytes")
         return self.content
@@ -79,17 +80,17 @@ class BytesItem(Item):
 
 @dataclass(frozen=True)
 class ArrayItem(Item):
-    """An array's pixels, copied when it was given: its owner may write the next frame into it."""
+    """The pixels of an array, copied at once because the caller may write the next frame into the array."""
 
     bgr: bytes = b""
     width: int = 0
     height: int = 0
 
     def encoded(self) -> bytes:
-        """A PNG: the detector sees the very pixels."""
-        return to_png(self.opened())
+        """The image as PNG, which loses nothing."""
+        return to_png(self.decoded())
 
-    def opened(self) -> Image.Image:
+    def decoded(self) -> Image.Image:
         """The image."""
         return Image.frombuffer("RGB", (self.width, self.height), self.bgr, "raw", "BGR", 0, 1)
 
@@ -102,24 +103,24 @@ class PageItem(Item):
 
     def encoded(self) -> bytes:
         """The page as PNG."""
-        return to_png(self.opened())
+        return to_png(self.decoded())
 
-    def opened(self) -> Image.Image:
-        """The page as PaddleX renders it."""
-        return _pdf.render(self.source, self.page_index or 0)
+    def decoded(self) -> Image.Image:
+        """The page, rendered at the same scale as PaddleX does."""
+        return render_page(self.source, self.page_index or 0)
 
 
 @dataclass(frozen=True)
 class FrameItem(Item):
-    """A frame of a TIFF of several."""
+    """One frame of a TIFF that has several."""
 
     source: Path | bytes = b""
 
     def encoded(self) -> bytes:
         """The frame as PNG."""
-        return to_png(self.opened())
+        return to_png(self.decoded())
 
-    def opened(self) -> Image.Image:
+    def decoded(self) -> Image.Image:
         """The frame."""
         content = self.source if isinstance(self.source, bytes) else read_file(self.source)
         try:
@@ -132,78 +133,82 @@ class FrameItem(Item):
 
 @dataclass(frozen=True)
 class URLItem(Item):
-    """An image that the server fetches, or `fetch` where it cannot."""
+    """An image at a URL, which the server fetches; if the server cannot, `fetch` does."""
 
     url: str = ""
     fetch: Fetch | None = None
 
     def encoded(self) -> bytes:
-        """What is at the URL."""
+        """The content of the URL."""
         if self.fetch is None:
-            raise UnreadableFileError("only the server has the image")
+            raise UnreadableFileError("the server fetched the image, so it is not available here")
         return self.fetch(self.url)
 
 
 @dataclass(frozen=True)
 class BrokenItem(Item):
-    """An entry of the input that gives no image; its error comes at its turn."""
+    """An element of the input that is not an image. Its error is raised when its result is requested."""
 
     error: SodError | None = None
 
     def encoded(self) -> bytes:
-        """Raises the error."""
-        raise self.error or UnreadableFileError("there is no image")
+        """Raise the error."""
+        raise self.error or UnreadableFileError("the input is not an image")
 
 
 def read_file(path: Path) -> bytes:
-    """A file's content.
+    """Read a file.
 
     Raises:
-        MissingFileError: there is no such file.
-        UnreadableFileError: it cannot be read, or is empty.
+        MissingFileError: the file does not exist.
+        UnreadableFileError: the file cannot be read, or is empty.
     """
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise MissingFileError("no such file or folder") from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+    except (OSError, ValueError) as error:  # ValueError: the name contains a NUL character
         raise UnreadableFileError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not content:
         raise UnreadableFileError("the file is empty")
     return content
 
 
-def open_image(content: bytes) -> Image.Image:
-    """An encoded image as it is shown (EXIF orientation applied), RGB.
+def decode_image(content: bytes) -> Image.Image:
+    """Decode an image to RGB and apply its EXIF orientation.
 
     Raises:
-        UnreadableFileError: Pillow cannot read it.
+        UnreadableFileError: Pillow cannot decode it.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
-            turned = ImageOps.exif_transpose(image) if image.format in _TURNED else image
-            return turned.convert("RGB")
+            oriented = ImageOps.exif_transpose(image) if image.format in _ORIENTED else image
+            return oriented.convert("RGB")
     except _UNREADABLE as error:
         raise _unreadable(error) from error
 
 
-def shown_size(content: bytes) -> tuple[int, int]:
-    """Width and height of `open_image`, from the header alone; raises as it does."""
+def decoded_size(content: bytes) -> tuple[int, int]:
+    """Width and height of `decode_image`, read from the header alone.
+
+    Raises:
+        UnreadableFileError: Pillow cannot read the header.
+    """
     try:
         with Image.open(io.BytesIO(content)) as image:
-            quarter_turned = image.format in _TURNED and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
-            return (image.height, image.width) if quarter_turned else (image.width, image.height)
+            is_turned = image.format in _ORIENTED and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
+            return (image.height, image.width) if is_turned else (image.width, image.height)
     except _UNREADABLE as error:
         raise _unreadable(error) from error
 
 
 def _unreadable(error: Exception) -> UnreadableFileError:
     detail = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
-    return UnreadableFileError(f"not an image that can be read here{detail}")
+    return UnreadableFileError(f"the image cannot be decoded{detail}")
 
 
 def to_png(image: Image.Image) -> bytes:
-    """Lossless, and fast before small."""
+    """Encode an image as PNG, with the fastest compression."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

@@ -1,7 +1,7 @@
-"""PDF pages as images, by pypdfium2, with PaddleX's scale.
+"""Renders PDF pages with pypdfium2, at the same scale as PaddleX.
 
-A document is opened for every page anew, so that nothing stays open between two results; PDFium reads no more of it
-than it needs.
+The document is opened anew for every page, so that no file stays open between two results. PDFium reads only the parts
+of the file that it needs.
 """
 
 import math
@@ -13,41 +13,46 @@ from typing import Any
 
 from PIL import Image
 
-from sod_client._optional import need
+from sod_client._optional import require
 from sod_client.errors import EncryptedPDFError, UnreadablePDFError
 
-SCALE = 2.0  # pixels a point, as PaddleX has it: 144 dpi
-MAX_PIXELS = 2**26  # what the server takes by default; a larger page is rendered smaller
+SCALE = 2.0  # pixels per point, as in PaddleX; 144 dpi
+MAX_PIXELS = 2**26  # the server's default limit
 _PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD
-_lock = threading.Lock()  # PDFium is not safe to use from two threads
+_lock = threading.Lock()  # PDFium is not thread-safe
 
 
 def page_count(source: Path | bytes) -> int:
-    """How many pages a document has.
+    """Number of pages of a document.
 
     Raises:
-        UnreadablePDFError: it is damaged, or none.
-        EncryptedPDFError: it wants a password.
+        UnreadablePDFError: the document is damaged or not a PDF.
+        EncryptedPDFError: the document requires a password.
         DependencyError: pypdfium2 is not installed.
     """
     with _opened(source) as document:
         return len(document)
 
 
-def render(source: Path | bytes, index: int) -> Image.Image:
-    """One page, from 0, as an RGB image of `SCALE` pixels a point, or fewer so as to have `MAX_PIXELS` at most.
+def render_page(source: Path | bytes, index: int, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Render one page in RGB, at `SCALE`.
+
+    Args:
+        source: the document's path or content.
+        index: the page, from 0.
+        max_pixels: the most pixels of the image; a larger page is rendered at a smaller scale.
 
     Raises:
         UnreadablePDFError: the document or the page is damaged.
-        EncryptedPDFError: it wants a password.
+        EncryptedPDFError: the document requires a password.
         DependencyError: pypdfium2 is not installed.
     """
     with _opened(source) as document:
         document.init_forms()
         page = document[index]
         width, height = page.get_size()
-        scale = min(SCALE, math.sqrt(MAX_PIXELS / (width * height)))
-        while math.ceil(width * scale) * math.ceil(height * scale) > MAX_PIXELS:
+        scale = min(SCALE, math.sqrt(max_pixels / (width * height)))
+        while math.ceil(width * scale) * math.ceil(height * scale) > max_pixels:
             scale *= 0.999
         image: Image.Image = page.render(scale=scale).to_pil()
         return image.convert("RGB")
@@ -55,7 +60,7 @@ def render(source: Path | bytes, index: int) -> Image.Image:
 
 @contextmanager
 def _opened(source: Path | bytes) -> Iterator[Any]:
-    pdfium = need("pypdfium2", "reading a PDF", "'sod-client[pdf]'")
+    pdfium = require("pypdfium2", "reading a PDF", "'sod-client[pdf]'")
     with _lock:
         try:
             document = pdfium.PdfDocument(source)
@@ -65,5 +70,5 @@ def _opened(source: Path | bytes) -> Iterator[Any]:
                 document.close()
         except pdfium.PdfiumError as error:
             if error.err_code == _PASSWORD_ERROR:
-                raise EncryptedPDFError("the PDF is encrypted: save it without its password first") from error
-            raise UnreadablePDFError(f"not a PDF that can be read: {error}") from error
+                raise EncryptedPDFError("the PDF is encrypted: save it without a password first") from error
+            raise UnreadablePDFError(f"the PDF cannot be read: {error}") from error

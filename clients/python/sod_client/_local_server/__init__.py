@@ -1,1 +1,1 @@
-"""A local server started for a pipeline."""
+"""The server that a pipeline starts on this machine when no address is given."""

@@ -1,4 +1,4 @@
-"""PaddleX's `device` and `use_hpip` as a profile of the local server."""
+"""Selects a profile of the local server from PaddleX's `device` and `use_hpip`."""
 
 import importlib.util
 from dataclasses import dataclass, field
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from sod_client.errors import DependencyError, UnsupportedDeviceError
 
-_NVIDIA = Path("/dev/nvidiactl")
-_IMAGE = Path("/opt/tritonserver")
-# Paddle's wheels for the devices that PaddleX drives and this build does not.
-_PADDLE_WHEELS = {
+_NVIDIA_DRIVER = Path("/dev/nvidiactl")
+_TRITON_IMAGE = Path("/opt/tritonserver")
+# Paddle's packages for the devices that PaddleX supports and triton-sod does not.
+_PADDLE_PACKAGES = {
     "npu": "paddle-custom-npu",
     "xpu": "paddlepaddle-xpu",
     "mlu": "paddle-custom-mlu",
@@ -26,80 +26,116 @@ class Placement:
     """Where the detectors of the local server run.
 
     Attributes:
-        profile: of the launcher; None is its own choice.
-        environment: variables for the server.
+        profile: profile of the launcher; None leaves the choice to the launcher.
+        environment: environment variables for the server.
     """
 
     profile: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Machine:
+    """What this machine offers to a local server.
+
+    Attributes:
+        has_nvidia_gpu: whether NVIDIA's driver is loaded.
+        is_triton_image: whether this is a container of NVIDIA's Triton image, which has TensorRT.
+        has_paddle: whether Paddle Inference is installed.
+        has_onnxruntime_gpu: whether the CUDA build of ONNX Runtime is installed.
+    """
+
+    has_nvidia_gpu: bool
+    is_triton_image: bool
+    has_paddle: bool
+    has_onnxruntime_gpu: bool
+
+    @classmethod
+    def detect(cls) -> "Machine":
+        """Examine this machine."""
+        try:
+            distribution("onnxruntime-gpu")
+            has_onnxruntime_gpu = True
+        except PackageNotFoundError:
+            has_onnxruntime_gpu = False
+        return cls(
+            has_nvidia_gpu=_NVIDIA_DRIVER.exists(),
+            is_triton_image=_TRITON_IMAGE.is_dir(),
+            has_paddle=importlib.util.find_spec("paddle") is not None,
+            has_onnxruntime_gpu=has_onnxruntime_gpu,
+        )
+
+
 def parse_device(device: str) -> tuple[str, tuple[int, ...]]:
-    """Kind and numbers of a device as PaddleX writes it: "cpu", "gpu", "gpu:0", "gpu:0,1".
+    """Kind and numbers of a device in PaddleX's notation: "cpu", "gpu", "gpu:0", "gpu:0,1".
 
     Raises:
-        UnsupportedDeviceError: it is written otherwise, or PaddleX knows no such kind.
+        UnsupportedDeviceError: the notation is wrong, or PaddleX has no such kind.
     """
     kind, colon, listed = str(device).lower().partition(":")
     numbers = listed.split(",") if colon else []
-    if kind not in ("cpu", "gpu", *_PADDLE_WHEELS):
-        kinds = ", ".join(("cpu", "gpu", *_PADDLE_WHEELS))
+    if kind not in ("cpu", "gpu", *_PADDLE_PACKAGES):
+        kinds = ", ".join(("cpu", "gpu", *_PADDLE_PACKAGES))
         raise UnsupportedDeviceError(f"there is no device {device!r}; the kinds are {kinds}")
     if not all(number.isdecimal() for number in numbers):
-        raise UnsupportedDeviceError(f"{device!r} is no device; its numbers should look like gpu:0 or gpu:0,1")
+        raise UnsupportedDeviceError(f"{device!r} is not a device; it should look like gpu:0 or gpu:0,1")
     if kind == "cpu" and numbers:
-        raise UnsupportedDeviceError(f"{device!r}: a CPU has no number, write 'cpu'")
+        raise UnsupportedDeviceError(f"{device!r} is not a device: a CPU has no number, write 'cpu'")
     return kind, tuple(map(int, numbers))
 
 
-def place(device: str | None, use_hpip: bool | None) -> Placement:
-    """Choose the profile.
+def choose_placement(device: str | None, use_hpip: bool | None, machine: Machine | None = None) -> Placement:
+    """Select the profile.
 
-    `use_hpip` None takes what needs nothing beyond the server's own packages: on a CPU the high-performance profile,
-    whose results the export has compared with Paddle Inference's. False insists on PaddleX's regular mode.
+    With `use_hpip=None`, the profile is one that the packages of triton-sod[serve] can run: on a CPU the
+    high-performance profile, whose results the export compares with those of Paddle Inference. `use_hpip=False` selects
+    PaddleX's regular mode.
+
+    Args:
+        device: in PaddleX's notation; None is the CPU, or a faster device that the launcher finds.
+        use_hpip: whether to use the high-performance profile.
+        machine: None is this machine.
 
     Raises:
-        UnsupportedDeviceError: there is no such device here, or this build cannot drive it.
-        DependencyError: a package is missing for it.
+        UnsupportedDeviceError: this machine has no such device, or triton-sod does not support it.
+        DependencyError: a required package is not installed.
     """
+    machine = machine or Machine.detect()
     kind, numbers = ("cpu", ()) if device is None else parse_device(device)
     if kind == "gpu":
-        return _gpu(str(device), numbers, use_hpip)
+        return _gpu(str(device), numbers, use_hpip, machine)
     if kind != "cpu":
         raise UnsupportedDeviceError(
-            f"device {device!r}: triton-sod drives CPUs and NVIDIA GPUs; install PaddleX with {_PADDLE_WHEELS[kind]}, "
-            f"start `paddlex --serve --pipeline small_object_detection --device {device}` and give its address as url="
+            f"device {device!r} is not supported: triton-sod runs on CPUs and NVIDIA GPUs; install PaddleX with "
+            f"{_PADDLE_PACKAGES[kind]}, start `paddlex --serve --pipeline small_object_detection --device {device}` "
+            "and pass its address as url="
         )
     if use_hpip is False:
-        if importlib.util.find_spec("paddle") is None:
+        if not machine.has_paddle:
             raise DependencyError(
                 "use_hpip=False runs the detectors in Paddle Inference, which is not installed: "
                 "pip install 'triton-sod[paddle]', or leave use_hpip out"
             )
         return Placement("cpu_regular")
-    # Without a device the launcher may know of something faster.
     return Placement(None if device is None else "cpu_high_performance")
 
 
-def _gpu(device: str, numbers: tuple[int, ...], use_hpip: bool | None) -> Placement:
-    if not _NVIDIA.exists():
+def _gpu(device: str, numbers: tuple[int, ...], use_hpip: bool | None, machine: Machine) -> Placement:
+    if not machine.has_nvidia_gpu:
         raise UnsupportedDeviceError(
-            f"device {device!r}: this machine shows no NVIDIA GPU; install its driver, or take device='cpu', "
-            "or url= of a server that has one"
+            f"device {device!r} is not available: this machine has no NVIDIA GPU, or its driver is not installed; use "
+            "device='cpu', or pass url= of a server with a GPU"
         )
-    fastest = use_hpip or (use_hpip is None and _IMAGE.is_dir())
-    if not _IMAGE.is_dir():
-        if fastest:
-            raise UnsupportedDeviceError(
-                f"device {device!r} with use_hpip needs TensorRT, which Triton has in its image alone: start "
-                "`make serve` where docker is, and give its address as url="
-            )
-        try:
-            distribution("onnxruntime-gpu")
-        except PackageNotFoundError:
-            raise DependencyError(
-                f"device {device!r} runs in ONNX Runtime's CUDA build, which is not installed: "
-                "pip install 'triton-sod[gpu]'"
-            ) from None
+    use_tensorrt = machine.is_triton_image if use_hpip is None else use_hpip
+    if use_tensorrt and not machine.is_triton_image:
+        raise UnsupportedDeviceError(
+            f"device {device!r} with use_hpip requires TensorRT, which only Triton's container image has: start "
+            "`make serve` on a machine with Docker, and pass its address as url="
+        )
+    if not machine.is_triton_image and not machine.has_onnxruntime_gpu:
+        raise DependencyError(
+            f"device {device!r} requires the CUDA build of ONNX Runtime, which is not installed: "
+            "pip install 'triton-sod[gpu]'"
+        )
     environment = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, numbers))} if numbers else {}
-    return Placement("gpu_high_performance" if fastest else "gpu_regular", environment)
+    return Placement("gpu_high_performance" if use_tensorrt else "gpu_regular", environment)

@@ -1,1 +1,1 @@
-"""Results in other tools' formats, and local drawing."""
+"""The data of a result, its conversion to other formats, and drawing without a server."""

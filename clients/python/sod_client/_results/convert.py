@@ -1,47 +1,54 @@
-"""Objects in the forms of other tools."""
+"""Converts detected objects to the formats of other tools."""
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sod_client._optional import need
+from sod_client._optional import require
+from sod_client._results.data import Box
 
 if TYPE_CHECKING:
     import pandas
     import supervision
 
-    from sod_client.result import Box
-
 COLUMNS = ("input_path", "page_index", "cls_id", "label", "score", "x1", "y1", "x2", "y2")
 _Row = tuple[Any, ...]
 
 
-def rows(input_path: str | None, page_index: int | None, boxes: Iterable["Box"]) -> list[_Row]:
-    """A row of `COLUMNS` an object."""
+def to_rows(input_path: str | None, page_index: int | None, boxes: Iterable[Box]) -> list[_Row]:
+    """One row of `COLUMNS` per object."""
     return [(input_path, page_index, box["cls_id"], box["label"], box["score"], *box["coordinate"]) for box in boxes]
 
 
-def csv_text(table: Iterable[_Row], *, header: bool) -> str:
-    """The rows as CSV."""
+def to_csv(rows: Iterable[_Row], *, header: bool) -> str:
+    """The rows as CSV, with the columns' names first if `header`."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     if header:
         writer.writerow(COLUMNS)
-    writer.writerows(table)
+    writer.writerows(rows)
     return buffer.getvalue()
 
 
-def dataframe(table: Sequence[_Row]) -> "pandas.DataFrame":
-    """The rows as a table."""
-    pandas = need("pandas", "to_pandas", "pandas")
-    return pandas.DataFrame(list(table), columns=list(COLUMNS))
+def to_dataframe(rows: Iterable[_Row]) -> "pandas.DataFrame":
+    """The rows as a table with `COLUMNS`.
+
+    Raises:
+        DependencyError: pandas is not installed.
+    """
+    pandas = require("pandas", "to_pandas", "pandas")
+    return pandas.DataFrame(list(rows), columns=list(COLUMNS))
 
 
-def supervision_detections(boxes: Sequence["Box"]) -> "supervision.Detections":
-    """As supervision has them: xyxy float32 [M, 4], confidence float32 [M], class_id int [M]."""
-    supervision = need("supervision", "to_supervision", "supervision")
-    numpy = need("numpy", "to_supervision", "supervision")
+def to_supervision(boxes: Sequence[Box]) -> "supervision.Detections":
+    """The objects as supervision's type: xyxy float32 [M, 4], confidence float32 [M], class_id int [M].
+
+    Raises:
+        DependencyError: supervision is not installed.
+    """
+    supervision = require("supervision", "to_supervision", "supervision")
+    numpy = require("numpy", "to_supervision", "supervision")
     return supervision.Detections(
         xyxy=numpy.array([box["coordinate"] for box in boxes], numpy.float32).reshape(-1, 4),
         confidence=numpy.array([box["score"] for box in boxes], numpy.float32),
@@ -50,8 +57,8 @@ def supervision_detections(boxes: Sequence["Box"]) -> "supervision.Detections":
     )
 
 
-def coco(boxes: Iterable["Box"], image_id: int | str, first_category_id: int) -> list[dict[str, Any]]:
-    """Entries of a COCO results file."""
+def to_coco(boxes: Iterable[Box], image_id: int | str, first_category_id: int) -> list[dict[str, Any]]:
+    """The objects as entries of a COCO results file."""
     return [
         {
             "image_id": image_id,
@@ -64,12 +71,12 @@ def coco(boxes: Iterable["Box"], image_id: int | str, first_category_id: int) ->
     ]
 
 
-def yolo_text(boxes: Iterable["Box"], width: int, height: int, *, scores: bool) -> str:
-    """A line an object."""
+def to_yolo(boxes: Iterable[Box], width: int, height: int, *, scores: bool) -> str:
+    """The objects as YOLO's text, one line each; coordinates are fractions of the image's width and height."""
     lines = []
     for box in boxes:
         x1, y1, x2, y2 = box["coordinate"]
-        shares = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
-        numbers = [*shares, *([box["score"]] if scores else [])]
+        fractions = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
+        numbers = [*fractions, *([box["score"]] if scores else [])]
         lines.append(" ".join([str(box["cls_id"]), *(f"{number:.6f}" for number in numbers)]) + "\n")
     return "".join(lines)

@@ -1,25 +1,28 @@
-"""Boxes on an image, where no server has drawn them: thin frames, and labels where they cover nothing."""
+"""Draws boxes and labels on an image for which the server sent no drawing."""
 
-import colorsys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-if TYPE_CHECKING:
-    from sod_client.result import Box
+from sod_client._results.data import Box
+from sod_client._results.palette import class_colour, text_colour
 
-_Colour = tuple[int, int, int]
-_Rect = tuple[float, float, float, float]
-_GOLDEN = 0.618034  # turning the hue by this share keeps neighbouring classes apart
+_Rectangle = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
 
 
-def draw(image: Image.Image, boxes: Sequence["Box"]) -> Image.Image:
-    """Draw boxes and labels on a copy of the image, the best score first.
+def draw(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
+    """Draw boxes and labels on a copy of the image.
+
+    A label is placed where it covers no box and no other label; the object with the best score chooses first. An
+    object for which no such place is left gets no label.
 
     Args:
         image: RGB.
-        boxes: with coordinates in the image's pixels.
+        boxes: objects, with coordinates in the image's pixels.
+
+    Returns:
+        An image of the same size and mode.
     """
     canvas = image.copy()
     pen = ImageDraw.Draw(canvas)
@@ -27,44 +30,37 @@ def draw(image: Image.Image, boxes: Sequence["Box"]) -> Image.Image:
     font = ImageFont.load_default(size=10 + min(14, max(0, max(canvas.size) - 1400) // 250))
     frames = [_frame(box, line) for box in boxes]
     for box, frame in zip(boxes, frames, strict=True):
-        pen.rectangle(frame, outline=_colour(box["cls_id"]), width=line)
-    taken: list[_Rect] = []
+        pen.rectangle(frame, outline=class_colour(box["cls_id"]), width=line)
+    occupied: list[_Rectangle] = []
     for box, own in sorted(zip(boxes, frames, strict=True), key=lambda each: -each[0]["score"]):
-        # Pillow's own font knows little more than ASCII.
+        # The font that comes with Pillow has few characters beyond ASCII.
         name = box["label"] if box["label"].isascii() else str(box["cls_id"])
         text = f"{name} {box['score']:.2f}"
         x0, y0, x1, y1 = pen.textbbox((0, 0), text, font=font)
         width, height = x1 - x0 + 4, y1 - y0 + 4
-        others = [frame for frame in frames if frame is not own] + taken
+        obstacles = [frame for frame in frames if frame is not own] + occupied
         for left, top in ((own[0], own[1] - height), (own[0], own[3]), (own[2] - width, own[1] - height)):
-            spot = (left, top, left + width, top + height)
-            inside = left >= 0 and top >= 0 and spot[2] <= canvas.width and spot[3] <= canvas.height
-            if inside and not any(_overlap(spot, other) for other in others):
-                colour = _colour(box["cls_id"])
-                pen.rectangle(spot, fill=colour)
-                pen.text((left + 2 - x0, top + 2 - y0), text, fill=_ink(colour), font=font)
-                taken.append(spot)
+            place = (left, top, left + width, top + height)
+            is_inside = left >= 0 and top >= 0 and place[2] <= canvas.width and place[3] <= canvas.height
+            if is_inside and not any(_overlap(place, obstacle) for obstacle in obstacles):
+                colour = class_colour(box["cls_id"])
+                pen.rectangle(place, fill=colour)
+                pen.text((left + 2 - x0, top + 2 - y0), text, fill=text_colour(colour), font=font)
+                occupied.append(place)
                 break
     return canvas
 
 
-def _frame(box: "Box", line: int) -> _Rect:
-    """Around the object, for that is small; ordered, for Pillow insists on it."""
+def _frame(box: Box, line: int) -> _Rectangle:
+    """The rectangle just outside the object, which would hide a small object if drawn inside.
+
+    The edges are sorted, because Pillow raises for a rectangle whose right edge is left of its left edge.
+    """
     x1, y1, x2, y2 = box["coordinate"]
     left, right = sorted((x1, x2))
     top, bottom = sorted((y1, y2))
     return left - line, top - line, right + line, bottom + line
 
 
-def _overlap(one: _Rect, other: _Rect) -> bool:
+def _overlap(one: _Rectangle, other: _Rectangle) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _colour(class_id: int) -> _Colour:
-    red, green, blue = colorsys.hsv_to_rgb(class_id * _GOLDEN % 1, 0.85, 1)
-    return round(255 * red), round(255 * green), round(255 * blue)
-
-
-def _ink(background: _Colour) -> _Colour:
-    red, green, blue = background
-    return (0, 0, 0) if 0.3 * red + 0.6 * green + 0.1 * blue > 110 else (255, 255, 255)

@@ -1,1 +1,1 @@
-"""The ways to a server: HTTP to a gateway, gRPC to Triton; retries, bounded concurrency."""
+"""Transports to a server: JSON over HTTP to a gateway, gRPC to Triton; with retries."""

@@ -1,4 +1,4 @@
-"""The way to a gateway, or to PaddleX's own server: JSON over HTTP, images in base64."""
+"""The transport to a gateway, or to PaddleX's own server: JSON over HTTP, with images in base64."""
 
 import binascii
 import json
@@ -11,77 +11,77 @@ import httpx
 
 from sod_client._inputs.items import Item, URLItem
 from sod_client._inputs.sources import is_url
-from sod_client._transport.interface import Question
-from sod_client._transport.reply import error_of, parse_models, parse_reply
-from sod_client._transport.retry import Retry, TryAgainError, seconds_of
+from sod_client._results.data import Model
+from sod_client._transport.response import parse_error, parse_models, parse_result
+from sod_client._transport.retry import RetryableError, RetryPolicy, parse_retry_after
+from sod_client._transport.transport import RequestOptions
 from sod_client.errors import BadReplyError, ConnectionFailedError, InvalidConfigError
-from sod_client.result import Model, Result
+from sod_client.result import Result
 
-_CONNECT_SECONDS = 5.0
+_CONNECT_TIMEOUT_S = 5.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _JSON = {"Content-Type": "application/json"}
 
 
 class HttpTransport:
-    """Connections to one server, kept open between requests.
+    """Connections to one server, which are kept open between requests.
 
     Args:
-        url: of the server.
-        timeout: seconds to wait for an answer, and 5 at most for a connection.
-        retries: tries after the first one, on 429, 503 and connections refused or broken off.
-        connections: at most.
+        url: address of the server.
+        timeout: seconds to wait for a response, and at most 5 of them for a connection.
+        retries: the most attempts after the first one, on 429, 503 and connections that are refused or interrupted.
+        max_connections: the most connections, and requests, at once.
         api_key: sent as a bearer token; None sends none.
     """
 
-    fetches = True
+    fetches_urls = True
 
-    def __init__(self, url: str, *, timeout: float, retries: int, connections: int, api_key: str | None) -> None:
-        self.url = checked_url(url)
-        self._retry = Retry(retries)
+    def __init__(self, url: str, *, timeout: float, retries: int, max_connections: int, api_key: str | None) -> None:
+        self.url = check_url(url)
+        self._retry = RetryPolicy(retries)
         self._lock = threading.Lock()
-        self._gate = threading.Semaphore(connections)
-        self._under_way = 0
+        self._slots = threading.Semaphore(max_connections)
+        self._active_requests = 0
         self._closed = False
         self._client = httpx.Client(
-            timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT_TIMEOUT_S)),
+            limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-            # A proxy of the environment cannot reach this machine's own addresses.
+            # Ignore the environment's proxy for loopback addresses, which it cannot reach.
             trust_env=httpx.URL(self.url).host not in _LOOPBACK,
         )
 
-    def detect(self, item: Item, question: Question) -> Result:
-        """The objects of one image."""
-        body = _body(item, question)
-        response = self._request("POST", "/small-object-detection", body)
-        return parse_reply(response, item)
+    def detect(self, item: Item, options: RequestOptions) -> Result:
+        """Detect the objects of one image."""
+        response = self._request("POST", "/small-object-detection", _encode_body(item, options))
+        return parse_result(response, item)
 
     def models(self) -> list[Model]:
-        """The models that are ready."""
+        """The models that the server has ready."""
         return parse_models(self._request("GET", "/models"))
 
     def close(self) -> None:
-        """Close the connections; those with a request under way when it is answered."""
+        """Close the connections; if requests are active, after the last of them."""
         self._retry.close()
         with self._lock:
             self._closed = True
-            if self._under_way:
+            if self._active_requests:
                 return
         self._client.close()
 
     @contextmanager
-    def _request_under_way(self) -> Iterator[None]:
-        # A client that is closed while threads use it leaves their sockets open.
+    def _active_request(self) -> Iterator[None]:
+        # An httpx client that is closed while threads use it leaves their sockets open.
         with self._lock:
             if self._is_closed():
                 raise ConnectionFailedError("the pipeline was closed")
-            self._under_way += 1
+            self._active_requests += 1
         try:
             yield
         finally:
             with self._lock:
-                self._under_way -= 1
-                was_last = self._is_closed() and not self._under_way
+                self._active_requests -= 1
+                was_last = self._is_closed() and not self._active_requests
             if was_last:
                 self._client.close()
 
@@ -90,51 +90,51 @@ class HttpTransport:
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> httpx.Response:
         request = self._client.build_request(method, self.url + path, content=body, headers=_JSON if body else None)
-        return self._retry.run(lambda: self._try(request))
+        return self._retry.run(lambda: self._send(request))
 
-    def _try(self, request: httpx.Request) -> httpx.Response:
+    def _send(self, request: httpx.Request) -> httpx.Response:
         try:
-            with self._gate, self._request_under_way():
+            with self._slots, self._active_request():
                 response = self._client.send(request)
         except httpx.TimeoutException as error:
-            failure = ConnectionFailedError(f"{self.url} gave no answer in time ({type(error).__name__})")
+            failure = ConnectionFailedError(f"{self.url} did not respond in time ({type(error).__name__})")
             failure.__cause__ = error
             if isinstance(error, httpx.ConnectTimeout):
-                raise TryAgainError(failure) from None
+                raise RetryableError(failure) from None
             raise failure from error
         except httpx.TransportError as error:
             failure = ConnectionFailedError(f"cannot reach {self.url}: {error or type(error).__name__}")
             failure.__cause__ = error
-            raise TryAgainError(failure) from None
+            raise RetryableError(failure) from None
         except httpx.RequestError as error:
-            raise BadReplyError(f"{self.url} sent a reply that cannot be read: {error}") from error
+            raise BadReplyError(f"{self.url} sent a response that cannot be read: {error}") from error
         if response.status_code in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE):
-            raise TryAgainError(error_of(response), seconds_of(response.headers.get("Retry-After")))
+            raise RetryableError(parse_error(response), parse_retry_after(response.headers.get("Retry-After")))
         return response
 
 
-def checked_url(url: str) -> str:
-    """A server's URL, without a slash at its end.
+def check_url(url: str) -> str:
+    """The URL of a server, without slashes at its end.
 
     Raises:
-        InvalidConfigError: it is none.
+        InvalidConfigError: it is not an http(s) URL.
     """
     try:
         host = httpx.URL(url).host
     except (httpx.InvalidURL, UnicodeError, TypeError) as error:
-        raise InvalidConfigError(f"{url!r} is no URL: {error}") from error
+        raise InvalidConfigError(f"{url!r} is not a URL: {error}") from error
     if not is_url(url) or not host:
-        raise InvalidConfigError(f"{url!r} is no server's URL; it should look like http://127.0.0.1:8080")
+        raise InvalidConfigError(f"{url!r} is not the URL of a server; it should look like http://127.0.0.1:8080")
     return url.rstrip("/")
 
 
-def _body(item: Item, question: Question) -> bytes:
-    """The JSON of a request, put together by hand: base64 needs no escaping, and is long."""
+def _encode_body(item: Item, options: RequestOptions) -> bytes:
+    """The JSON body. The image is inserted as bytes: base64 needs no escaping, and json.dumps would copy it twice."""
     if isinstance(item, URLItem):
         image = json.dumps(item.url).encode()
     else:
         image = b'"' + binascii.b2a_base64(item.encoded(), newline=False) + b'"'
-    fields: dict[str, Any] = {"threshold": question.threshold, "visualize": question.visualize}
-    if question.model is not None:  # PaddleX's server has no such field
-        fields["model"] = question.model
+    fields: dict[str, Any] = {"threshold": options.threshold, "visualize": options.visualize}
+    if options.model is not None:  # left out otherwise, because PaddleX's server has no such field
+        fields["model"] = options.model
     return b'{"image": ' + image + b", " + json.dumps(fields).encode()[1:]

@@ -18,14 +18,14 @@ import okhttp3.Request;
 import okhttp3.RequestBody;
 import okhttp3.Response;
 
-/** Detects small objects in an image: {@code java Detect IMAGE [URL] [OUTPUT]}. */
+/** Detects small objects in an image. Usage: {@code java Detect IMAGE [URL] [OUTPUT]}. */
 public final class Detect {
     private static final ObjectMapper MAPPER = new ObjectMapper();
-    // Class names are UTF-8, whatever the locale says.
+    // Print class names as UTF-8 in every locale.
     private static final PrintStream OUT = new PrintStream(System.out, true, StandardCharsets.UTF_8);
     private static final PrintStream ERR = new PrintStream(System.err, true, StandardCharsets.UTF_8);
 
-    private record Answer(int status, byte[] body) {}
+    private record HttpReply(int status, byte[] body) {}
 
     private record Detections(List<String> lines, byte[] overlay) {}
 
@@ -52,12 +52,13 @@ public final class Detect {
         }
     }
 
-    /** Asks the server: a line for each object, and a JPEG of the image with their boxes. */
+    /** Sends the image to the server. Returns a line for each object, and a JPEG of the image with their boxes. */
     private static Detections detect(Path image, String endpoint) throws IOException {
-        byte[] body = MAPPER.writeValueAsBytes(Map.of("image", read(image), "visualize", true)); // bytes become base64
-        Answer answer = post(endpoint, body);
+        // Jackson encodes the bytes of the image as base64.
+        byte[] body = MAPPER.writeValueAsBytes(Map.of("image", read(image), "visualize", true));
+        HttpReply response = post(endpoint, body);
         try {
-            JsonNode reply = MAPPER.readTree(answer.body());
+            JsonNode reply = MAPPER.readTree(response.body());
             int code = reply.required("errorCode").intValue();
             if (code != 0) {
                 String message = reply.required("errorMsg").asText();
@@ -71,16 +72,16 @@ public final class Detect {
             }
             byte[] overlay = result.required("image").binaryValue();
             if (overlay == null) {
-                throw new IllegalArgumentException("the image is no text");
+                throw new IllegalArgumentException("the image is not a text");
             }
             return new Detections(lines, overlay);
-        } catch (JsonProcessingException | IllegalArgumentException error) { // no JSON; a field missing; no base64
-            String status = " answered HTTP " + answer.status();
+        } catch (JsonProcessingException | IllegalArgumentException error) { // invalid JSON or base64, or a missing field
+            String status = " answered HTTP " + response.status();
             throw new IOException(endpoint + status + " without detections: is it the right server?", error);
         }
     }
 
-    private static Answer post(String endpoint, byte[] body) throws IOException {
+    private static HttpReply post(String endpoint, byte[] body) throws IOException {
         Duration limit = Duration.ofSeconds(replySeconds());
         OkHttpClient client =
                 new OkHttpClient.Builder()
@@ -100,7 +101,7 @@ public final class Detect {
             request.header("Authorization", "Bearer " + key);
         }
         try (Response response = client.newCall(request.build()).execute()) {
-            return new Answer(response.code(), response.body().bytes());
+            return new HttpReply(response.code(), response.body().bytes());
         } catch (IOException error) {
             throw new IOException("no answer from " + endpoint + ": " + error.getMessage(), error);
         }
@@ -109,7 +110,7 @@ public final class Detect {
     private static byte[] read(Path path) throws IOException {
         try {
             return Files.readAllBytes(path);
-        } catch (IOException error) { // its message may be no more than the path
+        } catch (IOException error) { // the message of some is only the path
             throw new IOException("cannot read " + path + ": " + error, error);
         }
     }
@@ -122,7 +123,7 @@ public final class Detect {
         }
     }
 
-    /** The time a reply may take. */
+    /** The timeout of a response in seconds: SOD_TIMEOUT, or 120. */
     private static int replySeconds() {
         String text = System.getenv("SOD_TIMEOUT");
         if (text == null || text.isEmpty()) {
@@ -134,7 +135,7 @@ public final class Detect {
         return Integer.parseInt(text);
     }
 
-    /** One object: class id, class name, score, [left, top, right, bottom]. */
+    /** Formats one object: class id, class name, score, [left, top, right, bottom]. */
     private static String line(JsonNode found) {
         List<String> box = new ArrayList<>();
         found.required("bbox").forEach(side -> box.add(fixed(side.asDouble())));
@@ -142,7 +143,7 @@ public final class Detect {
         return name + " " + fixed(found.required("score").asDouble()) + " [" + String.join(", ", box) + "]";
     }
 
-    /** Three decimals, rounded half up: the same text in every language. */
+    /** Formats a number with three decimals, rounded half up, as the samples in all languages do. */
     private static String fixed(double number) {
         return String.format(Locale.ROOT, "%.3f", Math.floor(number * 1000 + 0.5) / 1000);
     }

@@ -1,6 +1,6 @@
-"""The local server as a process: what is started, what is said when it does not start, and how it ends.
+"""The process of the local server: its arguments, its end, and the errors if it does not start.
 
-The launcher here is a stand-in that answers `/health/ready`; tests/e2e/test_client.py starts the real one.
+The launcher in these tests is a stand-in that only serves `/health/ready`. The end-to-end tests start the real one.
 """
 
 import gc
@@ -40,7 +40,7 @@ def main(argv, prog):
 
 @pytest.fixture
 def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launcher:
-    """Install a package that brings the command `serve` with this code, in front of any other."""
+    """Install a package that provides the command `serve` with this code, before any other."""
 
     def install(code: str) -> Path:
         site = tmp_path / "site"
@@ -88,7 +88,7 @@ def test_it_lives_as_long_as_the_pipeline(launcher: Launcher, monkeypatch: pytes
     assert (site / "stopped").exists()
 
 
-def test_a_forgotten_pipeline_stops_it(launcher: Launcher) -> None:
+def test_a_pipeline_without_references_stops_it(launcher: Launcher) -> None:
     site = launcher(SERVE)
     pipeline = create_pipeline()
     assert "--model" not in started(site)["argv"]  # type: ignore[operator]
@@ -108,17 +108,17 @@ async def test_the_asynchronous_one_starts_it_when_it_is_entered(launcher: Launc
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "message"),
     [
         ("import sys\ndef main(argv, prog): print('triton-sod: no model', file=sys.stderr); return 1", "no model$"),
         ("def main(argv, prog): print('a\\nb\\nlast words'); return 3", r"a \| b \| last words"),
-        ("def main(argv, prog): return 1", "it wrote nothing"),
+        ("def main(argv, prog): return 1", "it printed nothing"),
         ("import nonsense_that_is_not_there", "No module named 'nonsense_that_is_not_there'"),
     ],
 )
-def test_why_it_did_not_start_is_said(launcher: Launcher, code: str, said: str) -> None:
+def test_the_error_has_the_reason_for_a_failed_start(launcher: Launcher, code: str, message: str) -> None:
     launcher(code)
-    with pytest.raises(LocalServerError, match=f"the local server did not start: .*{said}"):
+    with pytest.raises(LocalServerError, match=f"the local server did not start: .*{message}"):
         create_pipeline()
 
 
@@ -136,7 +136,7 @@ def test_a_port_that_was_taken_meanwhile_is_tried_again(launcher: Launcher, tmp_
 
 
 def test_without_triton_sod_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sod_client._local_server.server.entry_points", lambda **_: ())
+    monkeypatch.setattr("sod_client._local_server.local_server.entry_points", lambda **_: ())
     with pytest.raises(DependencyError, match=r"triton-sod.*is not installed: pip install 'triton-sod\[serve\]'"):
         create_pipeline()
 
@@ -169,7 +169,7 @@ def test_it_ends_with_the_process_and_not_with_a_thread_or_a_fork(
     site = launcher(SERVE)
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
-    # What the caller's folder holds is not taken for the server's.
+    # A module in the working directory must not take the place of the server's.
     (tmp_path / "stand_in.py").write_text("raise SystemExit('the wrong one')")
     done = subprocess.run(
         [sys.executable, str(script), how], cwd=tmp_path, env={**os.environ}, check=False, timeout=120

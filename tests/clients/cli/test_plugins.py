@@ -1,4 +1,4 @@
-"""`sod export` and `sod serve`: commands of other packages, found by their metadata and loaded when they are run."""
+"""Commands of other packages, such as `sod export`: found by their metadata, and loaded when they run."""
 
 import os
 import subprocess
@@ -35,19 +35,19 @@ def main(argv, prog="python -m plugin"):
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Put a distribution with these entry points on the path, alone of its group."""
+    """Install a distribution whose entry points are the only ones of their group."""
 
-    def do(**commands: str) -> Path:
+    def do(distribution: str = "triton-sod", **commands: str) -> Path:
         site = tmp_path / "site"
-        information = site / "triton_sod-9.dist-info"
+        information = site / f"{distribution.replace('-', '_')}-9.dist-info"
         information.mkdir(parents=True)
-        (information / "METADATA").write_text("Metadata-Version: 2.1\nName: triton-sod\nVersion: 9\n")
+        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 9\n")
         lines = [f"{name} = {value}" for name, value in commands.items()]
         (information / "entry_points.txt").write_text("\n".join(["[sod.commands]", *lines]))
         (site / "plugin.py").write_text(PLUGIN)
         monkeypatch.syspath_prepend(site)
         found = metadata.Distribution.at(information).entry_points
-        monkeypatch.setattr("sod_client._cli.commands.entry_points", lambda group: found.select(group=group))
+        monkeypatch.setattr("sod_client._cli.plugins.entry_points", lambda group: found.select(group=group))
         return site
 
     return do
@@ -73,16 +73,16 @@ def test_help_lists_what_is_installed_and_loads_nothing(install: Install, capsys
     with pytest.raises(SystemExit):
         main(["--help"])
     words = " ".join(capsys.readouterr().out.split())
-    assert "export make a served model of a Paddle inference model" in words
+    assert "export convert a Paddle model and install it in the server" in words
     assert "serve start the server" in words
-    assert "other of triton-sod" in words
+    assert "other provided by the package triton-sod" in words
     assert "bench" not in words
 
 
 def test_a_client_alone_has_its_own_commands_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sod_client._cli.commands.entry_points", lambda **_: metadata.EntryPoints())
+    monkeypatch.setattr("sod_client._cli.plugins.entry_points", lambda **_: metadata.EntryPoints())
     with pytest.raises(SystemExit):
         main(["--help"])
     out = capsys.readouterr().out
@@ -91,7 +91,7 @@ def test_a_client_alone_has_its_own_commands_only(
     for name, extra in COMMANDS.items():
         assert main([name, "--nonsense"]) == 2
         assert capsys.readouterr().err == (
-            f"sod: {name} is a command of the server's package, which is not installed here: pip install {extra}\n"
+            f"sod: {name} is a command of the server's package, which is not installed: pip install {extra}\n"
         )
     with pytest.raises(SystemExit) as stop:
         main(["nonsense"])
@@ -108,12 +108,11 @@ def test_a_command_that_lacks_a_package_says_which(install: Install, capsys: pyt
 
 
 def test_another_packages_command_that_lacks_one_names_that_package(
-    install: Install, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    install(other="not_there:main")
-    monkeypatch.setattr("sod_client._cli.commands._origin", lambda _: "their-package")
+    install("their-package", other="not_there:main")
     assert main(["other"]) == 1
-    assert "install their-package with all that it needs" in capsys.readouterr().err
+    assert "install their-package with all its dependencies" in capsys.readouterr().err
 
 
 def test_no_command_takes_the_place_of_our_own(install: Install, capsys: pytest.CaptureFixture[str]) -> None:

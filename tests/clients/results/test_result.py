@@ -1,4 +1,4 @@
-"""What a result prints and writes, and under which names: PaddleX's."""
+"""What a result prints and saves, and the file names, which are PaddleX's."""
 
 import csv
 import io
@@ -97,7 +97,7 @@ def test_an_image_is_written_as_its_name_says(result: Result, tmp_path: Path, na
 
 
 def test_an_image_that_cannot_be_written(result: Result, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"\.svg cannot be written"):
+    with pytest.raises(InvalidInputError, match=r"a \.svg file cannot be written; use \.jpg or \.png"):
         result.save_to_img(tmp_path / "x.svg")
 
 
@@ -163,8 +163,8 @@ def test_a_result_without_a_name_makes_one_up_and_keeps_it(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("reply", [without_image(), without_image(image=None)])
-def test_what_the_server_did_not_draw_is_drawn_here(server: Any, street: Path, reply: Any, tmp_path: Path) -> None:
-    server.answers(200, reply)
+def test_the_client_draws_if_the_server_did_not(server: Any, street: Path, reply: Any, tmp_path: Path) -> None:
+    server.respond_with(200, reply)
     with create_pipeline(url=server.url) as pipeline:
         (result,) = pipeline.predict(street, visualize=False)
     assert result.image is None
@@ -177,7 +177,7 @@ def test_what_the_server_did_not_draw_is_drawn_here(server: Any, street: Path, r
 
 
 def test_no_image_to_save(server: Any, street: Path, tmp_path: Path) -> None:
-    server.answers(200, without_image())
+    server.respond_with(200, without_image())
     with create_pipeline(url=server.url) as pipeline:
         (remote,) = pipeline.predict("http://example.com/a.jpg", visualize=False)
         (gone,) = pipeline.predict(street, visualize=False)
@@ -193,31 +193,11 @@ def test_no_image_to_save(server: Any, street: Path, tmp_path: Path) -> None:
 def test_an_overlay_that_is_no_image_fails_when_it_is_opened(tmp_path: Path) -> None:
     result = Result("a.png", [], image=b"\xff\xd8 no image")
     for use in (lambda: result.img, lambda: result.size, lambda: result.save_to_img(tmp_path)):
-        with pytest.raises(NoImageError, match="no image"):
+        with pytest.raises(NoImageError, match="the server's drawing is not an image"):
             use()
 
 
-def test_boxes_are_drawn_around_the_object_and_the_best_is_labelled() -> None:
-    from sod_client._results.draw import draw
-
-    plain = Image.new("RGB", (320, 240), (120, 120, 120))
-    car = Box(cls_id=3, label="car", score=0.9, coordinate=[100.0, 100.0, 140.0, 130.0])
-    drawn = draw(plain, [car])
-    assert plain.getcolors() == [(320 * 240, (120, 120, 120))]
-    assert drawn.getpixel((120, 115)) == (120, 120, 120)
-    assert drawn.getpixel((99, 115)) != (120, 120, 120)
-    above = drawn.crop((100, 80, 140, 99)).getcolors() or []
-    assert len(above) > 1, "there is no label"
-    for odd in (
-        Box(cls_id=900, label="行人", score=0.1, coordinate=[-50.0, -50.0, 900.0, 900.0]),
-        Box(cls_id=0, label="", score=0.1, coordinate=[9.0, 9.0, 9.0, 9.0]),
-        Box(cls_id=0, label="wrong way", score=0.1, coordinate=[30.0, 30.0, 10.0, 10.0]),
-    ):
-        assert draw(plain, [odd, odd]).size == plain.size
-    assert draw(Image.new("RGB", (1, 1)), [car]).size == (1, 1)
-
-
-# Other tools' forms
+# Formats of other tools
 
 
 def test_csv(tmp_path: Path) -> None:
@@ -276,7 +256,7 @@ def test_pandas() -> None:
     assert list(Result("a.jpg", []).to_pandas().columns) == list(table.columns)
 
 
-def test_a_drawing_out_of_the_contract_is_a_bad_reply(server: Any, street: Path) -> None:
-    server.answers(200, {**SUCCESS, "result": {**SUCCESS["result"], "image": "%%%"}})
+def test_an_invalid_drawing_is_a_bad_reply(server: Any, street: Path) -> None:
+    server.respond_with(200, {**SUCCESS, "result": {**SUCCESS["result"], "image": "%%%"}})
     with create_pipeline(url=server.url) as pipeline, pytest.raises(BadReplyError):
         next(pipeline.predict(street))

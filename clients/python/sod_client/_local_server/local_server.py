@@ -1,4 +1,4 @@
-"""The local server: triton-sod's own launcher, as a process of its own, for as long as a pipeline lives."""
+"""Runs a local server: triton-sod's launcher in a child process, for as long as a pipeline exists."""
 
 import os
 import socket
@@ -18,43 +18,43 @@ import httpx
 from sod_client._local_server.device import Placement
 from sod_client.errors import DependencyError, LocalServerError
 
-_CHILD = Path(__file__).with_name("child.py")
+_PROGRAM = Path(__file__).with_name("server_process.py")
 _POLL_S = 0.1
-_CHECK_S = 60.0  # one check is an inference, which may be the slow first one
+_CHECK_S = 60.0  # a readiness check runs an inference, and the first one is slow
 _STOP_S = 30.0
-_TRIES = 3  # between our finding a free port and the server's taking it another may have it
-_TAKEN = "cannot listen on"
+_ATTEMPTS = 3  # another process may take a free port before the server listens on it
+_PORT_TAKEN = "cannot listen on"  # in the launcher's message
 _LAST_LINES = 5
 
 
 class LocalServer:
-    """A server on loopback ports that were free; started by `__init__`, ended by `close` or with this process.
+    """A server on free loopback ports. It runs from `__init__` until `close`, or until this process ends.
 
     Args:
         placement: where the detectors run.
-        model: the only one to load; None loads all that are there.
+        model: name of the only model to load; None loads all models of the repository.
 
     Raises:
         DependencyError: triton-sod is not installed.
-        LocalServerError: it does not start.
+        LocalServerError: the server does not start.
     """
 
     def __init__(self, placement: Placement, model: str | None) -> None:
         if not tuple(entry_points(group="sod.commands", name="serve")):
             raise DependencyError(
-                "no server was named (url=, or SOD_URL), and triton-sod, which would be started here, is not "
-                "installed: pip install 'triton-sod[serve]'"
+                "no server address is given (url=, or SOD_URL), and triton-sod, which would start a local server, is "
+                "not installed: pip install 'triton-sod[serve]'"
             )
-        for attempt in range(_TRIES):
+        for attempt in range(_ATTEMPTS):
             try:
                 self._start(placement, model)
                 return
             except LocalServerError as error:
-                if _TAKEN not in str(error) or attempt == _TRIES - 1:
+                if _PORT_TAKEN not in str(error) or attempt == _ATTEMPTS - 1:
                     raise
 
     def close(self) -> None:
-        """End it."""
+        """Stop the server."""
         self._finalizer()
 
     def _start(self, placement: Placement, model: str | None) -> None:
@@ -81,21 +81,20 @@ class LocalServer:
 
 def _spawn(options: Sequence[str], placement: Placement, log: IO[bytes]) -> "subprocess.Popen[bytes]":
     environment = {**os.environ, **placement.environment}
-    # The gateway's own choice of a model is the pipeline's here; and the caller's folder may hold a `server.py`.
-    environment.pop("SOD_MODEL", None)
-    environment["PYTHONSAFEPATH"] = "1"
+    environment.pop("SOD_MODEL", None)  # the pipeline names the model in its requests
+    environment["PYTHONSAFEPATH"] = "1"  # the working directory may contain a module named `server`
     return subprocess.Popen(
-        [sys.executable, str(_CHILD), *options],
+        [sys.executable, str(_PROGRAM), *options],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=subprocess.STDOUT,
-        start_new_session=True,  # Ctrl-C is for us; we end it
+        start_new_session=True,  # Ctrl-C reaches this process only, which then stops the server
     )
 
 
 def _is_ready(client: httpx.Client, url: str) -> bool:
-    """Whether an image would be answered."""
+    """Whether the server is ready for images."""
     try:
         return client.get(f"{url}/health/ready").status_code == httpx.codes.OK
     except httpx.HTTPError:
@@ -103,7 +102,7 @@ def _is_ready(client: httpx.Client, url: str) -> bool:
 
 
 def _stop(process: "subprocess.Popen[bytes]", log: IO[bytes], owner: int) -> None:
-    if os.getpid() != owner:  # a fork of the owner
+    if os.getpid() != owner:  # a fork of the process that started the server
         return
     process.terminate()
     try:
@@ -117,13 +116,13 @@ def _stop(process: "subprocess.Popen[bytes]", log: IO[bytes], owner: int) -> Non
 
 
 def _reason(log: IO[bytes]) -> str:
-    """The launcher's sentence, or the last lines of what was written."""
+    """The launcher's error message, or the last lines of its output."""
     log.seek(0)
     lines = [line for line in log.read().decode("utf-8", "replace").splitlines() if line.strip()]
-    said = [line.removeprefix("triton-sod: ") for line in lines if line.startswith("triton-sod: ")]
-    if not said:
-        return " | ".join(lines[-_LAST_LINES:]) or "it wrote nothing"
-    return " ".join([said[-1], *lines[lines.index(f"triton-sod: {said[-1]}") + 1 :]])
+    messages = [line.removeprefix("triton-sod: ") for line in lines if line.startswith("triton-sod: ")]
+    if not messages:
+        return " | ".join(lines[-_LAST_LINES:]) or "it printed nothing"
+    return " ".join([messages[-1], *lines[lines.index(f"triton-sod: {messages[-1]}") + 1 :]])
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,7 +1,7 @@
-"""The local server's process: runs triton-sod's launcher, and ends when the process that started it does.
+"""The process of the local server: runs triton-sod's launcher, and ends when its parent process ends.
 
-That one holds the other end of our stdin. However it ends, the pipe is closed then, and this end sees it; a signal at
-the parent's death would come at the death of the thread that started us.
+The parent holds the other end of this process's stdin. That pipe is closed however the parent ends. The alternative, a
+signal on the parent's death (PR_SET_PDEATHSIG), would already be sent when the thread that started this process ends.
 """
 
 import os

@@ -1,0 +1,181 @@
+"""What all calls of a pipeline share: its settings, the connection to the server, and the threads."""
+
+import os
+import threading
+import warnings
+import weakref
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, Protocol
+
+from sod_client._calls.daemon_pool import DaemonPool
+from sod_client._config import read_config, warn_of_ignored_options
+from sod_client._inputs.fetch import Fetcher
+from sod_client._inputs.items import Item
+from sod_client._local_server.device import Placement, choose_placement, parse_device
+from sod_client._local_server.local_server import LocalServer
+from sod_client._transport.grpc import GrpcTransport
+from sod_client._transport.http import HttpTransport
+from sod_client._transport.transport import RequestOptions, Transport
+from sod_client.errors import ConnectionFailedError, InvalidConfigError, SodError, SodWarning
+from sod_client.result import Result
+
+_GRPC_SCHEME = "grpc://"
+_MAX_ERRORS = 1000
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+class Session:
+    """The settings and resources of one pipeline.
+
+    `open` connects to the server, and starts the local server if no address is given. `close` releases everything; so
+    does the end of the last reference to the session, and the end of the process.
+
+    The arguments are those of `create_pipeline`; `paddlex_options` are PaddleX's options that have no effect.
+    """
+
+    def __init__(  # noqa: PLR0913 - the user's settings, by name
+        self,
+        pipeline: str | os.PathLike[str] | None,
+        *,
+        config: Mapping[str, Any] | None,
+        device: str | None,
+        use_hpip: bool | None,
+        url: str | None,
+        model: str | None,
+        api_key: str | None,
+        timeout: float,
+        retries: int,
+        max_in_flight: int,
+        paddlex_options: Mapping[str, object],
+    ) -> None:
+        described = read_config(pipeline, config)
+        warn_of_ignored_options(paddlex_options)
+        self.model = model or described.model_name
+        self.threshold = described.threshold
+        self.device = device
+        self.use_hpip = described.use_hpip if use_hpip is None else use_hpip
+        self.errors: deque[SodError] = deque(maxlen=_MAX_ERRORS)
+        self.max_in_flight = check_count("max_in_flight", max_in_flight, 1)
+        self._api_key = _check_header_value("the API key", api_key or os.environ.get("SOD_API_KEY") or None)
+        self._timeout = _check_seconds("timeout", timeout)
+        self._retries = check_count("retries", retries, 0)
+        self._url = url if url is not None else os.environ.get("SOD_URL") or None
+        self._placement = self._place(device, use_hpip)
+        if described.model_dir is not None:
+            name = f" --name {self.model}" if self.model else ""
+            warnings.warn(
+                f"model_dir {described.model_dir!r} is not read: the server uses its model "
+                f"{self.model or 'by default'}; `sod export --model_dir {described.model_dir}{name}` makes a served "
+                "model of it",
+                SodWarning,
+                stacklevel=4,
+            )
+        self._lock = threading.Lock()
+        self._resources: list[_Closable] = []
+        self._transport: Transport | None = None
+        self._finalizer = weakref.finalize(self, _close, self._resources)
+        # Twice as many threads as requests: while some images are with the server, the next ones are read and encoded,
+        # and the last responses are parsed.
+        self._pool = DaemonPool(2 * self.max_in_flight)
+        self.fetcher = Fetcher(self._timeout)
+        self._resources += [self._pool, self.fetcher]
+        if self._url is not None:  # connect at once, so that an invalid address is refused at once
+            self._connect(self._url)
+
+    @property
+    def url(self) -> str | None:
+        """The server's address; None before the local server was started."""
+        return None if self._transport is None else self._url
+
+    def open(self) -> Transport:
+        """The connection to the server; starts the local server if necessary.
+
+        Raises:
+            LocalServerError: the local server does not start.
+            DependencyError: no address is given, and triton-sod is not installed.
+            ConnectionFailedError: the pipeline was closed.
+        """
+        with self._lock:
+            if not self._finalizer.alive:
+                raise ConnectionFailedError("the pipeline was closed")
+            if self._transport is None:
+                server = LocalServer(self._placement, self.model)
+                self._resources.append(server)
+                self._connect(server.url)
+            assert self._transport is not None  # noqa: S101 - set by _connect
+            return self._transport
+
+    def submit(self, item: Item, options: RequestOptions) -> "Future[Result]":
+        """Send one image from one of the threads."""
+        transport = self.open()
+        return self._pool.submit(lambda: transport.detect(item, options))
+
+    def close(self) -> None:
+        """Close the connections and stop the local server."""
+        self._finalizer()
+
+    def _place(self, device: str | None, use_hpip: bool | None) -> Placement:
+        if self._url is None:
+            return choose_placement(device, self.use_hpip)
+        if device is not None:
+            parse_device(device)
+        if device is not None or use_hpip is not None:
+            warnings.warn(
+                f"device and use_hpip have no effect: the server at {self._url} uses its own device",
+                SodWarning,
+                stacklevel=5,
+            )
+        return Placement()
+
+    def _connect(self, url: str) -> None:
+        transport: HttpTransport | GrpcTransport
+        if url.startswith(_GRPC_SCHEME):
+            transport = GrpcTransport(
+                url, timeout=self._timeout, retries=self._retries, max_requests=self.max_in_flight
+            )
+        else:
+            transport = HttpTransport(
+                url,
+                timeout=self._timeout,
+                retries=self._retries,
+                max_connections=self.max_in_flight,
+                api_key=self._api_key,
+            )
+        self._url, self._transport = transport.url, transport
+        self._resources.insert(0, transport)
+
+
+def check_count(name: str, value: int, least: int) -> int:
+    """The value, if it is an integer from `least`.
+
+    Raises:
+        InvalidConfigError: it is not.
+    """
+    if type(value) is not int or value < least:
+        raise InvalidConfigError(f"{name} must be a whole number from {least}, not {value!r}")
+    return value
+
+
+def _check_header_value(name: str, value: str | None) -> str | None:
+    if value is not None and not (value.isascii() and value.isprintable()):
+        raise InvalidConfigError(f"{name} has characters that an HTTP header cannot contain")
+    return value
+
+
+def _check_seconds(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise InvalidConfigError(f"{name} must be a positive number of seconds, not {value!r}")
+    return float(value)
+
+
+def _close(resources: list[_Closable]) -> None:
+    for resource in resources:
+        with suppress(Exception):
+            resource.close()
+    resources.clear()

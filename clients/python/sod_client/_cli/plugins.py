@@ -1,0 +1,71 @@
+"""Sub-commands of `sod` that other packages provide, as entry points of the group `sod.commands`.
+
+The server's package provides `serve`, `export` and more. The client alone has none of them, and needs none of their
+code. An entry point names a function that takes the arguments and `prog`, the program's name for its help, and returns
+the exit code.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
+
+GROUP = "sod.commands"
+FAILED = 1
+USAGE = 2
+PACKAGE = "triton-sod"
+# For each command of triton-sod, its description in `sod --help`, and the extra that installs its dependencies. The
+# descriptions are here because loading the commands takes seconds.
+_KNOWN = {
+    "bench": ("measure the speed of the server", "bench"),
+    "doctor": ("check whether this machine can run the server", ""),
+    "eval": ("measure the accuracy of a model", "bench"),
+    "export": ("convert a Paddle model and install it in the server", "export"),
+    "finetune": ("train a detector on your own images", "export"),
+    "serve": ("start the server", "serve"),
+}
+
+
+def installed() -> dict[str, str]:
+    """The name and description of every command that is installed. No command is loaded."""
+    return {
+        name: _KNOWN[name][0] if name in _KNOWN else f"provided by the package {_package(entry)}"
+        for name, entry in sorted(_entry_points().items())
+    }
+
+
+def run(name: str, arguments: Sequence[str]) -> int | None:
+    """Run a command and return its exit code; None if there is no such command."""
+    entry = _entry_points().get(name)
+    if entry is None:
+        if name not in _KNOWN:
+            return None
+        _print_error(f"{name} is a command of the server's package, which is not installed: {_install_hint(name)}")
+        return USAGE
+    try:
+        command = entry.load()
+    except ImportError as error:
+        _print_error(f"{name} cannot be loaded ({error}): {_install_hint(name, entry)}")
+        return FAILED
+    code: int = command(list(arguments), prog=f"sod {name}")
+    return code
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.value
+
+
+def _install_hint(name: str, entry: EntryPoint | None = None) -> str:
+    """How to install a command that is missing, or that lacks a dependency."""
+    package = PACKAGE if entry is None else _package(entry)
+    if package != PACKAGE:
+        return f"install {package} with all its dependencies"
+    extra = _KNOWN.get(name, ("", ""))[1]
+    return f"pip install '{package}[{extra}]'" if extra else f"pip install {package}"
+
+
+def _print_error(sentence: str) -> None:
+    print(f"sod: {sentence}", file=sys.stderr)

@@ -1,0 +1,39 @@
+"""Which server a command uses: the same rule for all commands."""
+
+import argparse
+import os
+
+import httpx
+
+from sod_client._cli import console
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+RULE = f"""\
+server: --url; otherwise the environment variable SOD_URL; otherwise, unless --device or --use_hpip is given, the
+server at {DEFAULT_URL} if one runs there; otherwise a local server for the duration of the command
+"""
+_PROBE_TIMEOUT_S = 3.0
+
+
+def server_url(arguments: argparse.Namespace) -> str | None:
+    """The server's address; None starts a local server."""
+    url: str | None = arguments.url
+    if url is None:
+        url = os.environ.get("SOD_URL") or None
+    if url is not None:
+        return url
+    if arguments.device is None and not arguments.use_hpip and _is_detection_server(DEFAULT_URL):
+        console.print_status(f"using the server at {DEFAULT_URL}")
+        return DEFAULT_URL
+    console.print_status("starting a local server; --url uses a running one")
+    return None
+
+
+def _is_detection_server(url: str) -> bool:
+    """Whether triton-sod or PaddleX's server listens there. Other services use this port, too."""
+    try:
+        with httpx.Client(trust_env=False, timeout=_PROBE_TIMEOUT_S) as client:
+            response = client.get(f"{url}/health").json()
+    except (httpx.HTTPError, ValueError):
+        return False
+    return isinstance(response, dict) and "errorCode" in response

@@ -1,0 +1,42 @@
+"""The interface that both transports implement, over HTTP and over gRPC."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from sod_client._inputs.items import Item
+from sod_client._results.data import Model
+from sod_client.result import Result
+
+
+@dataclass(frozen=True)
+class RequestOptions:
+    """Options that all requests of a call share.
+
+    Attributes:
+        threshold: the score that an object must exceed, for all classes or by class id; None is the model's default.
+        visualize: whether the server draws the objects; None is the server's default.
+        model: name of a served model; None is the server's default.
+    """
+
+    threshold: float | dict[int, float] | None = None
+    visualize: bool | None = None
+    model: str | None = None
+
+
+class Transport(Protocol):
+    """A connection to a server. Several threads may call its methods at once."""
+
+    fetches_urls: bool
+    """Whether the server fetches images from URLs; if not, the client must."""
+
+    def detect(self, item: Item, options: RequestOptions) -> Result:
+        """Detect the objects of one image; raises a SodError."""
+        ...
+
+    def models(self) -> list[Model]:
+        """The models that the server has ready, the default first; raises a SodError."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections and end the pauses before retries."""
+        ...
