@@ -33,6 +33,7 @@ from gateway.security.api_keys import ApiKeys
 from gateway.security.security_headers import SecurityHeaders
 from gateway.settings import Settings
 from sod import __version__
+from sod.image_structure import StructureLimits
 
 _DESCRIPTION = """\
 PP-YOLOE+ SOD small-object detection with PaddleX's REST contract. Every error, of whatever status, is
@@ -85,6 +86,7 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
         description=_DESCRIPTION,
         docs_url=None,  # `pages` serves it without files from a CDN
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would name this server's own scheme and lose a proxy's prefix
         lifespan=lifespan,
         middleware=[
             # From the outermost to the innermost.
@@ -161,7 +163,7 @@ def fetch_options(settings: Settings) -> FetchOptions:
 
 
 async def _start(settings: Settings, drain: Drain, limiter: ConcurrencyLimiter, stack: AsyncExitStack) -> Services:
-    workers = Workers(settings.worker_threads)
+    workers = Workers(settings.worker_threads, task_timeout=settings.task_timeout)
     stack.callback(workers.close)
     fetcher = await stack.enter_async_context(ImageFetcher(fetch_options(settings)))
     triton = await stack.enter_async_context(
@@ -179,13 +181,18 @@ async def _start(settings: Settings, drain: Drain, limiter: ConcurrencyLimiter, 
         timeout=settings.ready_timeout,
         request_timeout=settings.request_timeout,
         in_work=lambda: limiter.in_use,
+        starved=lambda: workers.exhausted,
     )
     stack.push_async_callback(readiness.close)
     images = ImageInput(
         fetcher,
         workers,
         max_bytes=settings.max_image_bytes,
-        max_pixels=settings.max_image_pixels,
+        limits=StructureLimits(
+            pixels=settings.max_image_pixels,
+            scans=settings.max_image_scans,
+            metadata_bytes=settings.max_image_metadata_bytes,
+        ),
     )
     detector = Detector(
         triton=triton,

@@ -11,7 +11,8 @@ from gateway.drain import Drain
 from gateway.http_server.connection import ConnectionLimits
 from gateway.http_server.processes import serve_workers
 from gateway.http_server.server import GatewayServer, ignore_stop_signals, make_config
-from gateway.observability import logs
+from gateway.http_server.strict_protocol import HeadLimits
+from gateway.observability import logs, metrics
 from gateway.security.listen import Listener
 from gateway.security.tls import TlsFiles, server_context
 from gateway.settings import Settings
@@ -66,7 +67,12 @@ def _config(settings: Settings, app: object) -> uvicorn.Config:
     return make_config(
         app,
         Listener(settings.host, settings.port, settings.forwarded_allow_ips, _tls_files(settings)),
-        limits=ConnectionLimits(receive=settings.body_timeout, send=settings.send_timeout),
+        limits=ConnectionLimits(
+            receive=settings.body_timeout,
+            send=settings.send_timeout,
+            head=HeadLimits(settings.max_header_bytes, refused=metrics.record_rejection),
+        ),
+        keep_alive_timeout=settings.keep_alive_timeout,
         shutdown_timeout=settings.shutdown_timeout,
     )
 

@@ -120,6 +120,15 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(DEFAULT_MAX_PIXELS, gt=0)
     """Largest number of pixels of an image, by its header; else 422."""
 
+    max_image_scans: int = Field(500, ge=1)
+    """Largest number of scans of a JPEG, each of which passes over all pixels; else 422."""
+    max_image_metadata_bytes: int = Field(8 * _MIB, ge=0)
+    """Largest total of an image's metadata: EXIF, XMP, colour profiles, comments; else 422."""
+    task_timeout: float = Field(30.0, gt=0)
+    """Seconds for decoding, drawing or encoding one image; then it is 422, and its thread is replaced."""
+    max_header_bytes: int = Field(64 * 1024, ge=1024)
+    """Size of a request's line and headers, else 431; also of its trailers, and of the framing of a chunked body."""
+
     max_concurrency: int = Field(8, ge=1)
     """Images that are processed at once; further ones wait."""
     max_queue: int = Field(32, ge=0)
@@ -134,6 +143,9 @@ class Settings(BaseSettings):
     """Seconds for a whole request body, else 408; and for the request headers, else the connection is closed."""
     send_timeout: float = Field(60.0, gt=0)
     """Seconds for a client to read its response; then the connection is closed."""
+
+    keep_alive_timeout: int = Field(75, ge=1)
+    """Seconds for which an idle connection is kept; longer than every `Retry-After`."""
 
     fetch_enabled: bool = True
     """Fetch images whose URL is in the request."""

@@ -5,10 +5,15 @@ Sources: PaddleX `ReadImage` (cv2.IMREAD_COLOR, EXIF orientation applied) and th
 """
 
 import io
+import os
 import struct
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
+
+# OpenCV reads this when it is loaded. It is the second line behind `check_image`, for files whose header says less than
+# the decoder finds.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", os.environ.get("SOD_MAX_IMAGE_PIXELS") or str(8192 * 8192))
 
 import cv2
 import numpy as np
@@ -16,9 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from sod.errors import ImageTooLargeError, InvalidImageError
+from sod.image_structure import StructureLimits, check_structure
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
-DEFAULT_MAX_PIXELS = 8192 * 8192
+DEFAULT_MAX_PIXELS = StructureLimits().pixels
 # The first bytes of files in these formats.
 _SIGNATURES = (b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"II", b"MM")
 
@@ -85,13 +91,23 @@ def read_header(data: bytes) -> ImageHeader:
     return ImageHeader(name, width, height, _orientation(exif))
 
 
-def check_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHeader:
-    """Read the header and check the size against a limit, so that a decompression bomb takes no memory.
+def check_image(
+    data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, limits: StructureLimits | None = None
+) -> ImageHeader:
+    """Check what decoding would cost and read the header, so that a bomb takes neither time nor memory.
+
+    Args:
+        data: The encoded image.
+        max_pixels: Largest number of pixels.
+        limits: What the file may have beside its pixels; None for the defaults. Its `pixels` are ignored.
 
     Raises:
         InvalidImageError: The data is not an image.
         ImageTooLargeError: The image has more than `max_pixels` pixels.
+        ImageTooComplexError: The file has more scans, chunks, tags or metadata than the limits allow.
     """
+    # Before the header, whose reader goes through all metadata.
+    check_structure(data, replace(limits or StructureLimits(), pixels=max_pixels))
     header = read_header(data)
     if header.width * header.height > max_pixels:
         raise ImageTooLargeError(
@@ -101,9 +117,11 @@ def check_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHeade
     return header
 
 
-def decode_image(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+def decode_image(
+    data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, limits: StructureLimits | None = None
+) -> NDArray[np.uint8]:
     """Check and decode an image; see `check_image` and `decode_checked`."""
-    return decode_checked(data, check_image(data, max_pixels))
+    return decode_checked(data, check_image(data, max_pixels, limits))
 
 
 def decode_checked(data: bytes, header: ImageHeader) -> NDArray[np.uint8]:
@@ -116,9 +134,14 @@ def decode_checked(data: bytes, header: ImageHeader) -> NDArray[np.uint8]:
         header: Its header, from `check_image`.
 
     Raises:
-        InvalidImageError: The data is damaged beyond decoding.
+        InvalidImageError: The data is damaged beyond decoding, or decodes to another size than its header says.
     """
     image = _imdecode(data)
+    if image is not None and image.shape[1::-1] != header.shown_size:
+        raise InvalidImageError(
+            f"the {header.format} image says {header.shown_size[0]} x {header.shown_size[1]} pixels and decodes to "
+            f"{image.shape[1]} x {image.shape[0]}: save it anew"
+        )
     if image is None and header.format == "JPEG":
         # OpenCV from 4.11 on refuses a truncated JPEG; with an end-of-image marker appended it decodes the rest.
         image = _imdecode(data + b"\xff\xd9")

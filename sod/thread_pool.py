@@ -5,6 +5,7 @@ for ever, at shutdown as well. This executor answers the caller when the time li
 the stuck one's place, up to a bound, and ends with the process whatever still runs.
 """
 
+import math
 import threading
 import time
 from collections import deque
@@ -139,6 +140,7 @@ class ReplacingThreadPool(Executor):
             task = self._waiting.popleft()
             task.deadline = time.monotonic() + self._time_limit_s
             self._running[me] = task
+            self._changed.notify_all()  # the watcher, of the deadline
             return task
 
     def _finish(
@@ -163,8 +165,8 @@ class ReplacingThreadPool(Executor):
                 late = [thread for thread, task in self._running.items() if task.deadline <= now]
                 tasks = [self._abandon(thread) for thread in late]
                 if not tasks:
-                    until = min((task.deadline for task in self._running.values()), default=now + self._time_limit_s)
-                    self._changed.wait(max(0.001, until - now))
+                    until = min((task.deadline for task in self._running.values()), default=math.inf)
+                    self._changed.wait(None if until == math.inf else max(0.001, until - now))
             for task in tasks:
                 task.future.set_exception(
                     TaskTimeoutError(f"the image was not processed within {self._time_limit_s:g} s: send a smaller one")

@@ -26,6 +26,10 @@ _OPTIONS = tuple(InferOptions.model_fields)
 # Parts that a form may have beside its images; unknown ones are ignored, as in JSON.
 _MAX_OTHER_PARTS = 32
 _MAX_SHOWN_NAME = 60
+# Parsing takes time and memory for each value, so a document of many small ones costs far more than its size. Base64
+# contains none of these characters.
+_JSON_SEPARATORS = (b",", b":", b"[", b"{")
+_MAX_JSON_VALUES = 20_000
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -104,6 +108,9 @@ def parse_document(body: bytes) -> object:
         InvalidRequestError: It is empty or not JSON.
     """
     document: object = None
+    if (values := sum(map(body.count, _JSON_SEPARATORS))) > _MAX_JSON_VALUES:
+        message = f"The document has about {values:,} values; the limit is {_MAX_JSON_VALUES:,}"
+        raise InvalidRequestError.single("too_many_values", "body", message)
     if body:
         try:
             document = from_json(body)

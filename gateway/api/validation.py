@@ -8,6 +8,8 @@ from pydantic import ValidationError
 
 from gateway.errors import FieldError, InputError
 
+_MAX_ISSUES = 20
+
 Location = Literal["body", "query"]
 """Where the client sent the options of a request."""
 
@@ -21,10 +23,13 @@ class ValidationIssue(TypedDict):
 
 
 class InvalidRequestError(InputError):
-    """The request does not fit its schema; the text is the JSON list of issues."""
+    """The request does not fit its schema; the text is the JSON list of the first issues."""
 
     def __init__(self, issues: Sequence[ValidationIssue]) -> None:
-        super().__init__(json.dumps(list(issues)))
+        shown = list(issues[:_MAX_ISSUES])
+        if more := len(issues) - len(shown):
+            shown.append({"type": "more_issues", "loc": "body", "msg": f"{more:,} more issues are not shown"})
+        super().__init__(json.dumps(shown))
 
     @classmethod
     def single(cls, kind: str, loc: str, message: str) -> Self:

@@ -119,13 +119,16 @@ class GatewayServer(uvicorn.Server):
             await asyncio.sleep(_HEARTBEAT_S)
 
 
-def make_config(app: object, listener: Listener, *, limits: ConnectionLimits, shutdown_timeout: int) -> uvicorn.Config:
+def make_config(
+    app: object, listener: Listener, *, limits: ConnectionLimits, keep_alive_timeout: int, shutdown_timeout: int
+) -> uvicorn.Config:
     """Make the configuration of uvicorn.
 
     Args:
         app: The ASGI application; None in the parent of worker processes, which only binds the socket.
         listener: Where to listen.
-        limits: Time limits of every connection.
+        limits: Limits of every connection.
+        keep_alive_timeout: Seconds for which an idle connection is kept.
         shutdown_timeout: Seconds that requests in progress may take after the listener is closed.
     """
     tls = listener.tls
@@ -139,6 +142,7 @@ def make_config(app: object, listener: Listener, *, limits: ConnectionLimits, sh
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=keep_alive_timeout,
         timeout_graceful_shutdown=shutdown_timeout,
         # By default uvicorn trusts these headers from 127.0.0.1.
         proxy_headers=listener.trusted_proxies is not None,

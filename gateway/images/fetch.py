@@ -13,6 +13,7 @@ import httpx
 
 from gateway.errors import InputError, TooManyBytesError
 from gateway.images.addresses import AllowList, parse_host
+from gateway.images.bounded_head import BoundedHeadNetwork, BoundedHeadStream
 from gateway.images.egress_guard import EgressGuard
 from gateway.images.resolver import Resolver, SystemResolver
 from gateway.limits.content_length import parse_content_length
@@ -91,10 +92,12 @@ class ImageFetcher:
             ssl_context=ssl_context or httpcore.default_ssl_context(),
             max_connections=options.max_connections,
             max_keepalive_connections=0,
-            network_backend=EgressGuard(
-                options.allow,
-                resolve or SystemResolver(options.max_connections),
-                network or httpcore.AnyIOBackend(),
+            network_backend=BoundedHeadNetwork(
+                EgressGuard(
+                    options.allow,
+                    resolve or SystemResolver(options.max_connections),
+                    network or httpcore.AnyIOBackend(),
+                )
             ),
         )
 
@@ -144,6 +147,9 @@ class ImageFetcher:
             # httpcore would omit the brackets of an IPv6 address.
             headers = [(b"Host", url.netloc), *_HEADERS]
             async with self._pool.stream("GET", target, headers=headers, extensions=self._extensions) as response:
+                stream = response.extensions["network_stream"]
+                assert isinstance(stream, BoundedHeadStream)  # noqa: S101 - the pool's only kind
+                stream.head_received()
                 received = httpx.Headers(response.headers)
                 if response.status not in _REDIRECTS or "location" not in received:
                     return await self._read(response, received)

@@ -12,6 +12,7 @@ from gateway.limits.workers import Workers
 from gateway.observability.request_context import stage
 from sod.errors import ImageTooLargeError, InvalidImageError
 from sod.image import ImageHeader, check_image
+from sod.image_structure import StructureLimits
 
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")
 _DATA_URL = re.compile(r"\s*data:[^,]*?;base64\s*,", re.IGNORECASE)
@@ -44,11 +45,11 @@ class EncodedImage:
 class ImageInput:
     """Resolves the `image` of a request."""
 
-    def __init__(self, fetcher: ImageFetcher, workers: Workers, *, max_bytes: int, max_pixels: int) -> None:
+    def __init__(self, fetcher: ImageFetcher, workers: Workers, *, max_bytes: int, limits: StructureLimits) -> None:
         self._fetcher = fetcher
         self._workers = workers
         self._max_bytes = max_bytes
-        self._max_pixels = max_pixels
+        self._limits = limits
 
     async def read(self, image: str | bytes) -> EncodedImage:
         """Fetch the image, or decode its base64, and check its header against the limits.
@@ -83,7 +84,7 @@ class ImageInput:
     def _check(self, data: bytes) -> EncodedImage:
         if len(data) > self._max_bytes:
             raise TooManyBytesError(f"The image has {len(data):,} bytes; the limit is {self._max_bytes:,}")
-        return EncodedImage(data, check_image(data, self._max_pixels))
+        return EncodedImage(data, check_image(data, self._limits.pixels, self._limits))
 
     def _check_fetched(self, data: bytes) -> EncodedImage:
         try:

@@ -35,6 +35,7 @@ class Readiness:
         timeout: float,
         request_timeout: float,
         in_work: Callable[[], int],
+        starved: Callable[[], bool] = lambda: False,
     ) -> None:
         """Set up.
 
@@ -45,6 +46,7 @@ class Readiness:
             timeout: Seconds one try may take in a Triton that is idle.
             request_timeout: Seconds after which nothing of what Triton has now is left in it.
             in_work: Tells how many images Triton has.
+            starved: Tells whether the gateway has no thread left to process images with.
         """
         self._triton = triton
         self._drain = drain
@@ -52,6 +54,7 @@ class Readiness:
         self._timeout = timeout
         self._request_timeout = request_timeout
         self._in_work = in_work
+        self._starved = starved
         self._canary = encode_image(np.full((_SIDE, _SIDE, 3), 128, np.uint8))
         self._shared_try = SingleFlight(self._try)
         self._verdict: str | None = "nothing was tried yet"
@@ -62,7 +65,12 @@ class Readiness:
 
         While Triton is at work, and the last that is known of it is good, nobody waits for the try.
         """
-        problem = DRAINING if self._drain.active else await self._problem_of_triton()
+        if self._drain.active:
+            problem: str | None = DRAINING
+        elif self._starved():
+            problem = "Every thread that processes images is stuck in an earlier image"
+        else:
+            problem = await self._problem_of_triton()
         metrics.ready.set(problem is None)
         return problem
 

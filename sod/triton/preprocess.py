@@ -7,6 +7,7 @@ import numpy as np
 
 from sod.errors import InvalidImageError
 from sod.image import DEFAULT_MAX_PIXELS, decode_image, scale_factor, to_pixels
+from sod.image_structure import StructureLimits
 from sod.interface import ERROR, IMAGE, PIXELS, SCALE_FACTOR
 from sod.triton.requests import Arrays, ModelConfig, Request, RequestPool, as_bytes
 
@@ -25,10 +26,18 @@ class TritonPythonModel:
         self._size = (height, width)
         self._no_pixels = np.zeros((height, width, 3), np.uint8)
         self._max_pixels = int(config.parameter("max_image_pixels", str(DEFAULT_MAX_PIXELS)))
+        scans = config.parameter("max_image_scans", str(StructureLimits().scans))
+        metadata = config.parameter("max_image_metadata_bytes", str(StructureLimits().metadata_bytes))
+        self._limits = StructureLimits(scans=int(scans), metadata_bytes=int(metadata))
         # Images are processed in parallel; OpenCV's own threads would compete with them.
         cv2.setNumThreads(1)
         self._warm_up()
-        self._pool = RequestPool(self._compute, [IMAGE], int(config.parameter("threads", str(os.cpu_count()))))
+        self._pool = RequestPool(
+            self._compute,
+            [IMAGE],
+            int(config.parameter("threads", str(os.cpu_count()))),
+            time_limit_s=float(config.parameter("task_timeout_s", "30")),
+        )
 
     def execute(self, requests: list[Request]) -> None:
         """Hand the requests to the thread pool."""
@@ -45,7 +54,7 @@ class TritonPythonModel:
         errors = [""] * len(images)
         for i, data in enumerate(images):
             try:
-                image = decode_image(data, self._max_pixels)
+                image = decode_image(data, self._max_pixels, self._limits)
             except InvalidImageError as error:
                 errors[i] = str(error)
                 continue

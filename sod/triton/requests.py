@@ -5,15 +5,19 @@ on: no request waits for the slowest of a batch. OpenCV, OpenVINO, ONNX Runtime 
 """
 
 import json
+import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
-from sod.errors import SodError
+from sod.errors import SodError, ThreadsExhaustedError
+from sod.thread_pool import ReplacingThreadPool
 
 # The backend's own types exist inside its stub process only.
 Request = Any
@@ -60,46 +64,86 @@ class ModelConfig:
 
 
 class RequestPool:
-    """Threads that answer requests.
+    """Threads that compute the responses of requests.
 
     Args:
-        answer: makes the outputs of one request from its inputs, both by name, batch axis first. A `SodError` it
+        compute: makes the outputs of one request from its inputs, both by name, batch axis first. A `SodError` that it
             raises goes to the caller as INVALID_ARGUMENT, anything else as INTERNAL.
-        inputs: the inputs that `answer` is given.
-        threads: how many requests are worked on at a time.
+        inputs: names of the inputs that `compute` is given.
+        threads: requests that are processed at a time.
+        time_limit_s: seconds for one request; then it fails with INVALID_ARGUMENT, and its thread is replaced.
     """
 
-    def __init__(self, answer: Callable[[Arrays], Arrays], inputs: Sequence[str], threads: int) -> None:
-        self._answer = answer
+    def __init__(
+        self,
+        compute: Callable[[Arrays], Arrays],
+        inputs: Sequence[str],
+        threads: int,
+        *,
+        time_limit_s: float = math.inf,
+    ) -> None:
+        self._compute = compute
         self._inputs = inputs
-        self._pool = ThreadPoolExecutor(threads)
+        self._pool = ReplacingThreadPool(threads, time_limit_s=time_limit_s, name="request")
 
     def submit(self, requests: Sequence[Request]) -> None:
-        """Take requests on; each is answered exactly once, in any order."""
+        """Queue requests; each is answered exactly once, in any order."""
         for request in requests:
-            self._pool.submit(self._respond, request, request.get_response_sender())
+            sender = _OneResponse(request.get_response_sender())
+            try:
+                future = self._pool.submit(self._respond, request, sender)
+            except ThreadsExhaustedError as error:
+                sender.send(error_response(error))
+            else:
+                future.add_done_callback(partial(_respond_to_failure, sender))
 
     def close(self) -> None:
-        """Wait for the requests taken on."""
-        self._pool.shutdown(wait=True)
+        """Wait for the queued requests, but not for stuck ones."""
+        self._pool.shutdown()
 
-    def _respond(self, request: Request, sender: Any) -> None:
+    def _respond(self, request: Request, sender: "_OneResponse") -> None:
         try:
             response = self._response(request)
-        except Exception as error:  # an unanswered request would hang its caller for ever
-            code = pb_utils.TritonError.INVALID_ARG if isinstance(error, SodError) else pb_utils.TritonError.INTERNAL
-            message = str(error) if isinstance(error, SodError) else f"{type(error).__name__}: {error}"
-            if not isinstance(error, SodError):
-                pb_utils.Logger.log_error(message)
-            response = pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))
-        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        except Exception as error:  # a request without a response would hang its caller for ever
+            response = error_response(error)
+        sender.send(response)
 
     def _response(self, request: Request) -> Any:
         if request.is_cancelled():
             return cancelled_response()
         inputs = {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self._inputs}
-        outputs = self._answer(inputs)
+        outputs = self._compute(inputs)
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in outputs.items()])
+
+
+class _OneResponse:
+    """Sends the first response only: a request that took too long has had its error when its result comes."""
+
+    def __init__(self, sender: Any) -> None:
+        self._sender = sender
+        self._lock = Lock()
+
+    def send(self, response: Any) -> None:
+        with self._lock:
+            sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+
+def _respond_to_failure(sender: _OneResponse, future: "Future[None]") -> None:
+    """The pool gave the task up; `RequestPool._respond` raises nothing itself."""
+    error = future.exception()
+    if isinstance(error, Exception):
+        sender.send(error_response(error))
+
+
+def error_response(error: Exception) -> Any:
+    """The response to a request that failed; what is not the sender's fault is logged."""
+    if isinstance(error, SodError):
+        return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG))
+    message = f"{type(error).__name__}: {error}"
+    pb_utils.Logger.log_error(message)
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INTERNAL))
 
 
 def cancelled_response() -> Any:

@@ -149,7 +149,7 @@ async def test_threshold_of_a_class_the_model_has_not(
         (b"image=abc", [("json_invalid", "body[0]", "JSON decode error")]),
         (b'{"image": "a",}', [("json_invalid", "body[14]", "JSON decode error")]),
         (b'{"a": "\xff"}', [("json_invalid", "body[7]", "JSON decode error")]),
-        (b"[" * 200_000, [("json_invalid", "body[0]", "JSON decode error")]),
+        (b"[" * 20_000, [("json_invalid", "body[0]", "JSON decode error")]),
         (b"1" * 10_000, [("json_invalid", "body[0]", "JSON decode error")]),
         (
             b'{"image": "a", "threshold": "abc"}',

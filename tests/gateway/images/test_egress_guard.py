@@ -194,7 +194,7 @@ REDIRECTS = {
     "data:image/jpeg;base64,AAAA": "leads to the scheme 'data'",
     "http://[::1": "not valid",
     "http://public.example:PORT/\x01": "non-printable",
-    "http://public.example:PORT/" + "a" * 70_000: "URL too long",
+    "http://public.example:PORT/" + "a" * 70_000: "bytes of response headers",
 }
 
 
