@@ -1,4 +1,4 @@
-"""Labels read, figures computed and told, without a server; tests/e2e/test_eval.py has one."""
+"""Labels read, figures computed and told, without a server; tests/e2e/benchmarks/test_eval.py has one."""
 
 import json
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-CLIENTS = Path(__file__).parents[2] / "clients"
+CLIENTS = Path(__file__).parents[3] / "clients"
 LIMIT_S = 300
 
 # Language → what is looked for (a command, or a file by its pattern) → the Debian package that brings it.

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.e2e.languages import CLIENTS, LANGUAGES, NEEDS, Program, build, missing, rows
+from tests.e2e.clients.languages import CLIENTS, LANGUAGES, NEEDS, Program, build, missing, rows
 from tests.e2e.started_server import Serving
 
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"

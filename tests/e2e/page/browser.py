@@ -4,7 +4,7 @@ import base64
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,9 @@ class DemoPage:
         answer = route.fetch()
         headers = {"content-security-policy": POLICY, **answer.headers}
         route.fulfill(response=answer, headers=headers)
+
+
+OpenPage = Callable[..., DemoPage]  # the path, and options of the browser's context
 
 
 def read_png(base64_or_bytes: str | bytes) -> NDArray[np.uint8]:
