@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.performance.errors import BenchmarkError
-from benchmarks.performance.report.agreement import matched
 from sod.errors import SodError
 from sod.image import decode_image, scale_factor, to_pixels
+from sod.matching import matched_share
 from sod.nms import NmsConfig, multiclass_nms
 
 _REPOSITORY = Path(__file__).parents[1] / "model_repository"
@@ -163,7 +163,7 @@ def _median_ms(run: Callable[[], object], options: argparse.Namespace) -> float:
 
 
 def _compare(fp32: dict[str, Any], fp16: dict[str, Any]) -> None:
-    fp32["matched"], fp16["matched"] = 1.0, round(matched(fp32["objects"], fp16["objects"]), 4)
+    fp32["matched"], fp16["matched"] = 1.0, round(matched_share(fp32["objects"], fp16["objects"]), 4)
 
 
 def markdown(results: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from tritonclient.utils import InferenceServerException
 from benchmarks import servers
 from benchmarks.evaluation.datasets import Sample
 from benchmarks.evaluation.errors import EvaluationError
+from server.launching import StartError
 from sod import interface
 from sod.detections import Detections
 from sod.frame import clip
@@ -126,5 +127,5 @@ def started(profile: str, model: str | None, arguments: Sequence[str] = ()) -> I
     try:
         with servers.started(profile, [model] if model else [], arguments) as server:
             yield server.url, server.grpc
-    except servers.StartError as error:
+    except StartError as error:
         raise EvaluationError(str(error)) from None

@@ -19,13 +19,14 @@ from benchmarks.performance.baselines.paddlex import started as start_paddlex
 from benchmarks.performance.errors import BenchmarkError
 from benchmarks.performance.loadgen.clients import Ensemble, Rest, rest
 from benchmarks.performance.options import Options
-from benchmarks.performance.report.agreement import matched
-from benchmarks.servers import Host, Server, StartError
+from benchmarks.servers import Host, Server
 from benchmarks.servers import started as start_server
+from server.launching import StartError
 from sod.detections import Detections
 from sod.errors import SodError
 from sod.frame import clip
 from sod.image import decode_image, scale_factor, to_pixels
+from sod.matching import matched_share
 from sod.nms import multiclass_nms
 
 # Shares of objects that must be the same before anything is measured.
@@ -150,7 +151,6 @@ def gathered(options: Options, model: str, images: tuple[SampleImage, ...]) -> I
             except StartError as error:
                 raise BenchmarkError(str(error)) from None
             participants.servers[profile] = server
-            stack.callback(server.resume)
             server.pause()
             alone = stack.enter_context(engine_only.started(detector, participants.pixels(profile)))
             alone.host.pause()
@@ -180,11 +180,13 @@ def check(participants: Participants) -> None:
             for visualize in (False, True):
                 client = participants.gateway(profile, visualize)
                 _require(
-                    matched(found, client.detect()), _SAME_NUMBERS, f"{profile}: {client.name} against the ensemble"
+                    matched_share(found, client.detect()),
+                    _SAME_NUMBERS,
+                    f"{profile}: {client.name} against the ensemble",
                 )
         with on(participants.engines_only[profile].host):
             _require(
-                matched(found, _engine_only_objects(participants, profile)),
+                matched_share(found, _engine_only_objects(participants, profile)),
                 _SAME_ENGINE,
                 f"{profile}: the engine alone",
             )
@@ -199,7 +201,7 @@ def check(participants: Participants) -> None:
         with on(participants.paddlex_server):
             for visualize in (False, True):
                 client = participants.paddlex(visualize)
-                _require(matched(fp32, client.detect()), _SAME_NETWORK, f"{client.name} against our FP32")
+                _require(matched_share(fp32, client.detect()), _SAME_NETWORK, f"{client.name} against our FP32")
 
 
 def _engine_only_objects(participants: Participants, profile: str) -> Detections:

@@ -12,7 +12,8 @@ import httpx
 import yaml
 
 from benchmarks.performance.errors import BenchmarkError
-from benchmarks.servers import Host, StartError, free_ports, running
+from benchmarks.servers import Host
+from server.launching import StartError, free_ports, launched
 
 ROOT = Path(__file__).parents[3]
 VENV = ROOT / ".cache/paddlex"
@@ -114,8 +115,10 @@ def started(model: Path, work: Path, venv: Path = VENV) -> Iterator[PaddleXServe
     }
     url = f"http://127.0.0.1:{port}"
     try:
-        with running("PaddleX", command, lambda: _healthy(url), work / "paddlex.log", settings) as pid:
-            yield PaddleXServer("PaddleX", pid, url)
+        with launched(
+            "PaddleX", command, lambda: _is_healthy(url), log=work / "paddlex.log", environ=settings
+        ) as process:
+            yield PaddleXServer("PaddleX", process.pid, url)
     except StartError as error:
         raise BenchmarkError(str(error)) from None
 
@@ -129,7 +132,7 @@ def _font() -> Path:
     return fonts[0]
 
 
-def _healthy(url: str) -> bool:
+def _is_healthy(url: str) -> bool:
     try:
         return httpx.get(f"{url}/health", timeout=_TIMEOUT_S).status_code == httpx.codes.OK
     except httpx.HTTPError:

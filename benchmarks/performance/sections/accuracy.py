@@ -16,10 +16,10 @@ from benchmarks.performance.errors import BenchmarkError
 from benchmarks.performance.loadgen.clients import Ensemble
 from benchmarks.performance.options import Options
 from benchmarks.performance.participants import Participants, on
-from benchmarks.performance.report.agreement import matched
 from export.precision import LIMITS, Precision
 from sod.detections import Detections
 from sod.frame import clip
+from sod.matching import matched_share
 
 _CONCURRENCY = 2
 _QUICK_IMAGES = 3
@@ -74,7 +74,7 @@ def _objects(participants: Participants, profile: str) -> list[Detections]:
 
 def _share(reference: Sequence[Detections], others: Sequence[Detections], threshold: float) -> float:
     """Over all images, each weighed by its objects."""
-    shares = [matched(a, b, threshold) for a, b in zip(reference, others, strict=True)]
+    shares = [matched_share(a, b, threshold) for a, b in zip(reference, others, strict=True)]
     counts = ([int((one.scores > threshold).sum()) for one in side] for side in (reference, others))
     weights = [a + b for a, b in zip(*counts, strict=True)]
     return round(float(np.average(shares, weights=weights)), 4) if sum(weights) else 1.0

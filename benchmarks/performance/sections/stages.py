@@ -16,7 +16,8 @@ from benchmarks.performance.loadgen.traces import Traced, collector, stage_ms
 from benchmarks.performance.options import LATENCY, LOADED, Options
 from benchmarks.performance.participants import Participants
 from benchmarks.performance.report.figures import median
-from benchmarks.servers import StartError, started
+from benchmarks.servers import started
+from server.launching import StartError
 from sod.image import decode_image, scale_factor, to_pixels
 from sod.nms import multiclass_nms
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from server.launching import StartError
 from tests.e2e.conftest import DEMO
 from tests.e2e.started_server import REPOSITORY, serve
 from tests.gateway.security.test_api_keys import entry
@@ -103,7 +104,7 @@ def test_https_with_a_key_and_a_limit(guarded_server, image, settings):
 def test_a_certificate_that_will_not_do_ends_the_launcher_with_the_reason(tmp_path, free_ports, certificate):
     missing = tmp_path / "none.pem"
     files = {"SOD_TLS_CERTIFICATE": str(certificate.certificate), "SOD_TLS_KEY": str(missing)}
-    with pytest.raises(AssertionError, match="the server ended") as ended:  # noqa: SIM117
+    with pytest.raises(StartError, match="the server ended") as ended:  # noqa: SIM117
         with serve(REPOSITORY, tmp_path / "serve.log", free_ports(4), "--model", DEMO, **files):
             pytest.fail("it started")
     told = str(ended.value)

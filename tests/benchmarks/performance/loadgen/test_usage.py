@@ -1,0 +1,30 @@
+"""Processor time and memory by the role of a process."""
+
+import pytest
+
+from benchmarks.performance.loadgen.usage import outside_detector, per_request, role
+
+STUB = "/tmp/sod-backends-x/python/triton_python_backend_stub"
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ([STUB, "/m/preprocess_640/1/model.py", "x"], "preprocess"),
+        ([STUB, "/m/postprocess/1/model.py"], "postprocess"),
+        ([STUB, "/m/PP-YOLOE_plus_SOD-S_detector/1/model.onnx"], "detector"),
+        (["/v/bin/tritonserver", "--model-repository=/m"], "triton"),
+        (["/v/bin/python", "-m", "gateway"], "gateway"),
+        (["/v/bin/python", "-m", "server", "--port", "1"], "launcher"),
+        (["/v/bin/python", "/px/bin/paddlex", "--serve"], "paddlex"),
+        ([], "launcher"),
+    ],
+)
+def test_roles(command, expected):
+    assert role(command) == expected
+
+
+def test_time_of_a_request():
+    spent = per_request({"gateway": 100.0}, {"gateway": 300.0, "detector": 50.0, "launcher": 9.0}, 10)
+    assert spent == {"gateway": 20, "detector": 5, "launcher": 0.9}
+    assert outside_detector(spent) == 20
