@@ -13,7 +13,7 @@ from server.ready import is_ready
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class ProcessTree:
     """A process with all its descendants, which can be paused.
 
     Attributes:
@@ -51,7 +51,7 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
-class Server(Host):
+class Server(ProcessTree):
     """The launcher, with Triton and the gateway as its child processes.
 
     Attributes:

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from benchmarks.performance.loadgen.usage import cpu_ms, resident_mib
-from benchmarks.servers import Host, Server
+from benchmarks.servers import ProcessTree, Server
 
 
 @pytest.fixture
@@ -16,11 +16,11 @@ def child():
     program = "print('busy', flush=True)\nwhile True: pass"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline()
-        yield Host("busy", process.pid)
+        yield ProcessTree("busy", process.pid)
         process.kill()
 
 
-def test_a_paused_host_takes_no_time(child: Host):
+def test_a_paused_host_takes_no_time(child: ProcessTree):
     child.pause()
     until = time.monotonic() + 30
     while psutil.Process(child.pid).status() != psutil.STATUS_STOPPED:
@@ -51,5 +51,5 @@ def test_triton_is_never_paused():
 def test_a_host_that_is_gone_is_no_error():
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    Host("gone", gone.pid).pause()
-    assert cpu_ms(Host("gone", gone.pid)) == {}
+    ProcessTree("gone", gone.pid).pause()
+    assert cpu_ms(ProcessTree("gone", gone.pid)) == {}

@@ -1,28 +1,28 @@
-"""Figures out of the results: medians over rounds, and ratios round by round."""
+"""Figures from the results: medians over the rounds, and medians of ratios within a round."""
 
 import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.performance.loadgen.usage import outside_detector
+from benchmarks.performance.roles import outside_detector
 
 NAN = math.nan
 
 
 def median(values: Sequence[float]) -> float:
-    """Of what is known; NaN of nothing."""
+    """The median of the values that are neither None nor NaN; NaN if there is none."""
     known = [value for value in values if value is not None and not math.isnan(value)]
     return statistics.median(known) if known else NAN
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> float:
-    """Median of the ratios of each round: what slows the whole machine in one round falls on both sides."""
+    """The median of the ratios within each round, in which a slower machine affects both sides."""
     return median([a / b for a, b in zip(over, under, strict=False) if b])
 
 
 def spread(values: Sequence[float]) -> float:
-    """Largest less smallest, as a share of the median; NaN of fewer than two."""
+    """The largest value less the smallest, as a share of the median; NaN for fewer than two values."""
     return (max(values) - min(values)) / median(values) if len(values) > 1 and median(values) else NAN
 
 

@@ -19,7 +19,7 @@ def test_the_engine_alone_gives_outputs_and_rates():
     config = read_detector(REPOSITORY, DEMO, "cpu_high_performance")
     pixels = np.random.default_rng(0).integers(0, 256, (640, 640, 3), np.uint8)
     with engine_only.started(config, pixels) as alone:
-        pid = alone.host.pid
+        pid = alone.processes.pid
         boxes, scores = alone.infer()
         assert boxes.shape == (1, 8400, 4)
         assert scores.shape == (1, 10, 8400)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks.performance.loadgen.usage import outside_detector, per_request, role
+from benchmarks.performance.loadgen.usage import per_request, role
+from benchmarks.performance.roles import outside_detector
 
 STUB = "/tmp/sod-backends-x/python/triton_python_backend_stub"
 

@@ -1,11 +1,11 @@
 """The synthetic detector output with many candidates."""
 
-from benchmarks.performance.sections.stages import crowded
+from benchmarks.performance.sections.stages import synthetic_output
 
 
 def test_the_crowd_has_so_many_candidates():
     for side, anchors in ((640, 8400), (1920, 75_600)):
-        boxes, scores = crowded(side, 3000)
+        boxes, scores = synthetic_output(side, 3000)
         assert boxes.shape == (anchors, 4)
         assert scores.shape == (10, anchors)
         assert (scores > 0.5).sum() == 3000
