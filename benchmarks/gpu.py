@@ -26,7 +26,6 @@ from sod.nms import NmsConfig, multiclass_nms
 
 _REPOSITORY = Path(__file__).parents[1] / "model_repository"
 _FILES = {"FP32": "model.onnx", "FP16": "model_fp16.onnx"}
-_WARM_UP = 10
 _BATCHES = (1, 2, 4, 8)
 _THRESHOLD = 0.5
 _OUTPUTS = ("boxes", "scores")
@@ -162,7 +161,7 @@ def _graph_nms(ort: Any, boxes: NDArray[np.float32], scores: NDArray[np.float32]
 
 def _median_ms(run: Callable[[], object], options: argparse.Namespace) -> float:
     times = []
-    for turn in range(-_WARM_UP, options.turns):
+    for turn in range(-options.warm_up, options.turns):
         started = time.perf_counter()
         run()
         if turn >= 0:
@@ -207,6 +206,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--models", nargs="+", metavar="NAME", default=["PP-YOLOE_plus_SOD-S", "PP-YOLOE_plus_SOD-L"])
     parser.add_argument("--model-repository", type=Path, default=_REPOSITORY, metavar="DIR")
     parser.add_argument("--batches", type=int, nargs="+", default=list(_BATCHES), metavar="N")
+    parser.add_argument("--warm-up", type=int, default=10, help="number of runs before the measured ones (default: 10)")
     parser.add_argument("--turns", type=int, default=100, help="number of measured runs (default: 100)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     return parser

@@ -20,7 +20,7 @@ def child():
         process.kill()
 
 
-def test_a_paused_host_takes_no_time(child: ProcessTree):
+def test_a_paused_process_uses_no_processor_time(child: ProcessTree):
     child.pause()
     until = time.monotonic() + 30
     while psutil.Process(child.pid).status() != psutil.STATUS_STOPPED:
@@ -38,7 +38,7 @@ def test_a_paused_host_takes_no_time(child: ProcessTree):
 
 
 def test_triton_is_never_paused():
-    # By its first word, as Triton's own processes have it.
+    # Triton's processes are recognised by the first word of their command line.
     process = subprocess.Popen(["tritonserver", "60"], executable="/bin/sleep")
     try:
         Server("server", process.pid, "", "", "cpu").pause()
@@ -48,7 +48,7 @@ def test_triton_is_never_paused():
         process.wait()
 
 
-def test_a_host_that_is_gone_is_no_error():
+def test_a_process_that_has_ended_is_no_error():
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     ProcessTree("gone", gone.pid).pause()

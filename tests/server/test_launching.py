@@ -33,10 +33,10 @@ def test_a_process_that_ends_while_starting_is_reported_with_its_log(tmp_path: P
 
 
 def test_a_process_that_is_not_ready_in_time_is_stopped() -> None:
-    started: list[psutil.Process] = []
+    before, started = set(psutil.Process().children()), set[psutil.Process]()
 
     def is_ready() -> bool:
-        started[:] = psutil.Process().children()
+        started.update(set(psutil.Process().children()) - before)
         return False
 
     with (
@@ -44,8 +44,8 @@ def test_a_process_that_is_not_ready_in_time_is_stopped() -> None:
         launched("the server", SLEEP, is_ready, start_timeout_s=0.1),
     ):
         pytest.fail("it is not ready")
-    assert started
-    assert not [process for process in started if process.is_running()]
+    (process,) = started
+    assert not process.is_running()
 
 
 def test_it_is_waited_for_until_it_is_ready(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A browser with the demo page of the shared server."""
+"""The browser, and the demo page of the shared server."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from tests.e2e.page.expected import FLOOR
 from tests.e2e.started_server import Serving
 
 
-# A module's, not the session's: while it runs Playwright keeps an event loop, and pytest-asyncio's could not start.
+# The scope is a module, because while Playwright runs its event loop, pytest-asyncio cannot start another one.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as browser:
@@ -20,7 +20,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, server: Serving) -> Iterator[OpenPage]:
-    """Open the page in a context of its own; at the end nothing may have gone wrong in it."""
+    """Open the page in a new browser context; at the end of the test it must have reported no problem."""
     pages: list[DemoPage] = []
 
     def open_one(path: str = "/", **options: Any) -> DemoPage:
@@ -33,7 +33,7 @@ def open_page(browser: Browser, server: Serving) -> Iterator[OpenPage]:
     yield open_one
     for page in pages:
         page.context.close()
-    assert [page.complaints for page in pages] == [[] for _ in pages]
+    assert [page.problems for page in pages] == [[] for _ in pages]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def page(open_page: OpenPage) -> DemoPage:
 
 @pytest.fixture(scope="module")
 def found(server: Serving, image: bytes) -> list[dict[str, Any]]:
-    """What the API answers to the image; the best score first."""
+    """The objects that the API finds in the image, by descending score."""
     objects = server.post(image, threshold=FLOOR, visualize=False).json()["result"]["detectedObjects"]
     assert len(objects) > 20
     return sorted(objects, key=lambda one: -one["score"])

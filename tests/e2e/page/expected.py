@@ -1,4 +1,4 @@
-"""What the page must show, derived from the API's response."""
+"""What the page must show for a response of the API."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def cells(one: dict[str, Any]) -> list[str]:
 
 
 def half_up(value: float) -> int:
-    """As JavaScript rounds."""
+    """Round half up, as JavaScript does."""
     return int(np.floor(value + 0.5))
 
 
@@ -34,7 +34,10 @@ def rgb(class_id: int) -> tuple[int, int, int]:
 
 
 def assert_box_is_drawn(page: DemoPage, one: dict[str, Any], width: int, height: int) -> None:
-    """The line around an object has its colour, at the whole image's view; true of the best, drawn last."""
+    """The outline of an object has the colour of its class. The whole image must be visible.
+
+    It holds for the object with the best score, which is drawn last and covered by no other.
+    """
     scale, x, y = page.whole_view(width, height)
     left, top, right, bottom = one["bbox"]
     x0, x1 = (half_up(side * scale + x) for side in (left, right))
@@ -53,6 +56,6 @@ def size_of(image: bytes) -> tuple[int, int]:
 
 
 def noise(width: int = 200, height: int = 120) -> tuple[bytes, Any]:
-    """A PNG in which every pixel has a colour of its own; and its pixels, RGB."""
+    """A PNG of random pixels, and its pixels as uint8 RGB [height, width, 3]."""
     pixels = np.random.default_rng(5).integers(0, 256, (height, width, 3), np.uint8)
     return cv2.imencode(".png", pixels[..., ::-1])[1].tobytes(), pixels

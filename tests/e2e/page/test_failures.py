@@ -22,7 +22,7 @@ def test_a_text_file_is_refused_in_a_sentence(page: DemoPage) -> None:
     assert problem.is_hidden()
 
 
-def test_misfits_are_told_in_words(page: DemoPage, image: bytes) -> None:
+def test_validation_errors_are_shown_in_words(page: DemoPage, image: bytes) -> None:
     issues = [{"type": "model_unknown", "loc": "body.model", "msg": "there is no model x; loaded are a, b"}]
     envelope = {"logId": "1", "errorCode": 422, "errorMsg": json.dumps(issues)}
     page.tab.route(DETECT, lambda route: route.fulfill(status=422, json=envelope))
@@ -32,7 +32,7 @@ def test_misfits_are_told_in_words(page: DemoPage, image: bytes) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_what_passes_can_be_tried_again(page: DemoPage, image: bytes, found: Any, status: int) -> None:
+def test_a_temporary_failure_can_be_retried(page: DemoPage, image: bytes, found: Any, status: int) -> None:
     envelope = {"logId": "1", "errorCode": status, "errorMsg": "Too much at once"}
     page.tab.route(
         DETECT, lambda route: route.fulfill(status=status, json=envelope, headers={"Retry-After": "2"}), times=1
@@ -41,7 +41,7 @@ def test_what_passes_can_be_tried_again(page: DemoPage, image: bytes, found: Any
     page["#problem"].wait_for()
     assert page["#problem-text"].inner_text() == ("Too much at once. It asks to wait 2 seconds before the next try.")
     page["#retry"].click()
-    page.wait_for_answer()
+    page.wait_for_response()
     assert page["#problem"].is_hidden()
     assert page.rows() == [cells(one) for one in above(found, page.score)]
 
@@ -52,10 +52,10 @@ def test_a_server_that_is_gone(page: DemoPage, image: bytes) -> None:
     page["#problem"].wait_for()
     assert "cannot be reached" in page["#problem-text"].inner_text()
     page["#retry"].click()
-    page.wait_for_answer()
+    page.wait_for_response()
 
 
-def test_a_key_is_asked_for_kept_and_sent(page: DemoPage, image: bytes) -> None:
+def test_a_key_is_requested_kept_and_sent(page: DemoPage, image: bytes) -> None:
     keys: list[str | None] = []
 
     def guard(route: Route) -> None:
@@ -85,7 +85,7 @@ def test_a_key_is_asked_for_kept_and_sent(page: DemoPage, image: bytes) -> None:
 
 
 def hold_next(page: DemoPage) -> list[Route]:
-    """The next request stays unanswered, and is put into the list."""
+    """Leave the next request unanswered, and put it into the returned list."""
     held: list[Route] = []
 
     def hold(route: Route) -> None:
@@ -95,7 +95,7 @@ def hold_next(page: DemoPage) -> list[Route]:
     return held
 
 
-def test_a_late_answer_is_not_taken_for_the_next_image(page: DemoPage, image: bytes, found: Any) -> None:
+def test_a_late_response_is_not_shown_for_the_next_image(page: DemoPage, image: bytes, found: Any) -> None:
     late = hold_next(page)
     page.tab.set_input_files("#file", {"name": "slow.png", "mimeType": "image/png", "buffer": noise()[0]})
     page["#busy"].wait_for()

@@ -1,4 +1,4 @@
-"""Every way in which an image reaches the page."""
+"""All sources of an image: clipboard, address, file formats, camera; and the choice of the model."""
 
 import base64
 import io
@@ -27,7 +27,7 @@ def test_a_pasted_image_is_taken(page: DemoPage, image: bytes, found: Any) -> No
         }""",
         list(image),
     )
-    page.wait_for_answer()
+    page.wait_for_response()
     assert page.rows() == [cells(one) for one in above(found, page.score)]
 
 
@@ -35,16 +35,16 @@ def test_an_address_is_fetched_by_the_server(page: DemoPage, image: bytes, found
     url = "https://example.com/some/street.jpg"
 
     def fetch(route: Route) -> None:  # the guard against private hosts lets the server fetch nothing of ours
-        asked = route.request.post_data_json
-        route.continue_(post_data=json.dumps({**asked, "image": base64.b64encode(image).decode()}))
+        body = route.request.post_data_json
+        route.continue_(post_data=json.dumps({**body, "image": base64.b64encode(image).decode()}))
 
     page.tab.route(DETECT, fetch)
     page["#url"].fill(url)
     page["#url"].press("Enter")
-    page.wait_for_answer()
+    page.wait_for_response()
     assert page.rows() == [cells(one) for one in above(found, page.score)]
     assert_box_is_drawn(page, found[0], *size_of(image))
-    assert page.asked == [
+    assert page.requests == [
         {"image": url, "threshold": FLOOR, "visualize": False},
         {"image": url, "threshold": 1, "visualize": True},  # the image without a box
     ]
@@ -85,8 +85,8 @@ def test_the_model_is_chosen(page: DemoPage, server: Serving, image: bytes) -> N
     page.give(image)
     page["#model"].select_option(other)
     page["#busy"].wait_for(state="hidden")
-    page.wait_for_answer()
-    assert [asked.get("model") for asked in page.asked] == [None, other]
+    page.wait_for_response()
+    assert [body.get("model") for body in page.requests] == [None, other]
     answer = server.post(image, threshold=FLOOR, visualize=False, model=other).json()["result"]["detectedObjects"]
     page.set_score(FLOOR)
     assert page.rows() == [cells(one) for one in sorted(answer, key=lambda one: -one["score"])]
@@ -95,21 +95,21 @@ def test_the_model_is_chosen(page: DemoPage, server: Serving, image: bytes) -> N
 def test_camera(page: DemoPage) -> None:
     page["#camera"].click()
     page["#shoot"].click()
-    page.wait_for_answer()
+    page.wait_for_response()
     assert re.fullmatch(rf"camera\.jpg · \d+ {TIMES} \d+ px", page["#facts"].inner_text())
     assert page["#camera-bar"].is_hidden()
 
     page["#camera"].click()
     page["#continuous"].click()
     page["#rate:has-text('a second')"].wait_for()
-    asked = len(page.asked)
-    while len(page.asked) < asked + 3:
+    count = len(page.requests)
+    while len(page.requests) < count + 3:
         page.tab.wait_for_event("request", lambda request: request.method == "POST")
     assert page["#continuous"].get_attribute("aria-pressed") == "true"
     assert page["#video"].is_hidden()
     page["#camera-stop"].click()
     assert page["#camera-bar"].is_hidden()
-    page.wait_for_answer()
+    page.wait_for_response()
 
 
 def test_without_a_camera_there_is_a_sentence(page: DemoPage) -> None:

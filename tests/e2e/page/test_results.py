@@ -1,4 +1,4 @@
-"""What the page shows of a response, and what can be taken away from it."""
+"""What the page shows of a response, and how it is downloaded or copied."""
 
 import base64
 import json
@@ -17,9 +17,9 @@ from tests.e2e.page.browser import DETECT, DemoPage, OpenPage, read_png
 from tests.e2e.page.expected import FLOOR, TIMES, above, assert_box_is_drawn, cells, rgb, size_of
 
 
-def test_a_dropped_image_shows_what_the_api_answers(page: DemoPage, image: bytes, found: Any) -> None:
+def test_a_dropped_image_shows_the_objects_of_the_api(page: DemoPage, image: bytes, found: Any) -> None:
     page.drop(image, "street.jpg", "image/jpeg")
-    page.wait_for_answer()
+    page.wait_for_response()
 
     shown = above(found, page.score)
     assert shown
@@ -27,19 +27,19 @@ def test_a_dropped_image_shows_what_the_api_answers(page: DemoPage, image: bytes
     width, height = size_of(image)
     assert page["#facts"].inner_text() == f"street.jpg · {width} {TIMES} {height} px"
     assert_box_is_drawn(page, found[0], width, height)
-    (asked,) = page.asked
-    assert asked == {"image": base64.b64encode(image).decode(), "threshold": FLOOR, "visualize": False}
+    (body,) = page.requests
+    assert body == {"image": base64.b64encode(image).decode(), "threshold": FLOOR, "visualize": False}
 
 
-def test_filters_ask_nobody(page: DemoPage, image: bytes, found: Any) -> None:
+def test_filters_send_no_request(page: DemoPage, image: bytes, found: Any) -> None:
     page.give(image)
     for score in (0.05, 0.1, 0.2, 0.3, 0.6):
         page.set_score(score)
         expected = above(found, score)
         assert len(page.rows()) == len(expected)
         below = len(found) - len(expected)
-        told = f"{len(expected)} of {len(found)} objects shown"
-        assert page["#status"].inner_text() == told + (f" · {below} at {score:.2f} or less." if below else ".")
+        summary = f"{len(expected)} of {len(found)} objects shown"
+        assert page["#status"].inner_text() == summary + (f" · {below} at {score:.2f} or less." if below else ".")
 
     page.set_score(FLOOR)
     before = page.pixels()
@@ -57,7 +57,7 @@ def test_filters_ask_nobody(page: DemoPage, image: bytes, found: Any) -> None:
     page["#classes-all"].click()
     assert len(page.rows()) == len(found)
     assert (page.pixels() == before).all()
-    assert len(page.asked) == 1
+    assert len(page.requests) == 1
 
 
 def test_the_slider_stays_where_it_was_put(page: DemoPage, image: bytes, found: Any) -> None:
@@ -89,7 +89,7 @@ def test_the_list_is_sorted_by_its_heads(page: DemoPage, image: bytes) -> None:
     assert sizes[0] >= sizes[-1]
 
 
-def test_what_is_taken_away_is_what_is_shown(page: DemoPage, image: bytes, found: Any) -> None:
+def test_downloads_contain_what_is_shown(page: DemoPage, image: bytes, found: Any) -> None:
     page.give(image, "my street.jpg")
     page.set_score(0.1)
     hidden = found[0]["categoryName"]

@@ -44,7 +44,7 @@ def test_zoom_keeps_the_point_and_shows_its_pixels(page: DemoPage) -> None:
     assert page.zoom == half_up(scale * 300)
 
 
-def test_the_minimap_leads_to_its_point(page: DemoPage) -> None:
+def test_a_click_on_the_minimap_shows_its_point(page: DemoPage) -> None:
     pixels = np.zeros((400, 400, 3), np.uint8)
     pixels[:200, 200:] = (0, 0, 255)  # red, right above
     page.give(cv2.imencode(".png", pixels)[1].tobytes(), "quarters.png")
@@ -70,7 +70,7 @@ def test_keyboard_alone(page: DemoPage, image: bytes, found: Any) -> None:
                 return [getComputedStyle(it).outlineStyle, it.id || it.dataset.sort || it.value || it.tagName];
             }"""
         )
-        assert outline != "none", f"nobody sees the focus on {name}"
+        assert outline != "none", f"the focus on {name} is invisible"
         return str(name)
 
     page["h1"].click()  # the tab key goes on from there
@@ -115,7 +115,7 @@ def test_keyboard_alone(page: DemoPage, image: bytes, found: Any) -> None:
     assert len(page.rows()) == len(above(found, page.score))
 
 
-def test_box_and_row_light_up_together(page: DemoPage, image: bytes, found: Any) -> None:
+def test_box_and_row_are_highlighted_together(page: DemoPage, image: bytes, found: Any) -> None:
     page.give(image)
     best = found[0]
     page.set_score(int(best["score"] * 100) / 100)  # this one alone, or few

@@ -12,7 +12,7 @@ DEMO = "PP-YOLOE_plus_SOD-demo"
 
 
 class TestDetectorConfig:
-    def test_of_a_profile(self):
+    def test_the_configuration_of_a_profile(self):
         config = read_detector(REPOSITORY, DEMO, "cpu_bf16")
         assert (config.backend, config.precision) == ("openvino", "BF16")
         assert config.size == (640, 640)
@@ -20,10 +20,10 @@ class TestDetectorConfig:
         assert config.file.name == "model.onnx"
         assert class_count(REPOSITORY, DEMO) == 10
 
-    def test_what_is_absent_is_told(self):
+    def test_missing_files_are_reported(self):
         with pytest.raises(BenchmarkError, match="cannot be read"):
             read_detector(REPOSITORY, "yolo", "cpu_bf16")
-        with pytest.raises(BenchmarkError, match="no ensemble with a detector"):
+        with pytest.raises(BenchmarkError, match="is not an ensemble with a detector"):
             read_detector(REPOSITORY, "preprocess_640", "cpu_bf16")
         with pytest.raises(BenchmarkError, match=r"model_int8\.xml"):
             read_detector(REPOSITORY, DEMO, "cpu_int8")

@@ -30,7 +30,7 @@ def test_the_engine_alone_gives_outputs_and_rates():
     assert not psutil.pid_exists(pid)
 
 
-def test_a_detector_that_cannot_be_loaded_is_told(tmp_path):
+def test_a_detector_that_cannot_be_loaded_is_reported(tmp_path):
     broken = tmp_path / "model.onnx"
     broken.write_bytes(b"no network")
     config = replace(read_detector(REPOSITORY, DEMO, "cpu_high_performance"), file=broken)

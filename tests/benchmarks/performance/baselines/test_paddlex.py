@@ -9,7 +9,7 @@ from benchmarks.performance.errors import BenchmarkError
 
 
 class TestPaddleX:
-    def test_its_model(self, tmp_path):
+    def test_the_folder_of_the_model_is_found(self, tmp_path):
         (tmp_path / "S").mkdir()
         (tmp_path / "S/inference.yml").touch()
         assert paddlex_server.find_model(tmp_path, "S") == tmp_path / "S"
@@ -17,7 +17,7 @@ class TestPaddleX:
         with pytest.raises(BenchmarkError, match=r"inference\.yml"):
             paddlex_server.find_model(tmp_path, "L")
 
-    def test_its_architecture_is_what_the_model_says(self, tmp_path):
+    def test_the_architecture_is_read_from_the_model(self, tmp_path):
         says = tmp_path / "inference.yml"
         says.write_text("Global:\n  model_name: PP-YOLOE_plus_SOD-S\n")
         assert paddlex_server.architecture(tmp_path) == "PP-YOLOE_plus_SOD-S"
@@ -26,12 +26,12 @@ class TestPaddleX:
             with pytest.raises(BenchmarkError, match=r"model_name"):
                 paddlex_server.architecture(tmp_path)
 
-    def test_where_it_is_not_installed_a_target_is_named(self, tmp_path):
+    def test_the_make_target_that_installs_it_is_named(self, tmp_path):
         said = pytest.raises(BenchmarkError, match="make bench-paddlex")
         with said, paddlex_server.started(tmp_path, tmp_path, tmp_path / "venv"):
             pytest.fail("there is none")
 
-    def test_installed_once(self, tmp_path, monkeypatch):
+    def test_it_is_installed_once(self, tmp_path, monkeypatch):
         commands = []
 
         def run(command, **_):

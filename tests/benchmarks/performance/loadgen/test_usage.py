@@ -21,11 +21,11 @@ STUB = "/tmp/sod-backends-x/python/triton_python_backend_stub"
         ([], "launcher"),
     ],
 )
-def test_roles(command, expected):
+def test_role_of_a_process(command, expected):
     assert role(command) == expected
 
 
-def test_time_of_a_request():
+def test_processor_time_of_a_request():
     spent = per_request({"gateway": 100.0}, {"gateway": 300.0, "detector": 50.0, "launcher": 9.0}, 10)
     assert spent == {"gateway": 20, "detector": 5, "launcher": 0.9}
     assert outside_detector(spent) == 20

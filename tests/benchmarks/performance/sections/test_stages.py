@@ -3,7 +3,7 @@
 from benchmarks.performance.sections.stages import synthetic_output
 
 
-def test_the_crowd_has_so_many_candidates():
+def test_the_synthetic_output_has_the_given_number_of_candidates():
     for side, anchors in ((640, 8400), (1920, 75_600)):
         boxes, scores = synthetic_output(side, 3000)
         assert boxes.shape == (anchors, 4)
