@@ -27,21 +27,21 @@ def spread(values: Sequence[float]) -> float:
 
 
 def rounds(clients: dict[str, Any], client: str, concurrency: int) -> list[dict[str, Any]]:
-    """The turns of one client, a dict for each round; empty if it was not measured."""
+    """The measurements of one client at one concurrency, a dict for each round; empty if it was not measured."""
     found: list[dict[str, Any]] = clients.get(client, {}).get(str(concurrency), [])
     return found
 
 
 def column(turns: Sequence[dict[str, Any]], name: str) -> list[float]:
-    """One figure of each turn."""
+    """One figure of each measurement; None becomes NaN."""
     return [NAN if turn[name] is None else float(turn[name]) for turn in turns]
 
 
 def middle(clients: dict[str, Any], client: str, concurrency: int, name: str) -> float:
-    """The median over the rounds of one figure."""
+    """The median of one figure over the rounds."""
     return median(column(rounds(clients, client, concurrency), name))
 
 
 def cpu_outside_detector(clients: dict[str, Any], client: str, concurrency: int) -> float:
-    """Milliseconds of processor time a request outside the detector, the median over the rounds."""
+    """Processor time of a request outside the detector in milliseconds, the median over the rounds."""
     return median([outside_detector(turn["cpu_ms"]) for turn in rounds(clients, client, concurrency)])

@@ -1,6 +1,6 @@
 """The local server as a process: what is started, what is said when it does not start, and how it ends.
 
-The launcher here is a stand-in that answers `/health/ready`; tests/e2e/clients/test_client.py starts the real one.
+The launcher here is a stand-in that answers `/health/ready`; tests/e2e/test_client.py starts the real one.
 """
 
 import gc

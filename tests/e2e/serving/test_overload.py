@@ -51,9 +51,8 @@ def test_requests_of_disconnected_clients_are_cancelled(tmp_path, free_ports, im
         left = {model: executions(triton, model) for model in (detector, "postprocess")}
         assert left[detector] - start < 20, "no request was left to cancel"
 
-        own.wait_for(
-            lambda: own.post(image).status_code == 200, "a response"
-        )  # 503 until the gateway notices the disconnects
+        # The status is 503 until the gateway notices that the clients have disconnected.
+        own.wait_for(lambda: own.post(image).status_code == 200, "a response")
         # The requests inside the detector are finished there and go no further; waiting requests are never started.
         done = {model: executions(triton, model) - count for model, count in left.items()}
         assert done[detector] <= 1 + 8 + 4, done
