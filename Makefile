@@ -58,10 +58,10 @@ finetune: $(VENV)/.export  ## train a detector: DATA=<COCO or YOLO folder> BASE=
 
 # What both take: IMAGES and LABELS as the export and `sod eval` do, further options by ARGS.
 BENCH = $(BIN)/python -m benchmarks.cli $(if $(IMAGES),--images $(IMAGES)) $(if $(LABELS),--labels "$(LABELS)")
-bench: $(VENV)/.dev  ## speed beside the bare detector's, and the targets: IMAGES= LABELS= ARGS='--quick …'
+bench: $(VENV)/.dev  ## speed beside the inference engine alone, and the targets: IMAGES= LABELS= ARGS='--quick …'
 	@$(BENCH) $(ARGS)
 
-bench-paddlex: $(VENV)/.dev  ## the same beside PaddleX, which is installed in .cache/paddlex (1.8 GB): MODEL_DIR=<Paddle models> …
+bench-paddlex: $(VENV)/.dev  ## the same and PaddleX, which is installed in .cache/paddlex (1.8 GB): MODEL_DIR=<Paddle models> …
 	@test -n "$(MODEL_DIR)" || { echo "name the Paddle inference models that PaddleX is to serve: make bench-paddlex MODEL_DIR=<folder>" >&2; exit 2; }
 	@$(BENCH) --install-paddlex --paddlex "$(MODEL_DIR)" $(ARGS)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-_POLL_S = 0.05
+_POLL_S = 0.1
 _LOG_TAIL = 2000  # characters of the log that an error quotes
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
