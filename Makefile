@@ -65,7 +65,7 @@ BENCH = $(BIN)/python -m benchmarks.cli $(if $(IMAGES),--images $(IMAGES)) $(if 
 bench: $(VENV)/.dev  ## measure speed, compared with the detector alone, and check the targets: IMAGES= LABELS= ARGS='--quick …'
 	@$(BENCH) $(ARGS)
 
-bench-paddlex: $(VENV)/.dev  ## the same beside PaddleX, which is installed in .cache/paddlex (1.8 GB): MODEL_DIR=<Paddle models> …
+bench-paddlex: $(VENV)/.dev  ## the same and PaddleX, which is installed in .cache/paddlex (1.8 GB): MODEL_DIR=<Paddle models> …
 	@test -n "$(MODEL_DIR)" || { echo "name the Paddle inference models that PaddleX is to serve: make bench-paddlex MODEL_DIR=<folder>" >&2; exit 2; }
 	@$(BENCH) --install-paddlex --paddlex "$(MODEL_DIR)" $(ARGS)
 

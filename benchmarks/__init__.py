@@ -1,1 +1,1 @@
-"""Measurements, side by side in one run, as ratios."""
+"""Benchmarks: speed (`sod bench`) and accuracy (`sod eval`) of a running server."""

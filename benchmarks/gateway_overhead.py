@@ -1,8 +1,8 @@
-"""What the gateway adds to the ensemble's own time: `python -m benchmarks.gateway_overhead IMAGE`.
+"""Measure the latency that the gateway adds to the ensemble.
 
-One client, one request at a time, in turns: the ensemble over gRPC, the gateway without overlay, the gateway with it.
-The overhead of a turn is the gateway's time minus the ensemble's in the same turn; its median is reported, so that
-what else the machine does falls on both sides alike.
+One client sends one request at a time, alternately to the ensemble over gRPC, to the gateway without overlay, and to
+the gateway with overlay. The overhead in a turn is the gateway's latency less the ensemble's in the same turn, and its
+median is reported. So other load on the machine affects both sides.
 """
 
 import argparse
@@ -27,15 +27,15 @@ _PATH = "/small-object-detection"
 
 @dataclass(frozen=True, slots=True)
 class Overhead:
-    """Milliseconds by turn, float64 [turns] each."""
+    """Latencies in milliseconds, float64 [turns] each."""
 
     ensemble: NDArray[np.float64]
     plain: NDArray[np.float64]
     overlay: NDArray[np.float64]
 
     def markdown(self) -> str:
-        """The report's table."""
-        lines = ["| what | p50 ms | p95 ms | overhead p50 ms |", "| --- | ---: | ---: | ---: |"]
+        """A table with median, 95th percentile and median overhead."""
+        lines = ["| request | p50 ms | p95 ms | overhead p50 ms |", "| --- | ---: | ---: | ---: |"]
         for name, times in (
             ("ensemble over gRPC", self.ensemble),
             ("gateway, no overlay", self.plain),
@@ -48,11 +48,20 @@ class Overhead:
 
 
 def measure(calls: Sequence[Callable[[], None]], turns: int, warm_up: int) -> NDArray[np.float64]:
-    """Make all calls in turns; milliseconds, float64 [calls, turns]."""
+    """Time calls alternately.
+
+    Args:
+        calls: each sends one request and waits for its response.
+        turns: how often each is called.
+        warm_up: turns before that, which are not measured.
+
+    Returns:
+        Milliseconds, float64 [calls, turns].
+    """
     times = np.empty((len(calls), turns))
     order = range(len(calls))
     for turn in tqdm(range(-warm_up, turns), unit="turn", file=sys.stderr):
-        # Each call follows each other one equally often.
+        # The order rotates, so that every call is the first of a turn equally often.
         for call in (*order[turn % len(calls) :], *order[: turn % len(calls)]):
             started = perf_counter()
             calls[call]()
@@ -62,16 +71,16 @@ def measure(calls: Sequence[Callable[[], None]], turns: int, warm_up: int) -> ND
 
 
 def run(options: argparse.Namespace) -> Overhead:
-    """Measure against a running server."""
+    """Measure on a running server."""
     image = options.image.read_bytes()
     with httpx.Client(base_url=options.url, timeout=60) as http, InferenceServerClient(options.grpc) as triton:
         model, classes = _model(http, options.model)
         request = _grpc_request(image, classes, options.threshold)
 
-        def ask_ensemble() -> None:
+        def call_ensemble() -> None:
             triton.infer(model, request)
 
-        def ask_gateway(visualize: bool) -> Callable[[], None]:
+        def gateway_call(visualize: bool) -> Callable[[], None]:
             body = orjson.dumps(
                 {
                     "image": base64.b64encode(image).decode(),
@@ -81,23 +90,23 @@ def run(options: argparse.Namespace) -> Overhead:
                 }
             )
 
-            def ask() -> None:
-                answer = http.post(_PATH, content=body, headers={"content-type": "application/json"})
-                answer.raise_for_status()
+            def call() -> None:
+                response = http.post(_PATH, content=body, headers={"content-type": "application/json"})
+                response.raise_for_status()
 
-            return ask
+            return call
 
-        times = measure([ask_ensemble, ask_gateway(False), ask_gateway(True)], options.turns, options.warm_up)
+        times = measure([call_ensemble, gateway_call(False), gateway_call(True)], options.turns, options.warm_up)
     return Overhead(*times)
 
 
 def _model(http: httpx.Client, name: str | None) -> tuple[str, int]:
-    """Name and number of classes of a model; None is the server's default."""
+    """Name and number of classes of a model; None means the server's default model."""
     models = http.get("/models").raise_for_status().json()["result"]["models"]
     for model in models:
         if name in (None, model["name"]):
             return model["name"], len(model["labels"])
-    sys.exit(f"there is no model {name}; loaded are {', '.join(model['name'] for model in models)}")
+    sys.exit(f"there is no model {name}; the server has {', '.join(model['name'] for model in models)}")
 
 
 def _grpc_request(image: bytes, classes: int, threshold: float) -> list[InferInput]:
@@ -109,7 +118,11 @@ def _grpc_request(image: bytes, classes: int, threshold: float) -> list[InferInp
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.gateway_overhead") -> int:
-    """Print the table; the exit status."""
+    """Measure and print the table.
+
+    Returns:
+        0; 1 if the server does not respond, 2 if the image cannot be read.
+    """
     parser = argparse.ArgumentParser(
         prog=prog,
         description=__doc__.split("\n\n")[1],
@@ -130,7 +143,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
         sys.stderr.write(f"cannot read the image: {error}\n")
         return 2
     except httpx.HTTPError as error:
-        sys.stderr.write(f"the server at {options.url} does not answer ({error}): start it with make serve\n")
+        sys.stderr.write(f"the server at {options.url} does not respond ({error}): start it with make serve\n")
         return 1
     sys.stdout.write(overhead.markdown())
     return 0

@@ -1,8 +1,8 @@
-"""The detector on a CUDA GPU: `python -m benchmarks.gpu --models PP-YOLOE_plus_SOD-S PP-YOLOE_plus_SOD-L`.
+"""Measure the detector on a CUDA GPU in FP32 (`model.onnx`) and FP16 (`model_fp16.onnx`).
 
-Per model and precision (FP32, FP16 by the export's `model_fp16.onnx`): latency, throughput by batch, the share of the
-time that goes into transfers, and detections against FP32's; and postprocess on the CPU against NonMaxSuppression in
-the graph. It needs an NVIDIA GPU and onnxruntime-gpu (`pip install triton-sod[gpu]`), and ends with a sentence without.
+For each model and precision: latency and throughput by batch size, the share of the time that transfers take, the
+objects in common with FP32, and NMS on the CPU compared with ONNX's NonMaxSuppression on the GPU. It needs an NVIDIA
+GPU and onnxruntime-gpu (`pip install triton-sod[gpu]`).
 """
 
 import argparse
@@ -19,21 +19,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.performance.errors import BenchmarkError
-from benchmarks.performance.report.agreement import matched
 from sod.errors import SodError
 from sod.image import decode_image, scale_factor, to_pixels
+from sod.matching import matched_share
 from sod.nms import NmsConfig, multiclass_nms
 
 _REPOSITORY = Path(__file__).parents[1] / "model_repository"
 _FILES = {"FP32": "model.onnx", "FP16": "model_fp16.onnx"}
-_WARM_UP = 10
 _BATCHES = (1, 2, 4, 8)
 _THRESHOLD = 0.5
 _OUTPUTS = ("boxes", "scores")
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.gpu") -> int:
-    """Measure and print Markdown; 0, or 1 with a sentence if it cannot be done."""
+    """Measure and print Markdown.
+
+    Returns:
+        0; 1 with a message on stderr if the measurement is impossible.
+    """
     options = _parser(prog).parse_args(arguments)
     try:
         ort = _onnxruntime()
@@ -62,17 +65,21 @@ def _onnxruntime() -> Any:
         raise BenchmarkError("onnxruntime is not installed: pip install triton-sod[gpu]") from None
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise BenchmarkError(
-            "this onnxruntime has no CUDA: it needs an NVIDIA GPU and onnxruntime-gpu (pip install triton-sod[gpu])"
+            "onnxruntime has no CUDA provider: it needs an NVIDIA GPU and onnxruntime-gpu (pip install triton-sod[gpu])"
         )
     if hasattr(onnxruntime, "preload_dlls"):
-        onnxruntime.preload_dlls()  # CUDA and cuDNN from NVIDIA's wheels, where they are installed
+        onnxruntime.preload_dlls()  # finds CUDA and cuDNN in NVIDIA's wheels
     return onnxruntime
 
 
 def _measure(ort: Any, file: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """One model file: see `markdown` for what is in it."""
+    """Measure one model file; `markdown` documents the result.
+
+    Raises:
+        BenchmarkError: the file is missing, or CUDA cannot be used.
+    """
     if not file.is_file():
-        raise BenchmarkError(f"there is no {file}: make export TARGET=onnx")
+        raise BenchmarkError(f"{file} is missing: make export TARGET=onnx creates it")
     session = _session(ort, str(file))
     height, width = session.get_inputs()[0].shape[1:3]
     image = decode_image(options.image.read_bytes())
@@ -102,7 +109,7 @@ def _measure(ort: Any, file: Path, options: argparse.Namespace) -> dict[str, Any
 
 def _session(ort: Any, model: str | bytes) -> Any:
     session = ort.InferenceSession(model, providers=["CUDAExecutionProvider", "CPUExecutionProvider"])
-    # It falls back without a word when CUDA's libraries are not found.
+    # Without CUDA's libraries ONNX Runtime silently uses the CPU.
     if session.get_providers()[0] != "CUDAExecutionProvider":
         raise BenchmarkError("onnxruntime could not start CUDA: its messages are above")
     return session
@@ -113,7 +120,7 @@ def _feed(session: Any, images: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8
 
 
 def _on_device(ort: Any, session: Any, images: NDArray[np.uint8]) -> Callable[[], None]:
-    """A run whose input lies on the GPU, and whose outputs stay there."""
+    """A function that runs the network with input and outputs in GPU memory, without transfers."""
     binding = session.io_binding()
     binding.bind_ortvalue_input(session.get_inputs()[0].name, ort.OrtValue.ortvalue_from_numpy(images, "cuda", 0))
     for name in _OUTPUTS:
@@ -127,8 +134,8 @@ def _on_device(ort: Any, session: Any, images: NDArray[np.uint8]) -> Callable[[]
 
 
 def _graph_nms(ort: Any, boxes: NDArray[np.float32], scores: NDArray[np.float32], options: argparse.Namespace) -> float:
-    """ONNX's NonMaxSuppression by itself, inputs on the GPU, ms; its boxes are Paddle's only but for ties."""
-    from onnx import TensorProto, helper  # noqa: PLC0415 - of the export's packages
+    """Milliseconds of ONNX's NonMaxSuppression alone with inputs on the GPU. Ties apart, it keeps Paddle's boxes."""
+    from onnx import TensorProto, helper  # noqa: PLC0415 - installed with the extra `export`
 
     config = NmsConfig()
     constants = [
@@ -154,7 +161,7 @@ def _graph_nms(ort: Any, boxes: NDArray[np.float32], scores: NDArray[np.float32]
 
 def _median_ms(run: Callable[[], object], options: argparse.Namespace) -> float:
     times = []
-    for turn in range(-_WARM_UP, options.turns):
+    for turn in range(-options.warm_up, options.turns):
         started = time.perf_counter()
         run()
         if turn >= 0:
@@ -163,18 +170,19 @@ def _median_ms(run: Callable[[], object], options: argparse.Namespace) -> float:
 
 
 def _compare(fp32: dict[str, Any], fp16: dict[str, Any]) -> None:
-    fp32["matched"], fp16["matched"] = 1.0, round(matched(fp32["objects"], fp16["objects"]), 4)
+    fp32["matched"], fp16["matched"] = 1.0, round(matched_share(fp32["objects"], fp16["objects"]), 4)
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Tables: by batch, and postprocess.
+    """Two tables: latency and throughput by batch size, and NMS.
 
     Args:
-        results: by title `batches` (by size `whole_ms` with transfers, `inside_ms` without, `images_a_second`,
-            `transfers` as a share of the time), `nms_cpu_ms`, `nms_graph_ms`, `matched`.
+        results: by model and precision, a dict with `batches` (by batch size: `whole_ms` with transfers, `inside_ms`
+            without, `images_a_second`, `transfers` as a share of the time), `nms_cpu_ms`, `nms_graph_ms`, and
+            `matched`, the share of objects in common with FP32.
     """
     lines = [
-        "| model | batch | ms | on the GPU alone, ms | images/s | transfers |",
+        "| model | batch | ms | without transfers, ms | images/s | transfers |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for title, one in results.items():
@@ -183,7 +191,7 @@ def markdown(results: dict[str, Any]) -> str:
             f"{row['transfers']:.0%} |"
             for batch, row in one["batches"].items()
         ]
-    lines += ["", "| model | NMS on the CPU, ms | in the graph, ms | objects as FP32's |"]
+    lines += ["", "| model | NMS on the CPU, ms | in the graph, ms | objects in common with FP32 |"]
     lines += ["| --- | ---: | ---: | ---: |"]
     lines += [
         f"| {title} | {one['nms_cpu_ms']:.2f} | {one['nms_graph_ms']:.2f} | {one['matched']:.1%} |"
@@ -193,13 +201,14 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=prog, description="The detector on a CUDA GPU, FP32 and FP16.")
+    parser = argparse.ArgumentParser(prog=prog, description="Measure the detector on a CUDA GPU in FP32 and FP16.")
     parser.add_argument("image", type=Path, help="JPEG, PNG, WebP, BMP or TIFF")
     parser.add_argument("--models", nargs="+", metavar="NAME", default=["PP-YOLOE_plus_SOD-S", "PP-YOLOE_plus_SOD-L"])
     parser.add_argument("--model-repository", type=Path, default=_REPOSITORY, metavar="DIR")
     parser.add_argument("--batches", type=int, nargs="+", default=list(_BATCHES), metavar="N")
-    parser.add_argument("--turns", type=int, default=100, help="measured runs of each (default: 100)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    parser.add_argument("--warm-up", type=int, default=10, help="number of runs before the measured ones (default: 10)")
+    parser.add_argument("--turns", type=int, default=100, help="number of measured runs (default: 100)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     return parser
 
 

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.overload`: far more load than a server can take, and what it does about it.
+"""Put far more load on a running server than it can handle, and measure how it responds.
 
-Many clients post large images without end; others send a byte a second, or never read their answer. They share a
-process; in another, a few patient clients measure how long answers take, the gateway's memory, and how the server
-answers before and afterwards.
+Many clients post large images in a loop, others send one byte a second, and others never read their response. All of
+them share one process. Another process measures the latencies of a few more clients and the gateway's memory under
+load, and the latency of single requests before and after the load.
 """
 
 import argparse
@@ -27,19 +27,19 @@ import psutil
 _PATH = "/small-object-detection"
 _MB = 1_000_000
 _MIB = 1024 * 1024
-_ANSWER_TIMEOUT_S = 150.0
+_RESPONSE_TIMEOUT_S = 150.0
 _SAMPLE_S = 0.1
-_CALM = 20
-_BYSTANDERS = 4
+_SINGLE_REQUESTS = 20  # before and after the load
+_MEASURED_CLIENTS = 4
 
 
 @dataclass
 class Tally:
-    """What was seen.
+    """Responses and failures of a group of clients.
 
     Attributes:
-        seconds: from the head of a request to that of its answer, by status.
-        broken: connections that ended without an answer.
+        seconds: by status, from the begin of each request to the head of its response.
+        broken: number of connections that ended without a response.
     """
 
     seconds: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -47,7 +47,11 @@ class Tally:
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.overload") -> int:
-    """Run; return the exit status, 1 if the server did not answer as before."""
+    """Run the benchmark.
+
+    Returns:
+        0; 1 if the server is not found, or does not answer every single request after the load.
+    """
     parser = argparse.ArgumentParser(
         prog=prog,
         description=__doc__.split("\n", 1)[1].strip(),
@@ -84,31 +88,31 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
 async def _run(options: argparse.Namespace, process: psutil.Process, port: int) -> int:
     body = _make_body(int(options.body_mb * _MB), options.megapixels)
     small = _make_body(200_000, 1.0)
-    before = await _calm(options.url, small, "before")
+    before = await _send_singly(options.url, small, "before")
     resting = process.memory_info().rss
 
     context = multiprocessing.get_context("spawn")
     results: multiprocessing.Queue[Tally] = context.Queue()
     load = context.Process(target=_load, args=(options, port, body, results))
     load.start()
-    seen, rss = Tally(), list[int]()
+    tally, rss = Tally(), list[int]()
     until = time.monotonic() + options.seconds
-    bystanders = [_post_without_end(port, body, until, options.pause, seen) for _ in range(_BYSTANDERS)]
+    measured = [_post_without_end(port, body, until, options.pause, tally) for _ in range(_MEASURED_CLIENTS)]
     stop = asyncio.Event()
-    watch = asyncio.create_task(_watch(process, stop, rss, seen))
-    await asyncio.gather(*bystanders)
-    done = await asyncio.to_thread(results.get)
+    watch = asyncio.create_task(_watch(process, stop, rss, tally))
+    await asyncio.gather(*measured)
+    load_tally = await asyncio.to_thread(results.get)
     load.join()
     stop.set()
     await watch
 
-    after = await _calm(options.url, small, "after")
-    print(_report(options, (done, seen), (resting, rss, process.memory_info().rss), (before, after)))
-    return 0 if len(after) == _CALM else 1
+    after = await _send_singly(options.url, small, "after")
+    print(_report(options, (load_tally, tally), (resting, rss, process.memory_info().rss), (before, after)))
+    return 0 if len(after) == _SINGLE_REQUESTS else 1
 
 
 def _load(options: argparse.Namespace, port: int, body: bytes, results: "multiprocessing.Queue[Tally]") -> None:
-    """The load's process."""
+    """Main function of the process that generates the load."""
     results.put(asyncio.run(_generate(options, port, body)))
 
 
@@ -133,7 +137,7 @@ def _find_listener(port: int) -> int:
 
 
 def _make_body(size: int, megapixels: float) -> bytes:
-    """A request of about `size` bytes; what the JPEG lacks is filled up behind its end, where decoders do not look."""
+    """A request body of about `size` bytes; the JPEG is padded after its end, which decoders ignore."""
     height = int((megapixels * 1e6 * 9 / 16) ** 0.5)
     noise = np.random.default_rng(0).integers(0, 256, (height // 16, height // 9, 3), np.uint8)
     jpeg = cv2.imencode(".jpg", cv2.resize(noise, (height * 16 // 9, height)), [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
@@ -142,24 +146,24 @@ def _make_body(size: int, megapixels: float) -> bytes:
     return json.dumps({"image": base64.b64encode(image).decode()}).encode()
 
 
-async def _calm(url: str, body: bytes, name: str) -> list[float]:
-    """One request after the other; seconds of those answered 200."""
+async def _send_singly(url: str, body: bytes, name: str) -> list[float]:
+    """Send one request after the other; the seconds of those with status 200."""
     seconds = []
-    async with httpx.AsyncClient(base_url=url, timeout=_ANSWER_TIMEOUT_S) as client:
-        # The first one meets what is left of the load.
-        for i in range(_CALM + 1):
+    async with httpx.AsyncClient(base_url=url, timeout=_RESPONSE_TIMEOUT_S) as client:
+        # The first request may still wait for the rest of the load, and is not counted.
+        for number in range(_SINGLE_REQUESTS + 1):
             started = time.monotonic()
-            answer = await client.post(_PATH, content=body)
-            if i and answer.status_code == httpx.codes.OK:
+            response = await client.post(_PATH, content=body)
+            if number and response.status_code == httpx.codes.OK:
                 seconds.append(time.monotonic() - started)
-    print(f"{name}: {len(seconds)} of {_CALM} answered", file=sys.stderr, flush=True)
+    print(f"{name} the load: {len(seconds)} of {_SINGLE_REQUESTS} requests answered", file=sys.stderr, flush=True)
     return seconds
 
 
 async def _post_without_end(port: int, body: bytes, until: float, pause: float, tally: Tally) -> None:
     while time.monotonic() < until:
         try:
-            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(_RESPONSE_TIMEOUT_S):
                 await _post(port, body, tally)
         except (OSError, asyncio.IncompleteReadError, TimeoutError):
             tally.broken += 1
@@ -167,7 +171,7 @@ async def _post_without_end(port: int, body: bytes, until: float, pause: float, 
 
 
 async def _post(port: int, body: bytes, tally: Tally) -> None:
-    """Post, and stop sending when the answer comes early, as curl does."""
+    """Post a body; stop sending when the response arrives early, as curl does."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     sending = None
     try:
@@ -179,7 +183,7 @@ async def _post(port: int, body: bytes, tally: Tally) -> None:
         while length > 0:
             piece = await reader.read(min(length, _MIB))
             if not piece:
-                raise ConnectionError("the answer ended early")
+                raise ConnectionError("the response ended early")
             length -= len(piece)
     finally:
         if sending is not None:
@@ -200,23 +204,23 @@ async def _send_slowly(port: int, length: int, until: float, tally: Tally) -> No
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             started = time.monotonic()
             writer.write(_head(length))
-            answer = asyncio.create_task(_read_head(reader))
-            while not answer.done() and time.monotonic() < until:
+            head = asyncio.create_task(_read_head(reader))
+            while not head.done() and time.monotonic() < until:
                 writer.write(b" ")
-                await asyncio.wait([answer], timeout=1)
-            if answer.done():
-                tally.seconds[(await answer)[0]].append(time.monotonic() - started)
+                await asyncio.wait([head], timeout=1)
+            if head.done():
+                tally.seconds[(await head)[0]].append(time.monotonic() - started)
             else:
-                answer.cancel()
+                head.cancel()
             writer.transport.abort()
         await asyncio.sleep(_SAMPLE_S)
 
 
 async def _never_read(port: int, body: bytes, until: float) -> None:
-    """Ask and let the answer lie; leave when the server has cut the connection, and ask again."""
+    """Send requests without reading the responses; reconnect when the server has closed the connection."""
     while time.monotonic() < until:
         with suppress(OSError):
-            # A reader that is full stops reading from its socket.
+            # With such a small limit the reader stops reading from its socket at once.
             _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
             writer.write(_head(len(body)))
             writer.write(body)
@@ -232,20 +236,20 @@ def _head(length: int) -> bytes:
 
 
 async def _read_head(reader: asyncio.StreamReader) -> tuple[int, int]:
-    """An answer's status and length."""
+    """Status and Content-Length of a response."""
     lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
     lengths = [int(line.split(":")[1]) for line in lines if line.startswith("content-length:")]
     return int(lines[0].split()[1]), lengths[0]
 
 
-async def _watch(process: psutil.Process, stop: asyncio.Event, rss: list[int], seen: Tally) -> None:
-    started = told = time.monotonic()
+async def _watch(process: psutil.Process, stop: asyncio.Event, rss: list[int], tally: Tally) -> None:
+    started = printed = time.monotonic()
     while not stop.is_set():
         rss.append(process.memory_info().rss)
-        if time.monotonic() - told >= 5:
-            told = time.monotonic()
-            counts = ", ".join(f"{len(seen.seconds[status])} of {status}" for status in sorted(seen.seconds))
-            print(f"{told - started:4.0f} s: {rss[-1] / _MIB:.0f} MiB; {counts}", file=sys.stderr, flush=True)
+        if time.monotonic() - printed >= 5:
+            printed = time.monotonic()
+            counts = ", ".join(f"{len(tally.seconds[status])} of {status}" for status in sorted(tally.seconds))
+            print(f"{printed - started:4.0f} s: {rss[-1] / _MIB:.0f} MiB; {counts}", file=sys.stderr, flush=True)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _SAMPLE_S)
 
@@ -254,32 +258,32 @@ def _report(
     options: argparse.Namespace,
     tallies: tuple[Tally, Tally],
     rss: tuple[int, list[int], int],
-    calm: tuple[list[float], list[float]],
+    single: tuple[list[float], list[float]],
 ) -> str:
-    load, seen = tallies
+    load, measured = tallies
     before, during, after = rss
     lines = [
         f"{options.clients} clients with bodies of {options.body_mb:g} MB ({options.megapixels:g} megapixels), "
-        f"{options.slow} that send a byte a second, {options.deaf} that never read their answer; "
-        f"{options.seconds:g} s. Times are those of {_BYSTANDERS} more such clients in a process of their own.",
+        f"{options.slow} that send a byte a second, {options.deaf} that never read their response; "
+        f"{options.seconds:g} s. The latencies are those of {_MEASURED_CLIENTS} more such clients in another process.",
         "",
-        "| answer | number | p50 | p99 |",
+        "| status | responses | p50 | p99 |",
         "| --- | --- | --- | --- |",
     ]
-    for status in sorted(load.seconds | seen.seconds):
-        seconds = seen.seconds[status]
+    for status in sorted(load.seconds | measured.seconds):
+        seconds = measured.seconds[status]
         number = len(load.seconds[status]) + len(seconds)
         lines.append(f"| {status} | {number:,} | {_ms(seconds, 50)} | {_ms(seconds, 99)} |")
-    lines.append(f"| none: connection cut | {load.broken + seen.broken} | | |")
+    lines.append(f"| none: connection closed | {load.broken + measured.broken} | | |")
     quarters = [during[len(during) * i // 4 : len(during) * (i + 1) // 4] for i in range(4)]
     peaks = ", ".join(f"{max(quarter, default=0) / _MIB:,.0f}" for quarter in quarters)
     lines += [
         "",
-        "| | before | under load | afterwards |",
+        "| | before | under load | after |",
         "| --- | --- | --- | --- |",
-        f"| gateway's memory, MiB | {before / _MIB:,.0f} | {peaks} (peaks of its quarters) | {after / _MIB:,.0f} |",
-        f"| one small image at a time, p50 | {_ms(calm[0], 50)} | | {_ms(calm[1], 50)} |",
-        f"| of {_CALM} answered | {len(calm[0])} | | {len(calm[1])} |",
+        f"| gateway's memory, MiB | {before / _MIB:,.0f} | {peaks} (peak in each quarter) | {after / _MIB:,.0f} |",
+        f"| one small image at a time, p50 | {_ms(single[0], 50)} | | {_ms(single[1], 50)} |",
+        f"| of {_SINGLE_REQUESTS} such images answered | {len(single[0])} | | {len(single[1])} |",
     ]
     return "\n".join(lines)
 

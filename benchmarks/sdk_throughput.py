@@ -1,11 +1,7 @@
-"""What the Python SDK costs: a folder of images through it, against raw HTTP requests at the same concurrency.
+"""Compare the throughput of the Python SDK with raw HTTP requests at the same concurrency, on a running server.
 
-The raw load posts bodies that were made before, and reads the replies without a look at them. Both run in turn, so
-that a machine that is busy with other things is so for both. Against a running server:
-
-    python -m benchmarks.sdk_throughput --url http://127.0.0.1:8080 --images ./images
-
-The report is Markdown, on stdout.
+The raw requests post bodies that were encoded before, and discard the responses unread. Both sides are measured
+alternately, so that other load on the machine affects both. The report is printed in Markdown.
 """
 
 import argparse
@@ -33,15 +29,20 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.sdk_throughput") -> int:
-    """Run it; returns 1 if the SDK is more than `--tolerance` behind, or memory grows by more than `--growth` MiB."""
+    """Measure and print the report.
+
+    Returns:
+        0; 1 if the SDK is slower by more than `--tolerance` or memory grows by more than `--growth` MiB; 2 if the
+        measurement is impossible.
+    """
     options = _parser(prog).parse_args(arguments)
     try:
-        with tempfile.TemporaryDirectory() as made:
-            folder = _folder(Path(made), options.images, options.count, options.size)
+        with tempfile.TemporaryDirectory() as work:
+            folder = _folder(Path(work), options.images, options.count, options.size)
             with create_pipeline(url=options.url, max_in_flight=options.concurrency) as pipeline:
                 return _compare(pipeline, folder, options)
     except SodError as error:
-        print(f"sdk_throughput: {error}", file=sys.stderr)
+        print(f"{prog}: {error}", file=sys.stderr)
         return 2
 
 
@@ -51,17 +52,24 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--url", required=True, help="of a running gateway")
-    parser.add_argument("--images", type=Path, help="folder of JPEGs to take again and again (default: made ones)")
-    parser.add_argument("--count", type=int, default=1000, help="images of the folder (default: 1000)")
-    parser.add_argument("--size", type=int, default=640, help="width of the made images (default: 640)")
-    parser.add_argument("--concurrency", type=int, default=4, help="requests under way (default: 4)")
+    parser.add_argument("--url", required=True, help="address of a running gateway")
     parser.add_argument(
-        "--rounds", type=int, default=10, help="parts of the folder, each taken by both in turn (default: 10)"
+        "--images", type=Path, help="folder of JPEG files, which are sent repeatedly (default: synthetic images)"
     )
-    parser.add_argument("--visualize", action="store_true", help="have the server draw")
-    parser.add_argument("--tolerance", type=float, default=0.1, help="share the SDK may be slower (default: 0.1)")
-    parser.add_argument("--growth", type=float, default=32, help="MiB that memory may grow (default: 32)")
+    parser.add_argument("--count", type=int, default=1000, help="number of images to send (default: 1000)")
+    parser.add_argument("--size", type=int, default=640, help="width of the synthetic images in pixels (default: 640)")
+    parser.add_argument("--concurrency", type=int, default=4, help="concurrent requests (default: 4)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=10,
+        help="number of parts, each sent by both sides (default: 10)",
+    )
+    parser.add_argument("--visualize", action="store_true", help="request overlays")
+    parser.add_argument(
+        "--tolerance", type=float, default=0.1, help="allowed share by which the SDK is slower (default: 0.1)"
+    )
+    parser.add_argument("--growth", type=float, default=32, help="MiB by which memory may grow (default: 32)")
     return parser
 
 
@@ -72,7 +80,7 @@ def _compare(pipeline: Pipeline, folder: Path, options: argparse.Namespace) -> i
         pass
     raw, sdk = [], []
     for number, share in enumerate(shares):
-        for turn in (number, number + 1):  # who goes first changes from round to round
+        for turn in (number, number + 1):  # the side that is first alternates
             if turn % 2:
                 sdk.append(len(share) / _sdk(pipeline, share, visualize=options.visualize))
             else:
@@ -86,17 +94,17 @@ def _compare(pipeline: Pipeline, folder: Path, options: argparse.Namespace) -> i
 
 
 def _sdk(pipeline: Pipeline, files: Sequence[Path], *, visualize: bool) -> float:
-    """Seconds for these files."""
-    begun = time.perf_counter()
+    """Seconds in which the SDK sends these files."""
+    started = time.perf_counter()
     count = sum(1 for _ in pipeline.predict(files, visualize=visualize))
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     if count != len(files):
-        raise SodError(f"{count} results of {len(files)} images")
+        raise SodError(f"the SDK returned {count} results for {len(files)} images")
     return seconds
 
 
 def _memory_over(pipeline: Pipeline, folder: Path, *, visualize: bool) -> list[float]:
-    """Resident MiB after each tenth of the whole folder, the first tenth left out: it fills pools and caches."""
+    """Resident MiB after each tenth of the folder but the first, in which memory pools and caches fill."""
     seen: list[float] = []
     tenth = max(1, len(list(folder.iterdir())) // 10)
     for number, _ in enumerate(pipeline.predict(folder, visualize=visualize), 1):
@@ -106,42 +114,46 @@ def _memory_over(pipeline: Pipeline, folder: Path, *, visualize: bool) -> list[f
 
 
 def _growth(memory: Sequence[float]) -> float:
-    """MiB from the earlier half to the later one, by their medians: what is in flight goes up and down."""
+    """Median of the later half less median of the earlier half, in MiB; medians, because requests in flight vary."""
     middle = len(memory) // 2
     return statistics.median(memory[middle:]) - statistics.median(memory[:middle] or memory)
 
 
 def _raw(url: str, bodies: Sequence[bytes], concurrency: int) -> float:
-    """Seconds for these requests, each thread on a connection of its own."""
+    """Seconds in which threads, each on a connection of its own, send these bodies.
+
+    Raises:
+        SodError: a request fails.
+    """
     parts = urlsplit(url)
     waiting = iter(bodies)
     lock = threading.Lock()
     failures: list[str] = []
 
-    def ask() -> None:
+    def send() -> None:
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=_TIMEOUT_S)
         try:
             for body in _shared(waiting, lock):
                 connection.request("POST", _PATH, body, {"Content-Type": "application/json"})
-                reply = connection.getresponse()
-                reply.read()
-                if reply.status != http.client.OK:
-                    failures.append(f"the server answered {reply.status}")
+                response = connection.getresponse()
+                response.read()
+                if response.status != http.client.OK:
+                    failures.append(f"the server answered {response.status}")
                     return
         except OSError as error:
             failures.append(str(error))
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=ask) for _ in range(concurrency)]
-    begun = time.perf_counter()
+    threads = [threading.Thread(target=send) for _ in range(concurrency)]
+    started = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     if failures:
-        raise SodError(f"the raw load: {failures[0]}")
-    return time.perf_counter() - begun
+        raise SodError(f"a raw request failed: {failures[0]}")
+    return time.perf_counter() - started
 
 
 def _shared(waiting: Iterator[bytes], lock: threading.Lock) -> Iterator[bytes]:
@@ -158,20 +170,20 @@ def _body(file: Path, *, visualize: bool) -> bytes:
     return json.dumps({"image": image, "threshold": None, "visualize": visualize}).encode()
 
 
-def _folder(made: Path, images: Path | None, count: int, width: int) -> Path:
-    """A folder of `count` images: links to those of `images`, or made ones."""
+def _folder(work: Path, images: Path | None, count: int, width: int) -> Path:
+    """Create a folder of `count` links to the images in `images`, or to synthetic ones."""
     sources = sorted(path.absolute() for path in images.rglob("*") if path.suffix.lower() == ".jpg") if images else []
     if images is not None and not sources:
-        raise SodError(f"{images} holds no .jpg")
+        raise SodError(f"{images} contains no .jpg file")
     if not sources:
         random = np.random.default_rng(0)
-        originals = made / "originals"
+        originals = work / "originals"
         originals.mkdir()
         for number in range(min(count, 16)):
             coarse = random.integers(0, 256, (width * 9 // 16 // 8, width // 8, 3), np.uint8)
             Image.fromarray(coarse).resize((width, width * 9 // 16)).save(originals / f"{number}.jpg", quality=90)
         sources = sorted(originals.iterdir())
-    folder = made / "images"
+    folder = work / "images"
     folder.mkdir()
     for number, source in enumerate(itertools.islice(itertools.cycle(sources), count)):
         (folder / f"{number:06}.jpg").symlink_to(source)
@@ -187,8 +199,8 @@ def _report(
 ) -> str:
     ratios = [of_sdk / of_raw for of_raw, of_sdk in zip(raw, sdk, strict=True)]
     lines = [
-        f"## SDK against raw HTTP: {count} images, {options.concurrency} at once, "
-        f"{'with' if options.visualize else 'without'} drawing",
+        f"## SDK and raw HTTP requests: {count} images, concurrency {options.concurrency}, "
+        f"{'with' if options.visualize else 'without'} overlays",
         "",
         "| round | raw, images/s | SDK, images/s | SDK / raw |",
         "| ---: | ---: | ---: | ---: |",
@@ -199,8 +211,9 @@ def _report(
         f"| **median** | {statistics.median(raw):.2f} | {statistics.median(sdk):.2f} "
         f"| **{statistics.median(ratios):.3f}** |",
         "",
-        f"Resident memory over the whole folder in one call, by tenths: {', '.join(f'{each:.1f}' for each in memory)} "
-        f"MiB; the later half's median is {_growth(memory):+.1f} MiB from the earlier one's.",
+        f"Resident memory of the SDK's process after each tenth of the images: "
+        f"{', '.join(f'{each:.1f}' for each in memory)} MiB; growth from the earlier to the later half "
+        f"{_growth(memory):+.1f} MiB.",
     ]
     return "\n".join(lines)
 

@@ -1,46 +1,31 @@
-"""Servers started for a measurement: ready, watched, paused while others are measured, and always stopped."""
+"""Servers for a measurement, which are paused while others are measured."""
 
-import ctypes
-import os
 import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
 
-import httpx
 import psutil
 
-_ANSWER_TIMEOUT_S = 120.0
-_START_TIMEOUT_S = 600.0
-_STOP_TIMEOUT_S = 60.0
-_LOG_TAIL = 2000
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
-
-
-class StartError(Exception):
-    """A server did not start; the text says what its log says."""
+from server.launching import free_ports, launched, server_command
+from server.ready import is_ready
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
-    """A process with all its children.
+class ProcessTree:
+    """A process with all its descendants, which can be paused.
 
     Attributes:
-        name: for people.
-        pid: of the process that was started.
+        name: for messages.
+        pid: process id of the ancestor.
     """
 
     name: str
     pid: int
 
     def processes(self) -> list[psutil.Process]:
-        """It and its children, and theirs."""
+        """The process and all its descendants; empty if it has ended."""
         try:
             process = psutil.Process(self.pid)
             return [process, *process.children(recursive=True)]
@@ -48,11 +33,11 @@ class Host:
             return []
 
     def pause(self) -> None:
-        """Take it off the processor, so that its own checks and idle threads disturb nobody. Parents first."""
+        """Stop it by SIGSTOP, parents first, so that its health checks and idle threads take no processor time."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """The opposite."""
+        """Continue it by SIGCONT."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -61,18 +46,18 @@ class Host:
                 if self._may_pause(process):
                     process.send_signal(number)
 
-    def _may_pause(self, process: psutil.Process) -> bool:  # noqa: ARG002 - of a kind of host
+    def _may_pause(self, process: psutil.Process) -> bool:  # noqa: ARG002 - a subclass looks at it
         return True
 
 
 @dataclass(frozen=True, slots=True)
-class Server(Host):
-    """A launcher with Triton and the gateway.
+class Server(ProcessTree):
+    """The launcher, with Triton and the gateway as its child processes.
 
     Attributes:
-        url: the gateway's.
-        grpc: Triton's gRPC address.
-        profile: of the detectors.
+        url: address of the gateway.
+        grpc: Triton's gRPC address, host:port.
+        profile: in which the detectors run.
     """
 
     url: str
@@ -80,8 +65,8 @@ class Server(Host):
     profile: str
 
     def _may_pause(self, process: psutil.Process) -> bool:
-        # Triton and its stubs watch each other's health over locks with a time limit, and die of a pause; without the
-        # launcher's and the gateway's checks they have nothing to do.
+        # Triton and its Python stubs check each other over locks with a time limit and end when one is paused. Without
+        # the checks of the launcher and the gateway they are idle.
         return not any("triton" in Path(word).name for word in process.cmdline()[:1])
 
 
@@ -89,98 +74,26 @@ class Server(Host):
 def started(
     profile: str, models: Sequence[str] = (), arguments: Sequence[str] = (), log: Path | None = None, **settings: str
 ) -> Iterator[Server]:
-    """A server of this checkout in a profile, on free ports; stopped at exit.
+    """Start this checkout's server on free ports; it is stopped at exit, even if it is paused then.
 
     Args:
         profile: of `python -m server`.
         models: ensembles to load; empty for all.
         arguments: further ones of `python -m server`.
-        log: takes its output; None leaves its messages on stderr.
-        settings: variables of its environment.
+        log: file for its output; None shows its messages on stderr.
+        settings: environment variables.
 
     Raises:
-        StartError: it ends, or does not become ready.
+        server.launching.StartError: it ends, or is not ready in time.
     """
-    port, http, grpc, metrics = free_ports(4)
-    command = [sys.executable, "-m", "server", "--profile", profile, "--port", str(port)]
-    command += ["--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics), *arguments]
-    command += [word for model in models for word in ("--model", model)]
-    url = f"http://127.0.0.1:{port}"
-    with running(f"profile {profile}", command, lambda: _ready(f"{url}/health/ready"), log, settings) as pid:
-        yield Server(f"profile {profile}", pid, url, f"127.0.0.1:{grpc}", profile)
-
-
-@contextmanager
-def running(
-    name: str,
-    command: Sequence[str],
-    is_ready: Callable[[], bool],
-    log: Path | None = None,
-    settings: Mapping[str, str] | None = None,
-) -> Iterator[int]:
-    """A process, from ready to stopped; yields its id.
-
-    Raises:
-        StartError: it ends, or does not become ready.
-    """
-    with ExitStack() as stack:
-        output = stack.enter_context(log.open("wb")) if log else subprocess.DEVNULL
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output if log else None,
-            env={**os.environ, **(settings or {})},
-            start_new_session=True,  # Ctrl-C is ours: they are stopped in order
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 — calls one system call, and we hold no lock
-        )
-        stack.callback(_stop, Host(name, process.pid), process)
-        deadline = monotonic() + _START_TIMEOUT_S
-        while not is_ready():
-            if process.poll() is not None or monotonic() > deadline:
-                raise StartError(f"{name} could not be started; {_said(log)}")
-            sleep(0.25)
-        yield process.pid
-
-
-def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-
-
-def _stop(host: Host, process: subprocess.Popen[bytes]) -> None:
-    host.resume()
-    children = host.processes()[1:]
-    process.terminate()
-    try:
-        process.wait(_STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    for child in children:
-        with suppress(psutil.NoSuchProcess):
-            child.kill()
-
-
-def _ready(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=_ANSWER_TIMEOUT_S).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
-
-
-def _said(log: Path | None) -> str:
-    if log is None:
-        return "its messages are above"
-    with suppress(OSError):
-        return f"{log} ends with:\n{log.read_text(errors='replace')[-_LOG_TAIL:].strip()}"
-    return "it said nothing"
-
-
-def _die_with_parent() -> None:
-    """Runs in the new process: SIGTERM should we be killed."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    ports = free_ports(4)
+    options = ["--profile", profile, *arguments, *(word for model in models for word in ("--model", model))]
+    url = f"http://127.0.0.1:{ports[0]}"
+    with launched(
+        f"profile {profile}", server_command(ports, *options), lambda: is_ready(url), log=log, environ=settings
+    ) as process:
+        server = Server(f"profile {profile}", process.pid, url, f"127.0.0.1:{ports[2]}", profile)
+        try:
+            yield server
+        finally:
+            server.resume()

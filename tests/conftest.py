@@ -2,15 +2,15 @@
 
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from server.launching import free_ports
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -29,18 +29,10 @@ def shared() -> Path:
     return SHARED
 
 
-@pytest.fixture(scope="session")
-def free_ports() -> Callable[[int], list[int]]:
-    """Loopback ports that nobody listens on."""
-
-    def find(count: int) -> list[int]:
-        with ExitStack() as stack:
-            sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-            for one in sockets:
-                one.bind(("127.0.0.1", 0))
-            return [one.getsockname()[1] for one in sockets]
-
-    return find
+@pytest.fixture(scope="session", name="free_ports")
+def free_ports_fixture() -> Callable[[int], list[int]]:
+    """Loopback ports on which no process listens."""
+    return free_ports
 
 
 @dataclass(frozen=True)

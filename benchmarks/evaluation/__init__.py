@@ -1,1 +1,1 @@
-"""`sod eval`: COCO accuracy of what is served, measured through Triton or through the gateway."""
+"""`sod eval`: COCO accuracy of a served model, through Triton or through the gateway."""

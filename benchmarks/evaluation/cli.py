@@ -18,7 +18,11 @@ _PROFILES = ("cpu_bf16", "cpu_high_performance", "cpu_int8", "cpu_regular", "gpu
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.evaluation.cli") -> int:
-    """Evaluate and print; 0, or 1 with a sentence if it cannot be done."""
+    """Evaluate and print the metrics.
+
+    Returns:
+        0; 1 with a message on stderr if the evaluation is impossible.
+    """
     options = _parser(prog).parse_args(arguments)
     try:
         _run(options)
@@ -32,18 +36,18 @@ def _run(options: argparse.Namespace) -> None:
     dataset = read_dataset(options.data, options.format, options.images)
     if options.limit:
         dataset = _first(dataset, options.limit)
-    sides = [_Side(options, options.profile, options.model)]
+    runs_to_do = [_Run(options, options.profile, options.model)]
     if options.against:
         is_profile = options.against in _PROFILES
-        sides.append(
-            _Side(
+        runs_to_do.append(
+            _Run(
                 options,
                 options.against if is_profile else options.profile,
                 options.model if is_profile else options.against,
             )
         )
-    runs = [(side.title, side.figures(dataset)) for side in sides]
-    model = sides[0].model_name
+    runs = [(run.title, run.figures(dataset)) for run in runs_to_do]
+    model = runs_to_do[0].model_name
     print(f"\n{model}, {len(dataset.samples):,} images of {options.data}, in per cent:\n")
     print(markdown(runs, model))
     if options.json:
@@ -58,8 +62,8 @@ def _first(dataset: Dataset, count: int) -> Dataset:
     return Dataset(dataset.samples[:count], dataset.class_names)
 
 
-class _Side:
-    """One of the one or two things that are measured: a model in a profile, behind an address."""
+class _Run:
+    """One of the one or two evaluations: a model in a profile, or on a running server."""
 
     def __init__(self, options: argparse.Namespace, profile: str | None, model: str | None) -> None:
         self._options = options
@@ -80,8 +84,8 @@ class _Side:
             aligned = align(dataset, model.labels)
             predictor = served.through_gateway(url, model) if options.http else served.through_triton(grpc, model)
             predict = stack.enter_context(predictor)
-            found = served.detect_all(predict, aligned.samples, options.concurrency, self.title)
-        return evaluate(aligned, found, model.labels, options.max_detections)
+            detections = served.detect_all(predict, aligned.samples, options.concurrency, self.title)
+        return evaluate(aligned, detections, model.labels, options.max_detections)
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

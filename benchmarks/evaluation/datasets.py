@@ -1,4 +1,4 @@
-"""Labelled images: COCO json, VisDrone txt and YOLO txt to one form.
+"""Read labelled images in the formats COCO json, VisDrone txt and YOLO txt.
 
 Sources: COCO's "data format" (bbox is x, y, w, h); VisDrone2019-DET's toolkit readme (x, y, w, h, score, category,
 truncation, occlusion; category 0 is an ignored region, 11 "others", score 0 not to be counted); Ultralytics' YOLO txt
@@ -30,7 +30,7 @@ _Read = Callable[[Path, int, int], "Labels"]
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What is in one image.
+    """The labelled objects of one image.
 
     Attributes:
         boxes: float32 [n, 4], x1, y1, x2, y2 in pixels of the image as shown.
@@ -45,7 +45,7 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An image's file, its size in pixels, and what is in it."""
+    """An image file, its size in pixels as shown, and its labels."""
 
     image: Path
     width: int
@@ -55,7 +55,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Labelled images, and the class names where the labels bring them."""
+    """Labelled images, and the class names by class id if the labels contain them."""
 
     samples: tuple[Sample, ...]
     class_names: tuple[str, ...] | None = None
@@ -67,17 +67,17 @@ def read_dataset(path: Path, kind: Format | None = None, images: Path | None = N
     Args:
         path: a COCO json file, or a folder with `images/` and `labels/` (YOLO) or `annotations/` (VisDrone); images
             and txt files may lie in one folder as well.
-        kind: of the labels; None looks at them.
-        images: their folder, where it is not beside the labels.
+        kind: format of the labels; None detects it.
+        images: folder of the images; None looks for it beside the labels.
 
     Raises:
-        EvaluationError: the labels cannot be read, or an image is missing; the text names the file and the line.
+        EvaluationError: the labels cannot be read, or an image is missing; the message names the file and the line.
     """
     if not path.exists():
-        raise EvaluationError(f"there is no {path}: give a COCO json file or a folder of images and txt labels")
+        raise EvaluationError(f"{path} does not exist: give a COCO json file, or a folder of images and txt labels")
     if path.is_file():
         if kind not in (None, "coco"):
-            raise EvaluationError(f"{path} is a file, and {kind} labels are a folder of txt files")
+            raise EvaluationError(f"{path} is a file, but {kind} labels are a folder of txt files")
         return _read_coco(path, images or _beside(path))
     if kind == "coco":
         raise EvaluationError(f"{path} is a folder: name the COCO json file in it")
@@ -85,7 +85,7 @@ def read_dataset(path: Path, kind: Format | None = None, images: Path | None = N
 
 
 def _beside(path: Path) -> Path:
-    """Where a COCO file's images are by custom: images/ beside it, or beside its folder, else its own folder."""
+    """The folder of a COCO file's images: images/ beside the file or beside its folder, else the file's folder."""
     return next((f for f in (path.parent / "images", path.parent.parent / "images") if f.is_dir()), path.parent)
 
 
@@ -103,7 +103,7 @@ def _read_coco(path: Path, folder: Path) -> Dataset:
         ]
         names = tuple(str(category["name"]) for category in categories)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise EvaluationError(f"{path} is no COCO json of boxes ({type(error).__name__}: {error})") from None
+        raise EvaluationError(f"{path} is not a COCO json file with boxes ({type(error).__name__}: {error})") from None
     return _dataset(samples, path, names)
 
 
@@ -129,12 +129,12 @@ def _read_texts(folder: Path, kind: Format | None, images: Path | None) -> Datas
     texts = next((f for f in (folder / "labels", folder / "annotations") if f.is_dir()), folder)
     files = sorted(file for file in image_folder.iterdir() if file.suffix.lower() in _SUFFIXES)
     if not files:
-        raise EvaluationError(f"{image_folder} holds no image ({', '.join(sorted(_SUFFIXES))})")
+        raise EvaluationError(f"{image_folder} contains no image ({', '.join(sorted(_SUFFIXES))})")
     labelled = [(file, texts / f"{file.stem}.txt") for file in files]
     if not any(text.is_file() for _, text in labelled):
-        raise EvaluationError(f"{texts} holds no <image>.txt for the images of {image_folder}")
+        raise EvaluationError(f"{texts} contains no <image>.txt for the images in {image_folder}")
     read: _Read = _visdrone if (kind or _guess([text for _, text in labelled])) == "visdrone" else _yolo
-    # An image without a file of labels is one without objects, in both forms.
+    # In both formats an image without a label file has no objects.
     samples = [_sample(file, partial(read, text) if text.is_file() else _nothing) for file, text in labelled]
     return _dataset(samples, folder, None)
 
@@ -181,7 +181,7 @@ def _numbers(text: Path, separator: str | None, count: int) -> list[list[float]]
         except ValueError:
             row = []
         if len(row) < count:
-            raise EvaluationError(f"{text}:{number} is {line.strip()[:60]!r}, and {count} numbers are wanted")
+            raise EvaluationError(f"{text}:{number} is {line.strip()[:60]!r}, but {count} numbers are required")
         rows.append(row)
     return rows
 
@@ -190,7 +190,7 @@ def _sample(image: Path, read: Callable[[int, int], Labels]) -> Sample:
     try:
         width, height = read_header(image.read_bytes()).shown_size
     except OSError as error:
-        raise EvaluationError(f"{image} is labelled and cannot be read ({error.strerror})") from None
+        raise EvaluationError(f"{image} has labels but cannot be read ({error.strerror})") from None
     except InvalidImageError as error:
         raise EvaluationError(f"{image}: {error}") from None
     return Sample(image, width, height, read(width, height))
@@ -198,5 +198,5 @@ def _sample(image: Path, read: Callable[[int, int], Labels]) -> Sample:
 
 def _dataset(samples: Sequence[Sample], source: Path, names: tuple[str, ...] | None) -> Dataset:
     if not any(len(sample.labels.boxes) for sample in samples):
-        raise EvaluationError(f"{source} labels no object: there is nothing to measure against")
+        raise EvaluationError(f"{source} contains no labelled object, so there is nothing to measure")
     return Dataset(tuple(samples), names)

@@ -1,5 +1,5 @@
-"""What goes wrong in an evaluation, told in a sentence."""
+"""The error that the evaluation reports to the user."""
 
 
 class EvaluationError(Exception):
-    """The labels, the server or the options do not fit."""
+    """The evaluation is impossible; the message is one sentence that says why."""

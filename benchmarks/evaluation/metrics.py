@@ -1,7 +1,7 @@
-"""COCO's figures of detections against labels, by pycocotools.
+"""COCO metrics of detections and labels, by pycocotools.
 
-Source: COCO detection evaluation (cocoeval.py); ignored regions as in VisDrone2019-DET's toolkit: a detection more
-than half of which lies in them counts neither way.
+Source: COCO detection evaluation (cocoeval.py); ignored regions as in VisDrone2019-DET's toolkit: a detection with
+more than half of its area in one of them is neither right nor wrong.
 """
 
 import contextlib
@@ -17,25 +17,33 @@ from pycocotools.cocoeval import COCOeval
 from benchmarks.evaluation.datasets import Boxes, Dataset
 from sod.detections import Detections
 
-_MATCH = 0.5  # share of a detection's area in ignored regions from which on it is left out
+_IGNORED_SHARE = 0.5  # a detection with more of its area in an ignored region is left out
 _IOU_50 = 0
 _AREA_ALL = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
-    """Figures of one class; NaN where nothing of it is labelled."""
+    """Metrics of one class, 0..1; NaN if no object of it is labelled.
+
+    Attributes:
+        name: of the class.
+        labelled: number of labelled objects.
+        ap: mean over IoU 0.5 to 0.95.
+        ap50: at IoU 0.5.
+        precision50: float64 [101], precision at recall 0, 0.01, … 1 and IoU 0.5.
+    """
 
     name: str
     labelled: int
     ap: float
     ap50: float
-    precision50: NDArray[np.float64]  # [101], at recall 0, 0.01, … 1 and IoU 0.5
+    precision50: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """COCO's summary; shares, 0..1, NaN where nothing of that size is labelled."""
+    """COCO's summary metrics, 0..1; NaN if no object of that size is labelled."""
 
     ap: float
     ap50: float
@@ -50,15 +58,16 @@ class Figures:
 def evaluate(
     dataset: Dataset, detections: Sequence[Detections], class_names: Sequence[str], max_detections: int = 100
 ) -> Figures:
-    """Hold detections against labels.
+    """Compute the metrics.
 
     Args:
-        dataset: images and labels.
-        detections: one for each of its samples, in their order.
+        dataset: images and labels, with the model's class ids.
+        detections: of each sample, in the order of the samples.
         class_names: by class id.
-        max_detections: highest scores of an image and class that count; COCO's is 100, VisDrone's 500.
+        max_detections: number of detections of an image and class that count, those with the highest scores; COCO
+            counts 100, VisDrone 500.
     """
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints progress
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         truth, rows = COCO(), _rows(dataset, detections)
         truth.dataset = _truth(dataset, class_names)
         truth.createIndex()
@@ -91,11 +100,11 @@ def evaluate(
 
 
 def outside(boxes: Boxes, ignored: Boxes) -> NDArray[np.bool_]:
-    """Which boxes do not lie mostly in ignored regions.
+    """Which boxes have at most half of their area in any one ignored region.
 
     Args:
-        boxes: float32 [n, 4] xyxy.
-        ignored: float32 [k, 4] xyxy; where regions overlap the largest share of any one decides.
+        boxes: float32 [n, 4], xyxy.
+        ignored: float32 [k, 4], xyxy.
 
     Returns:
         bool [n].
@@ -106,7 +115,7 @@ def outside(boxes: Boxes, ignored: Boxes) -> NDArray[np.bool_]:
     high = np.minimum(boxes[:, None, 2:], ignored[None, :, 2:])
     shared = np.clip(high - low, 0, None).prod(2)
     area = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(1)
-    return np.asarray(shared.max(1) <= _MATCH * area)
+    return np.asarray(shared.max(1) <= _IGNORED_SHARE * area)
 
 
 def _truth(dataset: Dataset, class_names: Sequence[str]) -> dict[str, object]:
@@ -135,7 +144,7 @@ def _truth(dataset: Dataset, class_names: Sequence[str]) -> dict[str, object]:
 
 
 def _rows(dataset: Dataset, detections: Sequence[Detections]) -> NDArray[np.float64]:
-    """Pycocotools' array of results: image id, x, y, w, h, score, class id; [n, 7]."""
+    """The results as pycocotools takes them: float64 [n, 7], image id, x, y, w, h, score, class id."""
     rows = [np.zeros((0, 7))]
     for image_id, (sample, found) in enumerate(zip(dataset.samples, detections, strict=True), 1):
         keep = outside(found.boxes, sample.labels.ignored)
@@ -150,7 +159,7 @@ def _sized(boxes: Boxes) -> Boxes:
 
 
 def _no_results(truth: COCO) -> COCO:
-    """Pycocotools refuses an empty list of results."""
+    """Results without a detection; `loadRes` refuses an empty array."""
     nothing = COCO()
     nothing.dataset = {**truth.dataset, "annotations": []}
     nothing.createIndex()
@@ -158,6 +167,6 @@ def _no_results(truth: COCO) -> COCO:
 
 
 def _mean(values: NDArray[np.float64]) -> float:
-    """Mean without NaN; NaN of nothing."""
+    """The mean of the values that are not NaN; NaN if there is none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")

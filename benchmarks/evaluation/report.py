@@ -1,4 +1,4 @@
-"""Figures for people: a table, the difference of two runs, precision-recall curves."""
+"""Metrics as tables, JSON and precision-recall curves."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,12 @@ _SUMMARY = (
 
 
 def markdown(runs: Sequence[tuple[str, Figures]], model: str) -> str:
-    """Figures in per cent, a column a run; with two runs a third column has the second minus the first."""
+    """Tables of the metrics in per cent, with a column for each run.
+
+    Args:
+        runs: titles and metrics of one or two runs; with two, a third column has the second less the first.
+        model: name of the model.
+    """
     difference = len(runs) == 2
     head = ["", *(title for title, _ in runs), *(["difference"] if difference else [])]
     lines = [_row(head), _row(["---", *["---:"] * (len(head) - 1)])]
@@ -44,7 +49,7 @@ def markdown(runs: Sequence[tuple[str, Figures]], model: str) -> str:
 
 
 def as_dict(figures: Figures) -> dict[str, object]:
-    """For JSON; what is not known is null."""
+    """The metrics for JSON; NaN becomes null."""
     summary: dict[str, object] = {name: _known(getattr(figures, name)) for _, name in _SUMMARY}
     summary["classes"] = [
         {"name": one.name, "labelled": one.labelled, "ap": _known(one.ap), "ap50": _known(one.ap50)}
@@ -54,8 +59,8 @@ def as_dict(figures: Figures) -> dict[str, object]:
 
 
 def plot_curves(runs: Sequence[tuple[str, Figures]], path: Path) -> None:
-    """Precision against recall at IoU 0.5: a panel a labelled class, a line a run."""
-    import matplotlib as mpl  # noqa: PLC0415 - a second to load, and only wanted for a plot
+    """Draw precision over recall at IoU 0.5: one panel for each labelled class, one line for each run."""
+    import matplotlib as mpl  # noqa: PLC0415 - takes a second to import, and only plots need it
 
     mpl.use("Agg")
     from matplotlib import pyplot  # noqa: PLC0415

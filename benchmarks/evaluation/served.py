@@ -1,4 +1,4 @@
-"""Detections of what is served: through Triton's gRPC, through the gateway, or of a server started for it."""
+"""Detect objects through Triton's gRPC or through the gateway, on a running server or on one started for it."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,11 +16,12 @@ from tritonclient.utils import InferenceServerException
 from benchmarks import servers
 from benchmarks.evaluation.datasets import Sample
 from benchmarks.evaluation.errors import EvaluationError
+from server.launching import StartError
 from sod import interface
 from sod.detections import Detections
 from sod.frame import clip
 
-# PP-YOLOE's own score threshold of evaluation (PaddleDetection configs/smalldet: nms.score_threshold).
+# The score threshold with which PaddleDetection evaluates PP-YOLOE (configs/smalldet: nms.score_threshold).
 SCORE_THRESHOLD = 0.01
 _PATH = "/small-object-detection"
 _TIMEOUT_S = 120.0
@@ -30,7 +31,7 @@ Predict = Callable[[bytes], Detections]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that is served."""
+    """A served model, with its class names by class id."""
 
     name: str
     labels: tuple[str, ...]
@@ -39,16 +40,22 @@ class Model:
 def detect_all(predict: Predict, samples: Sequence[Sample], concurrency: int, title: str) -> list[Detections]:
     """The detections of every image, in order, with a progress bar on stderr.
 
+    Args:
+        predict: detects objects in one encoded image.
+        samples: the images.
+        concurrency: number of concurrent requests.
+        title: of the progress bar.
+
     Raises:
-        EvaluationError: an image was refused, or the server does not answer.
+        EvaluationError: an image is rejected, or the server does not respond.
     """
 
     def detect(sample: Sample) -> Detections:
         try:
             found = predict(sample.image.read_bytes())
         except (InferenceServerException, httpx.HTTPError) as error:
-            raise EvaluationError(f"{sample.image}: the server answers {error}") from error
-        # The ensemble's boxes may reach past the edges; the gateway's, and the labels, do not.
+            raise EvaluationError(f"{sample.image}: the server's error is {error}") from error
+        # The ensemble's boxes may reach beyond the image; the gateway's and the labels' do not.
         return clip(found, sample.width, sample.height)
 
     with ThreadPoolExecutor(concurrency) as pool:
@@ -62,7 +69,7 @@ def detect_all(predict: Predict, samples: Sequence[Sample], concurrency: int, ti
 
 @contextmanager
 def through_triton(address: str, model: Model) -> Iterator[Predict]:
-    """The ensemble over gRPC; coordinates and scores as they leave it."""
+    """A client of the ensemble over gRPC."""
     with InferenceServerClient(address) as client:
 
         def predict(image: bytes) -> Detections:
@@ -82,7 +89,7 @@ def through_triton(address: str, model: Model) -> Iterator[Predict]:
 
 @contextmanager
 def through_gateway(url: str, model: Model) -> Iterator[Predict]:
-    """The REST API, as any client has it."""
+    """A client of the gateway's REST API."""
     with httpx.Client(base_url=url, timeout=_TIMEOUT_S) as http:
 
         def predict(image: bytes) -> Detections:
@@ -99,32 +106,32 @@ def through_gateway(url: str, model: Model) -> Iterator[Predict]:
 
 
 def find_model(url: str, name: str | None) -> Model:
-    """A model of the gateway at `url`; None is its default.
+    """A model of the gateway at `url`; the name None means its default model.
 
     Raises:
-        EvaluationError: nothing answers there, or there is no such model.
+        EvaluationError: no gateway responds there, or it has no such model.
     """
     try:
         models = httpx.get(f"{url}/models", timeout=_TIMEOUT_S).raise_for_status().json()["result"]["models"]
     except (httpx.HTTPError, ValueError, LookupError) as error:
         raise EvaluationError(
-            f"no server answers at {url} ({error}): start it with make serve, or give --url"
+            f"no server responds at {url} ({error}): start one with make serve, or give another --url"
         ) from None
     for model in models:
         if name in (None, model["name"]):
             return Model(model["name"], tuple(model["labels"]))
-    raise EvaluationError(f"there is no model {name}; loaded are {', '.join(model['name'] for model in models)}")
+    raise EvaluationError(f"there is no model {name}; the server has {', '.join(model['name'] for model in models)}")
 
 
 @contextmanager
 def started(profile: str, model: str | None, arguments: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
-    """A server of this checkout in a profile, on free ports; yields its URL and Triton's gRPC address.
+    """Start this checkout's server in a profile on free ports; yields its URL and Triton's gRPC address.
 
     Raises:
-        EvaluationError: it ends, or does not become ready; its own messages have gone to stderr.
+        EvaluationError: it ends, or is not ready in time; its messages are on stderr.
     """
     try:
         with servers.started(profile, [model] if model else [], arguments) as server:
             yield server.url, server.grpc
-    except servers.StartError as error:
+    except StartError as error:
         raise EvaluationError(str(error)) from None

@@ -26,53 +26,62 @@ _QUICK_SECONDS = 1.0
 def main(
     arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.performance.cli", epilog: str = ""
 ) -> int:
-    """Measure and write the report; 0, 1 with a sentence if it cannot be done, 130 after Ctrl-C."""
+    """Measure and write the report.
+
+    Args:
+        arguments: of the command line; None takes those of the process.
+        prog: name of the command as the user knows it.
+        epilog: text at the end of the help.
+
+    Returns:
+        0; 1 with a message on stderr if it is impossible; 130 after Ctrl-C or SIGTERM.
+    """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    asked = _parser(prog, epilog).parse_args(words)
-    earlier = signal.signal(signal.SIGTERM, _stop)
+    parsed = _parser(prog, epilog).parse_args(words)
+    previous_handler = signal.signal(signal.SIGTERM, _raise_keyboard_interrupt)
     try:
-        if asked.install_paddlex:
+        if parsed.install_paddlex:
             install_paddlex()
-        with tempfile.TemporaryDirectory(prefix="sod-bench-") as made:
-            run.run(_options(asked, Path(made)), resume=asked.resume, command=shlex.join([*prog.split(), *words]))
+        with tempfile.TemporaryDirectory(prefix="sod-bench-") as folder:
+            run.run(_options(parsed, Path(folder)), resume=parsed.resume, command=shlex.join([*prog.split(), *words]))
     except (BenchmarkError, ExportError) as error:
         print(f"sod bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nsod bench: stopped; sections that are done are kept, --resume goes on", file=sys.stderr)
+        print("\nsod bench: stopped; finished sections are kept, and --resume continues", file=sys.stderr)
         return 130
     finally:
-        signal.signal(signal.SIGTERM, earlier)
+        signal.signal(signal.SIGTERM, previous_handler)
     return 0
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
+def _raise_keyboard_interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _options(asked: argparse.Namespace, made: Path) -> Options:
-    images = find_images(asked.images) if asked.images else [_made_image(made)]
-    concurrency = asked.concurrency or ([1, 8] if asked.quick else [1, 2, 4, 8, 16])
-    every = ("load",) if asked.quick else tuple(name for name in SECTIONS if name != "soak" or asked.soak)
+def _options(parsed: argparse.Namespace, folder: Path) -> Options:
+    images = find_images(parsed.images) if parsed.images else [_synthetic_image(folder)]
+    concurrency = parsed.concurrency or ([1, 8] if parsed.quick else [1, 2, 4, 8, 16])
+    default_sections = ("load",) if parsed.quick else tuple(name for name in SECTIONS if name != "soak" or parsed.soak)
     return Options(
-        repository=asked.model_repository.absolute(),
-        models=tuple(asked.models or []),
-        profiles=tuple(asked.profiles or _default_profiles()),
+        repository=parsed.model_repository.absolute(),
+        models=tuple(parsed.models or []),
+        profiles=tuple(parsed.profiles or _default_profiles()),
         images=tuple(images),
-        labels=asked.labels,
-        paddlex=asked.paddlex,
-        sections=tuple(asked.sections or every),
+        labels=parsed.labels,
+        paddlex=parsed.paddlex,
+        sections=tuple(parsed.sections or default_sections),
         concurrency=tuple(sorted(set(concurrency))),
-        rounds=asked.rounds or (1 if asked.quick else 3),
-        seconds=asked.seconds or (_QUICK_SECONDS if asked.quick else 6.0),
-        threshold=asked.threshold,
-        soak_minutes=asked.soak,
-        out=asked.out,
-        quick=asked.quick,
+        rounds=parsed.rounds or (1 if parsed.quick else 3),
+        seconds=parsed.seconds or (_QUICK_SECONDS if parsed.quick else 6.0),
+        threshold=parsed.threshold,
+        soak_minutes=parsed.soak,
+        out=parsed.out,
+        quick=parsed.quick,
     )
 
 
-def _made_image(folder: Path) -> Path:
+def _synthetic_image(folder: Path) -> Path:
     path = folder / "synthetic.jpg"
     cv2.imwrite(str(path), synthetic_image(765, 1360))
     return path
@@ -97,16 +106,19 @@ def _parser(prog: str, epilog: str) -> argparse.ArgumentParser:
         prog=prog,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Measure what the server does on this machine, beside the engine alone and the targets.",
+        description="Measure the server on this machine, compare it with its inference engine alone and with PaddleX, "
+        "and check the targets.",
     )
-    parser.add_argument("--quick", action="store_true", help="one short round of the load alone")
-    parser.add_argument("--models", nargs="+", metavar="NAME", help="ensembles (default: all whose files are there)")
+    parser.add_argument("--quick", action="store_true", help="measure one short round of the section load")
+    parser.add_argument(
+        "--models", nargs="+", metavar="NAME", help="ensembles to measure (default: all that can be served)"
+    )
     parser.add_argument(
         "--profiles",
         nargs="+",
         choices=CPU_PROFILES + GPU_PROFILES,
         metavar="PROFILE",
-        help=f"of {', '.join(CPU_PROFILES + GPU_PROFILES)} (default: the CPU's, and a GPU's where there is one)",
+        help=f"any of {', '.join(CPU_PROFILES + GPU_PROFILES)} (default: the CPU's, and the GPU's if there is one)",
     )
     parser.add_argument("--model-repository", type=Path, default=_REPOSITORY, metavar="DIR")
     parser.add_argument(
@@ -114,14 +126,14 @@ def _parser(prog: str, epilog: str) -> argparse.ArgumentParser:
         type=Path,
         nargs="+",
         metavar="PATH",
-        help="images, or folders of them; the first is the one of the targets (default: a made one of 1360x765)",
+        help="images or folders of images; the targets refer to the first (default: a synthetic image of 1360x765)",
     )
-    parser.add_argument("--labels", type=Path, metavar="DATA", help="labelled images for mAP, as sod eval takes them")
+    parser.add_argument("--labels", type=Path, metavar="DATA", help="labelled images for AP, in a format of sod eval")
     parser.add_argument(
         "--paddlex",
         type=Path,
         metavar="DIR",
-        help="measure PaddleX, too, with the Paddle inference models in this folder (make bench-paddlex)",
+        help="also measure PaddleX, with the Paddle inference models in this folder (make bench-paddlex)",
     )
     parser.add_argument(
         "--install-paddlex", action="store_true", help="first install PaddleX in .cache/paddlex (1.8 GB)"
@@ -131,27 +143,29 @@ def _parser(prog: str, epilog: str) -> argparse.ArgumentParser:
         nargs="+",
         choices=SECTIONS,
         metavar="SECTION",
-        help=f"of {', '.join(SECTIONS)} (default: all; soak with --soak)",
+        help=f"any of {', '.join(SECTIONS)} (default: all, but soak only with --soak)",
     )
-    parser.add_argument("--concurrency", type=_positive(int), nargs="+", metavar="N", help="default: 1 2 4 8 16")
-    parser.add_argument("--rounds", type=_positive(int), help="default: 3")
-    parser.add_argument("--seconds", type=_positive(float), help="of each turn; default: 6")
-    parser.add_argument("--threshold", type=float, default=0.5, help="score threshold (default: 0.5)")
+    parser.add_argument(
+        "--concurrency", type=_positive(int), nargs="+", metavar="N", help="numbers of clients (default: 1 2 4 8 16)"
+    )
+    parser.add_argument("--rounds", type=_positive(int), help="how often everything is measured (default: 3)")
+    parser.add_argument("--seconds", type=_positive(float), help="duration of each measurement (default: 6)")
+    parser.add_argument("--threshold", type=float, default=0.5, help="score threshold of every class (default: 0.5)")
     parser.add_argument(
         "--soak",
         type=float,
         default=0.0,
         metavar="MINUTES",
-        help="of load at 8 while memory is watched (default: none)",
+        help="record memory for so long under load at 8 clients (default: not recorded)",
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("output/bench"),
         metavar="DIR",
-        help="for report.md, results.json, plots and logs (default: output/bench)",
+        help="folder for report.md, results.json, plots and logs (default: output/bench)",
     )
-    parser.add_argument("--resume", action="store_true", help="go on with the results in --out: what is measured stays")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run: keep the results in --out")
     return parser
 
 

@@ -1,5 +1,5 @@
-"""What goes wrong in a benchmark, told in a sentence."""
+"""The error that the benchmarks report to the user."""
 
 
 class BenchmarkError(Exception):
-    """Something cannot be started, answers wrongly, or does not fit."""
+    """A measurement is impossible; the message is one sentence that says why."""

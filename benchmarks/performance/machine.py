@@ -1,4 +1,4 @@
-"""What a machine is, so that its figures can be told from another's."""
+"""Describe this machine, because figures of different machines cannot be compared."""
 
 import importlib.metadata
 import os
@@ -14,7 +14,7 @@ import psutil
 from server.cpu import cpu_flags
 
 _GIB = 2**30
-# What decides which precisions are fast.
+# The CPU features that decide which precisions are fast.
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8")
 _PACKAGES = (
     "nvidia-pytriton",
@@ -29,7 +29,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 def describe() -> dict[str, Any]:
-    """The machine, for JSON: processor, cores that we may use, memory, GPU, system, software, commit, load."""
+    """Processor, usable cores, memory, GPU, operating system, packages, commit and load average, for JSON."""
     cpuinfo, flags = _read(Path("/proc/cpuinfo")), cpu_flags()
     return {
         "cpu": cpu_field(cpuinfo, "model name") or platform.processor() or platform.machine(),
@@ -46,20 +46,8 @@ def describe() -> dict[str, Any]:
     }
 
 
-def summary(machine: dict[str, Any]) -> str:
-    """One paragraph for people."""
-    gpu = machine["gpu"] or "no GPU"
-    virtual = ", a virtual machine" if machine["virtual"] else ""
-    return (
-        f"{machine['cpu']}, {machine['cores']} cores ({', '.join(machine['cpu_flags'])}){virtual}, "
-        f"{machine['memory_gib']:g} GiB, {gpu}; {machine['system']}, Python {machine['python']}, "
-        f"{', '.join(f'{name} {version}' for name, version in machine['packages'].items())}; "
-        f"commit {machine['commit'] or 'unknown'}; load average at the start {machine['load_average'][0]:g}."
-    )
-
-
 def cpu_field(cpuinfo: str, name: str) -> str:
-    """The first value of a field of /proc/cpuinfo; empty if it is not there."""
+    """The first value of a field of /proc/cpuinfo; empty if the field is absent."""
     for line in cpuinfo.splitlines():
         key, _, value = line.partition(":")
         if key.strip() == name:

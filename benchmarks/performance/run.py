@@ -1,4 +1,4 @@
-"""One run: each model, each section; results are written after each, so that a run that was cut off can go on."""
+"""Run all sections for all models. Results are written after each section, so that an interrupted run can resume."""
 
 import json
 import sys
@@ -9,9 +9,9 @@ from typing import Any
 
 from benchmarks.performance import machine
 from benchmarks.performance.errors import BenchmarkError
-from benchmarks.performance.loadgen.closed_loop import AskError
+from benchmarks.performance.loadgen.closed_loop import RequestError
 from benchmarks.performance.options import Options
-from benchmarks.performance.participants import Participants, gathered, read_images
+from benchmarks.performance.participants import Participants, read_images, started_participants
 from benchmarks.performance.report import plots
 from benchmarks.performance.report.markdown import markdown
 from benchmarks.performance.sections import accuracy as accuracy_section
@@ -33,15 +33,20 @@ _SECTIONS: dict[str, _Section] = {
     "accuracy": accuracy_section.measure,
     "soak": soak_section.measure,
 }
-# What must be the same for results to be added to others.
-_DECISIVE = ("repository", "profiles", "images", "threshold")
+# Options that must be the same for a run to be resumed.
+_SAME_OPTIONS = ("repository", "profiles", "images", "threshold")
 
 
 def run(options: Options, *, resume: bool, command: str) -> None:
-    """Measure, write and print.
+    """Measure, write the results to `options.out`, and print the report.
+
+    Args:
+        options: what to measure.
+        resume: whether to keep what an interrupted run has measured.
+        command: the command line, for the report.
 
     Raises:
-        BenchmarkError: it cannot be done.
+        BenchmarkError: something cannot be read, started or measured, or its results are wrong.
     """
     try:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -63,12 +68,12 @@ def run(options: Options, *, resume: bool, command: str) -> None:
         missing = [name for name in options.sections if results.get(name, {"missing": True}).get("missing")]
         if not missing:
             continue
-        with gathered(options, model, images) as participants:
+        with started_participants(options, model, images) as participants:
             for name in missing:
                 print(f"{model}: {name}", file=sys.stderr, flush=True)
                 try:
                     results[name] = _SECTIONS[name](participants, options)
-                except AskError as error:
+                except RequestError as error:
                     raise BenchmarkError(str(error)) from None
                 _save(document, options.out)
     print(markdown(document))
@@ -76,7 +81,11 @@ def run(options: Options, *, resume: bool, command: str) -> None:
 
 
 def _served(options: Options) -> list[str]:
-    """The ensembles that at least one profile can serve."""
+    """The ensembles that can be served in at least one of the profiles.
+
+    Raises:
+        BenchmarkError: there is none.
+    """
     try:
         backends = find_installation().backends
         found = {
@@ -95,22 +104,24 @@ def _served(options: Options) -> list[str]:
 
 
 def _earlier(path: Path, now: dict[str, Any]) -> dict[str, Any]:
-    """The models' results of a run that was cut off; none if there was no run.
+    """The models' results of an interrupted run; empty if there was no run.
 
     Raises:
-        BenchmarkError: it measured something else.
+        BenchmarkError: its results cannot be read, or were measured with other options, another CPU or commit.
     """
     if not path.is_file():
         return {}
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        other = [name for name in _DECISIVE if document["options"][name] != now["options"][name]]
+        other = [name for name in _SAME_OPTIONS if document["options"][name] != now["options"][name]]
         other += [name for name in ("cpu", "commit") if document["machine"][name] != now["machine"][name]]
         models: dict[str, Any] = document["models"]
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise BenchmarkError(f"{path} cannot be gone on with ({error}): leave --resume out") from None
+        raise BenchmarkError(f"{path} cannot be read ({error}): run without --resume") from None
     if other:
-        raise BenchmarkError(f"{path} has results with other {', '.join(other)}: leave --resume out, or take --out")
+        raise BenchmarkError(
+            f"{path} was measured with another {', '.join(other)}: run without --resume, or choose another --out"
+        )
     return models
 
 

@@ -1,4 +1,4 @@
-"""Labels read, figures computed and told, without a server; tests/e2e/test_eval.py has one."""
+"""Labels, metrics and their report, without a server; tests/e2e/benchmarks/test_eval.py has one."""
 
 import json
 
@@ -55,7 +55,7 @@ class TestYolo:
     def test_a_bad_line_is_named(self, tmp_path, line):
         write_image(tmp_path / "a.jpg")
         (tmp_path / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n" + line)
-        with pytest.raises(EvaluationError, match=r"a\.txt:2 is .* and 5 numbers are wanted"):
+        with pytest.raises(EvaluationError, match=r"a\.txt:2 is .* but 5 numbers are required"):
             read_dataset(tmp_path, "yolo")
 
 
@@ -106,8 +106,8 @@ class TestCoco:
         assert read.samples[0].labels.class_ids.tolist() == [2]
         assert read.samples[0].labels.ignored.tolist() == [[0, 0, 5, 5]]
 
-    def test_a_class_that_the_model_has_not_is_named(self, tmp_path):
-        with pytest.raises(EvaluationError, match="classes that the model has not: Car; it has pedestrian, dog"):
+    def test_a_class_that_the_model_does_not_have_is_named(self, tmp_path):
+        with pytest.raises(EvaluationError, match="classes that the model does not have: Car; it has pedestrian, dog"):
             align(read_dataset(self.write(tmp_path)), ("pedestrian", "dog"))
 
     def test_visdrones_motor_is_the_models_motorcycle(self, tmp_path):
@@ -120,27 +120,29 @@ class TestCoco:
     def test_another_json_is_refused(self, tmp_path, text):
         path = tmp_path / "a.json"
         path.write_text(text)
-        with pytest.raises(EvaluationError, match="is no COCO json of boxes"):
+        with pytest.raises(EvaluationError, match="is not a COCO json file with boxes"):
             read_dataset(path)
 
     def test_a_missing_image_is_named(self, tmp_path):
         path = self.write(tmp_path)
         (tmp_path / "images/a.jpg").unlink()
-        with pytest.raises(EvaluationError, match=r"a\.jpg is labelled and cannot be read"):
+        with pytest.raises(EvaluationError, match=r"a\.jpg has labels but cannot be read"):
             read_dataset(path)
 
 
 def test_nothing_to_measure_against_is_refused(tmp_path):
     write_image(tmp_path / "a.jpg")
     (tmp_path / "a.txt").write_text("")
-    with pytest.raises(EvaluationError, match="labels no object"):
+    with pytest.raises(EvaluationError, match="contains no labelled object"):
         read_dataset(tmp_path)
-    with pytest.raises(EvaluationError, match="there is no"):
+    with pytest.raises(EvaluationError, match="does not exist"):
         read_dataset(tmp_path / "absent")
 
 
 def test_a_class_beyond_the_models_is_refused():
-    with pytest.raises(EvaluationError, match="the labels use class 7, and the model has 0 to 1: pedestrian, car"):
+    with pytest.raises(
+        EvaluationError, match="the labels use class 7, but the model has classes 0 to 1: pedestrian, car"
+    ):
         align(dataset(labels([[0, 0, 5, 5]], [7])), NAMES)
 
 

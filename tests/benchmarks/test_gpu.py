@@ -1,7 +1,8 @@
-"""The GPU's script, its calls of ONNX Runtime answered by the CPU: not one figure of it is of a GPU."""
+"""`sod bench gpu` with ONNX Runtime on the CPU in place of CUDA; its figures are not those of a GPU."""
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import onnxruntime
@@ -14,7 +15,7 @@ REPOSITORY = Path(__file__).parents[2] / "model_repository"
 
 
 class CpuForCuda:
-    """onnxruntime, with CUDA by name only."""
+    """The module onnxruntime, whose CUDA provider runs on the CPU."""
 
     get_available_providers = staticmethod(lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
 
@@ -50,15 +51,14 @@ def image(tmp_path) -> Path:
 
 
 def test_all_tables(tmp_path, image, monkeypatch, capsys):
-    monkeypatch.setattr(gpu, "_onnxruntime", lambda: CpuForCuda)
-    monkeypatch.setattr(gpu, "_WARM_UP", 1)
+    monkeypatch.setitem(sys.modules, "onnxruntime", CpuForCuda)
     folder = tmp_path / "models/demo_detector/1"
     folder.mkdir(parents=True)
     for name in ("model.onnx", "model_fp16.onnx"):
         shutil.copy(REPOSITORY / "PP-YOLOE_plus_SOD-demo_detector/1/model.onnx", folder / name)
     out = tmp_path / "gpu.json"
     words = [str(image), "--models", "demo", "--model-repository", str(tmp_path / "models")]
-    assert gpu.main([*words, "--batches", "1", "2", "--turns", "1", "--json", str(out)]) == 0
+    assert gpu.main([*words, "--batches", "1", "2", "--warm-up", "1", "--turns", "1", "--json", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("| demo, FP16 | ") for line in lines) == 3
     results = json.loads(out.read_text())
@@ -67,8 +67,8 @@ def test_all_tables(tmp_path, image, monkeypatch, capsys):
     assert results["demo, FP32"]["nms_graph_ms"] > 0
 
 
-def test_without_a_gpu_it_says_so(image, capsys):
+def test_without_a_gpu_it_ends_with_one_sentence(image, capsys):
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this machine has CUDA")
     assert gpu.main([str(image)]) == 1
-    assert "this onnxruntime has no CUDA" in capsys.readouterr().err
+    assert "onnxruntime has no CUDA provider" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""One real server for all end-to-end tests: real Triton from the wheel, real models, the real gateway."""
+"""One server for all end-to-end tests: Triton from the wheel, the gateway, and exported models; nothing is mocked."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -25,9 +25,9 @@ FULL = "PP-YOLOE_plus_SOD-S"
 
 @pytest.fixture(scope="session")
 def paddle_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Paddle inference models behind the served ensembles; without ../shared a miniature stands for S.
+    """The Paddle inference models of the served ensembles; without ../shared a tiny model replaces S.
 
-    The demo's is the one beside the checkout, an older training of the same architecture, with the bundled weights.
+    The demo's model is an older training of the same architecture, into which the bundled weights are written.
     """
     if SHARED.is_dir():
         demo = tmp_path_factory.mktemp("demo")
@@ -38,8 +38,8 @@ def paddle_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory, paddle_models: dict[str, Path]) -> Path:
-    """The bundled repository with S added by the export, in a folder of its own."""
-    # What a developer has exported into the checkout stays out.
+    """A copy of the bundled model repository, to which the export adds S."""
+    # Leave out what a developer has exported into the checkout.
     ignored = shutil.ignore_patterns("inference.*", "*.plan")
     folder = shutil.copytree(REPOSITORY, tmp_path_factory.mktemp("serve") / "models", ignore=ignored)
     for name in ("S", "L", "largesize-L"):
@@ -52,7 +52,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory, paddle_models: dict[str
 def server(
     repository: Path, tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]
 ) -> Iterator[Serving]:
-    """The default profile, shared by all tests; leave it running and whole."""
+    """The server in the default profile, which all tests share: a test must neither stop nor damage it."""
     log = tmp_path_factory.mktemp("log") / "serve.log"
     with serve(repository, log, free_ports(4)) as serving:
         yield serving
@@ -66,7 +66,7 @@ def triton(server: Serving) -> Iterator[InferenceServerClient]:
 
 @pytest.fixture(scope="session")
 def images() -> dict[str, bytes]:
-    """Encoded images of different sizes: real ones where ../shared is, else drawn ones."""
+    """Encoded images of different sizes: photographs if ../shared exists, else synthetic scenes."""
     if SHARED.is_dir():
         data = SHARED / "data"
         folders = ["train_open/hit_uav_thermal", "train_open/jekhor_aerial_cars", "train_open/atl_v2_street"]
@@ -80,7 +80,7 @@ def images() -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def image(images: dict[str, bytes]) -> bytes:
-    """The drone photograph, or the first drawn one."""
+    """The drone photograph, or the first synthetic scene."""
     return next(iter(images.values()))
 
 

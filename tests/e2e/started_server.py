@@ -1,11 +1,10 @@
-"""A server as a user starts it, and clients of it, for the end-to-end tests."""
+"""Start the server as a user does, and send requests to it, for the end-to-end tests."""
 
 import base64
 import os
 import signal
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,15 +18,18 @@ import psutil
 from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient, InferInput
 
+from server.launching import launched, server_command
 from sod.detections import Detections
 
 START_TIMEOUT_S = 180
+STOP_TIMEOUT_S = 30
+BANNER_END = "Ctrl-C stops it"
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 
 
 @dataclass
 class Serving:
-    """A started server: Triton, its stubs and the gateway under one launcher."""
+    """A running server: the launcher with its child processes, Triton, its Python stubs and the gateway."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -45,7 +47,7 @@ class Serving:
         return self.http.post("/small-object-detection", json={"image": text, **fields})
 
     def child(self, *words: str) -> psutil.Process:
-        """The process below the launcher whose command line has all these words."""
+        """The one child process whose command line contains all these words."""
         found = [p for p in self.children() if all(word in " ".join(p.cmdline()) for word in words)]
         assert len(found) == 1, f"{words}: {found}"
         return found[0]
@@ -54,7 +56,7 @@ class Serving:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
-        """Poll until it holds."""
+        """Poll the condition until it is true."""
         until = time.monotonic() + timeout_s
         while not condition():
             assert self.process.poll() is None, f"the server ended: {self.log.read_text()}"
@@ -71,7 +73,7 @@ class Serving:
         """Ctrl-C; returns the exit code."""
         self.http.close()
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(STOP_TIMEOUT_S)
 
     def shared_memory(self) -> list[Path]:
         return list(Path("/dev/shm").glob(f"sod-{self.process.pid}-*"))
@@ -86,30 +88,34 @@ def serve(
     tls: ssl.SSLContext | None = None,
     **settings: str,
 ) -> Iterator[Serving]:
-    """Start the server as `make serve` does and wait for its banner; ends it at exit if the test has not.
+    """Start the server as `make serve` does and wait for its banner; it is stopped at exit.
 
-    `settings` are variables of its environment; `tls` is how a client trusts it, where they make it speak https.
+    Args:
+        repository: model repository.
+        log: file for its output.
+        ports: of the gateway, and Triton's for HTTP, gRPC and metrics.
+        options: further ones of `python -m server`.
+        tls: context of a client that trusts the server's certificate; None for plain HTTP.
+        settings: environment variables.
+
+    Raises:
+        StartError: it ends, or is not ready in time.
     """
-    port, http, grpc, metrics = ports
-    command = [sys.executable, "-m", "server", "--model-repository", str(repository), "--port", str(port)]
-    command += ["--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics), *options]
-    settings = {"SOD_FETCH_ALLOW": "127.0.0.1", **settings}  # where the tests' own web servers are
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env=process_environment(**settings),
-        )
-    scheme = "http" if tls is None else "https"
-    serving = Serving(process, f"{scheme}://127.0.0.1:{port}", f"127.0.0.1:{grpc}", log, tls)
-    try:
-        serving.wait_for(lambda: "Ctrl-C stops it" in log.read_text(), "the banner", START_TIMEOUT_S)
-        yield serving
-    finally:
-        if process.poll() is None:
-            serving.stop()
+    with launched(
+        "the server",
+        server_command(ports, "--model-repository", str(repository), *options),
+        lambda: BANNER_END in log.read_text(),
+        log=log,
+        environ={"SOD_FETCH_ALLOW": "127.0.0.1", **settings},  # the tests' own web servers listen there
+        start_timeout_s=START_TIMEOUT_S,
+        stop_timeout_s=STOP_TIMEOUT_S,
+    ) as process:
+        scheme = "http" if tls is None else "https"
+        serving = Serving(process, f"{scheme}://127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[2]}", log, tls)
+        try:
+            yield serving
+        finally:
+            serving.http.close()
 
 
 def infer(client: InferenceServerClient, model: str, images: Sequence[bytes], threshold: float) -> list[Detections]:
@@ -134,5 +140,5 @@ def infer_arrays(
 
 
 def process_environment(**changes: str) -> dict[str, str]:
-    """Ours with changes."""
+    """The environment of this process with some variables changed."""
     return {**os.environ, **changes}

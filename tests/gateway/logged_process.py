@@ -4,10 +4,11 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from server.launching import launched
 
 ROOT = Path(__file__).parents[2]
 _TIMEOUT_S = 120
@@ -16,19 +17,24 @@ _TIMEOUT_S = 120
 @contextmanager
 def logging_to(log: Path, *options: str, **environ: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Start one on a free port; yields its URL and process, and ends it if the test has not."""
+
+    def address() -> re.Match[str] | None:
+        return re.search(r"running on (https?://\S+)", log.read_text())
+
     command = [sys.executable, "-m", "gateway", "--port", "0", *options]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, env={**os.environ, **environ})
-    try:
-        until = time.monotonic() + _TIMEOUT_S
-        while not (match := re.search(r"running on (https?://\S+)", log.read_text())):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(0.05)
+    with launched(
+        "the gateway",
+        command,
+        lambda: address() is not None,
+        log=log,
+        environ=environ,
+        folder=ROOT,
+        start_timeout_s=_TIMEOUT_S,
+        stop_timeout_s=0,
+    ) as process:
+        match = address()
+        assert match is not None
         yield match[1], process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def refused(*options: str, **environ: str) -> str:

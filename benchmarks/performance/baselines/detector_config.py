@@ -1,4 +1,4 @@
-"""What the model repository says of a detector under a profile."""
+"""The configuration of a detector in a profile, read from the model repository."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +14,16 @@ _FILENAMES = {"onnxruntime": "model.onnx", "openvino": "model.xml", "paddle": "i
 
 @dataclass(frozen=True, slots=True)
 class DetectorConfig:
-    """A detector under a profile.
+    """A detector in a profile.
 
     Attributes:
-        name: of its folder.
-        backend: what runs it.
-        file: of its network.
-        size: (height, width) of its input.
-        outputs: their names, in order.
-        parameters: of the backend.
-        graph_level: `optimization { graph { level } }`, 0 if it is not set.
+        name: of its folder in the model repository.
+        backend: Triton's name of the backend.
+        file: the network.
+        size: (height, width) of the input in pixels.
+        outputs: names of the outputs, in order.
+        parameters: of the backend, by name.
+        graph_level: `optimization { graph { level } }`; 0 if it is not set.
     """
 
     name: str
@@ -43,27 +43,32 @@ class DetectorConfig:
 
     @property
     def bf16(self) -> bool:
-        """Whether what is floating-point computes in BF16: all of BF16's network, and what INT8 leaves."""
+        """Whether floating-point layers compute in BF16: all of a BF16 network, the unquantised ones of INT8."""
         return self.parameters.get("HINT_BF16", "").upper() == "YES"
 
 
 def read_detector(repository: Path, ensemble: str, profile: str) -> DetectorConfig:
-    """The detector of an ensemble, as Triton would load it.
+    """The detector of an ensemble, with the configuration that Triton would load.
+
+    Args:
+        repository: model repository.
+        ensemble: name of the ensemble.
+        profile: under which the detector is served.
 
     Raises:
-        BenchmarkError: the repository has no such ensemble, or its file is absent.
+        BenchmarkError: the repository has no such ensemble, or lacks the network's file.
     """
     steps = _read(repository / ensemble / "config.pbtxt").ensemble_scheduling.step
     names = [step.model_name for step in steps if step.model_name.endswith("_detector")]
     if not names:
-        raise BenchmarkError(f"{ensemble} in {repository} is no ensemble with a detector")
+        raise BenchmarkError(f"{ensemble} in {repository} is not an ensemble with a detector")
     folder = repository / names[0]
     own = folder / "configs" / f"{profile}.pbtxt"
     config = _read(own if own.is_file() else folder / "config.pbtxt")
     filename = config.default_model_filename or _FILENAMES.get(config.backend, "")
     files = sorted(folder.glob(f"[0-9]*/{filename}"))
     if not files:
-        raise BenchmarkError(f"{folder.name} has no {filename}, which profile {profile} runs: make export")
+        raise BenchmarkError(f"{folder.name} has no {filename}, which profile {profile} needs: make export")
     height, width = next([int(d) for d in tensor.dims[:2]] for tensor in config.input if tensor.name == PIXELS)
     return DetectorConfig(
         names[0],
@@ -77,7 +82,7 @@ def read_detector(repository: Path, ensemble: str, profile: str) -> DetectorConf
 
 
 def class_count(repository: Path, ensemble: str) -> int:
-    """How many classes an ensemble has."""
+    """The number of classes of an ensemble."""
     config = _read(repository / ensemble / "config.pbtxt")
     return next(int(tensor.dims[0]) for tensor in config.input if tensor.name == "score_threshold")
 

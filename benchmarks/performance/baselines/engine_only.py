@@ -1,4 +1,4 @@
-"""The limit: the detector alone, no server around it, in a process of its own."""
+"""The detector's inference engine alone, without a server, in a process of its own: the limit of any server's speed."""
 
 import multiprocessing
 import os
@@ -16,70 +16,77 @@ from numpy.typing import NDArray
 from benchmarks.performance.baselines.detector_config import DetectorConfig
 from benchmarks.performance.baselines.engines import Engine, Outputs, load
 from benchmarks.performance.errors import BenchmarkError
-from benchmarks.servers import Host
+from benchmarks.servers import ProcessTree
 
 _MIB = 2**20
 _STOP_TIMEOUT_S = 20.0
+_MIN_LATENCIES = 3
+# Commands to the child process; others are settings of `engines.load`, for which it measures the throughput.
+_INFER, _LATENCIES = "infer", "latencies"
 
 
 class EngineProcess:
-    """A child process with the network loaded; `started` makes one.
+    """A child process in which the network is loaded; `started` creates it.
 
     Attributes:
-        host: the child, to be paused.
-        memory_mib: resident, of the network as configured after one image, the interpreter included.
+        processes: the child process, which can be paused.
+        memory_mib: its resident memory in MiB after one inference, including the Python interpreter.
     """
 
-    def __init__(self, host: Host, line: "Connection[Any, Any]") -> None:
-        self.host = host
-        self._line = line
+    def __init__(self, processes: ProcessTree, connection: "Connection[Any, Any]") -> None:
+        self.processes = processes
+        self._connection = connection
         self.memory_mib = float(self._receive())
 
     def infer(self) -> Outputs:
-        """The outputs of the image, each [1, …]."""
-        outputs: Outputs = self._call("infer", 0.0)
+        """The outputs for the image, each [1, …]."""
+        outputs: Outputs = self._call(_INFER, 0.0)
         return outputs
 
     def throughput(self, seconds: float, setting: str = "configured") -> float:
-        """Images a second; settings as in `engines.load`."""
-        images, spent = self._call(setting, seconds)
-        return float(images / spent)
+        """Images a second; see `engines.load` for the settings."""
+        images, duration = self._call(setting, seconds)
+        return float(images / duration)
 
     def latency_ms(self, seconds: float) -> NDArray[np.float64]:
-        """One image at a time on all cores: float64 [images]."""
-        return np.array(self._call("one by one", seconds))
+        """Latency of one image at a time on all cores, in milliseconds: float64 [images]."""
+        return np.array(self._call(_LATENCIES, seconds))
 
-    def _call(self, what: str, seconds: float) -> Any:
-        self._line.send((what, seconds))
+    def _call(self, command: str, seconds: float) -> Any:
+        self._connection.send((command, seconds))
         return self._receive()
 
     def _receive(self) -> Any:
         try:
-            answer = self._line.recv()
+            reply = self._connection.recv()
         except EOFError:
-            raise BenchmarkError(f"{self.host.name} ended") from None
-        if isinstance(answer, Exception):
-            raise BenchmarkError(f"{self.host.name}: {answer}")
-        return answer
+            raise BenchmarkError(f"{self.processes.name}: the process ended") from None
+        if isinstance(reply, Exception):
+            raise BenchmarkError(f"{self.processes.name}: {reply}")
+        return reply
 
 
 @contextmanager
 def started(config: DetectorConfig, pixels: NDArray[np.uint8]) -> Iterator[EngineProcess]:
-    """The detector in a child process, loaded; ended at exit.
+    """Load the detector in a child process, which is ended at exit.
+
+    Args:
+        config: the detector and its configuration.
+        pixels: uint8 RGB [H, W, 3], the image that it infers.
 
     Raises:
-        BenchmarkError: it cannot be loaded.
+        BenchmarkError: the network cannot be loaded.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     child = context.Process(target=_serve, args=(theirs, config, pixels), daemon=True)
     child.start()
     theirs.close()
-    host = Host(f"engine of {config.name} ({config.backend}, {config.precision})", child.pid or 0)
+    processes = ProcessTree(f"engine of {config.name} ({config.backend}, {config.precision})", child.pid or 0)
     try:
-        yield EngineProcess(host, ours)
+        yield EngineProcess(processes, ours)
     finally:
-        host.resume()
+        processes.resume()
         with suppress(OSError):
             ours.send(None)
         child.join(_STOP_TIMEOUT_S)
@@ -88,42 +95,44 @@ def started(config: DetectorConfig, pixels: NDArray[np.uint8]) -> Iterator[Engin
             child.join()
 
 
-def _serve(line: "Connection[Any, Any]", config: DetectorConfig, pixels: NDArray[np.uint8]) -> None:
-    """The child: answers until it is told None, or nobody is there."""
-    # Stdout is the report's, and Paddle prints there.
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
+def _serve(connection: "Connection[Any, Any]", config: DetectorConfig, pixels: NDArray[np.uint8]) -> None:
+    """Main function of the child process: carries out commands until it receives None or its parent has ended."""
+    # Stdout belongs to the report, and Paddle prints to it.
+    with Path(os.devnull).open("wb") as devnull:
+        os.dup2(devnull.fileno(), 1)
     with suppress(KeyboardInterrupt, EOFError, OSError):
         try:
             engines = {"configured": load(config, pixels, "configured")}
             engines["configured"].infer()
-            line.send(psutil.Process(os.getpid()).memory_info().rss / _MIB)
+            connection.send(psutil.Process(os.getpid()).memory_info().rss / _MIB)
         except Exception as error:
-            line.send(RuntimeError(f"{type(error).__name__}: {error}"))
+            connection.send(RuntimeError(f"{type(error).__name__}: {error}"))
             return
-        while (asked := line.recv()) is not None:
+        while (command := connection.recv()) is not None:
             try:
-                line.send(_answer(engines, config, pixels, *asked))
+                connection.send(_execute(engines, config, pixels, *command))
             except Exception as error:
-                line.send(RuntimeError(f"{type(error).__name__}: {error}"))
+                connection.send(RuntimeError(f"{type(error).__name__}: {error}"))
 
 
-def _answer(
-    engines: dict[str, Engine], config: DetectorConfig, pixels: NDArray[np.uint8], what: str, seconds: float
+def _execute(
+    engines: dict[str, Engine], config: DetectorConfig, pixels: NDArray[np.uint8], command: str, seconds: float
 ) -> Any:
-    if what == "infer":
+    if command == _INFER:
         return engines["configured"].infer()
-    setting = "latency" if what == "one by one" else what
+    setting = "latency" if command == _LATENCIES else command
     if setting not in engines:
         engines[setting] = load(config, pixels, setting)
         engines[setting].infer()
     engine = engines[setting]
-    if what != "one by one":
-        return engine.run(seconds)
-    times: list[float] = []
-    started = time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - started < seconds:
-        begun = time.perf_counter()
+    return _latencies_ms(engine, seconds) if command == _LATENCIES else engine.run(seconds)
+
+
+def _latencies_ms(engine: Engine, seconds: float) -> list[float]:
+    latencies: list[float] = []
+    started_at = time.perf_counter()
+    while len(latencies) < _MIN_LATENCIES or time.perf_counter() - started_at < seconds:
+        begin = time.perf_counter()
         engine.infer()
-        times.append(1e3 * (time.perf_counter() - begun))
-    return times
+        latencies.append(1e3 * (time.perf_counter() - begin))
+    return latencies

@@ -1,4 +1,4 @@
-"""The engine alone in each engine, set up as the profile's config.pbtxt says; runs in a process of its own."""
+"""The detector in each inference engine, configured as the profile's config.pbtxt says."""
 
 import os
 import time
@@ -15,28 +15,27 @@ from export.paddle.runtime import import_paddle
 
 Pixels = NDArray[np.uint8]
 Outputs = list[NDArray[Any]]
-# A slow network is run for longer than was said, to have seen it so many times.
-_LEAST = 3
+_MIN_RUNS = 3  # a slow network is run for longer than `seconds` to have so many
 
 
 class Engine(Protocol):
-    """A network that is loaded, and pixels for it."""
+    """A loaded network with an image for it."""
 
     def infer(self) -> Outputs:
-        """One image, each output [1, …]."""
+        """Infer the image once; each output is [1, …]."""
 
     def run(self, seconds: float) -> tuple[int, float]:
-        """As fast as it can for so long: images, seconds they took."""
+        """Infer as fast as possible; the number of images, and the seconds that they took."""
 
 
 def load(config: DetectorConfig, pixels: Pixels, setting: str) -> Engine:
-    """Load it.
+    """Load the detector.
 
     Args:
-        config: what, and how.
-        pixels: uint8 [H, W, 3].
-        setting: "configured", as the profile says; "latency", all cores on one image; "throughput", as many
-            images at once as the engine thinks best. An engine that has no such choice ignores it.
+        config: the detector and its configuration.
+        pixels: uint8 RGB [H, W, 3].
+        setting: "configured" uses the profile's parameters; "latency" uses all cores for one image; "throughput" lets
+            the engine choose the number of simultaneous images. ONNX Runtime and Paddle have no such choice.
     """
     if config.backend == "openvino":
         return _OpenVino(config, pixels, setting)
@@ -54,7 +53,7 @@ class _OpenVino:
         name = next(iter(model.inputs[0].names))
         model.reshape({name: [1, *pixels.shape]})
         device = config.parameters.get("TARGET_DEVICE", "CPU")
-        # As the server's backend: BF16 only where the device computes in it.
+        # The server's backend does the same: it uses BF16 only where the device has instructions for it.
         bf16 = config.bf16 and "BF16" in core.get_property(device, p.device.capabilities())
         chosen: dict[Any, Any] = {p.hint.inference_precision(): ov.Type.bf16 if bf16 else ov.Type.f32}
         words = config.parameters if setting == "configured" else {"PERFORMANCE_HINT": setting}
@@ -82,12 +81,12 @@ class _OpenVino:
         self._queue.set_callback(lambda _request, _data: ends.append(time.perf_counter()))
         started = time.perf_counter()
         sent = 0
-        while sent < _LEAST * self.streams or time.perf_counter() - started < seconds:
-            self._queue.start_async([self._pixels])  # waits until a request is free
+        while sent < _MIN_RUNS * self.streams or time.perf_counter() - started < seconds:
+            self._queue.start_async([self._pixels])  # blocks until one of the requests is free
             sent += 1
         last_begin = time.perf_counter()
         self._queue.wait_all()
-        # While all streams were at work; and a burst of as many answers as there are streams begins the count.
+        # Count only while all streams are busy, and from the first burst of as many results as there are streams.
         steady = [end for end in sorted(ends) if end <= last_begin]
         if len(steady) <= self.streams:
             return sent, time.perf_counter() - started
@@ -95,14 +94,14 @@ class _OpenVino:
 
 
 class _OneByOne:
-    """An engine that runs one call at a time, on all cores."""
+    """An engine that infers one image at a time, on all cores."""
 
     def __init__(self, infer: Callable[[], Outputs]) -> None:
         self.infer = infer
 
     def run(self, seconds: float) -> tuple[int, float]:
         started, count = time.perf_counter(), 0
-        while count < _LEAST or time.perf_counter() - started < seconds:
+        while count < _MIN_RUNS or time.perf_counter() - started < seconds:
             self.infer()
             count += 1
         return count, time.perf_counter() - started

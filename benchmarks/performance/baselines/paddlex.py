@@ -12,11 +12,12 @@ import httpx
 import yaml
 
 from benchmarks.performance.errors import BenchmarkError
-from benchmarks.servers import Host, StartError, free_ports, running
+from benchmarks.servers import ProcessTree
+from server.launching import StartError, free_ports, launched
 
 ROOT = Path(__file__).parents[3]
 VENV = ROOT / ".cache/paddlex"
-# PaddleX 3.7.2 does not say which PaddlePaddle: this one runs these models with oneDNN (3.3.1 does not).
+# PaddleX 3.7.2 does not pin PaddlePaddle. Version 3.2.2 runs these models with oneDNN; 3.3.1 does not.
 PINS = ("paddlepaddle==3.2.2", "paddlex[cv,serving]==3.7.2")
 _PIPELINE = """\
 pipeline_name: small_object_detection
@@ -33,21 +34,21 @@ _TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class PaddleXServer(Host):
+class PaddleXServer(ProcessTree):
     """A running `paddlex --serve`.
 
     Attributes:
-        url: of it.
+        url: its address.
     """
 
     url: str
 
 
 def install(venv: Path = VENV) -> None:
-    """Make the environment and install PaddleX in it (1.8 GB), unless it is there.
+    """Create the virtual environment and install PaddleX in it (1.8 GB), unless that has been done.
 
     Raises:
-        BenchmarkError: pip could not.
+        BenchmarkError: pip failed.
     """
     python = venv / "bin/python"
     done = venv / ".installed"
@@ -62,40 +63,42 @@ def install(venv: Path = VENV) -> None:
 
 
 def find_model(folder: Path, name: str) -> Path:
-    """The Paddle inference model `name`: the folder itself, or one in it.
+    """The folder of the Paddle inference model `name`: `folder` itself, or the one of that name in it.
 
     Raises:
-        BenchmarkError: neither holds one.
+        BenchmarkError: neither contains a model.
     """
     for one in (folder / name, folder):
         if (one / "inference.yml").is_file():
             return one.absolute()
-    raise BenchmarkError(f"{folder} holds no Paddle inference model (inference.yml), nor does {folder / name}")
+    raise BenchmarkError(
+        f"{folder} contains no Paddle inference model (inference.yml), and neither does {folder / name}"
+    )
 
 
 def architecture(model: Path) -> str:
-    """PaddleX's name of a Paddle inference model's architecture, which it refuses to load under any other.
+    """The architecture of a Paddle inference model; PaddleX refuses to load the model under another name.
 
     Raises:
-        BenchmarkError: its `inference.yml` does not say.
+        BenchmarkError: its `inference.yml` does not name it.
     """
     try:
         return str(yaml.safe_load((model / "inference.yml").read_text(encoding="utf-8"))["Global"]["model_name"])
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
-        raise BenchmarkError(f"{model / 'inference.yml'} has no Global.model_name, which PaddleX asks for") from None
+        raise BenchmarkError(f"{model / 'inference.yml'} has no Global.model_name, which PaddleX needs") from None
 
 
 @contextmanager
 def started(model: Path, work: Path, venv: Path = VENV) -> Iterator[PaddleXServer]:
-    """PaddleX serving a model on a free port, with a font of ours; stopped at exit.
+    """Serve a model by PaddleX on a free port; the server is stopped at exit.
 
     Args:
         model: folder of the Paddle inference model.
-        work: folder for its pipeline file and its log.
-        venv: where it is installed.
+        work: folder for the pipeline file and the log.
+        venv: virtual environment in which PaddleX is installed.
 
     Raises:
-        BenchmarkError: it is not installed, or does not start.
+        BenchmarkError: PaddleX is not installed, or does not start.
     """
     program = venv / "bin/paddlex"
     if not program.is_file():
@@ -106,16 +109,18 @@ def started(model: Path, work: Path, venv: Path = VENV) -> Iterator[PaddleXServe
     command = [str(program), "--serve", "--pipeline", str(pipeline), "--device", "cpu"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     settings = {
-        # Else it downloads one.
+        # Without a font of ours PaddleX downloads one.
         "PADDLE_PDX_LOCAL_FONT_FILE_PATH": str(_font()),
-        # It would ask which of its model sources can be reached.
+        # The check would contact the sites from which PaddleX downloads models.
         "PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True",
         "PADDLE_PDX_CACHE_HOME": str(venv / "paddlex"),
     }
     url = f"http://127.0.0.1:{port}"
     try:
-        with running("PaddleX", command, lambda: _healthy(url), work / "paddlex.log", settings) as pid:
-            yield PaddleXServer("PaddleX", pid, url)
+        with launched(
+            "PaddleX", command, lambda: _is_healthy(url), log=work / "paddlex.log", environ=settings
+        ) as process:
+            yield PaddleXServer("PaddleX", process.pid, url)
     except StartError as error:
         raise BenchmarkError(str(error)) from None
 
@@ -125,11 +130,11 @@ def _font() -> Path:
     folders = spec.submodule_search_locations if spec else None
     fonts = [font for folder in folders or [] for font in sorted(Path(folder).rglob("*.ttc"))]
     if not fonts:
-        raise BenchmarkError("the package noto-cjk-sans-otc, whose font PaddleX draws with, is not installed")
+        raise BenchmarkError("the package noto-cjk-sans-otc is not installed; PaddleX draws labels with its font")
     return fonts[0]
 
 
-def _healthy(url: str) -> bool:
+def _is_healthy(url: str) -> bool:
     try:
         return httpx.get(f"{url}/health", timeout=_TIMEOUT_S).status_code == httpx.codes.OK
     except httpx.HTTPError:

@@ -1,4 +1,4 @@
-"""A closed loop: so many clients, each asking again as soon as it has its answer."""
+"""A closed loop: a fixed number of clients, each of which sends its next request when it has its response."""
 
 import threading
 import time
@@ -10,39 +10,39 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-# Asks once; raises `AskError` if the answer is not a good one.
-Ask = Callable[[], object]
-# A slow server is asked for longer than was said, but not for ever.
-_LONGEST = 8
-# Answers of each client from which on its own rate says enough.
-_ENOUGH = 3
+# Sends one request and waits for its response; raises `RequestError` if there is none or it is not as it must be.
+SendRequest = Callable[[], object]
+# A slow server is loaded for longer than `seconds` until it has given enough responses, but at most for this multiple.
+_MAX_DURATION_FACTOR = 8
+# The rate of a client is known from its own responses if it has at least this many.
+_MIN_RESPONSES_FOR_RATE = 3
 
 
-class AskError(Exception):
-    """A request was not answered, or not as it must be."""
+class RequestError(Exception):
+    """A request has no response, or a wrong one."""
 
 
 class Client(Protocol):
-    """Something that can be asked, by several clients at once."""
+    """A kind of request to one server, which several concurrent clients can send."""
 
     @property
     def name(self) -> str:
-        """For people, and in the results."""
+        """Name in the results and reports."""
 
-    def session(self) -> AbstractContextManager[Ask]:
-        """One client's own connection."""
+    def session(self) -> AbstractContextManager[SendRequest]:
+        """Open the connection of one of the concurrent clients."""
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """What a turn of load saw.
+class LoadResult:
+    """What one run of the closed loop measured.
 
     Attributes:
-        latencies_ms: float64 [requests], of the requests that were answered.
-        throughput: answers a second, of all clients.
-        errors: requests that were not answered well.
-        first_error: what the first of them said; empty if there is none.
-        seconds: of the whole turn, to its last answer.
+        latencies_ms: float64 [requests], of the successful requests.
+        throughput: responses a second of all clients together.
+        errors: number of failed requests.
+        first_error: message of the first failure; empty if there is none.
+        seconds: duration of the run, until its last response.
     """
 
     latencies_ms: NDArray[np.float64]
@@ -52,68 +52,68 @@ class Turn:
     seconds: float
 
 
-def drive(client: Client, concurrency: int, seconds: float, least: int = 0) -> Turn:
-    """Generate load for some seconds and a number of responses, then wait for the requests in flight.
+def run_closed_loop(client: Client, concurrency: int, seconds: float, min_responses: int = 0) -> LoadResult:
+    """Send requests for some time, then wait for the requests in flight.
 
     Args:
         client: sends the requests.
-        concurrency: clients; each asks once at least.
-        seconds: of load; eight times as many at most, however slow the answers.
-        least: answers.
+        concurrency: number of concurrent clients; each sends at least one request.
+        seconds: duration of the load.
+        min_responses: the load continues until there are so many, but for no more than eight times `seconds`.
 
     Raises:
-        AskError: a client could not even connect.
+        RequestError: a client cannot connect.
     """
     lock = threading.Lock()
-    by_client: list[list[tuple[float, float]]] = []  # begin and end of each answer
+    by_client: list[list[tuple[float, float]]] = []  # begin and end of each successful request
     failures: list[str] = []
-    broken: list[Exception] = []
-    ready = threading.Barrier(concurrency + 1)
+    exceptions: list[Exception] = []
+    all_connected = threading.Barrier(concurrency + 1)
     started = 0.0
 
     def may_continue(now: float) -> bool:
         if now - started < seconds:
             return True
-        answered = sum(map(len, by_client)) + len(failures)
-        return answered < least and now - started < _LONGEST * seconds
+        responses = sum(map(len, by_client)) + len(failures)
+        return responses < min_responses and now - started < _MAX_DURATION_FACTOR * seconds
 
     def run_client() -> None:
         own: list[tuple[float, float]] = []
         by_client.append(own)
         try:
-            with client.session() as ask:
-                ready.wait()
+            with client.session() as send:
+                all_connected.wait()
                 while may_continue(begin := time.perf_counter()) or not own:
                     try:
-                        ask()
-                    except AskError as error:
+                        send()
+                    except RequestError as error:
                         with lock:
                             failures.append(str(error))
                         if not may_continue(time.perf_counter()):
                             return
                     else:
                         own.append((begin, time.perf_counter()))
-        except Exception as error:  # told by the one who waits
-            broken.append(error)
-            ready.abort()
+        except Exception as error:  # raised below, in the thread that waits
+            exceptions.append(error)
+            all_connected.abort()
 
     threads = [threading.Thread(target=run_client, daemon=True) for _ in range(concurrency)]
     for thread in threads:
         thread.start()
     started = time.perf_counter()
     try:
-        ready.wait()
+        all_connected.wait()
     except threading.BrokenBarrierError:
         pass
     else:
         started = time.perf_counter()
     for thread in threads:
         thread.join()
-    causes = [error for error in broken if not isinstance(error, threading.BrokenBarrierError)]
+    causes = [error for error in exceptions if not isinstance(error, threading.BrokenBarrierError)]
     if causes:
-        raise AskError(f"{client.name}: {causes[0]}") from causes[0]
+        raise RequestError(f"{client.name}: {causes[0]}") from causes[0]
     latencies = [end - begin for own in by_client for begin, end in own]
-    return Turn(
+    return LoadResult(
         1e3 * np.array(latencies),
         throughput(by_client, started),
         len(failures),
@@ -123,25 +123,27 @@ def drive(client: Client, concurrency: int, seconds: float, least: int = 0) -> T
 
 
 def throughput(by_client: Sequence[Sequence[tuple[float, float]]], started: float) -> float:
-    """Answers a second of all clients; where they are so slow that there are few, from the start to the last one.
+    """Responses a second of all clients: the sum of their rates.
+
+    Where a client has fewer than three responses, it is all responses over the time from the start to the last one.
 
     Args:
-        by_client: begin and end of each answer of each client, in seconds.
+        by_client: begin and end of each request of each client, in seconds.
         started: when the clients began.
     """
-    if min(map(len, by_client), default=0) >= _ENOUGH:
+    if min(map(len, by_client), default=0) >= _MIN_RESPONSES_FOR_RATE:
         return sum(map(rate, by_client))
     ends = [end for own in by_client for _, end in own]
     return len(ends) / (max(ends) - started) if ends else 0.0
 
 
-def rate(answers: Sequence[tuple[float, float]]) -> float:
-    """Answers a second of one client, who is never without a request: from its first answer to its last one.
+def rate(requests: Sequence[tuple[float, float]]) -> float:
+    """Responses a second of one client, from its first response to its last one.
 
-    So neither the beginning counts, when nobody stands in the queue, nor do answers that come in bursts, which is how
-    a batch is answered.
+    The time before the first response is left out, because the first requests meet an empty queue. A client always has
+    a request in flight, so responses that arrive in bursts, as those of a batch do, are not counted twice.
 
     Args:
-        answers: begin and end of each, in seconds, in order; two at least.
+        requests: begin and end of each, in seconds, in order; at least two.
     """
-    return (len(answers) - 1) / (answers[-1][1] - answers[0][1])
+    return (len(requests) - 1) / (requests[-1][1] - requests[0][1])

@@ -1,8 +1,8 @@
-"""NVIDIA's perf_analyzer: fetched once, run, its CSV read.
+"""Install NVIDIA's perf_analyzer, run it, and read its report.
 
-It comes in the wheel of tritonclient 2.51.0 for manylinux1 (later ones want a newer glibc than Debian 12 has), and
-needs two libraries that no wheel of ours brings: CUDA's runtime, even where no GPU is, and Debian's libb64-0d. All are
-kept in a folder of their own.
+The binary is in the wheel of tritonclient 2.51.0 for manylinux1; later wheels need a newer glibc than Debian 12 has. It
+is linked against two libraries that are not in our lock files: the CUDA runtime, even without a GPU, and Debian's
+libb64-0d. All three are kept in a folder of their own.
 """
 
 import base64
@@ -30,9 +30,9 @@ FOLDER = ROOT / ".cache/perf_analyzer"
 _PINS = ("tritonclient==2.51.0", "nvidia-cuda-runtime-cu12==12.9.79")
 _LIBB64 = "libb64-0d"
 _TIMEOUT_S = 1200
-_TRIES = 3  # now and then it says of a model which answers that it did not "find the requested model version"
-# Its CSV's columns; times are in microseconds.
-_PARTS = {  # of a request, means; they follow each other
+_TRIES = 3  # occasionally it fails with "failed to find the requested model version" though the model answers
+# Columns of its CSV report, in microseconds: the mean durations of a request's consecutive parts, and percentiles.
+_PARTS = {
     "send": "Client Send",
     "network": "Network+Server Send/Recv",
     "queue": "Server Queue",
@@ -53,18 +53,25 @@ class PerfAnalyzer:
     """An installed perf_analyzer.
 
     Attributes:
-        binary: of it.
-        libraries: folders of what it loads.
+        binary: path of the program.
+        libraries: folders of the shared libraries that it loads.
     """
 
     binary: Path
     libraries: tuple[Path, ...]
 
     def run(self, address: str, model: str, data: Path, concurrency: int, requests: int) -> dict[str, float]:
-        """Ask a model so many times, by so many clients: what `read_csv` says of the first try that ends well.
+        """Load a model and return the report as `read_csv` does; a run that fails is repeated, three in all.
+
+        Args:
+            address: Triton's gRPC address, host:port.
+            model: name of the model.
+            data: file of its `--input-data`.
+            concurrency: number of concurrent clients.
+            requests: number of requests of all clients.
 
         Raises:
-            BenchmarkError: it fails each time; the text ends as its last output does.
+            BenchmarkError: every run fails; the message quotes the end of the last output.
         """
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.csv"
@@ -78,10 +85,10 @@ class PerfAnalyzer:
 
 
 def install(folder: Path = FOLDER) -> PerfAnalyzer:
-    """Fetch it, unless it is there, and see that it runs.
+    """Download it into `folder`, unless it is there already, and check that it runs.
 
     Raises:
-        BenchmarkError: it cannot be fetched, or does not run here.
+        BenchmarkError: it cannot be downloaded, or does not run on this machine.
     """
     found = PerfAnalyzer(
         folder / "bin/perf_analyzer", (folder / "site/nvidia/cuda_runtime/lib", folder / "deb/usr/lib/x86_64-linux-gnu")
@@ -95,30 +102,36 @@ def install(folder: Path = FOLDER) -> PerfAnalyzer:
 
 
 def _fetch(folder: Path) -> None:
-    print(f"fetching perf_analyzer into {folder} (once; 20 MB)", file=sys.stderr, flush=True)
+    print(f"downloading perf_analyzer into {folder} (once; 20 MB)", file=sys.stderr, flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     site = folder / "site"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    _require([*pip, "--upgrade", "--target", str(site), *_PINS], folder, "its wheels")
+    _require([*pip, "--upgrade", "--target", str(site), *_PINS], folder, "its wheels cannot be downloaded")
     with tempfile.TemporaryDirectory(dir=folder) as work:
         if not Path("/usr/lib/x86_64-linux-gnu/libb64.so.0d").is_file():
-            # Unpacked here, not installed: that needs no root.
-            _require(["apt-get", "download", _LIBB64], Path(work), f"Debian's {_LIBB64} (or apt-get install {_LIBB64})")
+            # Unpacking the package, unlike installing it, needs no root.
+            _require(
+                ["apt-get", "download", _LIBB64],
+                Path(work),
+                f"Debian's {_LIBB64} cannot be downloaded: apt-get install {_LIBB64}",
+            )
             (package,) = Path(work).glob("*.deb")
-            _require(["dpkg-deb", "-x", str(package), str(folder / "deb")], folder, f"Debian's {_LIBB64}")
+            _require(
+                ["dpkg-deb", "-x", str(package), str(folder / "deb")], folder, f"Debian's {_LIBB64} cannot be unpacked"
+            )
     (folder / "bin").mkdir(exist_ok=True)
     shutil.copy2(site / "bin/perf_analyzer", folder / "bin/perf_analyzer")
 
 
-def _require(command: Sequence[str], folder: Path, what: str) -> None:
+def _require(command: Sequence[str], folder: Path, problem: str) -> None:
     try:
         done = subprocess.run(
             command, cwd=folder, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
     except OSError as error:
-        raise BenchmarkError(f"perf_analyzer cannot be had, for want of {what}: {error}") from None
+        raise BenchmarkError(f"perf_analyzer cannot be installed: {problem}: {error}") from None
     if done.returncode:
-        raise BenchmarkError(f"perf_analyzer cannot be had, for want of {what}: {done.stdout.strip()[-300:]}")
+        raise BenchmarkError(f"perf_analyzer cannot be installed: {problem}: {done.stdout.strip()[-300:]}")
 
 
 def _environment(libraries: Sequence[Path]) -> dict[str, str]:
@@ -143,13 +156,13 @@ def _run(command: Sequence[str], environment: dict[str, str]) -> "subprocess.Com
 
 
 def read_csv(text: str) -> dict[str, float]:
-    """`throughput` (requests a second), and in milliseconds the split of a request and p50, p95, p99.
+    """`throughput` in requests a second, and in milliseconds the parts of a request, `p50`, `p95` and `p99`.
 
-    The throughput is the clients over a request's mean time: with `--request-count` its own figure is taken over whole
-    seconds, and so up to half of what it was.
+    The throughput is the number of clients over the mean time of a request. The report's own figure is not used: with
+    `--request-count` it is computed over whole seconds, and can be as low as half of the true rate.
 
     Raises:
-        BenchmarkError: it is no such report.
+        BenchmarkError: the text is not such a report.
     """
     row = next(csv.DictReader(io.StringIO(text)), {})
     try:
@@ -158,19 +171,19 @@ def read_csv(text: str) -> dict[str, float]:
         )
         throughput = 1e3 * int(row["Concurrency"]) / sum(parts.values())
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        raise BenchmarkError(f"perf_analyzer's report is not as expected: {text[:200]!r}") from None
+        raise BenchmarkError(f"perf_analyzer's report cannot be read: {text[:200]!r}") from None
     return {"throughput": round(throughput, 3), **{name: round(ms, 3) for name, ms in (parts | percentiles).items()}}
 
 
 def ensemble_data(image: bytes, classes: int, threshold: float) -> dict[str, Any]:
-    """Its `--input-data` for the ensemble: an encoded image, a threshold for each class."""
-    # Base64 is taken as raw tensor bytes, and those of a string begin with its length.
+    """The `--input-data` of the ensemble: an encoded image, and a threshold for each class."""
+    # perf_analyzer decodes base64 to the raw bytes of a tensor, in which a string is preceded by its length.
     tensor = struct.pack("<I", len(image)) + image
     entry = {"content": {"b64": base64.b64encode(tensor).decode()}, "shape": [1]}
     return {"data": [{IMAGE: entry, SCORE_THRESHOLD: [threshold] * classes}]}
 
 
 def detector_data(pixels: NDArray[np.uint8]) -> dict[str, Any]:
-    """Its `--input-data` for the detector: pixels uint8 [H, W, 3]."""
+    """The `--input-data` of the detector: pixels uint8 [H, W, 3]."""
     content = {"b64": base64.b64encode(pixels.tobytes()).decode()}
     return {"data": [{PIXELS: {"content": content, "shape": list(pixels.shape)}}]}

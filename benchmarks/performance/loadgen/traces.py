@@ -1,7 +1,8 @@
-"""Where a request's time goes inside Triton, by Triton's own traces.
+"""The time that a request spends in each stage of the ensemble, from Triton's traces.
 
-Its statistics do not tell: our Python models hand a request to a thread and return, so that `compute infer` ends when
-the work begins. A trace has the moment at which the ensemble calls each stage, and from one to the next is that stage.
+Triton's statistics do not show it: our Python models hand a request to a thread and return, so `compute infer` ends
+when the work begins. A trace contains the moment at which the ensemble calls each stage; a stage lasts until the next
+call.
 """
 
 import json
@@ -16,26 +17,24 @@ from time import monotonic, sleep
 from typing import Any
 
 from tritonclient.grpc import InferenceServerClient, InferInput
-from tritonclient.utils import InferenceServerException
 
-from benchmarks.performance.loadgen.clients import Ensemble
-from benchmarks.performance.loadgen.closed_loop import Ask, AskError
+from benchmarks.performance.loadgen.clients import EnsembleClient, infer
+from benchmarks.performance.loadgen.closed_loop import SendRequest
 
-_TIMEOUT_S = 300.0
-# Triton sends what it has every five seconds.
-_ARRIVAL_S = 20.0
+_ARRIVAL_S = 20.0  # Triton exports its spans every five seconds
+_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One span of Triton's; times in nanoseconds.
+    """One span of a trace; times are nanoseconds since the epoch.
 
     Attributes:
-        trace: its id.
-        model: empty but for the ensemble and its stages.
-        events: times by name.
-        start: of it.
-        end: of it.
+        trace: id of the trace.
+        model: name of the ensemble or of a stage; empty for other spans.
+        events: time by name of the event.
+        start: when the span begins.
+        end: when the span ends.
     """
 
     trace: str
@@ -47,26 +46,26 @@ class Span:
 
 @dataclass(slots=True)
 class Collector:
-    """Takes Triton's spans.
+    """Receives the spans that Triton exports.
 
     Attributes:
-        url: for `SOD_OTLP_ENDPOINT`.
-        spans: so far.
+        url: value for `SOD_OTLP_ENDPOINT`.
+        spans: received so far.
     """
 
     url: str
     spans: list[Span] = field(default_factory=list)
 
     def wait_for(self, model: str, count: int) -> None:
-        """Until so many requests to an ensemble have come in, or for 20 s."""
+        """Wait until the spans of `count` requests to an ensemble have arrived, for at most 20 s."""
         until = monotonic() + _ARRIVAL_S
         while sum(span.model == model for span in list(self.spans)) < count and monotonic() < until:
-            sleep(0.1)
+            sleep(_POLL_S)
 
 
 @contextmanager
 def collector() -> Iterator[Collector]:
-    """A receiver of OTLP over HTTP on a free port."""
+    """Receive OTLP over HTTP, in JSON, on a free port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -111,9 +110,10 @@ def parse(document: dict[str, Any]) -> list[Span]:
 
 
 def stage_ms(spans: Sequence[Span], ensemble: str) -> list[dict[str, float]]:
-    """Milliseconds by stage, in order, a dict a request; "receive and send" is Triton's gRPC around the ensemble.
+    """The time of each stage in milliseconds, one dict a request, its stages in order.
 
-    Requests of which a span has not come are left out.
+    "receive and send" is the time of Triton's gRPC server before and after the ensemble. Requests with missing spans
+    are left out.
     """
     traces: dict[str, list[Span]] = {}
     for span in spans:
@@ -136,28 +136,24 @@ def stage_ms(spans: Sequence[Span], ensemble: str) -> list[dict[str, float]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Traced:
-    """The ensemble over gRPC, each request with a `traceparent`, so that Triton traces it.
+class TracedEnsembleClient:
+    """Sends each request with a `traceparent` header, so that Triton traces it.
 
     Attributes:
-        ensemble: the same without.
-        name: for the results.
+        ensemble: the client without the header.
+        name: in the results.
     """
 
-    ensemble: Ensemble
+    ensemble: EnsembleClient
     name: str = "ensemble, traced"
 
     @contextmanager
-    def session(self) -> Iterator[Ask]:
-        """As `Client.session`."""
+    def session(self) -> Iterator[SendRequest]:
+        """See `closed_loop.Client.session`."""
         inputs = self.ensemble.inputs()
         with InferenceServerClient(self.ensemble.address) as client:
-            yield partial(_infer, client, self.ensemble.model, inputs)
+            yield partial(_infer_traced, client, self.ensemble.model, inputs)
 
 
-def _infer(client: InferenceServerClient, model: str, inputs: list[InferInput]) -> None:
-    parent = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
-    try:
-        client.infer(model, inputs, headers={"traceparent": parent}, client_timeout=_TIMEOUT_S)
-    except InferenceServerException as error:
-        raise AskError(str(error)) from None
+def _infer_traced(client: InferenceServerClient, model: str, inputs: list[InferInput]) -> None:
+    infer(client, model, inputs, {"traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"})

@@ -1,13 +1,11 @@
-"""The results for people: Markdown."""
+"""The report of a run in Markdown."""
 
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from benchmarks.performance import machine
-from benchmarks.performance.baselines.published import MACHINES, PUBLISHED
-from benchmarks.performance.options import LATENCY, LOADED
+from benchmarks.performance.options import LATENCY_CLIENTS, LOAD_CLIENTS
 from benchmarks.performance.report.figures import (
     NAN,
     column,
@@ -18,25 +16,30 @@ from benchmarks.performance.report.figures import (
     rounds,
     spread,
 )
+from benchmarks.performance.report.published import MACHINES, PUBLISHED
 from benchmarks.performance.report.targets import ENSEMBLE, Target, targets
 
-# From this share of the processors that others took on, figures say little.
-_NOISY = 0.05
+_NOISY = 0.05  # the share of processor time used by other programs from which on a report warns
 _NUMBER = re.compile(r"[-+≥≤ ]*[\d,.]+ ?(x|ms|MiB|%)?")
 
 
 def markdown(document: dict[str, Any]) -> str:
-    """The whole report."""
+    """The report.
+
+    Args:
+        document: the content of results.json.
+    """
     options = document["options"]
     parts = [
         "# sod bench\n",
         f"{document['started']}: `{document['command']}`\n",
-        machine.summary(document["machine"]) + "\n",
-        f"{options['rounds']} rounds in turns, {options['seconds']:g} s each; medians over the rounds, ratios within "
-        f"a round. Threshold {options['threshold']:g}. Images: {_images(document['images'])}.\n",
+        _machine(document["machine"]) + "\n",
+        f"{options['rounds']} rounds, {options['seconds']:g} s for each measurement. Figures are medians over the "
+        "rounds; ratios are taken within a round. "
+        f"Threshold {options['threshold']:g}. Images: {_images(document['images'])}.\n",
     ]
     if options["quick"]:
-        parts.append("**A quick run: one short round says little.**\n")
+        parts.append("**This was a quick run: one short round, whose figures are inaccurate.**\n")
     if noisy := _noise(document["models"].values()):
         parts.append(noisy)
     parts.append(_overview(document["models"]))
@@ -60,13 +63,25 @@ def _model(results: dict[str, Any]) -> Iterator[str]:
         yield _perf_analyzer(grid, results.get("load"))
     if soak := results.get("soak"):
         yield (
-            f"### Memory under load\n\n{soak['profile']}, {soak['minutes']:g} minutes, {LOADED} clients with overlay: "
-            f"{soak['requests']:,} requests, {soak['errors']} errors. Resident memory of all processes, medians after "
-            f"the first fifth: {_n(soak['early_mib'], 0)} MiB in the earlier half, {_n(soak['later_mib'], 0)} MiB in "
-            "the later one.\n"
+            f"### Memory under load\n\n{soak['profile']}, {soak['minutes']:g} minutes, {LOAD_CLIENTS} clients with "
+            f"overlay: {soak['requests']:,} requests, {soak['errors']} errors. Resident memory of all processes, "
+            f"medians after the first fifth: {_fixed(soak['early_mib'], 0)} MiB in the earlier half, "
+            f"{_fixed(soak['later_mib'], 0)} MiB in the later one.\n"
         )
     for plot in results.get("plots", ()):
         yield f"![{plot}]({plot})\n"
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    """The machine in one sentence."""
+    gpu = machine["gpu"] or "no GPU"
+    virtual = ", a virtual machine" if machine["virtual"] else ""
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores ({', '.join(machine['cpu_flags'])}){virtual}, "
+        f"{machine['memory_gib']:g} GiB, {gpu}; {machine['system']}, Python {machine['python']}, "
+        f"{', '.join(f'{name} {version}' for name, version in machine['packages'].items())}; "
+        f"commit {machine['commit'] or 'unknown'}; load average at the start {machine['load_average'][0]:g}."
+    )
 
 
 def _images(images: Iterable[dict[str, Any]]) -> str:
@@ -78,18 +93,18 @@ def _noise(models: Iterable[dict[str, Any]]) -> str:
     if not others or median(others) < _NOISY:
         return ""
     return (
-        f"**Other programs took {median(others):.0%} of the processors (median over the turns, at most "
-        f"{max(others):.0%}): measure again on a quiet machine.**\n"
+        f"**Other programs took {median(others):.0%} of the processors (median over the measurements, at "
+        f"most {max(others):.0%}): measure again on an idle machine.**\n"
     )
 
 
 def _overview(models: dict[str, Any]) -> str:
-    """In the form of PaddleX's table: milliseconds of one request at a time, beside what Baidu publishes."""
+    """Latency with one client beside the published one, in the layout of PaddleX's table."""
     names = ("gpu_regular", "gpu_high_performance", "cpu_regular", "cpu_high_performance")
     rows = []
     for model, results in models.items():
         profiles = (results.get("load") or {"profiles": {}})["profiles"]
-        here = [middle(profiles.get(name, {}).get("clients", {}), ENSEMBLE, LATENCY, "p50") for name in names]
+        here = [middle(profiles.get(name, {}).get("clients", {}), ENSEMBLE, LATENCY_CLIENTS, "p50") for name in names]
         rows.append([f"{model}, here", *_slashed(here)])
         if model in PUBLISHED:
             published = [float(getattr(PUBLISHED[model], name)) for name in names]
@@ -102,7 +117,7 @@ def _overview(models: dict[str, Any]) -> str:
 
 
 def _slashed(values: Sequence[float]) -> list[str]:
-    return [f"{_n(values[0])} / {_n(values[1])}", f"{_n(values[2])} / {_n(values[3])}"]
+    return [f"{_fixed(values[0])} / {_fixed(values[1])}", f"{_fixed(values[2])} / {_fixed(values[3])}"]
 
 
 def _targets(results: dict[str, Any]) -> str:
@@ -115,7 +130,7 @@ def _targets(results: dict[str, Any]) -> str:
         ]
         for one in targets(results)
     ]
-    return "### Targets\n\n" + _table(("target", "measured", "wanted", ""), rows)
+    return "### Targets\n\n" + _table(("target", "measured", "required", ""), rows)
 
 
 def _verdict(target: Target) -> str:
@@ -137,16 +152,18 @@ def _load(load: dict[str, Any]) -> str:
         engine_only = of_profile["engine_only"]
         parts.append(
             f"#### {profile}: {of_profile['backend']}, {of_profile['precision']}\n\n"
-            f"Engine alone, as this profile is configured: {_n(median(_flat(engine_only['throughput'])), 2)} images/s; "
-            f"with OpenVINO's hint THROUGHPUT: {_n(median(engine_only['best_throughput']), 2)}; "
-            f"one image on all cores: {_n(median(engine_only['latency_ms']))} ms; "
-            f"its memory: {_n(engine_only['memory_mib'], 0)} MiB.\n\n"
+            f"The engine alone, configured as in this profile: "
+            f"{_fixed(median(_flat(engine_only['throughput'])), 2)} images/s; "
+            f"with OpenVINO's hint THROUGHPUT: {_fixed(median(engine_only['best_throughput']), 2)}; "
+            f"one image on all cores: {_fixed(median(engine_only['latency_ms']))} ms; "
+            f"memory: {_fixed(engine_only['memory_mib'], 0)} MiB.\n\n"
             + _table(head, _client_rows(of_profile["clients"], of_profile))
         )
     if load["paddlex"]:
         parts.append(
             "#### PaddleX, basic serving of the same model\n\n"
-            "Shares are of cpu_regular's engine alone, which is the same engine; processor time is all of it.\n\n"
+            "The shares refer to cpu_regular's engine alone, which is the same engine. The processor time includes the "
+            "detector.\n\n"
             + _table(head, _client_rows(load["paddlex"]["clients"], load["profiles"].get("cpu_regular")))
         )
     return "\n".join(parts)
@@ -167,20 +184,20 @@ def _client_rows(clients: dict[str, Any], of_profile: dict[str, Any] | None) -> 
                 [
                     client,
                     str(concurrency),
-                    _n(median(throughput), 2),
+                    _fixed(median(throughput), 2),
                     _percent(spread(throughput)),
                     _percent(ratio(throughput, engine_only)),
-                    *(_n(middle(clients, client, concurrency, name)) for name in ("p50", "p95", "p99")),
+                    *(_fixed(middle(clients, client, concurrency, name)) for name in ("p50", "p95", "p99")),
                     str(sum(turn["errors"] for turn in turns)),
-                    _n(cpu_outside_detector(clients, client, concurrency)),
-                    _n(median([sum(turn["rss_mib"].values()) for turn in turns]), 0),
+                    _fixed(cpu_outside_detector(clients, client, concurrency)),
+                    _fixed(median([sum(turn["rss_mib"].values()) for turn in turns]), 0),
                 ]
             )
     return rows
 
 
 def _accuracy(accuracy: dict[str, Any], load: dict[str, Any] | None) -> str:
-    """Speed beside what it costs."""
+    """The speed of each precision beside its accuracy."""
     reference = accuracy["reference"]
     profiles = accuracy["profiles"]
     rows = []
@@ -188,7 +205,7 @@ def _accuracy(accuracy: dict[str, Any], load: dict[str, Any] | None) -> str:
         speed = NAN
         if load and reference:
             own, theirs = (
-                column(rounds(load["profiles"][name]["clients"], ENSEMBLE, LOADED), "throughput")
+                column(rounds(load["profiles"][name]["clients"], ENSEMBLE, LOAD_CLIENTS), "throughput")
                 for name in (profile, reference)
             )
             speed = ratio(own, theirs)
@@ -197,20 +214,33 @@ def _accuracy(accuracy: dict[str, Any], load: dict[str, Any] | None) -> str:
             [
                 profile,
                 one["precision"],
-                f"{_n(speed, 2)} x" if not math.isnan(speed) else "-",
+                f"{_fixed(speed, 2)} x" if not math.isnan(speed) else "-",
                 _percent(NAN if one["matched"] is None else one["matched"], 1),
                 f"{one['limit']:.0%} {'passed' if one['passed'] else '**failed**'}",
-                _n(100 * one.get("ap", NAN), 2),
+                _fixed(100 * one.get("ap", NAN), 2),
                 "-" if math.isnan(difference) else f"{difference:+.2f}",
             ]
         )
-    head = ("profile", "precision", f"ensemble at {LOADED}, speed", "objects matched", "gate", "AP", "AP difference")
-    labels = f" AP on {accuracy['labels']}, in per cent." if accuracy["labels"] else " AP: no labelled images given."
+    head = (
+        "profile",
+        "precision",
+        f"ensemble at {LOAD_CLIENTS}, speed",
+        "objects matched",
+        "accuracy check",
+        "AP",
+        "AP difference",
+    )
+    labels = (
+        f" AP on {accuracy['labels']}, in per cent."
+        if accuracy["labels"]
+        else " AP was not measured, because no labelled images were given."
+    )
     return (
         "### What each precision costs\n\n"
         + _table(head, rows)
-        + f"\nAgainst {reference or 'nothing: no profile of this run is FP32'}; {accuracy['objects']} objects in "
-        f"{accuracy['images']} images (class, IoU 0.5, on either side; boxes thinner than a pixel not counted)."
+        + f"\nCompared with {reference or 'nothing, because no profile of this run is FP32'}: "
+        f"{accuracy['objects']} objects in {accuracy['images']} images, "
+        "matched by class and IoU 0.5; boxes thinner than a pixel are not counted."
         f"{labels}\n"
     )
 
@@ -221,15 +251,16 @@ def _stages(stages: dict[str, Any]) -> str:
         for concurrency, by_stage in by_clients.items():
             cells = [f"{'detector' if name.endswith('_detector') else name} {ms:.1f}" for name, ms in by_stage.items()]
             rows.append([profile, concurrency, "; ".join(cells)])
-    hard = [
-        [side, f"{one['candidates']:,}", _n(one["preprocess_ms"]), _n(one["postprocess_ms"])]
+    synthetic = [
+        [side, f"{one['candidates']:,}", _fixed(one["preprocess_ms"]), _fixed(one["postprocess_ms"])]
         for side, one in stages["synthetic"].items()
     ]
     return (
         "### Stages\n\n"
         + _table(("profile", "clients", "ms, median, by Triton's traces"), rows)
-        + "\nPre- and postprocess by themselves, one thread: the first image to pixels, and a made crowd to "
-        "objects.\n\n" + _table(("detector's side", "candidates", "preprocess ms", "postprocess ms"), hard)
+        + "\nPre- and postprocessing alone, on one thread: the first image to pixels, and a synthetic output with "
+        "many candidates to objects.\n\n"
+        + _table(("detector's side", "candidates", "preprocess ms", "postprocess ms"), synthetic)
     )
 
 
@@ -239,23 +270,23 @@ def _requests(requests: dict[str, Any], load: dict[str, Any] | None) -> str:
     for one in requests["turns"]:
         image = one["image"]
         turns = one["rounds"]
-        clients = {"it": {"0": turns}}
+        throughput = median(column(turns, "throughput"))
         rows.append(
             [
                 f"{image['width']}x{image['height']}, {image['bytes'] / 1e3:,.0f} kB",
                 one["form"],
                 "yes" if one["visualize"] else "no",
-                _n(middle(clients, "it", 0, "throughput"), 2),
-                _percent(middle(clients, "it", 0, "throughput") / limit),
-                *(_n(middle(clients, "it", 0, name)) for name in ("p50", "p95", "p99")),
+                _fixed(throughput, 2),
+                _percent(throughput / limit),
+                *(_fixed(median(column(turns, name))) for name in ("p50", "p95", "p99")),
                 str(sum(turn["errors"] for turn in turns)),
-                _n(median([turn["cpu_ms"].get("gateway", NAN) for turn in turns])),
-                _n(median([turn["rss_mib"].get("gateway", NAN) for turn in turns]), 0),
+                _fixed(median([turn["cpu_ms"].get("gateway", NAN) for turn in turns])),
+                _fixed(median([turn["rss_mib"].get("gateway", NAN) for turn in turns]), 0),
             ]
         )
-    head = ["image", "form", "overlay", "images/s", "of engine", "p50 ms", "p95 ms", "p99 ms", "errors"]
+    head = ["image", "body", "overlay", "images/s", "of engine", "p50 ms", "p95 ms", "p99 ms", "errors"]
     head += ["gateway, CPU ms", "gateway, RSS MiB"]
-    return f"### Requests, {requests['profile']}, {LOADED} clients\n\n" + _table(head, rows)
+    return f"### Requests, {requests['profile']}, {LOAD_CLIENTS} clients\n\n" + _table(head, rows)
 
 
 def _perf_analyzer(grid: dict[str, Any], load: dict[str, Any] | None) -> str:
@@ -270,20 +301,22 @@ def _perf_analyzer(grid: dict[str, Any], load: dict[str, Any] | None) -> str:
                 turns = by_clients[str(concurrency)]
                 throughput = median([turn["throughput"] for turn in turns])
                 names = ("p50", "p95", "p99", "queue", "compute_input", "compute_infer", "compute_output")
-                cells = [_n(median([turn.get(name, NAN) for turn in turns])) for name in names]
-                rows.append([profile, what, str(concurrency), _n(throughput, 2), _percent(throughput / limit), *cells])
+                cells = [_fixed(median([turn.get(name, NAN) for turn in turns])) for name in names]
+                rows.append(
+                    [profile, what, str(concurrency), _fixed(throughput, 2), _percent(throughput / limit), *cells]
+                )
     head = ["profile", "what", "clients", "images/s", "of engine", "p50 ms", "p95 ms", "p99 ms"]
     head += ["queue", "input", "infer", "output"]
     return (
         title
         + _table(head, rows)
-        + "\nThe last four are Triton's own split in ms. Models that hand a request to a thread (pre- and postprocess, "
-        "OpenVINO) end `infer` when the work begins: see Stages.\n"
+        + "\nThe last four columns are Triton's own statistics in ms. Models that hand a request to a thread (pre- and "
+        "postprocessing, OpenVINO) end `infer` when the work begins; the section Stages has the true times.\n"
     )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown; columns of numbers stand to the right."""
+    """A Markdown table, in which columns of numbers are aligned to the right."""
     aligned = [
         "---:" if index and rows and all(_is_number(row[index]) for row in rows) else "---"
         for index in range(len(head))
@@ -295,7 +328,7 @@ def _is_number(cell: str) -> bool:
     return cell == "-" or _NUMBER.fullmatch(cell) is not None
 
 
-def _n(value: float, digits: int = 1) -> str:
+def _fixed(value: float, digits: int = 1) -> str:
     return "-" if math.isnan(value) else f"{value:,.{digits}f}"
 
 

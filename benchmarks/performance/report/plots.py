@@ -1,26 +1,31 @@
-"""Plots of the results: latency against throughput, stages, memory over time."""
+"""Plots of the results: latency over throughput, time of the stages, memory over time."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.performance.options import LATENCY, LOADED
+from benchmarks.performance.options import LATENCY_CLIENTS, LOAD_CLIENTS
 from benchmarks.performance.report.figures import median, middle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Told apart by people who see colours differently, too (Okabe and Ito).
+# The palette of Okabe and Ito, which people with colour vision deficiency can distinguish.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = {"ensemble": "o", "gateway": "s", "gateway, overlay": "^", "PaddleX": "D", "PaddleX, overlay": "v"}
 _WIDTH, _DPI = 9.0, 150
 
 
 def draw(model: str, results: dict[str, Any], out: Path) -> list[str]:
-    """Draw what has been measured.
+    """Draw the sections that were measured.
+
+    Args:
+        model: name of the model.
+        results: its results by section.
+        out: folder of the files.
 
     Returns:
-        Names of the files in `out`.
+        Names of the files.
     """
     drawn = []
     for name, make in (("load", _latency), ("stages", _stages), ("soak", _memory)):
@@ -32,7 +37,7 @@ def draw(model: str, results: dict[str, Any], out: Path) -> list[str]:
 
 
 def _latency(model: str, load: dict[str, Any]) -> "Figure":
-    """A panel a profile: throughput to the right, latency upwards, a point a concurrency."""
+    """One panel for each profile: median latency over throughput, one point for each concurrency."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter  # noqa: PLC0415
 
     profiles = load["profiles"]
@@ -74,17 +79,17 @@ def _latency(model: str, load: dict[str, Any]) -> "Figure":
     panels[0].set_ylabel("latency, median, ms")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=8)
-    figure.suptitle(f"{model}: latency against throughput; numbers are clients at once", fontsize=10)
+    figure.suptitle(f"{model}: latency over throughput; the numbers are concurrent clients", fontsize=10)
     return figure
 
 
 def _stages(model: str, stages: dict[str, Any]) -> "Figure":
-    """A bar a profile and concurrency, from the request to the answer."""
+    """One bar for each profile and concurrency, divided into the stages of a request."""
     from matplotlib.patches import Rectangle  # noqa: PLC0415
 
     figure, panels = _figure(2, height=0.9 + 0.55 * max(len(stages["profiles"]), 2))
     names: dict[str, str] = {}
-    for axes, concurrency in zip(panels, (LATENCY, LOADED), strict=True):
+    for axes, concurrency in zip(panels, (LATENCY_CLIENTS, LOAD_CLIENTS), strict=True):
         for row, by_clients in enumerate(stages["profiles"].values()):
             left = 0.0
             for stage, ms in by_clients.get(str(concurrency), {}).items():
@@ -94,7 +99,9 @@ def _stages(model: str, stages: dict[str, Any]) -> "Figure":
                 if ms > 0.08 * sum(by_clients[str(concurrency)].values()):
                     axes.text(left + ms / 2, row, f"{ms:.0f}", ha="center", va="center", color="white", fontsize=8)
                 left += ms
-        axes.set_yticks(range(len(stages["profiles"])), list(stages["profiles"]) if concurrency == LATENCY else [])
+        axes.set_yticks(
+            range(len(stages["profiles"])), list(stages["profiles"]) if concurrency == LATENCY_CLIENTS else []
+        )
         axes.invert_yaxis()
         axes.set_xlabel("ms, median")
         axes.set_title(f"{concurrency} client{'s' if concurrency > 1 else ''}", fontsize=9)
@@ -113,7 +120,7 @@ def _memory(model: str, soak: dict[str, Any]) -> "Figure":
     axes.set_xlabel("minutes")
     axes.set_ylabel("resident memory, MiB")
     axes.grid(visible=True, alpha=0.25, linewidth=0.6)
-    figure.suptitle(f"{model}, {soak['profile']}: memory under load, {LOADED} clients with overlay", fontsize=10)
+    figure.suptitle(f"{model}, {soak['profile']}: memory under load, {LOAD_CLIENTS} clients with overlay", fontsize=10)
     return figure
 
 

@@ -1,11 +1,11 @@
-"""The targets, each a ratio within one run, and whether they are met."""
+"""The performance targets and whether a run meets them. Each compares figures of one run."""
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.performance.options import CROWDED, LATENCY, LOADED
+from benchmarks.performance.options import LATENCY_CLIENTS, LOAD_CLIENTS, PEAK_CLIENTS
 from benchmarks.performance.report.figures import (
     NAN,
     column,
@@ -15,8 +15,8 @@ from benchmarks.performance.report.figures import (
     rounds,
 )
 
-ENSEMBLE, OVERLAY, PEER_OVERLAY = "ensemble", "gateway, overlay", "PaddleX, overlay"
-PLAIN, PEER_PLAIN = "gateway", "PaddleX"
+ENSEMBLE, OVERLAY, PADDLEX_OVERLAY = "ensemble", "gateway, overlay", "PaddleX, overlay"
+PLAIN, PADDLEX_PLAIN = "gateway", "PaddleX"
 _GROWTH_MIB = 16.0
 _GROWTH_SHARE = 0.02
 
@@ -26,12 +26,12 @@ class Target:
     """One target.
 
     Attributes:
-        number: of the list in docs/performance.md.
-        what: is measured.
-        value: NaN if this run did not measure it.
-        limit: that it must reach, or stay below.
-        at_least: which of the two.
-        unit: of both.
+        number: in the list of docs/performance.md.
+        what: description of the figure.
+        value: the measured figure; NaN if it was not measured.
+        limit: the value that meets the target.
+        at_least: whether the figure must reach the limit, or else must not exceed it.
+        unit: of the value and the limit.
     """
 
     number: str
@@ -43,14 +43,18 @@ class Target:
 
     @property
     def passed(self) -> bool | None:
-        """None if it was not measured."""
+        """Whether the target is met; None if the figure was not measured."""
         if math.isnan(self.value):
             return None
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
 def targets(results: dict[str, Any]) -> list[Target]:
-    """All targets of one model's results; those of other models or of nothing that was measured are left out."""
+    """The targets that concern the results of one model.
+
+    Args:
+        results: by section, and `model`, its name.
+    """
     found: list[Target] = []
     load = results.get("load") or {"profiles": {}, "paddlex": None}
     for profile, of_profile in load["profiles"].items():
@@ -67,33 +71,35 @@ def targets(results: dict[str, Any]) -> list[Target]:
 
 def _of_profile(profile: str, of_profile: dict[str, Any], model: str) -> Iterator[Target]:
     clients, engine_only = of_profile["clients"], of_profile["engine_only"]
-    ensemble, overlay = (rounds(clients, client, LOADED) for client in (ENSEMBLE, OVERLAY))
-    limit = engine_only["throughput"].get(str(LOADED), [])
+    ensemble, overlay = (rounds(clients, client, LOAD_CLIENTS) for client in (ENSEMBLE, OVERLAY))
+    limit = engine_only["throughput"].get(str(LOAD_CLIENTS), [])
     if model.endswith("largesize-L"):
-        what = f"{profile}: ensemble / engine alone, images/s at {LOADED}"
+        what = f"{profile}: ensemble / engine alone, images/s at {LOAD_CLIENTS}"
         yield Target("5", what, ratio(column(ensemble, "throughput"), limit), 0.90)
         held = median(column(ensemble, "pss_mib"))
-        what = f"{profile}: memory of the whole stack / engine alone's"
+        what = f"{profile}: memory of the whole stack / engine's"
         yield Target(
             "5", what, held / engine_only["memory_mib"] if engine_only["memory_mib"] else NAN, 1.5, at_least=False
         )
         return
     if of_profile["backend"] == "openvino":
-        what = f"{profile}: ensemble / engine alone, images/s at {LOADED}"
+        what = f"{profile}: ensemble / engine alone, images/s at {LOAD_CLIENTS}"
         yield Target("1", what, ratio(column(ensemble, "throughput"), limit), 0.85)
-        what = f"{profile}: gateway with overlay / engine alone, images/s at {LOADED}"
+        what = f"{profile}: gateway with overlay / engine alone, images/s at {LOAD_CLIENTS}"
         yield Target("1", what, ratio(column(overlay, "throughput"), limit), 0.78)
         what = f"{profile}: processor time a request outside the detector, ensemble"
-        yield Target("1", what, cpu_outside_detector(clients, ENSEMBLE, LOADED), 12, False, " ms")
+        yield Target("1", what, cpu_outside_detector(clients, ENSEMBLE, LOAD_CLIENTS), 12, False, " ms")
         what = f"{profile}: the same, gateway with overlay"
-        yield Target("1", what, cpu_outside_detector(clients, OVERLAY, LOADED), 25, False, " ms")
-        what = f"{profile}: latency at {LATENCY}, ensemble less engine alone on all cores"
-        alone = column(rounds(clients, ENSEMBLE, LATENCY), "p50")
+        yield Target("1", what, cpu_outside_detector(clients, OVERLAY, LOAD_CLIENTS), 25, False, " ms")
+        what = f"{profile}: latency at {LATENCY_CLIENTS}, ensemble less engine alone on all cores"
+        alone = column(rounds(clients, ENSEMBLE, LATENCY_CLIENTS), "p50")
         extra = median([a - b for a, b in zip(alone, engine_only["latency_ms"], strict=False)])
         yield Target("3", what, extra, 12, False, " ms")
-    crowded = rounds(clients, OVERLAY, CROWDED)
-    relative = [turn["p99"] / 1e3 / (CROWDED / turn["throughput"]) for turn in crowded if turn["throughput"]]
-    yield Target("4", f"{profile}: p99 at {CROWDED} / ({CROWDED} / throughput), overlay", median(relative), 2.5, False)
+    peak = rounds(clients, OVERLAY, PEAK_CLIENTS)
+    relative = [turn["p99"] / 1e3 / (PEAK_CLIENTS / turn["throughput"]) for turn in peak if turn["throughput"]]
+    yield Target(
+        "4", f"{profile}: p99 at {PEAK_CLIENTS} / ({PEAK_CLIENTS} / throughput), overlay", median(relative), 2.5, False
+    )
     errors = [turn["errors"] for by in clients.values() for turns in by.values() for turn in turns]
     yield Target("4", f"{profile}: requests not answered", float(sum(errors)) if errors else NAN, 0, False, "")
 
@@ -104,11 +110,14 @@ def _against_paddlex(load: dict[str, Any], accuracy: dict[str, Any] | None) -> I
     paddlex_clients = load["paddlex"]["clients"]
     ratios = {}
     for profile, of_profile in load["profiles"].items():
-        for mine, theirs in ((OVERLAY, PEER_OVERLAY), (PLAIN, PEER_PLAIN)):
-            own, other = rounds(of_profile["clients"], mine, LOADED), rounds(paddlex_clients, theirs, LOADED)
+        for mine, theirs in ((OVERLAY, PADDLEX_OVERLAY), (PLAIN, PADDLEX_PLAIN)):
+            own, other = (
+                rounds(of_profile["clients"], mine, LOAD_CLIENTS),
+                rounds(paddlex_clients, theirs, LOAD_CLIENTS),
+            )
             ratios[profile, mine] = ratio(column(own, "throughput"), column(other, "throughput"))
     if ("cpu_bf16", OVERLAY) in ratios:
-        what = f"cpu_bf16: gateway with overlay / PaddleX with overlay, at {LOADED}"
+        what = f"cpu_bf16: gateway with overlay / PaddleX with overlay, at {LOAD_CLIENTS}"
         yield Target("1", what, ratios["cpu_bf16", OVERLAY], 2.8)
     passing = [
         profile
@@ -118,26 +127,26 @@ def _against_paddlex(load: dict[str, Any], accuracy: dict[str, Any] | None) -> I
     ]
     if passing:
         best = max(passing, key=lambda profile: ratios[profile, OVERLAY])
-        what = f"{best} (fastest that passes the accuracy gate): the same"
+        what = f"{best} (fastest that passes the accuracy check): the same"
         yield Target("1", what, ratios[best, OVERLAY], 4.0)
     if ("cpu_regular", OVERLAY) in ratios:
         for client, words in ((OVERLAY, "with overlay"), (PLAIN, "without overlay")):
-            yield Target("2", f"cpu_regular / PaddleX, {words}, at {LOADED}", ratios["cpu_regular", client], 1.15)
+            yield Target("2", f"cpu_regular / PaddleX, {words}, at {LOAD_CLIENTS}", ratios["cpu_regular", client], 1.15)
 
 
 def _int8(load: dict[str, Any]) -> Iterator[Target]:
     profiles = load["profiles"]
     if {"cpu_int8", "cpu_bf16"} <= profiles.keys():
-        for words, of in (("engine alone", None), (f"ensemble at {LOADED}", ENSEMBLE)):
+        for words, of in (("engine alone", None), (f"ensemble at {LOAD_CLIENTS}", ENSEMBLE)):
             int8, bf16 = (_throughputs(profiles[name], of) for name in ("cpu_int8", "cpu_bf16"))
             yield Target("6", f"INT8 / BF16, {words}", ratio(int8, bf16), 1.3)
 
 
 def _throughputs(of_profile: dict[str, Any], client: str | None) -> list[float]:
     if client is None:
-        found: list[float] = of_profile["engine_only"]["throughput"].get(str(LOADED), [])
+        found: list[float] = of_profile["engine_only"]["throughput"].get(str(LOAD_CLIENTS), [])
         return found
-    return column(rounds(of_profile["clients"], client, LOADED), "throughput")
+    return column(rounds(of_profile["clients"], client, LOAD_CLIENTS), "throughput")
 
 
 def _stages(stages: dict[str, Any] | None) -> Iterator[Target]:

@@ -1,4 +1,4 @@
-"""What each precision costs: objects that differ from FP32's, and mAP on labelled images."""
+"""The section `accuracy`: which objects each precision finds differently from FP32, and its AP on labelled images."""
 
 import sys
 from collections.abc import Sequence
@@ -13,26 +13,26 @@ from benchmarks.evaluation.datasets import read_dataset
 from benchmarks.evaluation.errors import EvaluationError
 from benchmarks.evaluation.metrics import evaluate
 from benchmarks.performance.errors import BenchmarkError
-from benchmarks.performance.loadgen.clients import Ensemble
+from benchmarks.performance.loadgen.clients import EnsembleClient
 from benchmarks.performance.options import Options
-from benchmarks.performance.participants import Participants, on
-from benchmarks.performance.report.agreement import matched
+from benchmarks.performance.participants import Participants, resumed
 from export.precision import LIMITS, Precision
 from sod.detections import Detections
 from sod.frame import clip
+from sod.matching import matched_share
 
 _CONCURRENCY = 2
 _QUICK_IMAGES = 3
 
 
 def measure(participants: Participants, options: Options) -> dict[str, Any]:
-    """Every profile on the same images.
+    """Compare all profiles on the same images.
 
     Returns:
-        `reference`: the profile the others are held against, an FP32 one; `images`, `objects`: how many were
-        compared; `labels`: name of the labelled data, or empty; `profiles`: by profile `matched` (the share of both
-        sides' objects over the threshold that the other has, class and IoU 0.5), `limit` of the export's gate,
-        `passed`, and with labels `ap` and `ap50`.
+        `reference`: the FP32 profile with which the others are compared, or None. `images`, `objects`: how many were
+        compared. `labels`: name of the labelled data, or empty. `profiles`: by profile `matched` (see
+        `sod.matching.matched_share`), `limit` of the export's accuracy check, `passed`, and with labels `ap` and
+        `ap50`.
     """
     reference = next((name for name in participants.servers if participants.detectors[name].precision == "FP32"), None)
     found = {profile: _objects(participants, profile) for profile in participants.servers}
@@ -60,12 +60,12 @@ def measure(participants: Participants, options: Options) -> dict[str, Any]:
 
 
 def _objects(participants: Participants, profile: str) -> list[Detections]:
-    """From half the threshold on; see `matched`."""
+    """The objects of every image over half the threshold, which `matched_share` needs."""
     server = participants.servers[profile]
     found = []
-    with on(server):
+    with resumed(server):
         for image in participants.images:
-            client = Ensemble(
+            client = EnsembleClient(
                 server.grpc, participants.model, participants.classes, image.data, participants.threshold / 2
             )
             found.append(clip(client.detect(), image.width, image.height))
@@ -73,19 +73,23 @@ def _objects(participants: Participants, profile: str) -> list[Detections]:
 
 
 def _share(reference: Sequence[Detections], others: Sequence[Detections], threshold: float) -> float:
-    """Over all images, each weighed by its objects."""
-    shares = [matched(a, b, threshold) for a, b in zip(reference, others, strict=True)]
+    """The mean of `matched_share` over all images, weighted by their numbers of objects."""
+    shares = [matched_share(a, b, threshold) for a, b in zip(reference, others, strict=True)]
     counts = ([int((one.scores > threshold).sum()) for one in side] for side in (reference, others))
     weights = [a + b for a, b in zip(*counts, strict=True)]
     return round(float(np.average(shares, weights=weights)), 4) if sum(weights) else 1.0
 
 
 def _labelled(participants: Participants, labels: Path, *, quick: bool) -> dict[str, dict[str, float]]:
-    """AP and AP50 by profile, through the ensemble."""
+    """AP and AP50 of the ensemble by profile.
+
+    Raises:
+        BenchmarkError: the labels cannot be read, or do not fit the model.
+    """
     found = {}
     try:
         for profile, server in participants.servers.items():
-            with on(server):
+            with resumed(server):
                 model = served.find_model(server.url, participants.model)
                 dataset = align(read_dataset(labels), model.labels)
                 samples = dataset.samples[:_QUICK_IMAGES] if quick else dataset.samples

@@ -1,4 +1,4 @@
-"""perf_analyzer on the ensemble and on the detector alone, by profile and concurrency."""
+"""The section `perf_analyzer`: NVIDIA's load generator on the ensemble and on the detector alone."""
 
 import json
 import random
@@ -12,22 +12,22 @@ from tqdm import tqdm
 from benchmarks.performance.errors import BenchmarkError
 from benchmarks.performance.loadgen.perf_analyzer import PerfAnalyzer, detector_data, ensemble_data, install
 from benchmarks.performance.options import Options
-from benchmarks.performance.participants import Participants, on
+from benchmarks.performance.participants import Participants, resumed
 
-_LEAST_EACH = 3
+_MIN_REQUESTS_PER_CLIENT = 3
 
 
 def measure(participants: Participants, options: Options) -> dict[str, Any]:
-    """All rounds.
+    """Measure all rounds.
 
     Returns:
-        `missing`: why it could not be run, else empty; `profiles`: by profile, "ensemble" or "detector", and
+        `missing`: why perf_analyzer cannot be run, or empty. `profiles`: by profile, "ensemble" or "detector", and
         concurrency, a dict a round (see `perf_analyzer.read_csv`).
     """
     try:
         program = install()
     except BenchmarkError as error:
-        print(f"left out: {error}", file=sys.stderr)
+        print(f"skipped: {error}", file=sys.stderr)
         return {"missing": str(error), "profiles": {}}
     profiles: dict[str, Any] = {profile: {"ensemble": {}, "detector": {}} for profile in participants.servers}
     with tempfile.TemporaryDirectory() as folder:
@@ -48,11 +48,11 @@ def measure(participants: Participants, options: Options) -> dict[str, Any]:
         ]
         for profile, what, path, concurrency in tqdm(order, f"{participants.model}, perf_analyzer", file=sys.stderr):
             rounds = profiles[profile][what].setdefault(str(concurrency), [])
-            rounds.append(_one(program, participants, options, profile, what, path, concurrency))
+            rounds.append(_measure_case(program, participants, options, profile, what, path, concurrency))
     return {"missing": "", "profiles": profiles}
 
 
-def _one(  # noqa: PLR0913, PLR0917 - one point of the grid
+def _measure_case(  # noqa: PLR0913, PLR0917 - one point of the grid
     program: PerfAnalyzer,
     participants: Participants,
     options: Options,
@@ -63,7 +63,8 @@ def _one(  # noqa: PLR0913, PLR0917 - one point of the grid
 ) -> dict[str, float]:
     server = participants.servers[profile]
     model = participants.model if what == "ensemble" else participants.detectors[profile].name
-    with on(server):
-        few = program.run(server.grpc, model, data, concurrency, concurrency)
-        count = max(_LEAST_EACH * concurrency, round(few["throughput"] * options.seconds))
+    with resumed(server):
+        # A short run gives the rate, from which the number of requests for the wanted duration follows.
+        short = program.run(server.grpc, model, data, concurrency, concurrency)
+        count = max(_MIN_REQUESTS_PER_CLIENT * concurrency, round(short["throughput"] * options.seconds))
         return program.run(server.grpc, model, data, concurrency, count)

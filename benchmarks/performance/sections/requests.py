@@ -1,53 +1,58 @@
-"""The forms of a request: base64, URL, form and raw body, with and without overlay, images of several sizes."""
+"""The section `requests`: every body format of the REST API, with and without overlay, and images of several sizes."""
 
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, get_args
 
 from tqdm import tqdm
 
-from benchmarks.performance.loadgen.clients import Form, rest
-from benchmarks.performance.options import LOADED, Options
-from benchmarks.performance.participants import Participants, SampleImage, on
-from benchmarks.performance.sections.load import measure_turn
+from benchmarks.performance.loadgen.clients import BodyFormat, rest_client
+from benchmarks.performance.options import LOAD_CLIENTS, Options
+from benchmarks.performance.participants import Participants, SampleImage, resumed
+from benchmarks.performance.sections.load import measure_load
 
 
 def measure(participants: Participants, options: Options) -> dict[str, Any]:
-    """Concurrency 8, in the first profile that is served.
+    """Measure at concurrency 8, in the first profile that is served.
 
     Returns:
-        `profile`; `turns`: a list of dicts: `image`, `form`, `visualize`, and `rounds` as of `measure_turn`.
+        `profile`, and `turns`: a list of dicts with `image`, `form` (the body format), `visualize`, and `rounds`, a
+        result of `measure_load` a round.
     """
     profile, server = next(iter(participants.servers.items()))
     first, *others = participants.images
-    cases: list[tuple[SampleImage, Form, bool]] = [
-        (first, form, visualize) for form in get_args(Form) for visualize in (False, True)
+    cases: list[tuple[SampleImage, BodyFormat, bool]] = [
+        (first, body_format, visualize) for body_format in get_args(BodyFormat) for visualize in (False, True)
     ]
     cases += [(image, "base64", visualize) for image in others for visualize in (False, True)]
     results: list[dict[str, Any]] = [
-        {"image": image.as_dict(), "form": form, "visualize": visualize, "rounds": []}
-        for image, form, visualize in cases
+        {"image": image.as_dict(), "form": body_format, "visualize": visualize, "rounds": []}
+        for image, body_format, visualize in cases
     ]
-    laps = [number for number in range(options.rounds) for _ in cases]
-    with _served(participants.images) as url, on(server):
-        for index in tqdm(range(len(laps)), f"{participants.model}, requests", unit="turn", file=sys.stderr):
-            position = index % len(cases)
-            image, form, visualize = cases[position]
-            ask = partial(
-                rest, server.url, image.data, name=form, threshold=participants.threshold, model=participants.model
+    with _image_server(participants.images) as url, resumed(server):
+        order = [index for _ in range(options.rounds) for index in range(len(cases))]
+        for index in tqdm(order, f"{participants.model}, requests", unit="turn", file=sys.stderr):
+            image, body_format, visualize = cases[index]
+            client = rest_client(
+                server.url,
+                image.data,
+                name=body_format,
+                threshold=participants.threshold,
+                visualize=visualize,
+                body_format=body_format,
+                model=participants.model,
+                image_url=f"{url}/{participants.images.index(image)}",
             )
-            client = ask(visualize=visualize, form=form, image_url=f"{url}/{participants.images.index(image)}")
-            results[position]["rounds"].append(measure_turn(server, client, LOADED, options.seconds))
+            results[index]["rounds"].append(measure_load(server, client, LOAD_CLIENTS, options.seconds))
     return {"profile": profile, "turns": results}
 
 
 @contextmanager
-def _served(images: tuple[SampleImage, ...]) -> Iterator[str]:
-    """A web server that has the images, by number; yields its address."""
+def _image_server(images: tuple[SampleImage, ...]) -> Iterator[str]:
+    """Serve the images over HTTP, each at the path of its index; yields the address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

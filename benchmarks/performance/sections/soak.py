@@ -1,35 +1,39 @@
-"""Whether memory stays flat under load."""
+"""The section `soak`: memory under load for minutes, which must not grow."""
 
+import math
+import statistics
 import sys
 import threading
 from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.performance.loadgen.closed_loop import Turn, drive
+from benchmarks.performance.loadgen.closed_loop import LoadResult, run_closed_loop
 from benchmarks.performance.loadgen.usage import resident_mib
-from benchmarks.performance.options import LOADED, Options
-from benchmarks.performance.participants import Participants, on
-from benchmarks.performance.report.figures import median
+from benchmarks.performance.options import LOAD_CLIENTS, Options
+from benchmarks.performance.participants import Participants, resumed
 
 _SAMPLE_S = 1.0
-_WARM_UP = 0.2  # of the time: pools and caches fill
+_WARM_UP_SHARE = 0.2  # of the time, in which memory pools and caches fill
 
 
 def measure(participants: Participants, options: Options) -> dict[str, Any]:
-    """Concurrency 8 with overlay, in the first profile that is served.
+    """Record memory at concurrency 8 with overlay, in the first profile that is served.
 
     Returns:
-        `profile`, `minutes`, `requests`, `errors`, `mib` (a value a second, all processes), `early_mib` and
-        `later_mib`: medians of the two halves of what follows the first fifth.
+        `profile`, `minutes`, `requests`, `errors`; `mib`: resident memory of all processes, a value a second;
+        `early_mib` and `later_mib`: see `halves`.
     """
     profile, server = next(iter(participants.servers.items()))
     seconds = 60 * options.soak_minutes
-    seen: list[Turn] = []
+    finished: list[LoadResult] = []
     client = participants.gateway(profile, True)
-    load = threading.Thread(target=lambda: seen.append(drive(client, LOADED, seconds)), daemon=True)
+    load = threading.Thread(target=lambda: finished.append(run_closed_loop(client, LOAD_CLIENTS, seconds)), daemon=True)
     mib: list[float] = []
-    with on(server), tqdm(total=round(seconds), desc=f"{participants.model}, soak", unit="s", file=sys.stderr) as bar:
+    with (
+        resumed(server),
+        tqdm(total=round(seconds), desc=f"{participants.model}, soak", unit="s", file=sys.stderr) as bar,
+    ):
         load.start()
         while load.is_alive():
             load.join(_SAMPLE_S)
@@ -37,7 +41,7 @@ def measure(participants: Participants, options: Options) -> dict[str, Any]:
             bar.set_postfix_str(f"{mib[-1]:.0f} MiB")
             bar.update()
     early, later = halves(mib)
-    requests, errors = (len(seen[0].latencies_ms), seen[0].errors) if seen else (0, 1)
+    requests, errors = (len(finished[0].latencies_ms), finished[0].errors) if finished else (0, 1)
     return {
         "profile": profile,
         "minutes": options.soak_minutes,
@@ -50,7 +54,9 @@ def measure(participants: Participants, options: Options) -> dict[str, Any]:
 
 
 def halves(mib: list[float]) -> tuple[float, float]:
-    """Medians of both halves of what follows the warm-up."""
-    steady = mib[int(_WARM_UP * len(mib)) :]
+    """Medians of the earlier and of the later half of a memory record, after its first fifth; NaN if it is empty."""
+    steady = mib[int(_WARM_UP_SHARE * len(mib)) :]
+    if not steady:
+        return math.nan, math.nan
     middle = len(steady) // 2
-    return median(steady[:middle] or steady), median(steady[middle:])
+    return statistics.median(steady[:middle] or steady), statistics.median(steady[middle:])

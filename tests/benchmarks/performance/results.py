@@ -1,10 +1,10 @@
-"""Results of a run, made up, in the form that the sections give."""
+"""Invented results of a run, in the format of the sections."""
 
 from typing import Any
 
 
 def turn(throughput: float, p50: float, **changes: Any) -> dict[str, Any]:
-    """One turn of load."""
+    """One measurement of the section load."""
     return {
         "throughput": throughput,
         "p50": p50,
@@ -36,7 +36,7 @@ def clients(throughput: float, overlay: float, *, names: tuple[str, ...] = ("ens
 
 
 def profile(engine_only: float, ensemble: float, overlay: float, **changes: Any) -> dict[str, Any]:
-    """One profile; the machine was half as fast in the second round, for all alike."""
+    """One profile; in the second round the machine was half as fast for every participant."""
     return {
         "precision": "FP32",
         "backend": "openvino",

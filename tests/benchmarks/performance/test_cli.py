@@ -1,30 +1,32 @@
-"""The command line: what is asked for, and what is said of it."""
+"""The command lines of `sod bench`."""
 
 import json
 import tomllib
 from pathlib import Path
 
+import cv2
 import pytest
 
 import benchmarks.cli
-from benchmarks.performance import cli, run
-from benchmarks.performance.errors import BenchmarkError
+from benchmarks.performance import cli, machine
 from benchmarks.performance.options import CPU_PROFILES, SECTIONS
+from export.verification.images import synthetic_image
 
 ROOT = Path(__file__).parents[3]
+COMMANDS = ("report", "gateway-overhead", "gpu", "overload", "sdk-throughput")
 
 
 @pytest.fixture
-def asked(monkeypatch):
-    """The options of the runs that were asked for."""
-    seen = []
-    monkeypatch.setattr(cli.run, "run", lambda options, **_: seen.append(options))
-    return seen
+def started_runs(monkeypatch):
+    """The options of the runs that would be started."""
+    options_of_runs = []
+    monkeypatch.setattr(cli.run, "run", lambda options, **_: options_of_runs.append(options))
+    return options_of_runs
 
 
-def test_the_defaults(asked):
+def test_the_defaults(started_runs):
     assert cli.main([]) == 0
-    (options,) = asked
+    (options,) = started_runs
     assert options.concurrency == (1, 2, 4, 8, 16)
     assert set(options.sections) == set(SECTIONS) - {"soak"}
     assert set(CPU_PROFILES) <= set(options.profiles)
@@ -32,91 +34,104 @@ def test_the_defaults(asked):
     assert not options.quick
 
 
-def test_quick_is_short(asked):
+def test_quick_is_short(started_runs):
     assert cli.main(["--quick"]) == 0
-    (options,) = asked
+    (options,) = started_runs
     assert (options.sections, options.rounds, options.seconds) == (("load",), 1, 1.0)
 
 
-def test_soak_adds_its_section(asked):
+def test_soak_adds_its_section(started_runs):
     assert cli.main(["--soak", "10"]) == 0
-    assert "soak" in asked[0].sections
-    assert json.dumps(asked[0].as_dict())
+    assert "soak" in started_runs[0].sections
+    assert json.dumps(started_runs[0].as_dict())
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--rounds", "0"], "0 is not greater than 0"),
         (["--concurrency", "-1"], "not greater than 0"),
         (["--profiles", "tpu"], "invalid choice: 'tpu'"),
     ],
 )
-def test_a_wrong_option_is_a_usage_error(words, said, capsys):
+def test_a_wrong_option_is_a_usage_error(words, message, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(words)
     assert stop.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--images", "/nowhere/a.jpg"], "/nowhere/a.jpg cannot be read"),
         (["--model-repository", "/nowhere"], "there is no model repository at /nowhere"),
         (["--models", "yolo", "--profiles", "cpu_bf16"], "yolo/config.pbtxt cannot be read"),
     ],
 )
-def test_what_cannot_be_measured_is_one_sentence(words, said, tmp_path, capsys):
+def test_an_impossible_measurement_is_one_sentence(words, message, tmp_path, capsys):
     assert cli.main([*words, "--out", str(tmp_path)]) == 1
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert "Traceback" not in error
 
 
-def test_a_stopped_run_is_told(monkeypatch, capsys):
+def test_a_stopped_run_can_be_resumed(monkeypatch, capsys):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli.run, "run", stop)
     assert cli.main([]) == 130
-    assert "--resume goes on" in capsys.readouterr().err
+    assert "--resume continues" in capsys.readouterr().err
 
 
-def test_only_the_same_run_is_gone_on_with(asked, tmp_path):
-    cli.main(["--quick"])
-    options = asked[0].as_dict()
-    now = {"options": options, "machine": {"cpu": "A CPU", "commit": "abc"}}
-    file = tmp_path / "results.json"
-    file.write_text(json.dumps({**now, "models": {"S": {"load": {}}}}))
-    assert run._earlier(file, now) == {"S": {"load": {}}}
-    with pytest.raises(BenchmarkError, match="other threshold"):
-        run._earlier(file, {**now, "options": {**options, "threshold": 0.1}})
-    with pytest.raises(BenchmarkError, match="other commit"):
-        run._earlier(file, {**now, "machine": {"cpu": "A CPU", "commit": "def"}})
+def test_a_finished_run_is_resumed_only_with_the_same_options_machine_and_commit(tmp_path, capsys):
+    image, out = tmp_path / "a.jpg", tmp_path / "out"
+    cv2.imwrite(str(image), synthetic_image(20, 30))
+    out.mkdir()
+    file = out / "results.json"
+    options = {"repository": "model_repository", "profiles": ["cpu_bf16"], "images": ["a.jpg"], "threshold": 0.5}
+    results = {"S": {"load": {"profiles": {}, "paddlex": None, "others": []}}}
+    document = {"options": options, "machine": machine.describe(), "models": results}
+    words = ["--images", str(image), "--out", str(out), "--models", "S", "--profiles", "cpu_bf16"]
+    words += ["--sections", "load", "--resume"]
+
+    def resume(**changes) -> tuple[int, str]:
+        file.write_text(json.dumps({**document, **changes}))
+        status = cli.main(words)
+        return status, capsys.readouterr().err
+
+    assert resume() == (0, f"report and results: {out}\n")
+    status, error = resume(options={**options, "threshold": 0.1})
+    assert (status, error) == (
+        1,
+        f"sod bench: {file} was measured with another threshold: run without --resume, or choose another --out\n",
+    )
+    status, error = resume(machine={**document["machine"], "commit": "another"})
+    assert status == 1
+    assert "was measured with another commit" in error
     file.write_text("{")
-    with pytest.raises(BenchmarkError, match="leave --resume out"):
-        run._earlier(file, now)
-    assert run._earlier(tmp_path / "none.json", now) == {}
+    assert cli.main(words) == 1
+    assert "run without --resume" in capsys.readouterr().err
 
 
-class TestParts:
-    def test_each_has_help_of_its_own(self, capsys):
-        for name in benchmarks.cli._PARTS:
+class TestCommands:
+    def test_each_command_has_help(self, capsys):
+        for name in COMMANDS:
             with pytest.raises(SystemExit) as stop:
                 benchmarks.cli.main([name, "--help"], prog="sod bench")
             assert stop.value.code == 0
             assert capsys.readouterr().out.startswith("usage: sod bench")
 
-    def test_the_help_names_them(self, capsys):
+    def test_the_help_names_every_command(self, capsys):
         with pytest.raises(SystemExit):
             benchmarks.cli.main(["--help"], prog="sod bench")
         out = capsys.readouterr().out
-        assert all(name in out for name in benchmarks.cli._PARTS)
+        assert all(name in out for name in COMMANDS)
 
-    def test_an_unknown_one_is_told(self, capsys):
+    def test_an_unknown_command_is_refused(self, capsys):
         assert benchmarks.cli.main(["everything"], prog="sod bench") == 2
-        assert "there is no 'everything'; there are report, gateway-overhead" in capsys.readouterr().err
+        assert "there is no command 'everything'; choose one of report, gateway-overhead" in capsys.readouterr().err
 
     def test_sod_has_the_command(self):
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

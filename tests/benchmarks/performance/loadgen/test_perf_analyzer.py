@@ -1,4 +1,4 @@
-"""perf_analyzer's data and report, and what is said where it cannot be had."""
+"""perf_analyzer: its input data, its report, and errors of its installation."""
 
 import base64
 import struct
@@ -18,7 +18,7 @@ HEAD = (
 
 def test_its_report_in_milliseconds():
     read = perf_analyzer.read_csv(f"{HEAD}\n8,10.5,100,2000,300,400,90000,500,60,97000,99000,100000,101000\n")
-    assert read["throughput"] == pytest.approx(8 / 0.09336, abs=1e-3)  # not the one that it says
+    assert read["throughput"] == pytest.approx(8 / 0.09336, abs=1e-3)  # not the figure in the report
     assert read["queue"] == 0.3
     assert read["compute_infer"] == 90
     assert (read["p50"], read["p99"]) == (97, 101)
@@ -26,7 +26,7 @@ def test_its_report_in_milliseconds():
 
 @pytest.mark.parametrize("text", ["", "no,report\n1,2\n", HEAD, f"{HEAD}\n8,10.5,100\n", HEAD + "\n1" + 12 * ",0"])
 def test_another_report_is_refused(text):
-    with pytest.raises(BenchmarkError, match="not as expected"):
+    with pytest.raises(BenchmarkError, match="cannot be read"):
         perf_analyzer.read_csv(text)
 
 
@@ -38,21 +38,23 @@ def test_a_string_tensor_begins_with_its_length():
     assert step["score_threshold"] == [0.5, 0.5, 0.5]
 
 
-def test_pixels_go_as_they_are():
+def test_pixels_are_sent_unchanged():
     pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
     (step,) = perf_analyzer.detector_data(pixels)["data"]
     assert base64.b64decode(step["pixels"]["content"]["b64"]) == pixels.tobytes()
     assert step["pixels"]["shape"] == [2, 4, 3]
 
 
-def test_without_its_wheel_a_sentence_says_so(tmp_path, monkeypatch):
+def test_a_failed_download_is_reported(tmp_path, monkeypatch):
     failed = subprocess.CompletedProcess([], 1, stdout="no matching distribution")
     monkeypatch.setattr(perf_analyzer.subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(BenchmarkError, match=r"cannot be had, for want of its wheels: no matching distribution"):
+    with pytest.raises(
+        BenchmarkError, match=r"cannot be installed: its wheels cannot be downloaded: no matching distribution"
+    ):
         perf_analyzer.install(tmp_path / "cache")
 
 
-def test_one_that_does_not_start_is_told(tmp_path):
+def test_a_program_that_does_not_start_is_reported(tmp_path):
     binary = tmp_path / "bin/perf_analyzer"
     binary.parent.mkdir()
     binary.write_text("#!/bin/sh\necho libx.so is missing\nexit 127\n")
@@ -62,7 +64,7 @@ def test_one_that_does_not_start_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(("failures", "ends_well"), [(0, True), (2, True), (3, False)])
-def test_one_that_fails_is_run_again_twice(tmp_path, failures, ends_well):
+def test_a_failed_run_is_repeated_twice(tmp_path, failures, ends_well):
     tries, row = tmp_path / "tries", f"{HEAD}\n1,10,0,0,0,0,90000,0,0,90000,90000,90000,90000\n"
     binary = tmp_path / "perf_analyzer"
     binary.write_text(

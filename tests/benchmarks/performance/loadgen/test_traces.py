@@ -1,4 +1,4 @@
-"""Triton's spans to milliseconds of each stage."""
+"""The time of each stage from Triton's spans."""
 
 import httpx
 import pytest
@@ -26,7 +26,7 @@ def document(*spans):
 
 def request(trace):
     return [
-        # A stage's own span ends when it has handed the request to a thread.
+        # The span of a stage ends when the stage has handed its request to a thread.
         span(trace, "preprocess_640", 101, 102),
         span(trace, "S_detector", 109, 110),
         span(trace, "postprocess", 199, 200),
@@ -48,7 +48,7 @@ def test_requests_are_told_apart_and_incomplete_ones_left_out():
     assert stage_ms([], MODEL) == []
 
 
-def test_spans_come_in_over_http():
+def test_spans_are_received_over_http():
     with collector() as received:
         assert httpx.post(f"{received.url}/v1/traces", json=document(*request("a"))).status_code == 200
         received.wait_for(MODEL, 1)

@@ -1,4 +1,4 @@
-"""The report says what was measured, of every section; the plots can be drawn."""
+"""The report of every section, and the plots."""
 
 import json
 import math
@@ -63,27 +63,27 @@ def rows(text: str, begin: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_every_figure_stands_beside_its_share_of_the_limit():
+def test_every_throughput_has_its_share_of_the_engine_alone():
     text = markdown(document(load=both_profiles()))
     ensemble = [row for row in rows(text, "ensemble") if row[1] == "8"]
     assert [row[4] for row in ensemble] == ["90%", "90%"]
     assert "one image on all cores: 100.0 ms" in text
 
 
-def test_paddlex_beside_its_own_engine():
+def test_paddlex_is_compared_with_its_own_engine():
     section = both_profiles()
     section["profiles"]["cpu_regular"] = profile(4, 4, 4, backend="paddle")
     text = markdown(document(load=section))
     assert next(row for row in rows(text, "PaddleX, overlay") if row[1] == "8")[4] == "75%"
 
 
-def test_the_table_of_the_documentation():
+def test_latency_with_one_client_beside_the_published_one():
     text = markdown(document(load=both_profiles()))
     assert rows(text, "PP-YOLOE_plus_SOD-S, here") == [["PP-YOLOE_plus_SOD-S, here", "- / -", "- / 111.1"]]
     assert "| PP-YOLOE_plus_SOD-S, published | 135.7 / 122.9 | 188.1 / 107.7 |" in text
 
 
-def test_precision_beside_its_cost():
+def test_the_speed_of_a_precision_beside_its_accuracy():
     text = markdown(document(load=both_profiles(), accuracy=ACCURACY))
     assert rows(text, "cpu_bf16")[0] == ["cpu_bf16", "BF16", "2.00 x", "85.0%", "90% **failed**", "24.80", "-0.20"]
 
@@ -100,18 +100,18 @@ def test_all_other_sections():
     assert "Not run: no wheel" in markdown(document(perf_analyzer={"missing": "no wheel", "profiles": {}}))
 
 
-def test_noise_is_told():
+def test_a_busy_machine_is_reported():
     noisy = both_profiles()
-    assert "quiet machine" not in markdown(document(load=noisy))
+    assert "Other programs" not in markdown(document(load=noisy))
     noisy["others"] = [0.4, 0.6]
     assert "**Other programs took 50% of the processors" in markdown(document(load=noisy))
 
 
-def test_nothing_measured_is_a_report_too():
+def test_a_report_without_results():
     assert "## PP-YOLOE_plus_SOD-S" in markdown(document())
 
 
-def test_a_way_that_never_answered():
+def test_a_server_that_never_answered():
     dead = profile(10, 9, 8)
     dead["clients"]["ensemble"]["8"] = [turn(0.0, math.nan, requests=0, errors=3)]
     text = markdown(document(load=load(cpu_bf16=dead)))
@@ -133,7 +133,7 @@ def test_this_machine_can_be_described():
     assert json.loads(json.dumps(described)) == described
     assert described["cores"] >= 1
     assert described["packages"]["numpy"]
-    assert described["cpu"] in machine.summary(described)
+    assert described["cpu"] in markdown({**document(), "machine": described})
 
 
 def test_a_field_of_cpuinfo():

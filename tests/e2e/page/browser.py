@@ -1,10 +1,10 @@
-"""Debian's Chromium, headless, and the demo page in it as a user meets it."""
+"""Debian's Chromium without a window, and the demo page in it."""
 
 import base64
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request,
 
 CHROMIUM = Path("/usr/bin/chromium")
 DETECT = "**/small-object-detection"
-# What the gateway sends in production; set here where it does not, so that the page is always tested under it.
+# The Content-Security-Policy that the gateway sends in production. It is added to responses that lack one.
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
     "connect-src 'self'"
@@ -30,14 +30,14 @@ _FLAGS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
-_PATIENCE_MS = 60_000  # of every wait; slow machines are no failure
+_TIMEOUT_MS = 60_000  # of every wait, for slow machines
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The browser. Its tests are skipped where it is absent, and fail there on CI, which has to have it."""
+    """Start the browser. Without Chromium the test is skipped, or fails if CI=true."""
     if not CHROMIUM.exists():
-        reason = f"{CHROMIUM} is not here: apt-get install chromium"
+        reason = f"{CHROMIUM} is missing: apt-get install chromium"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
@@ -48,18 +48,26 @@ def chromium() -> Iterator[Browser]:
 
 
 class DemoPage:
-    """The page in one tab; what went wrong in it is in `complaints`, what it asked of the API in `asked`."""
+    """The page in one tab.
+
+    Attributes:
+        url: address of the gateway.
+        context: the browser context of the tab.
+        tab: the tab.
+        problems: JavaScript errors, console warnings, and requests to other hosts.
+        requests: JSON bodies that the page has posted.
+    """
 
     def __init__(self, context: BrowserContext, url: str) -> None:
         self.url = url
         self.context = context
         self.tab: Page = context.new_page()
-        self.tab.set_default_timeout(_PATIENCE_MS)
-        self.complaints: list[str] = []
-        self.asked: list[dict[str, Any]] = []
-        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.tab.on("console", lambda message: self._listen(message.type, message.text))
-        self.tab.on("request", self._watch)
+        self.tab.set_default_timeout(_TIMEOUT_MS)
+        self.problems: list[str] = []
+        self.requests: list[dict[str, Any]] = []
+        self.tab.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.tab.on("console", lambda message: self._on_console(message.type, message.text))
+        self.tab.on("request", self._on_request)
         self.tab.route(lambda address: address.rstrip("/") in (url, f"{url}/docs"), self._add_policy)
 
     def open(self, path: str = "/") -> None:
@@ -71,12 +79,12 @@ class DemoPage:
         return self.tab.locator(selector)
 
     def give(self, image: bytes, name: str = "street.jpg") -> None:
-        """Choose a file, and wait for the answer."""
+        """Choose a file, and wait for the response."""
         self.tab.set_input_files("#file", {"name": name, "mimeType": "", "buffer": image})
-        self.wait_for_answer()
+        self.wait_for_response()
 
     def drop(self, content: bytes, name: str, kind: str) -> None:
-        """Drag a file onto the image's place and let it go."""
+        """Drag a file onto the canvas and drop it."""
         transfer = self.tab.evaluate_handle(
             """([bytes, name, type]) => {
                 const transfer = new DataTransfer();
@@ -88,7 +96,7 @@ class DemoPage:
         self["#canvas"].dispatch_event("dragenter", {"dataTransfer": transfer})
         self["#canvas"].dispatch_event("drop", {"dataTransfer": transfer})
 
-    def wait_for_answer(self) -> None:
+    def wait_for_response(self) -> None:
         self["#save-json:enabled"].wait_for()
         self["#busy"].wait_for(state="hidden")
 
@@ -101,19 +109,19 @@ class DemoPage:
 
     @property
     def zoom(self) -> int:
-        """Per cent."""
+        """The zoom level in per cent."""
         return int(self["#zoom-level"].inner_text().split()[0])
 
     def rows(self) -> list[list[str]]:
-        """The list's cells."""
+        """The text of the cells of the list."""
         rows: list[list[str]] = self.tab.evaluate(
             "[...document.querySelectorAll('#rows tr')].map((row) => [...row.cells].map((cell) => cell.textContent))"
         )
         return rows
 
     def pixels(self) -> NDArray[np.uint8]:
-        """What the canvas holds: uint8 [H, W, 4], RGBA."""
-        # The next frame but one has drawn what was asked for before.
+        """The content of the canvas: uint8 [H, W, 4], RGBA."""
+        # After two frames everything that was requested before has been drawn.
         data: str = self.tab.evaluate(
             """() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() =>
                 resolve(document.getElementById('canvas').toDataURL('image/png').split(',')[1]))))"""
@@ -121,35 +129,38 @@ class DemoPage:
         return read_png(data)
 
     def place(self) -> dict[str, float]:
-        """The canvas on the screen: x, y, width, height in CSS pixels."""
+        """The position of the canvas on the screen: x, y, width, height in CSS pixels."""
         place = self["#canvas"].bounding_box()
         assert place is not None
         return dict(place)
 
     def whole_view(self, width: int, height: int) -> tuple[float, float, float]:
-        """Scale and offset of a whole image of that size on the canvas."""
+        """Scale and offset of an image of that size when it fills the canvas."""
         place = self.place()
         scale = min(place["width"] / width, place["height"] / height)
         return scale, (place["width"] - width * scale) / 2, (place["height"] - height * scale) / 2
 
-    def _listen(self, kind: str, text: str) -> None:
-        # Chromium reports every answer of 4xx and 5xx; those are the tests' own.
+    def _on_console(self, kind: str, text: str) -> None:
+        # Chromium also reports every response of 4xx and 5xx, which the tests provoke.
         if kind in ("error", "warning") and not text.startswith("Failed to load resource"):
-            self.complaints.append(text)
+            self.problems.append(text)
 
-    def _watch(self, request: Request) -> None:
+    def _on_request(self, request: Request) -> None:
         if not request.url.startswith((self.url, "blob:", "data:")):
-            self.complaints.append(f"asked for {request.url}")
+            self.problems.append(f"the page requested {request.url}")
         if request.method == "POST":
-            self.asked.append(json.loads(request.post_data or "{}"))
+            self.requests.append(json.loads(request.post_data or "{}"))
 
     def _add_policy(self, route: Route) -> None:
-        answer = route.fetch()
-        headers = {"content-security-policy": POLICY, **answer.headers}
-        route.fulfill(response=answer, headers=headers)
+        response = route.fetch()
+        headers = {"content-security-policy": POLICY, **response.headers}
+        route.fulfill(response=response, headers=headers)
+
+
+OpenPage = Callable[..., DemoPage]  # the path, and options of the browser's context
 
 
 def read_png(base64_or_bytes: str | bytes) -> NDArray[np.uint8]:
-    """uint8 [H, W, 4], RGBA."""
+    """Decode a PNG to uint8 [H, W, 4], RGBA."""
     data = base64.b64decode(base64_or_bytes) if isinstance(base64_or_bytes, str) else base64_or_bytes
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))

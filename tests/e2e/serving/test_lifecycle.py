@@ -1,4 +1,4 @@
-"""Starting, dying, recovering, stopping: on servers of their own, with the demo model only."""
+"""Start, crash, recovery and stop of servers with the demo model only."""
 
 import os
 import signal
@@ -76,7 +76,7 @@ def test_triton_gone_is_503_and_it_comes_back_alone(own_server, image):
     assert reply.status_code == 503
     assert reply.json()["errorCode"] == 503
     assert "try again" in reply.json()["errorMsg"]
-    own_server.wait_for(lambda: own_server.post(image).status_code == 200, "an answer")
+    own_server.wait_for(lambda: own_server.post(image).status_code == 200, "a response")
     assert own_server.child("-m gateway").pid == gateway.pid
     assert "Triton ended with SIGKILL; starting it again" in own_server.log.read_text()
 
@@ -92,13 +92,13 @@ def test_the_gateway_gone_comes_back_alone(own_server, image):
 @pytest.mark.parametrize("stage", ["preprocess_640", f"{DEMO}_detector", "postprocess"])
 def test_a_dead_stub_is_seen_and_replaced(own_server, image, stage):
     own_server.child("triton_python_backend_stub", f"/{stage}/").kill()
-    # Triton itself stays green (triton-inference-server/server#8604); a request and the canary are not fooled.
+    # Triton stays ready (triton-inference-server/server#8604), but requests and the readiness check fail.
     assert own_server.post(image).status_code == 503
     reply = own_server.http.get("/health/ready")
     assert reply.status_code == 503
     assert reply.json()["errorCode"] == 503
     assert own_server.http.get("/health/live").status_code == 200
-    own_server.wait_for(lambda: own_server.post(image).status_code == 200, "an answer")
+    own_server.wait_for(lambda: own_server.post(image).status_code == 200, "a response")
 
 
 def test_a_stub_that_dies_at_work_fails_its_request_in_bounded_time(own_server, image):
@@ -116,7 +116,7 @@ def test_a_stub_that_dies_at_work_fails_its_request_in_bounded_time(own_server, 
 
 
 def test_a_stopped_gateway_drains_and_exits_cleanly(own_server, image):
-    """SIGTERM to the gateway alone: what is under way is answered, then the launcher starts a new one."""
+    """After SIGTERM the gateway answers the requests in flight, and the launcher starts a new gateway."""
     replies = []
     thread = threading.Thread(target=lambda: replies.append(own_server.post(image).status_code))
     thread.start()
@@ -125,7 +125,7 @@ def test_a_stopped_gateway_drains_and_exits_cleanly(own_server, image):
     gateway.terminate()
     thread.join(30)
     assert replies == [200]
-    gateway.wait(30)  # until then the old one may answer
+    gateway.wait(30)  # until then the old gateway may answer
     own_server.wait_for(own_server.is_ready, "readiness")
     assert own_server.child("-m gateway").pid != gateway.pid
 

@@ -1,4 +1,4 @@
-"""`sod eval` against the shared server: what it prints is what COCO says of the server's own answers."""
+"""`sod eval` against the shared server: the metrics of the server's own detections are perfect."""
 
 import json
 from pathlib import Path
@@ -39,11 +39,11 @@ def labelled(server: Serving, images: dict[str, bytes], tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("way", [[], ["--http"]], ids=["grpc", "http"])
-def test_its_own_answers_are_all_right(server: Serving, labelled: Path, tmp_path: Path, way: list[str], capsys):
+@pytest.mark.parametrize("protocol", [[], ["--http"]], ids=["grpc", "http"])
+def test_its_own_detections_are_all_right(server: Serving, labelled: Path, tmp_path: Path, protocol: list[str], capsys):
     out = tmp_path / "figures.json"
     options = ["--url", server.url, "--grpc", server.grpc, "--model", FULL, "--json", str(out)]
-    assert main([str(labelled), *options, *way]) == 0
+    assert main([str(labelled), *options, *protocol]) == 0
     run = json.loads(out.read_text())["runs"][FULL]
     assert run["ap50"] > 0.99
     assert run["ap"] > 0.98
@@ -53,7 +53,7 @@ def test_its_own_answers_are_all_right(server: Serving, labelled: Path, tmp_path
     assert "100%" in printed.err  # the progress bar's end
 
 
-def test_two_models_are_told_apart(server: Serving, labelled: Path, tmp_path: Path, capsys):
+def test_two_models_are_compared(server: Serving, labelled: Path, tmp_path: Path, capsys):
     demo = next(m["name"] for m in server.http.get("/models").json()["result"]["models"] if m["name"] != FULL)
     plot = tmp_path / "curves.png"
     options = ["--url", server.url, "--grpc", server.grpc, "--model", FULL, "--against", demo, "--plot", str(plot)]
@@ -65,9 +65,9 @@ def test_two_models_are_told_apart(server: Serving, labelled: Path, tmp_path: Pa
 
 def test_an_absent_server_is_one_sentence(labelled: Path, free_ports, capsys):
     assert main([str(labelled), "--url", f"http://127.0.0.1:{free_ports(1)[0]}"]) == 1
-    assert "sod eval: no server answers at http://127.0.0.1:" in capsys.readouterr().err
+    assert "sod eval: no server responds at http://127.0.0.1:" in capsys.readouterr().err
 
 
 def test_an_unknown_model_is_one_sentence(server: Serving, labelled: Path, capsys):
     assert main([str(labelled), "--url", server.url, "--model", "yolo"]) == 1
-    assert "there is no model yolo; loaded are" in capsys.readouterr().err
+    assert "there is no model yolo; the server has" in capsys.readouterr().err

@@ -102,7 +102,7 @@ def test_visualize_off_leaves_the_image_out(server, image):
 
 
 def test_the_overlay_changes_nothing_that_is_found(server, images):
-    # With it the gateway decodes and resizes the image, without it Triton does.
+    # With an overlay the gateway decodes and resizes the image, without one Triton does.
     for data in images.values():
         plain, drawn = (
             server.post(data, threshold=0.3, visualize=visualize).json()["result"]["detectedObjects"]
@@ -201,7 +201,7 @@ def test_every_kind_of_image_is_answered(server, kind):
 
 @pytest.mark.parametrize("visualize", [True, False])
 @pytest.mark.parametrize(
-    ("image", "word"),
+    ("image", "message"),
     [
         (base64.b64encode(b"not an image").decode(), "not an image"),
         (base64.b64encode(encoded("PNG")[:300]).decode(), "cannot be decoded"),
@@ -213,8 +213,8 @@ def test_every_kind_of_image_is_answered(server, kind):
         ("http://127.0.0.2:9/a.jpg", "not public"),
     ],
 )
-def test_what_is_no_image_is_422_with_a_sentence(server, image, word, visualize):
-    assert_error(server.post(image, visualize=visualize), 422, word)
+def test_invalid_images_are_422_with_a_sentence(server, image, message, visualize):
+    assert_error(server.post(image, visualize=visualize), 422, message)
 
 
 def test_a_missing_page_is_422(server, web):

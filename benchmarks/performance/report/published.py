@@ -1,4 +1,4 @@
-"""What Baidu publishes of the models.
+"""Latencies that Baidu publishes for the official models.
 
 Source: PaddleX 3.x, docs/pipeline_usage/tutorials/cv_pipelines/small_object_detection.en.md: an NVIDIA Tesla T4, and an
 Intel Xeon Gold 5117 at 2.00 GHz with 8 threads, FP32; "normal mode" is what we call regular.
@@ -11,7 +11,7 @@ MACHINES = "Tesla T4; Xeon Gold 5117, 8 threads"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Milliseconds of one inference."""
+    """Published milliseconds of one inference, by device and mode."""
 
     gpu_regular: float
     gpu_high_performance: float

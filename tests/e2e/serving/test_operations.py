@@ -1,4 +1,4 @@
-"""Metrics, traces and leaving, with the real Triton behind."""
+"""Metrics, traces and draining of the whole server."""
 
 import signal
 import time
@@ -50,9 +50,9 @@ def test_metrics_of_the_gateway_and_of_triton(traced, image):
 
 
 def test_one_trace_from_http_to_tritons_stages(traced, otlp, image):
-    # Readiness was asked before, and an inference went through Triton for it: no trace of it.
+    # The inference of an earlier readiness check must leave no trace.
     otlp.spans.clear()
-    traces = [uuid4().hex for _ in range(12)]  # Triton takes about one context in ten for none: docs/gateway.md
+    traces = [uuid4().hex for _ in range(12)]  # Triton ignores about one context in ten: docs/gateway.md
     for trace in traces:
         traced.http.headers["traceparent"] = f"00-{trace}-{PARENT}-01"
         assert traced.post(image).status_code == 200
@@ -76,11 +76,11 @@ def test_one_trace_from_http_to_tritons_stages(traced, otlp, image):
     assert tritons[DEMO].parent == tritons["InferRequest"].id
     for stage in stages:
         assert tritons[stage].parent == tritons[DEMO].id
-    # What the gateway has not asked to be traced is not: the readiness check has been there meanwhile.
+    # Inferences without a trace context, such as those of readiness checks, are not traced.
     assert not [span for span in otlp.of("triton") if span.name == "InferRequest" and not span.parent]
 
 
-def test_a_receiver_that_is_away_is_one_line(traced, otlp, image):
+def test_an_unavailable_receiver_is_logged_once(traced, otlp, image):
     otlp.status = 503
     otlp.refused.clear()
     traced.wait_for(

@@ -35,7 +35,7 @@ def test_predict_saves_json_and_overlay(server, file, tmp_path):
     assert cv2.imread(str(overlay)).shape == decode_image(file.read_bytes()).shape
 
 
-def test_every_way_and_every_kind_of_input_gives_the_same_objects(server, file, image):
+def test_every_protocol_and_every_kind_of_input_gives_the_same_objects(server, file, image):
     pixels = decode_image(image)
     with create_pipeline(url=server.url) as gateway, create_pipeline(url=f"grpc://{server.grpc}") as triton:
         assert gateway.models() == triton.models()
@@ -47,7 +47,7 @@ def test_every_way_and_every_kind_of_input_gives_the_same_objects(server, file, 
     assert len(results) == 8
     assert results[0].boxes
     for result in results[1:]:
-        # As it is on the wire: the gateway writes float32 with fewer digits.
+        # The gateway writes float32 values with fewer digits.
         assert [box["label"] for box in result.boxes] == [box["label"] for box in results[0].boxes]
         for box, expected in zip(result.boxes, results[0].boxes, strict=True):
             assert box["coordinate"] == pytest.approx(expected["coordinate"], abs=1e-3)
@@ -124,7 +124,7 @@ def test_the_local_server_dies_with_a_killed_parent(tmp_path):
     assert not psutil.wait_procs(children, timeout=60)[1]
 
 
-def test_a_model_that_is_not_there_is_said(monkeypatch):
+def test_an_unknown_model_is_reported(monkeypatch):
     monkeypatch.delenv("SOD_URL", raising=False)
     with pytest.raises(LocalServerError, match="there is no model nonsense; the repository has PP-YOLOE_plus_SOD-L,"):
         create_pipeline(model="nonsense")

@@ -15,7 +15,7 @@ THRESHOLD = 0.05
 
 
 def assert_equal(one, other):
-    # Streams may sum in another order; nothing more.
+    # Results may differ only by the order of summation in another stream.
     np.testing.assert_array_equal(one.class_ids, other.class_ids)
     np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
     np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-2)
@@ -23,7 +23,7 @@ def assert_equal(one, other):
 
 @pytest.fixture(scope="module")
 def alone(triton, images):
-    """Every image asked by itself."""
+    """The objects of every image in a request of its own."""
     return {name: infer(triton, FULL, [data], THRESHOLD)[0] for name, data in images.items()}
 
 
@@ -35,7 +35,7 @@ def test_a_batch_equals_its_images_alone(triton, images, alone, size):
         assert_equal(found, alone[name])
 
 
-def test_concurrent_requests_get_their_own_answers(triton, images, alone):
+def test_concurrent_requests_get_their_own_results(triton, images, alone):
     names = list(images) * 6
     with ThreadPoolExecutor(8) as pool:
         answers = pool.map(lambda name: infer(triton, FULL, [images[name]], THRESHOLD)[0], names)
@@ -57,7 +57,7 @@ def test_outputs_are_as_documented(triton, image, noise, model):
     for row, count in enumerate(outputs[interface.NUM_DETECTIONS][:, 0]):
         assert (outputs[interface.SCORES][row, :count] > 0.02).all()
         assert (outputs[interface.SCORES][row, count:] == 0).all()
-        # By class, then by score.
+        # Objects are sorted by class, then by descending score.
         keys = list(
             zip(outputs[interface.CLASS_IDS][row, :count], -outputs[interface.SCORES][row, :count], strict=True)
         )

@@ -1,4 +1,4 @@
-"""The programs of clients/README.md's table: what each needs, and building and running it by its lines."""
+"""Build and run the client programs by the commands in clients/README.md's table, and list their requirements."""
 
 import importlib.util
 import os
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-CLIENTS = Path(__file__).parents[2] / "clients"
+CLIENTS = Path(__file__).parents[3] / "clients"
 LIMIT_S = 300
 
-# Language → what is looked for (a command, or a file by its pattern) → the Debian package that brings it.
+# Language → requirement (a command, or a pattern of files) → the Debian package that contains it.
 NEEDS: dict[str, dict[str, str]] = {
     "C++": {
         "g++": "g++",
@@ -87,25 +87,25 @@ def rows() -> dict[str, Row]:
 
 
 def missing(language: str) -> list[str]:
-    """The Debian packages that bring what is not here."""
+    """The Debian packages with the requirements that are missing."""
     return [package for thing, package in NEEDS[language].items() if not _is_here(language, thing)]
 
 
 def build(language: str, folder: Path) -> Program:
     """Build a copy of the program in `folder`; skips the test where the toolchain is absent, or fails with CI=true."""
     if packages := missing(language):
-        reason = f"{language} is not run: apt-get install {' '.join(packages)}"
+        reason = f"{language} cannot be built: apt-get install {' '.join(packages)}"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
     row = rows()[language]
-    # What a developer has built in the checkout stays out.
+    # Leave out what a developer has built in the checkout.
     shutil.copytree(
         row.folder, folder, ignore=shutil.ignore_patterns("build", "target", "bin", "obj", "*.jar", "*.exe")
     )
     built = subprocess.run(
         row.build,
-        shell=True,  # the README's line
+        shell=True,  # the command in the README
         cwd=folder,
         env=_environment(),
         stdout=subprocess.PIPE,
@@ -127,10 +127,10 @@ def _is_here(language: str, thing: str) -> bool:
 
 
 def _environment(**changes: str) -> dict[str, str]:
-    """Ours without what clients read, with this Python first, and of a country that writes 0,5."""
+    """An environment without the variables that clients read, with this Python first and decimal commas."""
     kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     for name in ("SOD_API_KEY", "SOD_TIMEOUT"):
         kept.pop(name, None)
-    # `python3` is the one that runs the tests: it has requests.
+    # `python3` must be the interpreter that runs the tests, since it has the package requests.
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
     return {**kept, "PATH": path, "LC_ALL": "de_DE.UTF-8", "LANG": "de_DE.UTF-8", **changes}

@@ -1,4 +1,4 @@
-"""More than the server can do, and clients that do not wait for it."""
+"""More load than the server can handle, and clients that disconnect."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ PATH = "/small-object-detection"
 
 
 def executions(triton, model: str) -> int:
-    """Requests of a model that Triton has worked on so far."""
+    """The number of requests that Triton has executed for a model."""
     (statistics,) = triton.get_inference_statistics(model).model_stats
     return statistics.inference_stats.success.count
 
@@ -31,7 +31,7 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60) 
         time.sleep(0.01)
 
 
-def test_clients_that_leave_take_their_work_along(tmp_path, free_ports, image):
+def test_requests_of_disconnected_clients_are_cancelled(tmp_path, free_ports, image):
     body = json.dumps({"image": base64.b64encode(image).decode(), "visualize": False}).encode()
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     detector = f"{DEMO}_detector"
@@ -49,20 +49,21 @@ def test_clients_that_leave_take_their_work_along(tmp_path, free_ports, image):
         for client in clients:
             client.close()
         left = {model: executions(triton, model) for model in (detector, "postprocess")}
-        assert left[detector] - start < 20, "there was nothing left to cancel"
+        assert left[detector] - start < 20, "no request was left to cancel"
 
-        own.wait_for(lambda: own.post(image).status_code == 200, "an answer")  # 503 until it sees that they have left
-        # What was in the detector just then is finished there, and goes no further; what waited never began.
+        # The status is 503 until the gateway notices that the clients have disconnected.
+        own.wait_for(lambda: own.post(image).status_code == 200, "a response")
+        # The requests inside the detector are finished there and go no further; waiting requests are never started.
         done = {model: executions(triton, model) - count for model, count in left.items()}
         assert done[detector] <= 1 + 8 + 4, done
         assert done["postprocess"] <= 1 + 4, done
         assert own.is_ready()
 
 
-def test_far_more_clients_than_places(tmp_path, free_ports, image, monkeypatch: pytest.MonkeyPatch):
+def test_far_more_clients_than_slots(tmp_path, free_ports, image, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SOD_MAX_CONCURRENCY", "2")
     monkeypatch.setenv("SOD_MAX_QUEUE", "2")
-    monkeypatch.setenv("SOD_READY_TTL", "0")  # no inference is evidence for long
+    monkeypatch.setenv("SOD_READY_TTL", "0")  # every readiness check needs an inference of its own
     with serve(REPOSITORY, tmp_path / "serve.log", free_ports(4), "--model", DEMO, "--unready-restart", "1") as own:
         tritonserver = own.child("bin/tritonserver").pid
         replies: list[httpx.Response] = []
@@ -76,7 +77,7 @@ def test_far_more_clients_than_places(tmp_path, free_ports, image, monkeypatch: 
         for thread in threads:
             thread.start()
         ready = []
-        until = time.monotonic() + 12  # two checks of the launcher, and its patience
+        until = time.monotonic() + 12  # two checks of the launcher, and --unready-restart
         while time.monotonic() < until or {reply.status_code for reply in replies} != {200, 503}:
             ready.append(own.http.get("/health/ready").status_code)
             time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""`sod bench --quick` as a user runs it: a server and a engine alone started, measured, reported, stopped."""
+"""`sod bench --quick` as a user runs it: it starts a server and the engine alone, measures, reports and stops them."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_a_quick_run(image: bytes, tmp_path: Path, capsys):
     assert main([*words, "--seconds", "0.5", "--out", str(out)]) == 0
     printed = capsys.readouterr()
     assert "1. cpu_high_performance: ensemble / engine alone, images/s at 8" in printed.out
-    assert "100%" in printed.err  # the progress bar's end
+    assert "100%" in printed.err  # the progress bar is complete
 
     document = json.loads((out / "results.json").read_text())
     profile = document["models"][DEMO]["load"]["profiles"]["cpu_high_performance"]
@@ -41,6 +41,6 @@ def test_a_quick_run(image: bytes, tmp_path: Path, capsys):
     }
     assert left <= before
 
-    # Nothing is missing: it goes on without starting anything.
+    # Every section is finished, so a resumed run starts nothing.
     assert main([*words, "--out", str(out), "--resume"]) == 0
     assert "starting the server" not in capsys.readouterr().err

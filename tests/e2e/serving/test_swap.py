@@ -1,4 +1,4 @@
-"""A model of one's own comes into a running server: exported, loaded, asked, exported again, without a restart."""
+"""Export a model into a running server, use it, and replace it, without a restart."""
 
 import base64
 import json
@@ -37,7 +37,7 @@ MINE = "my_model"
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with the demo only."""
+    """A model repository with the demo only."""
     folder = tmp_path_factory.mktemp("swap") / "models"
     for name in (DEMO, f"{DEMO}_detector", "preprocess_640", "postprocess"):
         shutil.copytree(REPOSITORY / name, folder / name)
@@ -48,7 +48,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def swapped(
     models: Path, tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]
 ) -> Iterator[Serving]:
-    options = ["--unready-restart", "2"]  # and a check every second
+    options = ["--unready-restart", "2"]  # and a readiness check every second
     with serve(models, tmp_path_factory.mktemp("log") / "serve.log", free_ports(4), *options) as serving:
         yield serving
 
@@ -59,12 +59,12 @@ def encoded() -> bytes:
 
 
 def paddle_model(folder: Path, **changes: Any) -> Path:
-    """A tiny one: 320 x 320, Chinese labels, an NMS of its own."""
+    """Create a tiny Paddle model with 320 x 320 input, Chinese labels and its own NMS settings."""
     given = {"size": 320, "labels": CHINESE, "nms": {"nms_threshold": 0.4, "keep_top_k": 50}, **changes}
     return make_tiny_paddle_model(folder, **given)
 
 
-def take_in(serving: Serving, model_dir: Path, models: Path, *options: str) -> int:
+def export_and_load(serving: Serving, model_dir: Path, models: Path, *options: str) -> int:
     arguments = ["--model_dir", str(model_dir), "--output_dir", str(models), "--name", MINE, "--no-paddle"]
     return export([*arguments, "--load", serving.grpc, *options])
 
@@ -98,7 +98,7 @@ def test_a_model_is_taken_in_without_a_restart(
     before = found(swapped.post(encoded, threshold=0.05))
 
     model_dir = paddle_model(tmp_path / "paddle")
-    assert take_in(swapped, model_dir, models) == 0
+    assert export_and_load(swapped, model_dir, models) == 0
     assert capsys.readouterr().err.splitlines()[-1] == f"Triton at {swapped.grpc} serves {MINE}"
 
     swapped.wait_for(lambda: len(swapped.http.get("/models").json()["result"]["models"]) == 2, "the list", 5)
@@ -109,7 +109,7 @@ def test_a_model_is_taken_in_without_a_restart(
     ]
     assert described[1]["labels"] == CHINESE
 
-    # What the whole Paddle model finds, with its own NMS, at its own size, in its own words.
+    # The reference is the whole Paddle model with its own NMS, input size and labels.
     expected = ReferenceDetector(find_model(model_dir))(decode_image(encoded))
     over = expected.scores > 0.3
     assert over.any()
@@ -156,7 +156,7 @@ def test_chinese_labels_are_drawn(swapped: Serving, encoded: bytes) -> None:
 def test_new_weights_come_in_while_requests_are_answered(
     swapped: Serving, models: Path, tmp_path: Path, encoded: bytes
 ) -> None:
-    """Neither the model that is replaced nor the other one fails a request meanwhile."""
+    """While a model is replaced, requests to it and to the other model succeed."""
     pid = triton_pid(swapped)
     old = found(swapped.post(encoded, model=MINE, threshold=0.3))
     model_dir = paddle_model(tmp_path / "paddle", seed=7)
@@ -170,7 +170,7 @@ def test_new_weights_come_in_while_requests_are_answered(
     for thread in threads:
         thread.start()
     try:
-        assert take_in(swapped, model_dir, models) == 0
+        assert export_and_load(swapped, model_dir, models) == 0
     finally:
         stop.set()
         for thread in threads:
@@ -188,17 +188,17 @@ def test_other_classes_come_in_on_demand_only(
     before = found(swapped.post(encoded, model=MINE, threshold=0.3))
     labels = ["a", "b", "c", "d", "e"]
     model_dir = paddle_model(tmp_path / "paddle", size=96, labels=labels, nms={})
-    assert take_in(swapped, model_dir, models) == 2
+    assert export_and_load(swapped, model_dir, models) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert_same(found(swapped.post(encoded, model=MINE, threshold=0.3)), before)
-    assert take_in(swapped, model_dir, models, "--overwrite") == 0
+    assert export_and_load(swapped, model_dir, models, "--overwrite") == 0
 
     def taken_in() -> bool:
         described = swapped.http.get("/models").json()["result"]["models"][1]
         return (described["labels"], described["inputSize"]) == (labels, [96, 96])
 
     swapped.wait_for(taken_in, "the new classes", 10)
-    swapped.wait_for(lambda: swapped.post(encoded, model=MINE, threshold=0.01).status_code == 200, "an answer", 10)
+    swapped.wait_for(lambda: swapped.post(encoded, model=MINE, threshold=0.01).status_code == 200, "a response", 10)
     assert {name for name, _ in found(swapped.post(encoded, model=MINE, threshold=0.01))} <= set(labels)
     assert triton_pid(swapped) == pid
 
@@ -224,11 +224,11 @@ def test_a_model_that_was_taken_in_survives_triton(swapped: Serving, encoded: by
             return int(client.get_inference_statistics(DEMO).model_stats[0].inference_stats.success.count)
 
         before = checks()
-        # The launcher's next check, by which it sees what is loaded.
+        # At its next check the launcher sees which models are loaded.
         swapped.wait_for(lambda: checks() > before, "a check")
     time.sleep(1)
     pid = triton_pid(swapped)
     swapped.child("bin/tritonserver").kill()
-    swapped.wait_for(lambda: swapped.post(encoded, model=MINE).status_code == 200, "an answer")
+    swapped.wait_for(lambda: swapped.post(encoded, model=MINE).status_code == 200, "a response")
     assert triton_pid(swapped) != pid
     assert swapped.post(encoded).status_code == 200

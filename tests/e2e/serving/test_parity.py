@@ -1,4 +1,4 @@
-"""What is served equals what Paddle finds: the whole Paddle model, with its own NMS, on the same images."""
+"""The server finds the objects that the whole Paddle model with its own NMS finds in the same images."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -33,7 +33,7 @@ def reference(paddle_models: dict[str, Path], images: dict[str, bytes]) -> Refer
 
 @pytest.fixture(scope="module", params=["cpu_high_performance", "cpu_regular"])
 def client(request, repository, tmp_path_factory, free_ports) -> Iterator[InferenceServerClient]:
-    """Triton under each CPU profile; the first is the shared server."""
+    """A client of Triton in each CPU profile; the first is that of the shared server."""
     if request.param == "cpu_high_performance":
         yield request.getfixturevalue("triton")
         return
@@ -53,11 +53,11 @@ def test_detections_equal_paddles(client, reference, paddle_models, images):
             expected = reference(model, name)
             for threshold in THRESHOLDS:
                 found += assert_same(infer(client, model, [data], threshold)[0], expected, threshold)
-    assert found > 100, "too few objects to say anything"
+    assert found > 100, "there are too few objects for a comparison"
 
 
 def assert_same(served: Detections, expected: Detections, threshold: float) -> int:
-    """Box within 0.5 px, score within 1e-3, same count."""
+    """Check that the objects are the same: boxes within 0.5 px, scores within 1e-3. Returns their number."""
     over = expected.scores > np.float32(threshold)
     assert len(served) == over.sum()
     unmatched = set(range(len(served)))

@@ -1,4 +1,4 @@
-"""The programs of seven languages, built and run by the lines of clients/README.md."""
+"""The client programs in seven languages, built and run by the commands in clients/README.md."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.e2e.languages import CLIENTS, LANGUAGES, NEEDS, Program, build, missing, rows
+from tests.e2e.clients.languages import CLIENTS, LANGUAGES, NEEDS, Program, build, missing, rows
 from tests.e2e.started_server import Serving
 
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -48,7 +48,7 @@ def image_path(tmp_path_factory: pytest.TempPathFactory, image: bytes) -> Path:
 
 
 class Web:
-    """A server that answers every POST with `status` and `body`, and keeps the headers and documents it got."""
+    """A server that answers every POST with `status` and `body`, and records paths, headers and documents in `got`."""
 
     def __init__(self) -> None:
         self.status, self.body = 200, b""
@@ -145,12 +145,12 @@ def test_a_missing_file_and_a_folder_are_named(program, tmp_path):
         assert_failed(program(path, "http://127.0.0.1:9", tmp_path / "out.jpg"), tmp_path / "out.jpg", str(path))
 
 
-def test_nobody_listens(program, image_path, tmp_path, free_ports):
+def test_no_server_listens(program, image_path, tmp_path, free_ports):
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
     assert_failed(program(image_path, url, tmp_path / "out.jpg"), tmp_path / "out.jpg", f"no answer from {url}")
 
 
-def test_an_address_that_is_none_is_named(program, image_path, tmp_path):
+def test_an_invalid_address_is_named(program, image_path, tmp_path):
     assert_failed(program(image_path, "htp://nonsense", tmp_path / "out.jpg"), tmp_path / "out.jpg", "htp://nonsense")
 
 
@@ -176,7 +176,7 @@ def test_a_wrong_number_of_arguments_shows_the_usage(program, count):
     assert re.fullmatch(r"usage: .*IMAGE \[URL\] \[OUTPUT\]\n", done.stderr)
 
 
-def test_what_is_sent(program, web, image_path):
+def test_the_request(program, web, image_path):
     web.answers(success())
     done = program(image_path, f"{web.url}/behind/a/proxy/")
     assert (done.returncode, done.stdout) == (0, "0 objects, drawn in out.jpg\n")
@@ -191,11 +191,11 @@ def test_what_is_sent(program, web, image_path):
 
 
 def test_numbers_and_names_look_the_same_everywhere(program, web, image_path, tmp_path):
-    # Halves, which the languages' own formats round each in its way; no fraction; an exponent; no Latin letters.
+    # Halves, which the languages round differently by default; integers; exponents; non-Latin letters.
     one = {"bbox": [0.0625, 200, 1e2, 1234567.0005], "categoryId": 12, "categoryName": "行人 (klein)", "score": 0.9995}
     two = {"bbox": [1e-7, 0.1875, 0.3125, 0.4375], "categoryId": 3, "categoryName": "car", "score": 1}
     web.answers(success(one, two))
-    if program.language == "Java":  # takes no country from LANG where the C library has no such locale
+    if program.language == "Java":  # Java takes the country from LANG only if the C library has that locale
         program = Program("Java", program.folder, program.command.replace("java", "java -Duser.language=de", 1))
     done = program(image_path, web.url, tmp_path / "o.jpg")
     assert (done.returncode, done.stderr) == (0, "")
