@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from finetune.data.dataset import LabelledImage
 from sod.detections import Detections
-from sod.draw import draw_detections
+from sod.drawing.overlay import draw_detections
 from sod.image import decode_image
 
 _TILE = (480, 360)  # px, width and height

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from sod.palette import Colour, class_colour, text_colour
+from sod.drawing.palette import Colour, class_colour, text_colour
 
 PALETTE_SIZE = 512
 """Number of class ids in `static/palette.json`."""

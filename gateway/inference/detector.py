@@ -14,7 +14,7 @@ from gateway.limits.workers import Workers
 from gateway.observability import metrics
 from gateway.observability.request_context import stage
 from sod.detections import Detections
-from sod.draw import draw_detections
+from sod.drawing.overlay import draw_detections
 from sod.encode import FORMATS, MAX_SIDE, ImageFormat, encode_image
 from sod.frame import clip
 from sod.image import decode_checked

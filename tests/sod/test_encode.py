@@ -4,9 +4,9 @@ import pytest
 from numpy.typing import NDArray
 
 from sod.detections import Detections
-from sod.draw import draw_detections
+from sod.drawing.overlay import draw_detections
+from sod.drawing.palette import class_colour
 from sod.encode import FORMATS, MAX_SIDE, ImageFormat, encode_image
-from sod.palette import class_colour
 
 MAGIC = {"jpeg": b"\xff\xd8\xff", "png": b"\x89PNG\r\n\x1a\n", "webp": b"RIFF"}
 NOISE = np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)

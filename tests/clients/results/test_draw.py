@@ -7,9 +7,9 @@ from sod_client import Box
 from sod_client._results.draw import draw
 from sod_client._results.palette import class_colour, text_colour
 
-from sod import palette
 from sod.detections import Detections
-from sod.draw import draw_detections
+from sod.drawing import palette
+from sod.drawing.overlay import draw_detections
 
 GREY = (120, 120, 120)
 

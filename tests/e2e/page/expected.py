@@ -5,8 +5,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sod.drawing.palette import class_colour
 from sod.image import decode_image
-from sod.palette import class_colour
 from tests.e2e.page.browser import DemoPage
 
 FLOOR = 0.05

@@ -23,9 +23,9 @@ from export.paddle.inference_model import find_model
 from export.paddle.predictor import ReferenceDetector
 from export.triton.model_control import load_exported
 from export.verification.images import synthetic_image
-from sod import fonts
 from sod.detections import Detections
-from sod.draw import draw_detections
+from sod.drawing import fonts
+from sod.drawing.overlay import draw_detections
 from sod.image import decode_image
 from tests.e2e.conftest import DEMO
 from tests.e2e.started_server import REPOSITORY, Serving, serve

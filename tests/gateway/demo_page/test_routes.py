@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gateway.demo_page.routes import PALETTE_SIZE
-from sod.palette import class_colour, text_colour
+from sod.drawing.palette import class_colour, text_colour
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "gateway/demo_page/static"

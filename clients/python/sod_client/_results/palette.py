@@ -1,7 +1,7 @@
 """Colours of classes, as the server draws them.
 
-This is a copy of the server's `sod/palette.py`, since the client depends on no package of the server. A test compares
-the two.
+This is a copy of the server's `sod/drawing/palette.py`, since the client depends on no package of the server. A test
+compares the two.
 """
 
 import colorsys

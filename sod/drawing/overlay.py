@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sod.detections import Detections
-from sod.fonts import WIDE_MIN_SIZE, can_draw, is_wide, text_mask
-from sod.label_placement import Ints, Placement, Rect, as_rects, overlaps, place_around, place_inside, region
-from sod.palette import Colour, class_colour, text_colour
+from sod.drawing.fonts import WIDE_MIN_SIZE, can_draw, is_wide, text_mask
+from sod.drawing.label_placement import Ints, Placement, Rect, as_rects, overlaps, place_around, place_inside, region
+from sod.drawing.palette import Colour, class_colour, text_colour
 
 Pixels = NDArray[np.uint8]
 

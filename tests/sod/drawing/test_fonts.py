@@ -7,11 +7,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import ImageFont
 
-from sod import fonts
 from sod.detections import Detections
-from sod.draw import draw_detections
-from sod.fonts import Face, can_draw, face_of, is_wide, text_mask
-from tests.sod.drawing import clear_caches
+from sod.drawing import fonts
+from sod.drawing.fonts import Face, can_draw, face_of, is_wide, text_mask
+from sod.drawing.overlay import draw_detections
+from tests.sod.drawing.scenes import clear_caches
 
 needs_wide_font = pytest.mark.skipif(fonts.wide_font() is None, reason="the package noto-cjk-sans-otc is not installed")
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sod.detections import Detections
-from sod.draw import draw_detections
-from sod.palette import class_colour
-from tests.sod.drawing import (
+from sod.drawing.overlay import draw_detections
+from sod.drawing.palette import class_colour
+from tests.sod.drawing.scenes import (
     GREY,
     LABELS,
     Pixels,

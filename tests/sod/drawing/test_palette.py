@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sod.palette import class_colour, text_colour
+from sod.drawing.palette import class_colour, text_colour
 
 
 def test_the_ten_class_colours_differ_with_colour_blindness() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sod.label_placement import Placement, overlaps, place_around, place_inside, region
+from sod.drawing.label_placement import Placement, overlaps, place_around, place_inside, region
 
 WIDTH, HEIGHT = 260, 180
 

@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sod import draw, fonts, label_placement
 from sod.detections import Detections
-from sod.fonts import text_mask
+from sod.drawing import fonts, label_placement
+from sod.drawing import overlay as draw
+from sod.drawing.fonts import text_mask
 
 LABELS = ["pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motorcycle"]
 GREY = 90

@@ -1,0 +1,1 @@
+"""The overlay: boxes and labels drawn into an image."""
