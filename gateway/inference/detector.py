@@ -15,12 +15,15 @@ from gateway.observability import metrics
 from gateway.observability.request_context import stage
 from sod.detections import Detections
 from sod.drawing.overlay import draw_detections
-from sod.encode import FORMATS, MAX_SIDE, ImageFormat, encode_image
-from sod.frame import clip
-from sod.image import decode_checked
+from sod.encode import FORMATS, MAX_SIDE, ImageFormat, encode_bmp, encode_image
+from sod.frame import clip, to_source
+from sod.image import decode_checked, resize, scale_factor
 from sod.jpeg_strips import join, split
 
 Pixels = NDArray[np.uint8]
+
+# Pixels of a detector's input that is sent uncompressed; copying a larger one costs more than decoding the image twice.
+_MAX_SENT_PIXELS = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,19 @@ class DetectionResult:
     labels: tuple[str, ...]
     overlay: bytes | None = None
     overlay_format: ImageFormat = "jpeg"
+
+
+@dataclass(frozen=True, slots=True)
+class ResizedImage:
+    """An image at the size of the detector's input, as `preprocess` would resize it.
+
+    Attributes:
+        data: The encoded image, without loss.
+        scale_factor: float32 [2], (scale_y, scale_x), its size over the source's.
+    """
+
+    data: bytes
+    scale_factor: NDArray[np.float32]
 
 
 class Detector:
@@ -109,13 +125,9 @@ class Detector:
         thresholds = threshold_vector(request.threshold, model, self._default_threshold)
         if not request.visualize:
             return DetectionResult(await self._infer(request, image, thresholds, model), model.labels)
-        # The image is decoded for the overlay while Triton works on it.
-        decoding = asyncio.ensure_future(self._decode(image))
-        try:
-            detections = await self._infer(request, image, thresholds, model)
-            pixels = await decoding
-        finally:
-            decoding.cancel()
+        with stage("decode"):
+            pixels, resized = await self._workers.run(decode_for_overlay, image, model.input_size)
+        detections = await self._infer(request, image, thresholds, model, resized)
         with stage("draw"):
             drawn = await self._workers.run(draw_detections, pixels, detections, model.labels, in_place=True)
         with stage("encode"):
@@ -124,20 +136,23 @@ class Detector:
         return DetectionResult(detections, model.labels, overlay, request.overlay_format)
 
     async def _infer(
-        self, request: DetectionRequest, image: EncodedImage, thresholds: NDArray[np.float32], model: ModelInfo
+        self,
+        request: DetectionRequest,
+        image: EncodedImage,
+        thresholds: NDArray[np.float32],
+        model: ModelInfo,
+        resized: ResizedImage | None = None,
     ) -> Detections:
         with stage("infer"):
-            detections = await self._triton.infer(image.data, thresholds, model)
+            detections = await self._triton.infer(image.data if resized is None else resized.data, thresholds, model)
+        if resized is not None:
+            detections = to_source(detections, resized.scale_factor)
         detections = clip(detections, image.width, image.height)
         if request.max_detections is not None:
             detections = detections.best(request.max_detections)
         pixels = image.width * image.height
         metrics.record_image(model.name, model.labels, detections.class_ids, size=len(image.data), pixels=pixels)
         return detections
-
-    async def _decode(self, image: EncodedImage) -> Pixels:
-        with stage("decode"):
-            return await self._workers.run(decode_checked, image.data, image.header)
 
     async def _encode(self, drawn: Pixels, overlay_format: ImageFormat, quality: int) -> bytes:
         if overlay_format != "jpeg":
@@ -146,6 +161,27 @@ class Detector:
         return join(
             await asyncio.gather(*(self._workers.run(encode_image, strip, "jpeg", quality) for strip in strips))
         )
+
+
+def decode_for_overlay(image: EncodedImage, input_size: tuple[int, int] | None) -> tuple[Pixels, ResizedImage | None]:
+    """Decode an image to draw on, and resize it for the detector, so that Triton need not decode it again.
+
+    Args:
+        image: The encoded image.
+        input_size: (height, width) of the detector's input; None if it is unknown.
+
+    Returns:
+        uint8 [H, W, 3], BGR; and what to send instead of the image, None for the image itself.
+
+    Raises:
+        InvalidImageError: The image cannot be decoded.
+    """
+    pixels = decode_checked(image.data, image.header)
+    if input_size is None:
+        return pixels, None
+    if input_size[0] * input_size[1] > min(pixels.shape[0] * pixels.shape[1], _MAX_SENT_PIXELS):
+        return pixels, None
+    return pixels, ResizedImage(encode_bmp(resize(pixels, input_size)), scale_factor(pixels, input_size))
 
 
 def _check_drawable(image: EncodedImage, overlay_format: ImageFormat) -> None:
