@@ -11,7 +11,7 @@ PROFILE ?=
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format export finetune lock clean bench bench-paddlex chaos
+.PHONY: help serve test check format export finetune lock clean bench bench-paddlex chaos fuzz
 
 help:  ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,10 @@ test: $(VENV)/.dev  ## run the checks and every test, the end-to-end ones agains
 
 chaos: $(VENV)/.dev  ## kill, stop and freeze every process under load, and print the table of docs/reliability.md: minutes; ARGS=
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+# 100 s for each of the three tests. SOD_FUZZ_SEED is the first seed: set it to the one that a failure names to see it again.
+fuzz: $(VENV)/.dev  ## run the fuzzing tests (requests, bodies, images) for five minutes, instead of seconds as `make test`: SOD_FUZZ_SEED= ARGS=
+	SOD_FUZZ_SECONDS=100 $(BIN)/python -m pytest tests/hostile/test_fuzz.py $(ARGS)
 
 check: $(VENV)/.dev  ## lint, format, types, import contracts
 	$(BIN)/ruff check .
