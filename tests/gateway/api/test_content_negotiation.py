@@ -62,7 +62,7 @@ def test_fewer_formats_than_there_are() -> None:
     assert accepted_format("image/png, */*;q=0.1", ("webp",)) is None
     with pytest.raises(NotAcceptableError, match="or image/webp, because of it"):
         accepted_format("image/png", ("webp",), "because of it")
-    with pytest.raises(NotAcceptableError, match="had as application/json, because"):
+    with pytest.raises(NotAcceptableError, match="available as application/json, because"):
         accepted_format("image/*", (), "because of it")
 
 
