@@ -7,7 +7,6 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from gateway.api import operations
 from gateway.api.error_handlers import CatchAll, install_handlers
 from gateway.api.openapi import install_openapi
 from gateway.api.routes import DETECTION_PATHS, INFER_PATH, Services, router
@@ -108,7 +107,6 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
     app.state.limiter, app.state.shedder = limiter, shedder
     install_handlers(app)
     app.include_router(router)
-    app.include_router(operations.router)
     app.include_router(pages)
     install_openapi(app, settings.max_batch_images)
     return app

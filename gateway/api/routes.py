@@ -1,5 +1,6 @@
 """The endpoints: each reads its request, calls the detector and builds the response."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -8,15 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from gateway.api.content_negotiation import accepted_format
-from gateway.api.openapi import (
-    BATCH_EXTRA,
-    BATCH_RESPONSES,
-    INFER_EXTRA,
-    INFER_RESPONSES,
-    KEY_DOCS,
-    KEY_OPTIONAL,
-    error_responses,
-)
+from gateway.api.openapi import describe
 from gateway.api.request_body import ParsedRequest, read_batch, read_image
 from gateway.api.responses import batch_response, detection_response, overlay_response
 from gateway.api.schemas import (
@@ -33,12 +26,13 @@ from gateway.inference.batch import BatchRunner
 from gateway.inference.detector import DetectionRequest, Detector
 from gateway.inference.health import Readiness
 from gateway.limits.workers import Workers
+from gateway.observability import metrics
 from gateway.observability.request_context import current_log_id
+from gateway.observability.triton_metrics import TritonMetrics
 from sod.encode import FORMATS, ImageFormat
 
 INFER_PATH = "/small-object-detection"
 BATCH_PATH = "/small-object-detection/batch"
-MODELS_PATH = "/models"
 # The paths to which the rate limit applies.
 DETECTION_PATHS = (INFER_PATH, BATCH_PATH)
 
@@ -63,17 +57,8 @@ async def _services(request: Request) -> Services:  # async, or FastAPI would ca
 router = APIRouter()
 
 
-@router.post(
-    INFER_PATH,
-    operation_id="infer",
-    summary="Detect small objects in an image",
-    tags=["detection"],
-    response_model=InferResponse,
-    responses=INFER_RESPONSES,
-    dependencies=KEY_DOCS,
-    # `read_image` parses the body; FastAPI would refuse JSON with another content type (curl's `-d`).
-    openapi_extra=INFER_EXTRA,
-)
+# The functions parse the bodies themselves: FastAPI would refuse JSON with another content type (curl's `-d`).
+@router.post(INFER_PATH, response_model=InferResponse, **describe("infer"))
 async def infer(request: Request, services: Annotated[Services, Depends(_services)]) -> Response:
     """The objects of one image, by class id, then by score, and the image with their boxes drawn.
 
@@ -86,16 +71,7 @@ async def infer(request: Request, services: Annotated[Services, Depends(_service
     return detection_response(result) if overlay_format is None else overlay_response(result)
 
 
-@router.post(
-    BATCH_PATH,
-    operation_id="inferBatch",
-    summary="Detect small objects in several images",
-    tags=["detection"],
-    response_model=BatchResponse,
-    responses=BATCH_RESPONSES,
-    dependencies=KEY_DOCS,
-    openapi_extra=BATCH_EXTRA,
-)
+@router.post(BATCH_PATH, response_model=BatchResponse, **describe("inferBatch"))
 async def infer_batch(request: Request, services: Annotated[Services, Depends(_services)]) -> Response:
     """The objects of each image, in the order of the request; an image that fails does not fail the others.
 
@@ -108,16 +84,7 @@ async def infer_batch(request: Request, services: Annotated[Services, Depends(_s
     return await services.workers.run(batch_response, results)
 
 
-@router.get(
-    MODELS_PATH,
-    operation_id="listModels",
-    tags=["detection"],
-    summary="The models that a request may name",
-    response_model=ModelsResponse,
-    responses=error_responses(401, 500, 503, 504),
-    dependencies=KEY_DOCS,
-    openapi_extra=KEY_OPTIONAL,
-)
+@router.get("/models", response_model=ModelsResponse, **describe("listModels"))
 async def models(services: Annotated[Services, Depends(_services)]) -> Response:
     """Every detector that is ready, with its class labels; one that Triton has just loaded within some seconds."""
     infos, default = await services.detector.models()
@@ -136,31 +103,28 @@ async def models(services: Annotated[Services, Depends(_services)]) -> Response:
     return Response(document.model_dump_json(), HTTPStatus.OK, media_type="application/json")
 
 
-@router.get("/health", operation_id="checkHealth", tags=["health"], summary="Whether the gateway runs")
+@router.get("/health/live", **describe("checkLive"))
+@router.get("/health", **describe("checkHealth"))
 async def health() -> Envelope:
-    """PaddleX's health check; it says nothing of the inference server."""
+    """The process responds; this says nothing about Triton."""
     return _healthy()
 
 
-@router.get("/health/live", operation_id="checkLive", tags=["health"], summary="Whether the gateway runs")
-async def live() -> Envelope:
-    """For a liveness probe."""
-    return _healthy()
-
-
-@router.get(
-    "/health/ready",
-    operation_id="checkReady",
-    tags=["health"],
-    summary="Whether an image would be answered",
-    responses=error_responses(503),
-)
+@router.get("/health/ready", **describe("checkReady"))
 async def ready(services: Annotated[Services, Depends(_services)]) -> Envelope:
     """For a readiness probe: an inference through the whole ensemble has just succeeded."""
     problem = await services.readiness.problem()
     if problem is not None:
         raise NotReadyError(problem)
     return _healthy()
+
+
+@router.get("/metrics", response_class=Response, **describe("readMetrics"))
+async def read_metrics(request: Request) -> Response:
+    """In the text format 0.0.4."""
+    triton_metrics: TritonMetrics = request.app.state.triton_metrics
+    text = await triton_metrics.text()
+    return Response(await asyncio.to_thread(metrics.render) + text, headers={"content-type": metrics.CONTENT_TYPE})
 
 
 def _healthy() -> Envelope:

@@ -37,24 +37,24 @@ class InferOptions(BaseModel):
     model: str | None = Field(
         None, description="One of the models of `GET /models`; null or absent is the default one. Not in PaddleX."
     )
-    maxDetections: int | None = Field(  # noqa: N815 - the wire's word
+    maxDetections: int | None = Field(
         None,
         ge=1,
         description="Keep so many objects, those with the highest scores over all classes; null or absent keeps all. "
         "Not in PaddleX.",
     )
-    imageFormat: ImageFormat | None = Field(  # noqa: N815 - the wire's word
+    imageFormat: ImageFormat | None = Field(
         None,
         description="Format of the drawn image; null or absent is `jpeg`, or as `Accept` has it. Not in PaddleX.",
     )
-    imageQuality: int | None = Field(  # noqa: N815 - the wire's word
+    imageQuality: int | None = Field(
         None,
         ge=1,
         le=100,
         description="Quality of the drawn JPEG or WebP; null or absent is the server's (90). PNG is lossless and has "
         "none. Not in PaddleX.",
     )
-    logId: str | None = Field(None, description="Comes back as the answer's `logId`.")  # noqa: N815 - the wire's word
+    logId: str | None = Field(None, description="Comes back as the answer's `logId`.")
 
     @field_validator("threshold")
     @classmethod
@@ -91,17 +91,15 @@ class DetectedObject(BaseModel):
     bbox: Annotated[list[float], Field(min_length=4, max_length=4)] = Field(
         description="Left, top, right, bottom in pixels of the image as shown (EXIF rotation applied)."
     )
-    categoryId: int = Field(description="Class id.")  # noqa: N815 - the wire's word
-    categoryName: str = Field(description="Class label.")  # noqa: N815 - the wire's word
+    categoryId: int = Field(description="Class id.")
+    categoryName: str = Field(description="Class label.")
     score: float = Field(description="0 to 1, greater than the class's threshold.")
 
 
 class InferResult(BaseModel):
     """What was found."""
 
-    detectedObjects: list[DetectedObject] = Field(  # noqa: N815 - the wire's word
-        description="By class id ascending, then score descending."
-    )
+    detectedObjects: list[DetectedObject] = Field(description="By class id ascending, then score descending.")
     image: str | None = Field(
         None,
         description="Base64 of the image with its boxes, a JPEG unless `imageFormat` says otherwise; left out where "
@@ -112,11 +110,9 @@ class InferResult(BaseModel):
 class Envelope(BaseModel):
     """What every answer has."""
 
-    logId: str = Field(  # noqa: N815 - the wire's word
-        description="The request's, or a fresh UUID.", examples=["9a3a0dd4-5d4e-4a6c-9d61-5ac5e7a7c0c1"]
-    )
-    errorCode: int = Field(description="0, or the HTTP status of an error.")  # noqa: N815 - the wire's word
-    errorMsg: str = Field(description="`Success`, `Healthy`, or what is wrong.")  # noqa: N815 - the wire's word
+    logId: str = Field(description="The request's, or a fresh UUID.", examples=["9a3a0dd4-5d4e-4a6c-9d61-5ac5e7a7c0c1"])
+    errorCode: int = Field(description="0, or the HTTP status of an error.")
+    errorMsg: str = Field(description="`Success`, `Healthy`, or what is wrong.")
 
 
 class InferResponse(Envelope):
@@ -128,10 +124,8 @@ class InferResponse(Envelope):
 class BatchEntry(BaseModel):
     """What came of one image of a batch."""
 
-    errorCode: int = Field(  # noqa: N815 - the wire's word
-        description="0, or the HTTP status that this image would have been answered with by itself."
-    )
-    errorMsg: str = Field(description="`Success`, or what is wrong with this image.")  # noqa: N815 - the wire's word
+    errorCode: int = Field(description="0, or the HTTP status that this image would have been answered with by itself.")
+    errorMsg: str = Field(description="`Success`, or what is wrong with this image.")
     result: InferResult | None = Field(None, description="Left out where `errorCode` is not 0.")
 
 
@@ -152,7 +146,7 @@ class ModelDescription(BaseModel):
 
     name: str = Field(description="For the request's `model`.")
     labels: list[str] = Field(description="Class labels, by class id.")
-    inputSize: list[int] | None = Field(  # noqa: N815 - the wire's word
+    inputSize: list[int] | None = Field(
         description="Height and width that images are resized to; null if the model does not say."
     )
     default: bool = Field(description="Whether requests that name no model get this one.")
