@@ -105,7 +105,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
                 raise _RefusedError(
                     HTTPStatus.BAD_REQUEST,
                     "framing",
-                    "The chunks of the request body have too little content: send larger ones, without extensions",
+                    "The request body has too many bytes beside its content: send larger chunks without extensions",
                 )
         return piece[:0]
 

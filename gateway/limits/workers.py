@@ -40,15 +40,16 @@ class Workers:
         self.cores = min(threads, os.cpu_count() or 1)
         self._pool = ReplacingThreadPool(threads, time_limit_s=task_timeout, name="image")
 
-    def run(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> asyncio.Future[_R]:
-        """Start `function` in a thread, in the context of the current request; the future holds its result.
+    async def run(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Run `function` in a thread, in the context of the current request.
 
         Raises:
             OverloadedError: Every thread is stuck.
+            TaskTimeoutError: It took longer than it may.
         """
         task = partial(function, *args, **kwargs)
         try:
-            return asyncio.get_running_loop().run_in_executor(self._pool, copy_context().run, task)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, copy_context().run, task)
         except ThreadsExhaustedError as error:
             raise OverloadedError("The server cannot process images now; try again later", _RETRY_AFTER_S) from error
 

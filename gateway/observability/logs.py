@@ -3,6 +3,8 @@
 import logging
 import re
 import sys
+from collections.abc import Callable
+from time import monotonic
 from typing import Literal
 
 from pythonjsonlogger.core import RESERVED_ATTRS
@@ -13,6 +15,8 @@ from gateway.observability.tracing import current_trace_id
 
 ACCESS = "gateway.access"
 _MAX_LOG_ID = 100
+_REPETITION_S = 10.0
+_MAX_KINDS = 256
 # C0, DEL, C1, Unicode line separators, and bidirectional controls.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -20,6 +24,7 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 def configure(level: str, log_format: Literal["text", "json"]) -> None:
     """Log to stderr; replaces earlier handlers."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(RepetitionFilter())
     handler.addFilter(_add_request)
     handler.setFormatter(_Json() if log_format == "json" else _Text())
     root = logging.getLogger()
@@ -33,6 +38,34 @@ def configure(level: str, log_format: Literal["text", "json"]) -> None:
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
+
+
+class RepetitionFilter(logging.Filter):
+    """Lets one warning of a kind pass in ten seconds, with the number of those that were left out since.
+
+    A kind is a logger and a message. Lines below a warning, and those with a traceback, always pass.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._kinds: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log a record; may append the count to its message."""
+        if record.levelno < logging.WARNING or record.exc_info:
+            return True
+        kind, now = (record.name, record.getMessage()), self._clock()
+        logged_at, left_out = self._kinds.get(kind, (float("-inf"), 0))
+        if now - logged_at < _REPETITION_S:
+            self._kinds[kind] = logged_at, left_out + 1
+            return False
+        if len(self._kinds) >= _MAX_KINDS:
+            self._kinds.clear()
+        self._kinds[kind] = now, 0
+        if left_out:
+            record.msg, record.args = f"{record.getMessage()} ({left_out:,} more since the last such line)", None
+        return True
 
 
 def printable(text: str) -> str:

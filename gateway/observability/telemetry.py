@@ -16,6 +16,7 @@ _access = logging.getLogger(ACCESS)
 
 _CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that disconnected before the response
 _SERVER_ERROR = 500
+_LAUNCHER = b"triton-sod-launcher"
 _MAX_LOGGED_PATH = 200
 # Probes and scrapes arrive every few seconds and would hide the other traces.
 _UNTRACED = ("/health", "/metrics")
@@ -83,7 +84,7 @@ class Telemetry:
             )
             if code >= _SERVER_ERROR:
                 server_span.set_status(StatusCode.ERROR)
-        if self._access_log:
+        if self._access_log and not _is_probe(scope):
             _log_access(scope, request, code, seconds)
 
     def _route_path(self, scope: Scope) -> str:
@@ -94,6 +95,11 @@ class Telemetry:
         if not self._api_paths:
             self._api_paths = frozenset(scope["app"].openapi()["paths"])
         return scope["path"] if scope["path"] in self._api_paths else metrics.OTHER
+
+
+def _is_probe(scope: Scope) -> bool:
+    """Whether the launcher asks, which it does every second or so."""
+    return any(name == b"user-agent" and value == _LAUNCHER for name, value in scope["headers"])
 
 
 def _log_access(scope: Scope, request: RequestContext, code: int, seconds: float) -> None:

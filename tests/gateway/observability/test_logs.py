@@ -148,3 +148,36 @@ async def test_a_client_that_left_is_499(make_gateway: Any, lines: Any) -> None:
         await gateway.app({**scope, "scheme": "http", "server": None, "root_path": ""}, receive, send)
     (line,) = map(json.loads, read())
     assert (line["status"], line["client"]) == (499, "-")
+
+
+async def test_the_launchers_probes_are_left_out_of_the_access_log(make_gateway: Any, lines: Any) -> None:
+    read = lines("json")
+    async with make_gateway(access_log=True) as gateway:
+        await gateway.get("/health", headers={"user-agent": "triton-sod-launcher"})
+        await gateway.get("/health")
+    assert len(read()) == 1
+
+
+def record(message: str, level: int = logging.WARNING, exc_info: Any = None) -> logging.LogRecord:
+    return logging.LogRecord("gateway.errors", level, "", 0, message, ("it",), exc_info)
+
+
+def test_a_repeated_warning_is_logged_once_in_ten_seconds_and_counted() -> None:
+    now = [0.0]
+    repetitions = logs.RepetitionFilter(lambda: now[0])
+    assert [repetitions.filter(record("%s failed")) for _ in range(1000)] == [True] + [False] * 999
+    assert repetitions.filter(record("%s is another"))
+    now[0] = 10.5
+    late = record("%s failed")
+    assert repetitions.filter(late)
+    assert late.getMessage() == "it failed (999 more since the last such line)"
+    now[0] = 30
+    again = record("%s failed")
+    assert repetitions.filter(again)
+    assert again.getMessage() == "it failed"
+
+
+@pytest.mark.parametrize("one", [record("%s", logging.INFO), record("%s", logging.ERROR, (ValueError, None, None))])
+def test_information_and_tracebacks_always_pass(one: logging.LogRecord) -> None:
+    repetitions = logs.RepetitionFilter(lambda: 0.0)
+    assert [repetitions.filter(one) for _ in range(3)] == [True] * 3
