@@ -16,6 +16,7 @@ from server.supervision.process_states import StateTimer
 _PROBE_TIMEOUT_S = 1.0
 _PROBE_PAUSE_S = 0.5
 _STOPPED_S = 1.0
+_LIST_EVERY_S = 1.0  # listing its children reads a file for each of its threads
 # A gateway that is silent and uses no processor time hangs; one that computes has until the second.
 _SILENT_IDLE_S = 3.0
 _SILENT_BUSY_S = 15.0
@@ -43,6 +44,8 @@ class GatewayWatch:
         self._drain_s = drain_s
         self._output = output
         self._states = StateTimer()
+        self._workers: list[int] = []
+        self._listed_at = 0.0
         self._probe: Periodic[Liveness] | None = None
         self._started_at = 0.0
         self._alive_at: float | None = None
@@ -55,6 +58,7 @@ class GatewayWatch:
         self._started_at, self._alive_at = now, None
         self._cpu.clear()
         self._states = StateTimer()
+        self._workers, self._listed_at = [], 0.0
 
     def close(self) -> None:
         """Probe no more."""
@@ -81,7 +85,9 @@ class GatewayWatch:
         status = read_status(self._gateway.pid)
         if status is None:
             return ""  # it has just ended; its exit code comes with the next look
-        workers = [found for pid in child_pids(status.pid) if (found := read_status(pid)) is not None]
+        if now - self._listed_at >= _LIST_EVERY_S:
+            self._workers, self._listed_at = child_pids(status.pid), now
+        workers = [found for pid in self._workers if (found := read_status(pid)) is not None]
         self._states.update([status, *workers], now)
         for pid in self._states.in_state(STOPPED, _STOPPED_S, now):
             if pid == status.pid:

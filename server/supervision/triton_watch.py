@@ -15,6 +15,8 @@ from server.triton.process import TritonProcess
 _PROBE_TIMEOUT_S = 2.0
 _PROBE_PAUSE_S = 0.5
 _LOOK_EVERY_S = 0.2
+# Listing the children of a process reads a file for each of Triton's hundred threads.
+_LIST_EVERY_S = 1.0
 _STOPPED_S = 1.0
 # An unload ends a stage's process too, and Triton waits for it then; a stage that died stays a zombie.
 _ZOMBIE_S = 0.3
@@ -51,6 +53,8 @@ class TritonWatch:
         self._states = StateTimer()
         self._probe: Periodic[bool] | None = None
         self._stages: dict[int, str] = {}
+        self._children: list[int] = []
+        self._listed_at = 0.0
         self._started_at = 0.0
         self._looked_at = 0.0
         self._alive_at: float | None = None
@@ -60,7 +64,7 @@ class TritonWatch:
         self.close()
         self._probe = Periodic(lambda: self._triton.api.is_live(_PROBE_TIMEOUT_S), lambda _: _PROBE_PAUSE_S)
         self._states = StateTimer()
-        self._stages = {}
+        self._stages, self._children, self._listed_at = {}, [], 0.0
         self._started_at, self._looked_at, self._alive_at = now, 0.0, None
 
     def close(self) -> None:
@@ -102,7 +106,9 @@ class TritonWatch:
         server = read_status(self._triton.pid)
         if server is None:
             return None
-        stages = [found for pid in child_pids(server.pid) if (found := read_status(pid)) is not None]
+        if now - self._listed_at >= _LIST_EVERY_S:
+            self._children, self._listed_at = child_pids(server.pid), now
+        stages = [found for pid in self._children if (found := read_status(pid)) is not None]
         self._learn_names(stages)
         self._states.update([server, *stages], now)
         for pid in self._states.in_state(ZOMBIE, _ZOMBIE_S, now):
