@@ -88,7 +88,7 @@ def test_an_unavailable_receiver_is_logged_once(traced, otlp, image):
     )
     assert traced.stop() == 0
     log = traced.log.read_text()
-    assert log.count("traces are dropped until the receiver takes them") == 1
+    assert log.count("traces are dropped until the receiver accepts them") == 1
     assert "OTLP HTTP Client" not in log
 
 
