@@ -8,12 +8,16 @@ import io
 import os
 import struct
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Lock
+
+from sod.image_structure import StructureLimits, check_structure
 
 # OpenCV reads this when it is loaded. It is the second line behind `check_image`, for files whose header says less than
 # the decoder finds.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", os.environ.get("SOD_MAX_IMAGE_PIXELS") or str(8192 * 8192))
+os.environ.setdefault(
+    "OPENCV_IO_MAX_IMAGE_PIXELS", os.environ.get("SOD_MAX_IMAGE_PIXELS") or str(StructureLimits().pixels)
+)
 
 import cv2
 import numpy as np
@@ -21,10 +25,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from sod.errors import ImageTooLargeError, InvalidImageError
-from sod.image_structure import StructureLimits, check_structure
 
+DEFAULT_LIMITS = StructureLimits()
+DEFAULT_MAX_PIXELS = DEFAULT_LIMITS.pixels
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
-DEFAULT_MAX_PIXELS = StructureLimits().pixels
 # The first bytes of files in these formats.
 _SIGNATURES = (b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"II", b"MM")
 
@@ -91,37 +95,32 @@ def read_header(data: bytes) -> ImageHeader:
     return ImageHeader(name, width, height, _orientation(exif))
 
 
-def check_image(
-    data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, limits: StructureLimits | None = None
-) -> ImageHeader:
+def check_image(data: bytes, limits: StructureLimits = DEFAULT_LIMITS) -> ImageHeader:
     """Check what decoding would cost and read the header, so that a bomb takes neither time nor memory.
 
     Args:
         data: The encoded image.
-        max_pixels: Largest number of pixels.
-        limits: What the file may have beside its pixels; None for the defaults. Its `pixels` are ignored.
+        limits: How many pixels it may have, and what beside them.
 
     Raises:
         InvalidImageError: The data is not an image.
-        ImageTooLargeError: The image has more than `max_pixels` pixels.
+        ImageTooLargeError: The image has more pixels than the limit.
         ImageTooComplexError: The file has more scans, chunks, tags or metadata than the limits allow.
     """
     # Before the header, whose reader goes through all metadata.
-    check_structure(data, replace(limits or StructureLimits(), pixels=max_pixels))
+    check_structure(data, limits)
     header = read_header(data)
-    if header.width * header.height > max_pixels:
+    if header.width * header.height > limits.pixels:
         raise ImageTooLargeError(
             f"the image has {header.width} x {header.height} = {header.width * header.height:,} pixels; "
-            f"the limit is {max_pixels:,}: send a smaller one, or tiles of it"
+            f"the limit is {limits.pixels:,}: send a smaller one, or tiles of it"
         )
     return header
 
 
-def decode_image(
-    data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, limits: StructureLimits | None = None
-) -> NDArray[np.uint8]:
+def decode_image(data: bytes, limits: StructureLimits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
     """Check and decode an image; see `check_image` and `decode_checked`."""
-    return decode_checked(data, check_image(data, max_pixels, limits))
+    return decode_checked(data, check_image(data, limits))
 
 
 def decode_checked(data: bytes, header: ImageHeader) -> NDArray[np.uint8]:

@@ -120,7 +120,7 @@ class GatewayServer(uvicorn.Server):
 
 
 def make_config(
-    app: object, listener: Listener, *, limits: ConnectionLimits, keep_alive_timeout: int = 75, shutdown_timeout: int
+    app: object, listener: Listener, *, limits: ConnectionLimits, keep_alive_timeout: int, shutdown_timeout: int
 ) -> uvicorn.Config:
     """Make the configuration of uvicorn.
 

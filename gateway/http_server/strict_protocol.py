@@ -73,13 +73,10 @@ class StrictHttpProtocol(HttpToolsProtocol):
         if self._refusal is not None:
             return
         self._unset_keepalive_if_required()
-        rest = memoryview(data)
-        while rest and self._refusal is None and self.parser is not None:
-            piece, rest = rest[:_PIECE], rest[_PIECE:]
+        view, position = memoryview(data), 0
+        while position < len(view) and self._refusal is None and self.parser is not None:
             try:
-                left = self._feed(piece)
-                if left:
-                    rest = memoryview(bytes(left) + bytes(rest))
+                position += self._feed(view[position : position + _PIECE])
             except _RefusedError as refusal:
                 self._refuse(refusal)
             except httptools.HttpParserError as error:
@@ -88,14 +85,14 @@ class StrictHttpProtocol(HttpToolsProtocol):
                     cause = _RefusedError(HTTPStatus.BAD_REQUEST, "http", "The request is not valid HTTP/1.1")
                 self._refuse(cause)
 
-    def _feed(self, piece: memoryview) -> memoryview:
-        """Parse a piece; returns what of it is still to be parsed."""
+    def _feed(self, piece: memoryview) -> int:
+        """Parse a piece; returns how many bytes of it were parsed."""
         in_head, body_size, head_size = self._in_head, self._body_size, self._head_size
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
             self._ignore_upgrade()
-            return piece[upgrade.args[0] :]
+            return int(upgrade.args[0])
         if self._in_head:
             self._unparsed = self._unparsed + len(piece) if self._head_size == head_size else 0
             self._check_head()
@@ -107,7 +104,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
                     "framing",
                     "The request body has too many bytes beside its content: send larger chunks without extensions",
                 )
-        return piece[:0]
+        return len(piece)
 
     def _check_head(self) -> None:
         size, count = self._head_limits.size, self._head_limits.count
@@ -200,10 +197,6 @@ class StrictHttpProtocol(HttpToolsProtocol):
     def _probe(self, cycle: Any) -> None:
         if not (cycle.response_started or cycle.disconnected or self.transport.is_closing()):
             self.transport.write(_PROBE)
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what uvicorn found to be no HTTP."""
-        self._refuse(_RefusedError(HTTPStatus.BAD_REQUEST, "http", msg))
 
     def _refuse(self, refusal: _RefusedError) -> None:
         """Answer and close; a response that is under way is finished or cut instead."""

@@ -84,7 +84,7 @@ class ImageInput:
     def _check(self, data: bytes) -> EncodedImage:
         if len(data) > self._max_bytes:
             raise TooManyBytesError(f"The image has {len(data):,} bytes; the limit is {self._max_bytes:,}")
-        return EncodedImage(data, check_image(data, self._limits.pixels, self._limits))
+        return EncodedImage(data, check_image(data, self._limits))
 
     def _check_fetched(self, data: bytes) -> EncodedImage:
         try:

@@ -7,16 +7,15 @@ from contextlib import suppress
 
 from server.process.managed_process import ManagedProcess
 from server.process.output import Output
-from server.process.procfs import SLEEPING, STOPPED, ProcessStatus, child_pids, read_status
+from server.process.procfs import SLEEPING, STOPPED, ProcessStatus, read_status
 from server.ready import Liveness, liveness
 from server.supervision.exit_reason import exit_reason
 from server.supervision.periodic import Periodic
-from server.supervision.process_states import StateTimer
+from server.supervision.process_states import ChildStatuses, StateTimer
 
 _PROBE_TIMEOUT_S = 1.0
 _PROBE_PAUSE_S = 0.5
 _STOPPED_S = 1.0
-_LIST_EVERY_S = 1.0  # listing its children reads a file for each of its threads
 # A gateway that is silent and uses no processor time hangs; one that computes has until the second.
 _SILENT_IDLE_S = 3.0
 _SILENT_BUSY_S = 15.0
@@ -44,8 +43,7 @@ class GatewayWatch:
         self._drain_s = drain_s
         self._output = output
         self._states = StateTimer()
-        self._workers: list[int] = []
-        self._listed_at = 0.0
+        self._workers = ChildStatuses()
         self._probe: Periodic[Liveness] | None = None
         self._started_at = 0.0
         self._alive_at: float | None = None
@@ -58,7 +56,6 @@ class GatewayWatch:
         self._started_at, self._alive_at = now, None
         self._cpu.clear()
         self._states = StateTimer()
-        self._workers, self._listed_at = [], 0.0
 
     def close(self) -> None:
         """Probe no more."""
@@ -85,9 +82,7 @@ class GatewayWatch:
         status = read_status(self._gateway.pid)
         if status is None:
             return ""  # it has just ended; its exit code comes with the next look
-        if now - self._listed_at >= _LIST_EVERY_S:
-            self._workers, self._listed_at = child_pids(status.pid), now
-        workers = [found for pid in self._workers if (found := read_status(pid)) is not None]
+        workers = self._workers.read(status.pid, now)
         self._states.update([status, *workers], now)
         for pid in self._states.in_state(STOPPED, _STOPPED_S, now):
             if pid == status.pid:

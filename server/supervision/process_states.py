@@ -2,7 +2,27 @@
 
 from collections.abc import Iterable
 
-from server.process.procfs import ProcessStatus
+from server.process.procfs import ProcessStatus, child_pids, read_status
+
+_LIST_EVERY_S = 1.0
+
+
+class ChildStatuses:
+    """The statuses of a process's direct children.
+
+    The children are listed once a second only: that reads a file for each thread of the process, a hundred in Triton.
+    """
+
+    def __init__(self) -> None:
+        self._parent = 0
+        self._pids: list[int] = []
+        self._listed_at = 0.0
+
+    def read(self, parent: int, now: float) -> list[ProcessStatus]:
+        """The statuses now, zombies among them; a child that has just been started may be missing."""
+        if parent != self._parent or now - self._listed_at >= _LIST_EVERY_S:
+            self._parent, self._pids, self._listed_at = parent, child_pids(parent), now
+        return [status for pid in self._pids if (status := read_status(pid)) is not None]
 
 
 class StateTimer:

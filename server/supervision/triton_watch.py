@@ -6,17 +6,15 @@ are looked at directly: a dead one stays a zombie, because Triton does not ask f
 
 from dataclasses import dataclass
 
-from server.process.procfs import STOPPED, ZOMBIE, ProcessStatus, child_pids, read_status
+from server.process.procfs import STOPPED, ZOMBIE, ProcessStatus, read_status
 from server.supervision.exit_reason import exit_reason
 from server.supervision.periodic import Periodic
-from server.supervision.process_states import StateTimer
+from server.supervision.process_states import ChildStatuses, StateTimer
 from server.triton.process import TritonProcess
 
 _PROBE_TIMEOUT_S = 2.0
 _PROBE_PAUSE_S = 0.5
 _LOOK_EVERY_S = 0.2
-# Listing the children of a process reads a file for each of Triton's hundred threads.
-_LIST_EVERY_S = 1.0
 _STOPPED_S = 1.0
 # An unload ends a stage's process too, and Triton waits for it then; a stage that died stays a zombie.
 _ZOMBIE_S = 0.3
@@ -53,8 +51,7 @@ class TritonWatch:
         self._states = StateTimer()
         self._probe: Periodic[bool] | None = None
         self._stages: dict[int, str] = {}
-        self._children: list[int] = []
-        self._listed_at = 0.0
+        self._children = ChildStatuses()
         self._started_at = 0.0
         self._looked_at = 0.0
         self._alive_at: float | None = None
@@ -64,7 +61,7 @@ class TritonWatch:
         self.close()
         self._probe = Periodic(lambda: self._triton.api.is_live(_PROBE_TIMEOUT_S), lambda _: _PROBE_PAUSE_S)
         self._states = StateTimer()
-        self._stages, self._children, self._listed_at = {}, [], 0.0
+        self._stages = {}
         self._started_at, self._looked_at, self._alive_at = now, 0.0, None
 
     def close(self) -> None:
@@ -106,9 +103,7 @@ class TritonWatch:
         server = read_status(self._triton.pid)
         if server is None:
             return None
-        if now - self._listed_at >= _LIST_EVERY_S:
-            self._children, self._listed_at = child_pids(server.pid), now
-        stages = [found for pid in self._children if (found := read_status(pid)) is not None]
+        stages = self._children.read(server.pid, now)
         self._learn_names(stages)
         self._states.update([server, *stages], now)
         for pid in self._states.in_state(ZOMBIE, _ZOMBIE_S, now):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from sod.errors import InvalidImageError
-from sod.image import DEFAULT_MAX_PIXELS, decode_image, scale_factor, to_pixels
+from sod.image import DEFAULT_LIMITS, decode_image, scale_factor, to_pixels
 from sod.image_structure import StructureLimits
 from sod.interface import ERROR, IMAGE, PIXELS, SCALE_FACTOR
 from sod.triton.requests import Arrays, ModelConfig, Request, RequestPool, as_bytes
@@ -25,10 +25,11 @@ class TritonPythonModel:
         height, width, _ = config.output_dims(PIXELS)
         self._size = (height, width)
         self._no_pixels = np.zeros((height, width, 3), np.uint8)
-        self._max_pixels = int(config.parameter("max_image_pixels", str(DEFAULT_MAX_PIXELS)))
-        scans = config.parameter("max_image_scans", str(StructureLimits().scans))
-        metadata = config.parameter("max_image_metadata_bytes", str(StructureLimits().metadata_bytes))
-        self._limits = StructureLimits(scans=int(scans), metadata_bytes=int(metadata))
+        self._limits = StructureLimits(
+            pixels=int(config.parameter("max_image_pixels", str(DEFAULT_LIMITS.pixels))),
+            scans=int(config.parameter("max_image_scans", str(DEFAULT_LIMITS.scans))),
+            metadata_bytes=int(config.parameter("max_image_metadata_bytes", str(DEFAULT_LIMITS.metadata_bytes))),
+        )
         # Images are processed in parallel; OpenCV's own threads would compete with them.
         cv2.setNumThreads(1)
         self._warm_up()
@@ -54,7 +55,7 @@ class TritonPythonModel:
         errors = [""] * len(images)
         for i, data in enumerate(images):
             try:
-                image = decode_image(data, self._max_pixels, self._limits)
+                image = decode_image(data, self._limits)
             except InvalidImageError as error:
                 errors[i] = str(error)
                 continue

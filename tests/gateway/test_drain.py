@@ -118,7 +118,9 @@ async def test_a_port_in_use_is_one_log_line_and_a_status() -> None:
 
 def test_a_signal_takes_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may come while the interrupted code holds one."""
-    config = make_config(None, Listener("127.0.0.1", 0), limits=ConnectionLimits(60, 60), shutdown_timeout=1)
+    config = make_config(
+        None, Listener("127.0.0.1", 0), limits=ConnectionLimits(60, 60), keep_alive_timeout=5, shutdown_timeout=1
+    )
     server = GatewayServer(config, Drain(), drain_delay=5)
 
     def refuse(*_: object, **__: object) -> None:

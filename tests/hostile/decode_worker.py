@@ -12,9 +12,10 @@ import time
 
 from sod.errors import InvalidImageError
 from sod.image import decode_image
+from sod.image_structure import StructureLimits
 
 _MEMORY = 3 * 2**30
-_MAX_PIXELS = 4_000_000
+_LIMITS = StructureLimits(pixels=4_000_000)
 
 
 def main() -> None:
@@ -24,7 +25,7 @@ def main() -> None:
         data = sys.stdin.buffer.read(struct.unpack("<I", head)[0])
         before = time.process_time()
         try:
-            pixels = decode_image(data, _MAX_PIXELS)
+            pixels = decode_image(data, _LIMITS)
             outcome = {"pixels": pixels.shape[0] * pixels.shape[1]}
         except InvalidImageError as error:
             outcome = {"refused": str(error)}

@@ -14,6 +14,7 @@ from PIL import Image
 
 from sod.errors import ImageTooLargeError, InvalidImageError
 from sod.image import ImageHeader, check_image, decode_image, may_be_image, read_header, resize, scale_factor, to_pixels
+from sod.image_structure import StructureLimits
 
 # A gradient with red on the left and green growing downwards: shows swapped channels, flips and turns.
 HEIGHT, WIDTH = 48, 80
@@ -126,9 +127,9 @@ def test_a_bomb_is_refused_by_its_header(width, height, monkeypatch):
 
 
 def test_the_pixel_limit_is_inclusive():
-    assert check_image(EXACT["PNG"], WIDTH * HEIGHT) == ImageHeader("PNG", WIDTH, HEIGHT)
+    assert check_image(EXACT["PNG"], StructureLimits(pixels=WIDTH * HEIGHT)) == ImageHeader("PNG", WIDTH, HEIGHT)
     with pytest.raises(ImageTooLargeError, match="80 x 48 = 3,840 pixels; the limit is 3,839"):
-        check_image(EXACT["PNG"], WIDTH * HEIGHT - 1)
+        check_image(EXACT["PNG"], StructureLimits(pixels=WIDTH * HEIGHT - 1))
 
 
 @settings(max_examples=300, deadline=None)
@@ -143,7 +144,7 @@ def test_damage_is_an_error_of_ours_or_an_image(kind, edits, cut):
         data[position % len(data)] = value
     decoded = np.zeros((1, 1, 3))
     with suppress(InvalidImageError):
-        decoded = decode_image(bytes(data), max_pixels=10**6)
+        decoded = decode_image(bytes(data), StructureLimits(pixels=10**6))
     assert decoded.ndim == 3
     assert decoded.shape[2] == 3
 

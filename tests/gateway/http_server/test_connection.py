@@ -117,7 +117,7 @@ def test_many_connections_are_accepted_in_few_iterations_of_the_loop() -> None:
             answered += 1
             await refuse(scope, receive, send)
 
-        config = make_config(app, Listener("127.0.0.1", 0), limits=limits(), shutdown_timeout=10)
+        config = make_config(app, Listener("127.0.0.1", 0), limits=limits(), keep_alive_timeout=5, shutdown_timeout=10)
         server = GatewayServer(config, Drain())
         serving = asyncio.create_task(server.serve())
         await until(lambda: server.started)

@@ -161,7 +161,9 @@ def _signal_handlers() -> Iterator[None]:
 
 
 def serve(target: Target, *, worker_timeout: float = 60.0) -> int:
-    config = make_config(None, Listener("127.0.0.1", 0), limits=ConnectionLimits(60, 60), shutdown_timeout=1)
+    config = make_config(
+        None, Listener("127.0.0.1", 0), limits=ConnectionLimits(60, 60), keep_alive_timeout=5, shutdown_timeout=1
+    )
     return serve_workers(target, config, count=1, worker_timeout=worker_timeout, stop_timeout=10.0)
 
 
@@ -208,7 +210,9 @@ def _hang(started: Path, listener: socket.socket, heartbeat: c_double) -> None:
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
-    config = make_config(app, Listener("127.0.0.1", 0), limits=ConnectionLimits(60, 60), shutdown_timeout=1)
+    config = make_config(
+        app, Listener("127.0.0.1", 0), limits=ConnectionLimits(60, 60), keep_alive_timeout=5, shutdown_timeout=1
+    )
     GatewayServer(config, Drain(), heartbeat=heartbeat).run([listener])
 
 
