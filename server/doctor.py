@@ -246,7 +246,7 @@ def _print(findings: Sequence[Finding]) -> None:
     print()
     if problems:
         print(f"{problems} problem{'s' if problems > 1 else ''} to mend first")
-    elif any(finding.subject == "running" for finding in findings):
+    elif any(finding.subject.startswith("port ") and finding.level == "note" for finding in findings):
         print("the server already runs")
     else:
         print("the server can start")

@@ -11,6 +11,7 @@ class ChildStatuses:
     """The statuses of a process's direct children.
 
     The children are listed once a second only: that reads a file for each thread of the process, a hundred in Triton.
+    While children start, `anew` lists them at every reading, so that one that dies early has been seen alive.
     """
 
     def __init__(self) -> None:
@@ -18,9 +19,9 @@ class ChildStatuses:
         self._pids: list[int] = []
         self._listed_at = 0.0
 
-    def read(self, parent: int, now: float) -> list[ProcessStatus]:
+    def read(self, parent: int, now: float, *, anew: bool = False) -> list[ProcessStatus]:
         """The statuses now, zombies among them; a child that has just been started may be missing."""
-        if parent != self._parent or now - self._listed_at >= _LIST_EVERY_S:
+        if anew or parent != self._parent or now - self._listed_at >= _LIST_EVERY_S:
             self._parent, self._pids, self._listed_at = parent, child_pids(parent), now
         return [status for pid in self._pids if (status := read_status(pid)) is not None]
 

@@ -103,7 +103,7 @@ class TritonWatch:
         server = read_status(self._triton.pid)
         if server is None:
             return None
-        stages = self._children.read(server.pid, now)
+        stages = self._children.read(server.pid, now, anew=not self.is_live)
         self._learn_names(stages)
         self._states.update([server, *stages], now)
         for pid in self._states.in_state(ZOMBIE, _ZOMBIE_S, now):
