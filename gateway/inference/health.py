@@ -1,7 +1,8 @@
-"""Readiness by evidence: an image goes through the whole ensemble.
+"""Readiness: the gateway is ready if an inference through the whole ensemble has recently succeeded.
 
-Triton stays ready when the process of a Python stage has died (triton-inference-server/server#8604), so asking it is
-not enough. The image waits in Triton behind those of the clients, so a busy Triton is given more time for it.
+Triton reports itself ready even when the process of a Python stage has died (triton-inference-server/server#8604), so
+its own readiness is not enough. A probe image queues in Triton behind those of the clients, so a busy Triton is given
+more time.
 """
 
 import asyncio
@@ -20,13 +21,14 @@ from sod.encode import encode_image
 
 _log = logging.getLogger(__name__)
 _SIDE = 32
-_OVERDUE = 2  # times what the last inference took: while Triton is at work the next one ends before
+# Probe a busy Triton only after this many times the duration of the last inference.
+_OVERDUE = 2
 
 
 class Readiness:
-    """Tells whether an image would be answered now."""
+    """Determines whether a request would succeed now."""
 
-    def __init__(  # noqa: PLR0913 - parts and times, the latter by name
+    def __init__(  # noqa: PLR0913 - durations, by name
         self,
         triton: TritonDetector,
         drain: Drain,
@@ -40,13 +42,13 @@ class Readiness:
         """Set up.
 
         Args:
-            triton: The detector to try.
-            drain: While it is active, nothing is ready.
-            ttl: Seconds that one try, or a real inference, speaks for later calls.
-            timeout: Seconds one try may take in a Triton that is idle.
-            request_timeout: Seconds after which nothing of what Triton has now is left in it.
-            in_work: Tells how many images Triton has.
-            starved: Tells whether the gateway has no thread left to process images with.
+            triton: The client of Triton.
+            drain: While it is active, the gateway is not ready.
+            ttl: Seconds for which the result of a probe, or a successful inference, is valid.
+            timeout: Seconds that a probe may take in an idle Triton.
+            request_timeout: Deadline of the clients' requests in seconds, after which Triton has finished them.
+            in_work: Returns the number of images in Triton.
+            starved: Returns whether every worker thread is stuck, so that no image can be processed.
         """
         self._triton = triton
         self._drain = drain
@@ -55,15 +57,15 @@ class Readiness:
         self._request_timeout = request_timeout
         self._in_work = in_work
         self._starved = starved
-        self._canary = encode_image(np.full((_SIDE, _SIDE, 3), 128, np.uint8))
-        self._shared_try = SingleFlight(self._try)
-        self._verdict: str | None = "nothing was tried yet"
-        self._verdict_at = float("-inf")
+        self._probe_image = encode_image(np.full((_SIDE, _SIDE, 3), 128, np.uint8))
+        self._shared_probe = SingleFlight(self._probe)
+        self._probe_problem: str | None = "no inference has been run yet"
+        self._probed_at = float("-inf")
 
     async def problem(self) -> str | None:
-        """Why the gateway is not ready; None if it is. At most one try runs at a time.
+        """Why the gateway is not ready; None if it is. At most one probe runs at a time.
 
-        While Triton is at work, and the last that is known of it is good, nobody waits for the try.
+        While Triton is busy and its last result was a success, callers do not wait for the probe.
         """
         if self._drain.active:
             problem: str | None = DRAINING
@@ -78,44 +80,48 @@ class Readiness:
         age = self._triton.seconds_since_success
         if age is not None and age < self._ttl:
             return None
-        if age is not None and self._in_work() and (self._verdict is None or self._succeeded_since(self._verdict_at)):
-            # Where an image takes longer than `ttl`, tries without need would take a third of two clients' throughput.
+        if (
+            age is not None
+            and self._in_work()
+            and (self._probe_problem is None or self._succeeded_since(self._probed_at))
+        ):
+            # If an image takes longer than `ttl`, needless probes would cost two clients a third of their throughput.
             if age > _OVERDUE * self._triton.seconds_of_success:
-                self._shared_try.start()
+                self._shared_probe.start()
             return None
-        if self._verdict is not None and monotonic() - self._verdict_at < self._ttl:
-            return self._verdict
-        return await self._shared_try()
+        if self._probe_problem is not None and monotonic() - self._probed_at < self._ttl:
+            return self._probe_problem
+        return await self._shared_probe()
 
     async def close(self) -> None:
-        """Stop a try under way."""
-        await self._shared_try.close()
+        """Cancel a running probe."""
+        await self._shared_probe.close()
 
-    async def _try(self) -> str | None:
-        verdict = await self._run_canary()
-        if verdict is None and self._verdict is not None:
+    async def _probe(self) -> str | None:
+        problem = await self._run_probe()
+        if problem is None and self._probe_problem is not None:
             _log.info("ready")
-        elif verdict != self._verdict:
-            _log.warning("not ready: %s", verdict)
-        self._verdict, self._verdict_at = verdict, monotonic()
-        return verdict
+        elif problem != self._probe_problem:
+            _log.warning("not ready: %s", problem)
+        self._probe_problem, self._probed_at = problem, monotonic()
+        return problem
 
     def _succeeded_since(self, moment: float) -> bool:
         age = self._triton.seconds_since_success
         return age is not None and monotonic() - age > moment
 
-    async def _run_canary(self) -> str | None:
+    async def _run_probe(self) -> str | None:
         started = monotonic()
-        # The images before ours take as long as ours each, and none stays longer than its request.
+        # Each image before the probe may take as long as the probe, but none longer than its request's deadline.
         timeout = min(self._timeout * (1 + self._in_work()), self._timeout + self._request_timeout)
         try:
             async with asyncio.timeout(timeout):
                 model = await self._triton.model_info()
-                await self._triton.infer(self._canary, np.ones(len(model.labels), np.float32), model)
+                await self._triton.infer(self._probe_image, np.ones(len(model.labels), np.float32), model)
         except (TimeoutError, GatewayTimeoutError):
             return None if self._succeeded_since(started) else f"No inference finished within {timeout:g} s"
         except DetectorUnavailableError as error:
             return str(error)
-        except GatewayError as error:  # the model refuses an image that is fine
-            return f"The model fails on an image that is fine: {error}"
+        except GatewayError as error:  # the model rejects a valid image
+            return f"The model rejects a valid image: {error}"
         return None

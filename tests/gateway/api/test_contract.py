@@ -176,8 +176,8 @@ async def test_threshold_of_a_class_the_model_has_not(
 async def test_validation_errors(gateway: httpx.AsyncClient, body: bytes, expected: Any) -> None:
     found = issues(await gateway.post(PATH, content=body, headers={"content-type": "application/json"}))
     assert [(issue["type"], issue["loc"]) for issue in found] == [(kind, loc) for kind, loc, _ in expected]
-    for issue, (_, _, message) in zip(found, expected, strict=True):
-        assert message is None or issue["msg"] == message
+    stated = {loc: message for _, loc, message in expected if message is not None}
+    assert {issue["loc"]: issue["msg"] for issue in found if issue["loc"] in stated} == stated
 
 
 @pytest.mark.parametrize(

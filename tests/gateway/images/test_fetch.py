@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -241,6 +242,23 @@ async def test_no_more_fetches_at_once_than_set(make_gateway: Any, web: Any, ima
         go.set()
         assert [(await task).status_code for task in asked] == [200] * 5
     assert most == 2
+
+
+async def test_a_fetch_is_timed_once(gateway: httpx.AsyncClient, web: Any, image: bytes) -> None:
+    async def slow(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.2)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(image) + image)
+
+    async def fetch_seconds() -> float:
+        found = re.search(r'sod_stage_seconds_sum{stage="fetch"} (\S+)', (await gateway.get("/metrics")).text)
+        return float(found[1]) if found else 0.0
+
+    before = await fetch_seconds()
+    response = await gateway.post(PATH, json={"image": web.handle("/slow", slow), "visualize": False})
+    durations = dict(re.findall(r"(\w+);dur=([\d.]+)", response.headers["server-timing"]))
+    counted = 1000 * (await fetch_seconds() - before)
+    assert 190 <= float(durations["fetch"]) <= float(durations["total"])
+    assert counted == pytest.approx(float(durations["fetch"]), abs=0.1)
 
 
 TRUST = ssl.create_default_context()  # loading it anew for every example would take the test's time

@@ -1,11 +1,12 @@
 """The system's resolver, kept in bounds."""
 
 import asyncio
+import socket
 import threading
+from typing import Any
 
 import pytest
 
-from gateway.images import resolver
 from gateway.images.resolver import SystemResolver
 
 
@@ -19,17 +20,17 @@ async def test_names_without_an_address(name: str) -> None:
         await SystemResolver(1)(name)
 
 
-async def test_lookups_are_bounded_and_outlive_who_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lookup nobody waits for keeps its place until it ends, so that there are never more of them."""
+async def test_lookups_are_bounded_and_outlive_their_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lookup that nobody awaits keeps its slot until it ends, so that their number stays bounded."""
     started: list[str] = []
     go = threading.Event()
 
-    def slow(name: str) -> list[str]:
+    def slow(name: str, *_: object, **__: object) -> list[tuple[Any, ...]]:
         started.append(name)
         assert go.wait(60)
-        return ["192.0.2.1"]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0))]
 
-    monkeypatch.setattr(resolver, "_getaddrinfo", slow)
+    monkeypatch.setattr("gateway.images.resolver.socket.getaddrinfo", slow)
     resolve = SystemResolver(2)
     try:
         for name in ("a", "b", "c"):
@@ -50,7 +51,7 @@ async def test_no_thread_left(monkeypatch: pytest.MonkeyPatch) -> None:
     resolve = SystemResolver(1)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        for _ in range(2):  # the place was given back
+        for _ in range(2):  # the slot is free again
             with pytest.raises(OSError, match="new thread"):
                 await resolve("localhost")
     assert await resolve("localhost")

@@ -10,7 +10,7 @@ import pytest
 from tritonclient.grpc import service_pb2
 
 from gateway.errors import DetectorUnavailableError, InputError
-from gateway.inference.triton_client import PREFERENCE, ModelInfo, TritonDetector, clean_sentence, infer_request
+from gateway.inference.triton_client import PREFERENCE, ModelInfo, TritonDetector, clean_message, serialize_request
 
 PATH = "/small-object-detection"
 INVALID, INTERNAL = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL
@@ -44,16 +44,16 @@ async def post_until(gateway: httpx.AsyncClient, image: str, status: int) -> Non
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize("size", [0, 1, 123, 124, 16_379, 16_380, 2**21 - 5, 2**21 - 4])  # lengths of one byte to four
+@pytest.mark.parametrize("size", [0, 1, 123, 124, 16_379, 16_380, 2**21 - 5, 2**21 - 4])  # varints of 1 to 4 bytes
 @pytest.mark.parametrize("classes", [1, 32])
-def test_a_request_is_the_message_that_triton_knows(size: int, classes: int) -> None:
+def test_a_request_is_a_protobuf_message(size: int, classes: int) -> None:
     image, thresholds = bytes(range(256)) * (size // 256 + 1), np.linspace(0, 1, classes, dtype=np.float32)
     image = image[:size]
     expected = service_pb2.ModelInferRequest(model_name="a model")
     expected.inputs.add(name="image", datatype="BYTES", shape=[1, 1])
     expected.inputs.add(name="score_threshold", datatype="FP32", shape=[1, classes])
     expected.raw_input_contents.extend((size.to_bytes(4, "little") + image, thresholds.tobytes()))
-    assert service_pb2.ModelInferRequest.FromString(infer_request(image, thresholds, "a model")) == expected
+    assert service_pb2.ModelInferRequest.FromString(serialize_request(image, thresholds, "a model")) == expected
 
 
 @pytest.mark.parametrize("visualize", [True, False])
@@ -81,8 +81,8 @@ async def test_image_refused_in_the_error_output(gateway: httpx.AsyncClient, tri
 
 
 @pytest.mark.parametrize("text", ["", "in ensemble 'X', ", "in ensemble 'X', \n\nAt:\n  model.py(1): execute"])
-def test_clean_sentence_is_never_empty(text: str) -> None:
-    assert clean_sentence(text)
+def test_a_message_is_never_empty(text: str) -> None:
+    assert clean_message(text)
 
 
 @pytest.mark.parametrize(
@@ -159,15 +159,16 @@ async def test_model_replaced_by_one_with_other_classes(make_gateway: Any, trito
         assert answer.json()["result"]["detectedObjects"][-1]["categoryName"] == "four"
 
 
-async def test_requests_larger_than_grpcs_default(triton: Any) -> None:
-    """gRPC refuses more than 4 MiB unless it is told."""
-    big = bytes(9 * 1024 * 1024)
+@pytest.mark.parametrize("size", [1, 2**14, 9 * 2**20])  # gRPC refuses more than 4 MiB by default
+async def test_an_image_of_any_size_arrives_as_it_is(triton: Any, size: int) -> None:
+    image = (bytes(range(256)) * (size // 256 + 1))[:size]
+    thresholds = np.linspace(0.5, 0.95, 10, dtype=np.float32)
     async with TritonDetector(f"127.0.0.1:{triton.port}", model=None, info_ttl=5, timeout=10) as detector:
-        info = await detector.model_info()
-        found = await detector.infer(big, np.full(len(info.labels), 0.5, np.float32), info)
-    assert found.boxes.shape == (3, 4)
-    assert found.class_ids.tolist() == [0, 0, 3]
-    assert triton.images == [big]
+        detections = await detector.infer(image, thresholds, await detector.model_info())
+    assert detections.boxes.shape == (3, 4)
+    assert detections.class_ids.tolist() == [0, 0, 3]
+    assert triton.images == [image]
+    assert triton.thresholds == [thresholds.tolist()]
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,13 @@ async def test_a_request_is_one_trace(make_gateway: Any, otlp: Receiver, triton:
     assert triton.metadata[-1]["traceparent"] == f"00-{TRACE}-{spans['infer'].id}-01"
 
 
+async def test_a_fetch_is_one_span(make_gateway: Any, otlp: Receiver, web: Any, image: bytes) -> None:
+    async with make_gateway(otlp_endpoint=otlp.url, fetch_allow="127.0.0.1") as gateway:
+        url = web.image("/a.jpg", image)
+        assert (await gateway.post(PATH, json={"image": url, "visualize": False})).status_code == 200
+    assert [span.name for span in otlp.of(SERVICE)].count("fetch") == 1
+
+
 async def test_without_a_parent_a_trace_begins(make_gateway: Any, otlp: Receiver, triton: Any, image64: str) -> None:
     async with make_gateway(otlp_endpoint=otlp.url + "/") as gateway:
         for headers in ({}, {"traceparent": "garbage"}):
