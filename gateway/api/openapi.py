@@ -18,7 +18,7 @@ _REFERENCE = "#/components/schemas/{model}"
 
 # For the document only, so that `/docs` can send a key: `ApiKeys` checks it.
 _KEY_SCHEMES = [
-    Depends(HTTPBearer(auto_error=False, description="An API key, where the server asks for one.")),
+    Depends(HTTPBearer(auto_error=False, description="An API key, if the server requires one.")),
     Depends(APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key in a header of its own.")),
 ]
 
@@ -38,7 +38,7 @@ def describe(operation_id: str) -> _Document:
 
 
 def install_openapi(app: FastAPI, max_batch_images: int) -> None:
-    """Let `app` describe itself with the schemas of the bodies that FastAPI does not parse."""
+    """Add the schemas of the bodies, which FastAPI does not parse, to the document of `app`."""
 
     def document() -> _Document:
         if app.openapi_schema is None:
@@ -83,7 +83,7 @@ def _query_parameters() -> list[_Document]:
 
 
 def _query_parameter(name: str, schema: _Document) -> _Document:
-    description = f"With a body of image bytes only. {schema.pop('description')}"
+    description = f"Only if the body is an encoded image. {schema.pop('description')}"
     content = {"content": {"application/json": {"schema": schema}}} if name == "threshold" else {"schema": schema}
     return {"name": name, "in": "query", "description": description, **content}
 

@@ -121,7 +121,7 @@ async def ready(services: Annotated[Services, Depends(_services)]) -> Envelope:
 
 @router.get("/metrics", response_class=Response, **describe("readMetrics"))
 async def read_metrics(request: Request) -> Response:
-    """In the text format 0.0.4."""
+    """Metrics in Prometheus' text format 0.0.4."""
     triton_metrics: TritonMetrics = request.app.state.triton_metrics
     text = await triton_metrics.text()
     return Response(await asyncio.to_thread(metrics.render) + text, headers={"content-type": metrics.CONTENT_TYPE})

@@ -87,7 +87,7 @@ class RequestPool:
         self._pool = ReplacingThreadPool(threads, time_limit_s=time_limit_s, name="request")
 
     def submit(self, requests: Sequence[Request]) -> None:
-        """Queue requests; each is answered exactly once, in any order."""
+        """Queue requests; each gets exactly one response, in any order."""
         for request in requests:
             sender = _OneResponse(request.get_response_sender())
             try:
@@ -147,7 +147,7 @@ def error_response(error: Exception) -> Any:
 
 
 def cancelled_response() -> Any:
-    """The answer to a request whose caller has cancelled it."""
+    """The response to a request that its caller has cancelled."""
     error = pb_utils.TritonError("the caller has cancelled the request", pb_utils.TritonError.CANCELLED)
     return pb_utils.InferenceResponse(error=error)
 

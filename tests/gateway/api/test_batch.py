@@ -22,9 +22,9 @@ async def gateway(make_gateway: Any) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def entries(answer: httpx.Response) -> list[dict[str, Any]]:
-    assert answer.status_code == 200, answer.text
-    document = answer.json()
+def entries(response: httpx.Response) -> list[dict[str, Any]]:
+    assert response.status_code == 200, response.text
+    document = response.json()
     assert document.keys() == {"logId", "errorCode", "errorMsg", "result"}
     assert (document["errorCode"], document["errorMsg"]) == (0, "Success")
     assert document["result"].keys() == {"results"}
@@ -37,17 +37,17 @@ def entries(answer: httpx.Response) -> list[dict[str, Any]]:
     return found
 
 
-def codes(answer: httpx.Response) -> list[int]:
-    return [one["errorCode"] for one in entries(answer)]
+def codes(response: httpx.Response) -> list[int]:
+    return [one["errorCode"] for one in entries(response)]
 
 
 def objects(entry: dict[str, Any]) -> list[tuple[int, float]]:
     return [(one["categoryId"], round(one["score"], 3)) for one in entry["result"]["detectedObjects"]]
 
 
-def issue(answer: httpx.Response) -> tuple[str, str]:
-    assert answer.status_code == answer.json()["errorCode"] == 422
-    (one,) = json.loads(answer.json()["errorMsg"])
+def issue(response: httpx.Response) -> tuple[str, str]:
+    assert response.status_code == response.json()["errorCode"] == 422
+    (one,) = json.loads(response.json()["errorMsg"])
     return one["type"], one["loc"]
 
 
@@ -59,9 +59,9 @@ async def test_options_of_all_and_of_one(gateway: httpx.AsyncClient, image64: st
         {"image": image64, "maxDetections": "3", "threshold": 0, "imageFormat": "png", "visualize": True},
     ]
     body = {"images": images, "threshold": 0.65, "visualize": False, "maxDetections": 4, "logId": "mine-42"}
-    answer = await gateway.post(PATH, json=body)
-    assert answer.json()["logId"] == "mine-42"
-    first, second, third, fourth = entries(answer)
+    response = await gateway.post(PATH, json=body)
+    assert response.json()["logId"] == "mine-42"
+    first, second, third, fourth = entries(response)
     assert objects(first) == [(0, 0.9), (3, 0.7)]
     assert objects(second) == [(0, 0.9), (0, 0.6), (0, 0.5), (3, 0.7)]
     assert objects(third) == [(0, 0.9), (0, 0.6), (0, 0.5), (3, 0.7)]
@@ -88,8 +88,8 @@ async def test_each_fails_alone_and_in_its_place(
         "ftp://host/a.jpg",
     ]
     async with make_gateway(max_image_bytes=len(image) + 100, fetch_allow="127.0.0.1") as gateway:
-        answer = await gateway.post(PATH, json={"images": images, "visualize": False})
-    found = entries(answer)
+        response = await gateway.post(PATH, json={"images": images, "visualize": False})
+    found = entries(response)
     assert [one["errorCode"] for one in found] == [422, 0, 422, 422, 422, 422, 422, 413, 0, 422]
     assert "base64" in found[0]["errorMsg"]
     located = [json.loads(found[index]["errorMsg"])[0]["loc"] for index in range(2, 7)]
@@ -132,9 +132,9 @@ async def test_a_defect_fails_one_image_and_is_logged(
     monkeypatch.setattr("gateway.inference.detector.draw_detections", broken)
     images = [image64, {"image": image64, "visualize": False}]
     with caplog.at_level(logging.ERROR):
-        answer = await gateway.post(PATH, json={"images": images, "logId": "mine-42"})
-    assert codes(answer) == [500, 0]
-    assert entries(answer)[0]["errorMsg"] == "Internal server error"
+        response = await gateway.post(PATH, json={"images": images, "logId": "mine-42"})
+    assert codes(response) == [500, 0]
+    assert entries(response)[0]["errorMsg"] == "Internal server error"
     (record,) = [record for record in caplog.records if record.exc_info]
     assert record.exc_info is not None
     assert "a secret of the server" in str(record.exc_info[1])
@@ -197,9 +197,9 @@ async def test_the_number_of_images_is_bounded(make_gateway: Any, image: bytes, 
     async with make_gateway(max_batch_images=2) as gateway:
         assert codes(await gateway.post(PATH, json={"images": [image64] * 2})) == [0, 0]
         assert issue(await gateway.post(PATH, json={"images": [image64] * 3})) == ("too_long", "body.images")
-        answer = await gateway.post(PATH, files=[("image", image)] * 3)
-        assert issue(answer) == ("too_long", "body.image")
-        assert "the limit is 2" in answer.text
+        response = await gateway.post(PATH, files=[("image", image)] * 3)
+        assert issue(response) == ("too_long", "body.image")
+        assert "the limit is 2" in response.text
 
 
 @pytest.mark.parametrize(
@@ -227,31 +227,31 @@ async def test_form(gateway: httpx.AsyncClient, triton: Any, web: Any, image: by
         ("image", (None, web.image("/a.jpg", image))),
     ]
     data = {"threshold": "0.65", "visualize": "false", "logId": "mine-42"}
-    answer = await gateway.post(PATH, files=files, data=data)
-    assert answer.json()["logId"] == "mine-42"
-    assert codes(answer) == [0, 422, 0, 0]
-    assert objects(entries(answer)[3]) == [(0, 0.9), (3, 0.7)]
+    response = await gateway.post(PATH, files=files, data=data)
+    assert response.json()["logId"] == "mine-42"
+    assert codes(response) == [0, 422, 0, 0]
+    assert objects(entries(response)[3]) == [(0, 0.9), (3, 0.7)]
     assert triton.images == [image] * 3
     assert issue(await gateway.post(PATH, files={"other": image})) == ("missing", "body.image")
 
 
 async def test_a_body_that_is_an_image_is_no_batch(gateway: httpx.AsyncClient, image: bytes) -> None:
-    answer = await gateway.post(PATH, content=image, headers={"content-type": "image/jpeg"})
-    assert answer.status_code == answer.json()["errorCode"] == 415
+    response = await gateway.post(PATH, content=image, headers={"content-type": "image/jpeg"})
+    assert response.status_code == response.json()["errorCode"] == 415
 
 
 async def test_accept(gateway: httpx.AsyncClient, triton: Any, image64: str) -> None:
     body = {"images": [image64]}
     for accept in ("*/*", "image/jpeg, */*;q=0.1", "text/html"):
         assert codes(await gateway.post(PATH, json=body, headers={"accept": accept})) == [0]
-    answer = await gateway.post(PATH, json=body, headers={"accept": "image/jpeg"})
-    assert answer.status_code == answer.json()["errorCode"] == 406
+    response = await gateway.post(PATH, json=body, headers={"accept": "image/jpeg"})
+    assert response.status_code == response.json()["errorCode"] == 406
     assert len(triton.images) == 3
 
 
 async def test_server_timing_adds_up(gateway: httpx.AsyncClient, image64: str) -> None:
-    answer = await gateway.post(PATH, json={"images": [image64] * 2})
-    names = [part.split(";")[0] for part in answer.headers["server-timing"].split(", ")]
+    response = await gateway.post(PATH, json={"images": [image64] * 2})
+    names = [part.split(";")[0] for part in response.headers["server-timing"].split(", ")]
     assert [name for name in names if name != "queue"] == [
         "body", "parse", "decode", "infer", "draw", "encode", "total",
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which answer an `Accept` header means."""
+"""Which response an `Accept` header means."""
 
 import pytest
 from hypothesis import given

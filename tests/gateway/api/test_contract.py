@@ -16,37 +16,37 @@ import pytest
 PATH = "/small-object-detection"
 
 
-def assert_error(answer: httpx.Response, status: int) -> str:
+def assert_error(response: httpx.Response, status: int) -> str:
     """Check the envelope of an error, and return its message."""
-    document = answer.json()
-    assert answer.status_code == status
+    document = response.json()
+    assert response.status_code == status
     assert document.keys() == {"logId", "errorCode", "errorMsg"}
     assert document["errorCode"] == status
     assert document["logId"]
-    assert "Traceback" not in answer.text
-    assert answer.headers["content-type"] == "application/json"
+    assert "Traceback" not in response.text
+    assert response.headers["content-type"] == "application/json"
     message = document["errorMsg"]
     assert isinstance(message, str)
     return message
 
 
-def issues(answer: httpx.Response) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = json.loads(assert_error(answer, 422))
+def issues(response: httpx.Response) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads(assert_error(response, 422))
     assert all(issue.keys() == {"type", "loc", "msg"} for issue in found)
     return found
 
 
-def scores(answer: httpx.Response) -> list[tuple[int, float]]:
-    assert answer.status_code == 200, answer.text
-    objects = answer.json()["result"]["detectedObjects"]
+def scores(response: httpx.Response) -> list[tuple[int, float]]:
+    assert response.status_code == 200, response.text
+    objects = response.json()["result"]["detectedObjects"]
     return [(one["categoryId"], round(one["score"], 3)) for one in objects]
 
 
 async def test_success(gateway: httpx.AsyncClient, triton: Any, image: bytes, image64: str) -> None:
-    answer = await gateway.post(PATH, json={"image": image64})
-    document = answer.json()
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/json"
+    response = await gateway.post(PATH, json={"image": image64})
+    document = response.json()
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
     assert document.keys() == {"logId", "errorCode", "errorMsg", "result"}
     assert (document["errorCode"], document["errorMsg"]) == (0, "Success")
     uuid.UUID(document["logId"])
@@ -58,7 +58,7 @@ async def test_success(gateway: httpx.AsyncClient, triton: Any, image: bytes, im
         "categoryName": "pedestrian",
         "score": pytest.approx(0.9),
     }
-    assert scores(answer) == [(0, 0.9), (0, 0.6), (3, 0.7)]  # 0.5 is not greater than 0.5
+    assert scores(response) == [(0, 0.9), (0, 0.6), (3, 0.7)]  # 0.5 is not greater than 0.5
     overlay = cv2.imdecode(np.frombuffer(base64.b64decode(document["result"]["image"]), np.uint8), cv2.IMREAD_COLOR)
     assert overlay is not None
     assert overlay.shape == (80, 100, 3)
@@ -69,9 +69,9 @@ async def test_success(gateway: httpx.AsyncClient, triton: Any, image: bytes, im
 
 async def test_nothing_found(gateway: httpx.AsyncClient, triton: Any, image64: str) -> None:
     triton.objects = []
-    answer = await gateway.post(PATH, json={"image": image64})
-    assert scores(answer) == []
-    assert answer.json()["result"]["image"]
+    response = await gateway.post(PATH, json={"image": image64})
+    assert scores(response) == []
+    assert response.json()["result"]["image"]
 
 
 async def test_padding_of_the_batch_is_no_object(gateway: httpx.AsyncClient, triton: Any, image64: str) -> None:
@@ -84,9 +84,9 @@ async def test_padding_of_the_batch_is_no_object(gateway: httpx.AsyncClient, tri
 async def test_visualize(make_gateway: Any, image64: str, setting: bool, asked: Any) -> None:
     body = {"image": image64} | ({} if asked == "absent" else {"visualize": asked})
     async with make_gateway(visualize=setting) as gateway:
-        answer = await gateway.post(PATH, json=body)
-    assert answer.status_code == 200
-    assert ("image" in answer.json()["result"]) == (asked if isinstance(asked, bool) else setting)
+        response = await gateway.post(PATH, json=body)
+    assert response.status_code == 200
+    assert ("image" in response.json()["result"]) == (asked if isinstance(asked, bool) else setting)
 
 
 @pytest.mark.parametrize(
@@ -187,26 +187,26 @@ async def test_validation_errors(gateway: httpx.AsyncClient, body: bytes, expect
 async def test_any_content_type_is_read_as_json(
     gateway: httpx.AsyncClient, image64: str, headers: dict[str, str]
 ) -> None:
-    answer = await gateway.post(PATH, content=json.dumps({"image": image64}).encode(), headers=headers)
-    assert answer.status_code == 200
+    response = await gateway.post(PATH, content=json.dumps({"image": image64}).encode(), headers=headers)
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 async def test_other_unicode_encodings(gateway: httpx.AsyncClient, image64: str, encoding: str) -> None:
     body = json.dumps({"image": image64, "logId": "é"}, ensure_ascii=False).encode(encoding)
-    answer = await gateway.post(PATH, content=body)
-    assert answer.status_code == 200
-    assert answer.json()["logId"] == "é"
+    response = await gateway.post(PATH, content=body)
+    assert response.status_code == 200
+    assert response.json()["logId"] == "é"
 
 
 async def test_unknown_fields_are_ignored(gateway: httpx.AsyncClient, image64: str) -> None:
-    answer = await gateway.post(PATH, json={"image": image64, "iou": 0.3, "result": {}})
-    assert answer.status_code == 200
+    response = await gateway.post(PATH, json={"image": image64, "iou": 0.3, "result": {}})
+    assert response.status_code == 200
 
 
 async def test_compressed_body(gateway: httpx.AsyncClient, image64: str) -> None:
-    answer = await gateway.post(PATH, json={"image": image64}, headers={"content-encoding": "gzip"})
-    assert "gzip" in assert_error(answer, 415)
+    response = await gateway.post(PATH, json={"image": image64}, headers={"content-encoding": "gzip"})
+    assert "gzip" in assert_error(response, 415)
 
 
 @pytest.mark.parametrize(
@@ -220,17 +220,17 @@ async def test_compressed_body(gateway: httpx.AsyncClient, image64: str) -> None
     ],
 )
 async def test_routing_errors(gateway: httpx.AsyncClient, method: str, path: str, status: int, message: str) -> None:
-    answer = await gateway.request(method, path)
-    assert assert_error(answer, status) == message
+    response = await gateway.request(method, path)
+    assert assert_error(response, status) == message
     if status == 405:
-        assert answer.headers["allow"]
+        assert response.headers["allow"]
 
 
 async def test_log_id_comes_back(gateway: httpx.AsyncClient, triton: Any, image64: str) -> None:
     async def log_id(method: str, path: str, body: dict[str, Any], status: int) -> str:
-        answer = await gateway.request(method, path, json={"logId": "mine-42"} | body)
-        assert answer.status_code == status
-        return str(answer.json()["logId"])
+        response = await gateway.request(method, path, json={"logId": "mine-42"} | body)
+        assert response.status_code == status
+        return str(response.json()["logId"])
 
     assert await log_id("POST", PATH, {"image": image64}, 200) == "mine-42"
     assert await log_id("POST", PATH, {}, 422) == "mine-42"
@@ -243,9 +243,9 @@ async def test_log_id_comes_back(gateway: httpx.AsyncClient, triton: Any, image6
 
 @pytest.mark.parametrize("sent", ['""', "null", '"\\ud800"', '"line\\nbreak"'])
 async def test_odd_log_ids(gateway: httpx.AsyncClient, image64: str, sent: str) -> None:
-    answer = await gateway.post(PATH, content=f'{{"image": "{image64}", "logId": {sent}}}')
-    assert answer.status_code == 200
-    assert answer.json()["logId"]
+    response = await gateway.post(PATH, content=f'{{"image": "{image64}", "logId": {sent}}}')
+    assert response.status_code == 200
+    assert response.json()["logId"]
 
 
 async def test_unforeseen_exception(
@@ -256,9 +256,9 @@ async def test_unforeseen_exception(
 
     monkeypatch.setattr("gateway.inference.detector.draw_detections", broken)
     with caplog.at_level(logging.ERROR):
-        answer = await gateway.post(PATH, json={"image": image64, "logId": "mine\n42"})
-    assert assert_error(answer, 500) == "Internal server error"
-    assert answer.json()["logId"] == "mine\n42"
+        response = await gateway.post(PATH, json={"image": image64, "logId": "mine\n42"})
+    assert assert_error(response, 500) == "Internal server error"
+    assert response.json()["logId"] == "mine\n42"
     (record,) = [record for record in caplog.records if record.exc_info]
     assert record.getMessage() == f"unhandled exception in POST {PATH}"
     assert "a secret of the server" in str(record.exc_info)
@@ -267,8 +267,8 @@ async def test_unforeseen_exception(
 async def test_body_over_the_limit(make_gateway: Any, triton: Any, image64: str) -> None:
     async with make_gateway(max_body_bytes=len(image64) + 100) as gateway:
         assert (await gateway.post(PATH, json={"image": image64})).status_code == 200
-        answer = await gateway.post(PATH, json={"image": image64, "x": "y" * 200})
-    message = assert_error(answer, 413)
+        response = await gateway.post(PATH, json={"image": image64, "x": "y" * 200})
+    message = assert_error(response, 413)
     assert f"{len(image64) + 100:,} bytes" in message
     assert len(triton.images) == 1
 
@@ -285,14 +285,14 @@ async def test_body_without_a_length_is_counted(make_gateway: Any, path: str) ->
             await asyncio.sleep(0)
 
     async with make_gateway(max_body_bytes=10_000) as gateway:
-        answer = await gateway.post(path, content=endless())
-    assert_error(answer, 413)
+        response = await gateway.post(path, content=endless())
+    assert_error(response, 413)
     assert sent <= 12_000
 
 
 async def test_absurd_content_length(make_gateway: Any) -> None:
     async with make_gateway() as gateway:
-        answer = await gateway.post(PATH, content=b"{}", headers={"content-length": "9" * 5000})
-        assert_error(answer, 413)
-        answer = await gateway.post("/nowhere", content=b"{}", headers={"content-length": "9" * 18})
-        assert_error(answer, 413)
+        response = await gateway.post(PATH, content=b"{}", headers={"content-length": "9" * 5000})
+        assert_error(response, 413)
+        response = await gateway.post("/nowhere", content=b"{}", headers={"content-length": "9" * 18})
+        assert_error(response, 413)

@@ -1,4 +1,4 @@
-"""Small bodies whose parsing or whose answer would be large."""
+"""Small bodies whose parsing or whose response would be large."""
 
 import json
 

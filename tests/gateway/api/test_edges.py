@@ -25,7 +25,7 @@ async def test_boxes_end_at_the_edges(
     gateway: httpx.AsyncClient, triton: Any, visualize: bool, orientation: int, edges: list[int]
 ) -> None:
     triton.objects = [(0, 0.9, (-3.0, -2.5, 200.0, 100.0))]
-    answer = await gateway.post(
+    response = await gateway.post(
         "/small-object-detection", json={"image": turned_jpeg(orientation), "visualize": visualize}
     )
-    assert answer.json()["result"]["detectedObjects"][0]["bbox"] == edges
+    assert response.json()["result"]["detectedObjects"][0]["bbox"] == edges

@@ -23,15 +23,15 @@ async def gateway(make_gateway: Any) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def found(answer: httpx.Response) -> list[tuple[int, float]]:
-    assert answer.status_code == 200, answer.text
-    return [(one["categoryId"], round(one["score"], 3)) for one in answer.json()["result"]["detectedObjects"]]
+def found(response: httpx.Response) -> list[tuple[int, float]]:
+    assert response.status_code == 200, response.text
+    return [(one["categoryId"], round(one["score"], 3)) for one in response.json()["result"]["detectedObjects"]]
 
 
-def issue(answer: httpx.Response) -> tuple[str, str]:
+def issue(response: httpx.Response) -> tuple[str, str]:
     """Type and loc of the one issue."""
-    assert answer.status_code == answer.json()["errorCode"] == 422
-    (one,) = json.loads(answer.json()["errorMsg"])
+    assert response.status_code == response.json()["errorCode"] == 422
+    (one,) = json.loads(response.json()["errorMsg"])
     return one["type"], one["loc"]
 
 
@@ -71,8 +71,8 @@ async def test_only_what_is_returned_is_drawn(gateway: httpx.AsyncClient, image6
 
 @pytest.mark.parametrize("image_format", ["jpeg", "png", "webp", None])
 async def test_image_format(gateway: httpx.AsyncClient, image64: str, image_format: str | None) -> None:
-    answer = await gateway.post(PATH, json={"image": image64, "imageFormat": image_format})
-    assert_is_drawn(base64.b64decode(answer.json()["result"]["image"]), image_format or "jpeg")
+    response = await gateway.post(PATH, json={"image": image64, "imageFormat": image_format})
+    assert_is_drawn(base64.b64decode(response.json()["result"]["image"]), image_format or "jpeg")
 
 
 async def test_image_quality(make_gateway: Any, noise64: str) -> None:
@@ -110,8 +110,8 @@ async def test_wrong_fields(gateway: httpx.AsyncClient, image64: str, field: str
 
 
 async def test_issues_come_in_the_order_of_the_fields(gateway: httpx.AsyncClient) -> None:
-    answer = await gateway.post(PATH, json={"logId": 1, "imageQuality": 0, "visualize": 7, "threshold": 2})
-    locs = [one["loc"] for one in json.loads(answer.json()["errorMsg"])]
+    response = await gateway.post(PATH, json={"logId": 1, "imageQuality": 0, "visualize": 7, "threshold": 2})
+    locs = [one["loc"] for one in json.loads(response.json()["errorMsg"])]
     assert locs == ["body.image", "body.threshold", "body.visualize", "body.imageQuality", "body.logId"]
 
 
@@ -119,9 +119,9 @@ async def test_a_format_that_cannot_hold_the_image_is_refused_before_the_inferen
     gateway: httpx.AsyncClient, triton: Any, encode_image: Callable[..., bytes]
 ) -> None:
     wide = base64.b64encode(encode_image(".png", 2, 20_000)).decode()
-    answer = await gateway.post(PATH, json={"image": wide, "imageFormat": "webp"})
-    assert answer.status_code == 422
-    assert "'jpeg' or 'png'" in answer.json()["errorMsg"]
+    response = await gateway.post(PATH, json={"image": wide, "imageFormat": "webp"})
+    assert response.status_code == 422
+    assert "'jpeg' or 'png'" in response.json()["errorMsg"]
     assert triton.images == []
     assert (await gateway.post(PATH, json={"image": wide, "imageFormat": "png"})).status_code == 200
 
@@ -143,20 +143,20 @@ async def test_the_image_itself(make_gateway: Any, image64: str, asked: tuple[st
     accept, fields, expected = asked
     async with make_gateway(visualize=setting) as gateway:
         body = {"image": image64, "logId": "mine-42"} | fields
-        answer = await gateway.post(PATH, json=body, headers={"accept": accept})
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == f"image/{expected}"
-    assert answer.headers["x-log-id"] == "mine-42"
-    assert answer.headers["x-detections"] == "3"
-    assert "encode;dur=" in answer.headers["server-timing"]
-    assert_is_drawn(answer.content, expected)
+        response = await gateway.post(PATH, json=body, headers={"accept": accept})
+    assert response.status_code == 200
+    assert response.headers["content-type"] == f"image/{expected}"
+    assert response.headers["x-log-id"] == "mine-42"
+    assert response.headers["x-detections"] == "3"
+    assert "encode;dur=" in response.headers["server-timing"]
+    assert_is_drawn(response.content, expected)
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "application/json, image/jpeg", "text/html"])
 async def test_json_stays_the_answer(gateway: httpx.AsyncClient, image64: str, accept: str) -> None:
-    answer = await gateway.post(PATH, json={"image": image64}, headers={"accept": accept})
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "application/json"
+    response = await gateway.post(PATH, json={"image": image64}, headers={"accept": accept})
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
 
 
 @pytest.mark.parametrize(
@@ -172,18 +172,18 @@ async def test_an_image_that_cannot_be_had(
 ) -> None:
     accept, fields, reason = asked
     body = {"image": image64, "logId": "mine-42"} | fields
-    answer = await gateway.post(PATH, json=body, headers={"accept": accept})
-    assert answer.status_code == answer.json()["errorCode"] == 406
-    assert answer.headers["content-type"] == "application/json"
-    assert reason in answer.json()["errorMsg"]
-    assert answer.json()["logId"] == "mine-42"
+    response = await gateway.post(PATH, json=body, headers={"accept": accept})
+    assert response.status_code == response.json()["errorCode"] == 406
+    assert response.headers["content-type"] == "application/json"
+    assert reason in response.json()["errorMsg"]
+    assert response.json()["logId"] == "mine-42"
     assert triton.images == []
 
 
 async def test_several_accept_headers_are_one(gateway: httpx.AsyncClient, image64: str) -> None:
     headers = [("accept", "application/json;q=0.1"), ("accept", "image/png")]
-    answer = await gateway.post(PATH, json={"image": image64}, headers=headers)
-    assert answer.headers["content-type"] == "image/png"
+    response = await gateway.post(PATH, json={"image": image64}, headers=headers)
+    assert response.headers["content-type"] == "image/png"
 
 
 async def test_errors_are_json_whatever_is_accepted(gateway: httpx.AsyncClient) -> None:
@@ -198,8 +198,8 @@ async def test_errors_are_json_whatever_is_accepted(gateway: httpx.AsyncClient) 
 )
 async def test_any_log_id_fits_the_header(gateway: httpx.AsyncClient, image64: str, log_id: str, header: str) -> None:
     body = json.dumps({"image": image64, "logId": log_id})
-    answer = await gateway.post(PATH, content=body, headers={"accept": "image/jpeg"})
-    assert answer.headers["x-log-id"] == header
+    response = await gateway.post(PATH, content=body, headers={"accept": "image/jpeg"})
+    assert response.headers["x-log-id"] == header
 
 
 # Timing
@@ -222,20 +222,20 @@ async def test_server_timing(gateway: httpx.AsyncClient, web: Any, image: bytes,
 
 async def test_form_with_a_file(gateway: httpx.AsyncClient, triton: Any, image: bytes) -> None:
     data = {"threshold": '{"0": 0.8, "3": 0.2}', "visualize": "false", "logId": "mine-42", "nonsense": "x"}
-    answer = await gateway.post(PATH, files={"image": ("a.jpg", image)}, data=data)
-    assert found(answer) == [(0, 0.9), (3, 0.7), (3, 0.3)]
-    assert "image" not in answer.json()["result"]
-    assert answer.json()["logId"] == "mine-42"
+    response = await gateway.post(PATH, files={"image": ("a.jpg", image)}, data=data)
+    assert found(response) == [(0, 0.9), (3, 0.7), (3, 0.3)]
+    assert "image" not in response.json()["result"]
+    assert response.json()["logId"] == "mine-42"
     assert triton.images == [image]
 
 
 @pytest.mark.parametrize("threshold", ["0.65", ' "0.65" ', "null", ""])
 async def test_form_threshold(gateway: httpx.AsyncClient, image: bytes, threshold: str) -> None:
     data = {"threshold": threshold, "visualize": "", "model": "", "maxDetections": "", "logId": ""}
-    answer = await gateway.post(PATH, files={"image": image}, data=data)
+    response = await gateway.post(PATH, files={"image": image}, data=data)
     expected = [(0, 0.9), (3, 0.7)] if "0.65" in threshold else [(0, 0.9), (0, 0.6), (3, 0.7)]
-    assert found(answer) == expected
-    assert answer.json()["result"]["image"]
+    assert found(response) == expected
+    assert response.json()["result"]["image"]
 
 
 async def test_form_with_text(gateway: httpx.AsyncClient, triton: Any, web: Any, image: bytes) -> None:
@@ -268,21 +268,21 @@ async def test_wrong_forms(
 
 
 async def test_issues_of_a_form_carry_its_log_id(gateway: httpx.AsyncClient) -> None:
-    answer = await gateway.post(PATH, files={"x": b""}, data={"logId": "mine-42"})
-    assert answer.json()["logId"] == "mine-42"
+    response = await gateway.post(PATH, files={"x": b""}, data={"logId": "mine-42"})
+    assert response.json()["logId"] == "mine-42"
 
 
 async def test_malformed_form(gateway: httpx.AsyncClient, image64: str) -> None:
     headers = {"content-type": "multipart/form-data; boundary=x"}
-    answer = await gateway.post(PATH, content=json.dumps({"image": image64}), headers=headers)
-    assert issue(answer) == ("multipart_invalid", "body")
+    response = await gateway.post(PATH, content=json.dumps({"image": image64}), headers=headers)
+    assert issue(response) == ("multipart_invalid", "body")
 
 
 async def test_form_over_the_limit(make_gateway: Any, triton: Any, image: bytes) -> None:
     async with make_gateway(max_body_bytes=10_000, max_image_bytes=5_000) as gateway:
         assert (await gateway.post(PATH, files={"image": image})).status_code == 200
-        answer = await gateway.post(PATH, files={"image": bytes(6_000)})
-        assert answer.status_code == answer.json()["errorCode"] == 413
+        response = await gateway.post(PATH, files={"image": bytes(6_000)})
+        assert response.status_code == response.json()["errorCode"] == 413
         sent = 0
 
         async def endless() -> AsyncIterator[bytes]:
@@ -294,8 +294,8 @@ async def test_form_over_the_limit(make_gateway: Any, triton: Any, image: bytes)
                 await asyncio.sleep(0)
 
         headers = {"content-type": "multipart/form-data; boundary=x"}
-        answer = await gateway.post(PATH, content=endless(), headers=headers)
-    assert answer.status_code == answer.json()["errorCode"] == 413
+        response = await gateway.post(PATH, content=endless(), headers=headers)
+    assert response.status_code == response.json()["errorCode"] == 413
     assert sent <= 12_000
     assert len(triton.images) == 1
 
@@ -306,10 +306,10 @@ async def test_form_over_the_limit(make_gateway: Any, triton: Any, image: bytes)
 @pytest.mark.parametrize("content_type", ["image/jpeg", "image/x-anything; a=b", "Application/Octet-Stream"])
 async def test_raw_body(gateway: httpx.AsyncClient, triton: Any, image: bytes, content_type: str) -> None:
     options = {"threshold": '{"0": 0.8}', "visualize": "false", "logId": "mine-42", "maxDetections": "1", "x": "y"}
-    answer = await gateway.post(PATH, content=image, headers={"content-type": content_type}, params=options)
-    assert found(answer) == [(0, 0.9)]
-    assert answer.json()["result"].keys() == {"detectedObjects"}
-    assert answer.json()["logId"] == "mine-42"
+    response = await gateway.post(PATH, content=image, headers={"content-type": content_type}, params=options)
+    assert found(response) == [(0, 0.9)]
+    assert response.json()["result"].keys() == {"detectedObjects"}
+    assert response.json()["logId"] == "mine-42"
     assert triton.images == [image]
 
 
@@ -326,37 +326,37 @@ async def test_raw_body(gateway: httpx.AsyncClient, triton: Any, image: bytes, c
     ],
 )
 async def test_wrong_queries(gateway: httpx.AsyncClient, image: bytes, query: str, expected: Any) -> None:
-    answer = await gateway.post(f"{PATH}?{query}&logId=mine-42", content=image, headers={"content-type": "image/png"})
-    assert answer.json()["logId"] == "mine-42"
+    response = await gateway.post(f"{PATH}?{query}&logId=mine-42", content=image, headers={"content-type": "image/png"})
+    assert response.json()["logId"] == "mine-42"
     if expected is None:
-        locs = [one["loc"] for one in json.loads(answer.json()["errorMsg"])]
+        locs = [one["loc"] for one in json.loads(response.json()["errorMsg"])]
         assert locs == ["query.threshold.float", "query.threshold.dict[int,float]"]
     else:
-        assert issue(answer) == expected
+        assert issue(response) == expected
 
 
 async def test_raw_body_that_is_no_image(make_gateway: Any) -> None:
     async with make_gateway(max_image_bytes=50) as gateway:
         for body, status, word in ((b"", 422, "empty"), (b"not one", 422, "JPEG"), (bytes(51), 413, "limit is 50")):
-            answer = await gateway.post(PATH, content=body, headers={"content-type": "image/jpeg"})
-            assert answer.status_code == answer.json()["errorCode"] == status
-            assert word in answer.json()["errorMsg"]
+            response = await gateway.post(PATH, content=body, headers={"content-type": "image/jpeg"})
+            assert response.status_code == response.json()["errorCode"] == status
+            assert word in response.json()["errorMsg"]
 
 
 async def test_the_query_of_other_bodies_is_ignored(gateway: httpx.AsyncClient, image64: str) -> None:
-    answer = await gateway.post(PATH + "?threshold=7&visualize=false", json={"image": image64})
-    assert found(answer)
-    assert answer.json()["result"]["image"]
+    response = await gateway.post(PATH + "?threshold=7&visualize=false", json={"image": image64})
+    assert found(response)
+    assert response.json()["result"]["image"]
 
 
 async def test_curl_s_own_content_type_is_json(gateway: httpx.AsyncClient, image64: str) -> None:
     headers = {"content-type": "application/x-www-form-urlencoded"}
-    answer = await gateway.post(PATH, content=json.dumps({"image": image64, "maxDetections": 1}), headers=headers)
-    assert found(answer) == [(0, 0.9)]
+    response = await gateway.post(PATH, content=json.dumps({"image": image64, "maxDetections": 1}), headers=headers)
+    assert found(response) == [(0, 0.9)]
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "image/jpeg", "multipart/form-data; boundary=x"])
 async def test_compressed_bodies(gateway: httpx.AsyncClient, content_type: str) -> None:
     headers = {"content-type": content_type, "content-encoding": "gzip"}
-    answer = await gateway.post(PATH, content=b"x", headers=headers)
-    assert answer.status_code == answer.json()["errorCode"] == 415
+    response = await gateway.post(PATH, content=b"x", headers=headers)
+    assert response.status_code == response.json()["errorCode"] == 415

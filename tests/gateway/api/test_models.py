@@ -16,10 +16,10 @@ CHINESE = ["行人", "汽车", "三轮车", "公交车"]
 
 
 async def listed(gateway: httpx.AsyncClient) -> list[dict[str, Any]]:
-    answer = await gateway.get("/models")
-    document = answer.json()
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"] == "application/json"
+    response = await gateway.get("/models")
+    document = response.json()
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/json"
     assert document.keys() == {"logId", "errorCode", "errorMsg", "result"}
     assert (document["errorCode"], document["errorMsg"]) == (0, "Success")
     assert document["result"].keys() == {"models"}
@@ -74,9 +74,9 @@ async def test_a_request_asks_the_model_that_it_names(
 ) -> None:
     triton.add("mine", labels=CHINESE)
     body = {"image": image64, "visualize": visualize}
-    answer = await gateway.post(PATH, json=body | {"model": "mine", "threshold": {"3": 0.2}})
-    assert answer.status_code == 200, answer.text
-    names = [one["categoryName"] for one in answer.json()["result"]["detectedObjects"]]
+    response = await gateway.post(PATH, json=body | {"model": "mine", "threshold": {"3": 0.2}})
+    assert response.status_code == 200, response.text
+    names = [one["categoryName"] for one in response.json()["result"]["detectedObjects"]]
     assert names == ["行人", "行人", "公交车", "公交车"]
     for default in ({}, {"model": None}, {"model": DEFAULT}):
         assert scores(await gateway.post(PATH, json=body | default)) == [(0, 0.9), (0, 0.6), (3, 0.7)]
@@ -106,8 +106,8 @@ async def test_a_model_loaded_a_moment_ago_is_found(make_gateway: Any, triton: A
         assert len(await listed(gateway)) == 1
         triton.add("mine", labels=CHINESE)
         await asyncio.sleep(1.1)
-        answer = await gateway.post(PATH, json={"image": image64, "model": "mine"})
-        assert answer.status_code == 200
+        response = await gateway.post(PATH, json={"image": image64, "model": "mine"})
+        assert response.status_code == 200
         assert len(await listed(gateway)) == 2
 
 
@@ -136,8 +136,8 @@ async def test_a_named_model_that_is_gone_is_named(gateway: httpx.AsyncClient, t
     triton.add("mine")
     assert (await gateway.post(PATH, json={"image": image64, "model": "mine"})).status_code == 200
     triton.fails = (grpc.StatusCode.UNAVAILABLE, "Request for unknown model: 'mine' is not found")
-    answer = await gateway.post(PATH, json={"image": image64, "model": "mine"})
-    assert assert_error(answer, 503).startswith("The model mine is not loaded")
+    response = await gateway.post(PATH, json={"image": image64, "model": "mine"})
+    assert assert_error(response, 503).startswith("The model mine is not loaded")
 
 
 @pytest.mark.parametrize(

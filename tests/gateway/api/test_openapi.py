@@ -96,9 +96,9 @@ async def test_its_examples_can_be_sent(gateway: httpx.AsyncClient, monkeypatch:
     examples = operation(path)["requestBody"]["content"]["application/json"]["examples"]
     assert len(examples) >= 2
     for example in examples.values():
-        answer = await gateway.post(path, json=example["value"])
-        assert answer.status_code == 200, answer.text
-        assert all(one["errorCode"] == 0 for one in answer.json()["result"].get("results", []))
+        response = await gateway.post(path, json=example["value"])
+        assert response.status_code == 200, response.text
+        assert all(one["errorCode"] == 0 for one in response.json()["result"].get("results", []))
 
 
 # What schemathesis makes of the document ----------------------------------------------------------------------------
@@ -199,8 +199,8 @@ ACCEPT = ("*/*", "application/json", "image/jpeg", "image/webp, */*;q=0.1", "ima
 def test_the_gateway_does_as_the_document_says(case: schemathesis.Case, served: Served) -> None:
     # Another one for another case, and the same one when a case is run again.
     accept = ACCEPT[zlib.crc32(repr((case.body, case.query)).encode()) % len(ACCEPT)]
-    answer = case.call_and_validate(served.url, checks=CHECKS, headers={"accept": accept})
-    served.answers[case.operation.label, answer.status_code, answer.headers["content-type"][0]] += 1
+    response = case.call_and_validate(served.url, checks=CHECKS, headers={"accept": accept})
+    served.answers[case.operation.label, response.status_code, response.headers["content-type"][0]] += 1
 
 
 def test_it_was_asked_for_what_succeeds_and_what_fails(served: Served) -> None:
@@ -208,7 +208,7 @@ def test_it_was_asked_for_what_succeeds_and_what_fails(served: Served) -> None:
     if not served.answers:
         pytest.skip("the test above was not run")
     json_type = "application/json"
-    seen = {answer for answer, count in served.answers.items() if count >= 5}
+    seen = {response for response, count in served.answers.items() if count >= 5}
     for label in (f"POST {PATH}", f"POST {PATH}/batch"):
         assert {(label, status, json_type) for status in (200, 406, 422)} <= seen, served.answers
     assert {(f"POST {PATH}", 200, f"image/{one}") for one in ("jpeg", "png", "webp")} <= seen, served.answers

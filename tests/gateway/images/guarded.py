@@ -22,9 +22,9 @@ async def post(client: httpx.AsyncClient, url: str) -> httpx.Response:
 
 
 async def refused(client: httpx.AsyncClient, url: str) -> str:
-    answer = await post(client, url)
-    assert answer.status_code == 422, answer.text
-    document = answer.json()
+    response = await post(client, url)
+    assert response.status_code == 422, response.text
+    document = response.json()
     assert set(document) == {"logId", "errorCode", "errorMsg"}
     assert (document["logId"], document["errorCode"]) == ("mine", 422)
     message: str = document["errorMsg"]

@@ -22,8 +22,8 @@ async def test_a_public_host_is_asked_by_its_name_at_the_checked_address(  # noq
     port = port_of(web)
     web.image("/a.jpg?x=%20y", image)
     for host in ("public.example", "PUBLIC.example.", "8.8.8.8", "[::ffff:8.8.8.8]", f"[{PUBLIC_V6}]"):
-        answer = await post(guarded, f"http://{host}:{port}/a.jpg?x= y#there")
-        assert answer.status_code == 200, answer.text
+        response = await post(guarded, f"http://{host}:{port}/a.jpg?x= y#there")
+        assert response.status_code == 200, response.text
     assert network.connected == [(PUBLIC, port)] * 4 + [(PUBLIC_V6, port)]
     assert resolver.asked == ["public.example"] * 2
     assert [head.split(b"\r\n")[1] for head in web.requests] == [
@@ -36,7 +36,7 @@ async def test_a_public_host_is_asked_by_its_name_at_the_checked_address(  # noq
 async def test_rebinding(
     guarded: httpx.AsyncClient, web: Any, network: FakeNetwork, resolver: FakeResolver, image: bytes
 ) -> None:
-    """The first answer is public, every later one is loopback: asked once, connected to what was checked."""
+    """The first response is public, every later one is loopback: asked once, connected to what was checked."""
     port = port_of(web)
     web.image("/a.jpg", image)
     resolver.add("rebind.example", [PUBLIC], ["127.0.0.1"])
@@ -78,8 +78,8 @@ async def test_allowed(  # noqa: PLR0917 - fixtures
 ) -> None:
     web.image("/a.jpg", image)
     async with make_guarded(fetch_allow=allow) as client:
-        answer = await post(client, f"http://{host}:{port_of(web)}/a.jpg")
-    assert answer.status_code == 200, answer.text
+        response = await post(client, f"http://{host}:{port_of(web)}/a.jpg")
+    assert response.status_code == 200, response.text
     assert len(network.connected) == 1
 
 

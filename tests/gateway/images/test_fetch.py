@@ -44,9 +44,9 @@ async def impatient(make_gateway: Any, image: bytes) -> AsyncIterator[httpx.Asyn
 
 
 async def refused(gateway: httpx.AsyncClient, url: str, status: int = 422) -> str:
-    answer = await gateway.post(PATH, json={"image": url, "logId": "mine"})
-    document = answer.json()
-    assert answer.status_code == status, answer.text
+    response = await gateway.post(PATH, json={"image": url, "logId": "mine"})
+    document = response.json()
+    assert response.status_code == status, response.text
     assert (document["errorCode"], document["logId"]) == (status, "mine")
     message: str = document["errorMsg"]
     assert "http://" not in message  # not the address, with what secrets it holds
@@ -56,9 +56,9 @@ async def refused(gateway: httpx.AsyncClient, url: str, status: int = 422) -> st
 async def test_image(gateway: httpx.AsyncClient, triton: Any, web: Any, image: bytes) -> None:
     url = web.image("/a.jpg?size=1", image)
     for text in (url, f"  {url}\n", url.replace("http", "HTTP", 1)):
-        answer = await gateway.post(PATH, json={"image": text})
-        assert answer.status_code == 200, answer.text
-        assert answer.json()["result"]["image"]
+        response = await gateway.post(PATH, json={"image": text})
+        assert response.status_code == 200, response.text
+        assert response.json()["result"]["image"]
     assert triton.images == [image] * 3
 
 
@@ -79,8 +79,8 @@ async def test_other_statuses(impatient: httpx.AsyncClient, web: Any, status: in
 async def test_redirects(impatient: httpx.AsyncClient, triton: Any, web: Any, image: bytes, status: int) -> None:
     web.answer("/one", f"HTTP/1.1 {status} X\nLocation: /two\nContent-Length: 0")
     web.answer("/two", f"HTTP/1.1 {status} X\nLocation: {web.image('/a.jpg', image)}\nContent-Length: 0")
-    answer = await impatient.post(PATH, json={"image": web.url + "/one"})
-    assert answer.status_code == 200, answer.text
+    response = await impatient.post(PATH, json={"image": web.url + "/one"})
+    assert response.status_code == 200, response.text
     assert triton.images == [image]
 
 

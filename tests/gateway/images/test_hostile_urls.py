@@ -14,7 +14,7 @@ from tests.gateway.images.guarded import ADDRESS, NAME, SPELLING, port_of, refus
 HOSTILE = {
     # Addresses in every spelling.
     "http://127.0.0.1:PORT/a.jpg": ADDRESS,
-    "http://127.0.0.1:1/a.jpg": ADDRESS,  # nobody listens, and the answer is the same
+    "http://127.0.0.1:1/a.jpg": ADDRESS,  # nobody listens, and the response is the same
     "https://127.0.0.1:PORT/a.jpg": ADDRESS,
     "HTTP://127.0.0.1:PORT/a.jpg": ADDRESS,
     "http://127.0.0.1.:PORT/a.jpg": ADDRESS,

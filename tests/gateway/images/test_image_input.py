@@ -28,10 +28,10 @@ async def post(gateway: httpx.AsyncClient, image: str, **more: Any) -> httpx.Res
 
 
 async def refused(gateway: httpx.AsyncClient, image: str, status: int = 422, **more: Any) -> str:
-    answer = await post(gateway, image, **more)
-    assert answer.status_code == status, answer.text
-    assert answer.json()["errorCode"] == status
-    message: str = answer.json()["errorMsg"]
+    response = await post(gateway, image, **more)
+    assert response.status_code == status, response.text
+    assert response.json()["errorCode"] == status
+    message: str = response.json()["errorMsg"]
     assert not message.startswith("[")  # a sentence
     return message
 
@@ -39,8 +39,8 @@ async def refused(gateway: httpx.AsyncClient, image: str, status: int = 422, **m
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tiff"])
 async def test_formats(gateway: httpx.AsyncClient, encode_image: Callable[..., bytes], suffix: str) -> None:
     data = encode_image(suffix)
-    answer = await post(gateway, base64.b64encode(data).decode())
-    assert answer.status_code == 200
+    response = await post(gateway, base64.b64encode(data).decode())
+    assert response.status_code == 200
 
 
 async def test_wrapped_base64(gateway: httpx.AsyncClient, triton: Any, image: bytes) -> None:

@@ -20,22 +20,22 @@ DEAD_STUB = (grpc.StatusCode.INTERNAL, "in ensemble 'X', Stub process 'preproces
 
 
 async def ready(gateway: httpx.AsyncClient) -> int:
-    answer = await gateway.get("/health/ready")
-    document = answer.json()
+    response = await gateway.get("/health/ready")
+    document = response.json()
     assert document["logId"]
-    if answer.status_code == 200:
+    if response.status_code == 200:
         assert (document["errorCode"], document["errorMsg"]) == (0, "Healthy")
     else:
-        assert document["errorCode"] == answer.status_code
-    return answer.status_code
+        assert document["errorCode"] == response.status_code
+    return response.status_code
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/live"])
 async def test_alive_without_triton(gateway: httpx.AsyncClient, triton: Any, path: str) -> None:
     await triton.stop()
-    answer = await gateway.get(path)
-    assert answer.status_code == 200
-    document = answer.json()
+    response = await gateway.get(path)
+    assert response.status_code == 200
+    document = response.json()
     assert document.pop("logId")
     assert document == {"errorCode": 0, "errorMsg": "Healthy"}
 
@@ -83,9 +83,9 @@ async def test_dead_stub_and_recovery(make_gateway: Any, triton: Any, image64: s
     async with make_gateway(ready_ttl=0) as gateway:
         assert await ready(gateway) == 200
         triton.fails = DEAD_STUB
-        answer = await gateway.get("/health/ready")
-        assert answer.status_code == 503
-        assert "has died" in answer.json()["errorMsg"]
+        response = await gateway.get("/health/ready")
+        assert response.status_code == 503
+        assert "has died" in response.json()["errorMsg"]
         triton.fails = None
         assert await ready(gateway) == 200
     async with make_gateway(ready_ttl=1000) as gateway:
@@ -112,15 +112,15 @@ async def test_a_change_is_logged_once(make_gateway: Any, triton: Any, caplog: p
 async def test_triton_gone_hanging_or_without_model(make_gateway: Any, triton: Any) -> None:
     async with make_gateway(ready_ttl=0, ready_timeout=0.3) as gateway:
         triton.hold = asyncio.Event()
-        answer = await gateway.get("/health/ready")
-        assert answer.status_code == 503
-        assert "within 0.3 s" in answer.json()["errorMsg"]
+        response = await gateway.get("/health/ready")
+        assert response.status_code == 503
+        assert "within 0.3 s" in response.json()["errorMsg"]
         triton.hold.set()
         assert await ready(gateway) == 200
         triton.fails = (grpc.StatusCode.INVALID_ARGUMENT, "in ensemble 'X', I read no images today")
-        answer = await gateway.get("/health/ready")
-        assert answer.status_code == 503
-        assert "I read no images today" in answer.json()["errorMsg"]
+        response = await gateway.get("/health/ready")
+        assert response.status_code == 503
+        assert "I read no images today" in response.json()["errorMsg"]
         await triton.stop()
         assert await ready(gateway) == 503
 
@@ -135,7 +135,7 @@ async def test_a_busy_triton_is_ready(make_gateway: Any, triton: Any, image64: s
         assert [await ready(gateway) for _ in range(3)] == [200] * 3  # though no try can finish
         triton.fails = DEAD_STUB
         triton.hold.set()
-        assert [answer.status_code for answer in await asyncio.gather(*at_work)] == [503] * 3
+        assert [response.status_code for response in await asyncio.gather(*at_work)] == [503] * 3
         assert await ready(gateway) == 503
 
 

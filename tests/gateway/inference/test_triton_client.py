@@ -26,11 +26,11 @@ async def post(gateway: httpx.AsyncClient, image: str, **more: Any) -> httpx.Res
 
 
 async def failed(gateway: httpx.AsyncClient, image: str, status: int = 503, **more: Any) -> str:
-    answer = await post(gateway, image, **more)
-    document = answer.json()
-    assert answer.status_code == document["errorCode"] == status, answer.text
+    response = await post(gateway, image, **more)
+    document = response.json()
+    assert response.status_code == document["errorCode"] == status, response.text
     assert document.keys() == {"logId", "errorCode", "errorMsg"}
-    assert ("retry-after" in answer.headers) == (status == 503)
+    assert ("retry-after" in response.headers) == (status == 503)
     message: str = document["errorMsg"]
     for inside in ("StatusCode", "ensemble '", "preprocess", "Stub", "127.0.0.1", "\n"):
         assert inside not in message
@@ -38,7 +38,7 @@ async def failed(gateway: httpx.AsyncClient, image: str, status: int = 503, **mo
 
 
 async def post_until(gateway: httpx.AsyncClient, image: str, status: int) -> None:
-    """Ask until the answer has a status; the connection's back-off is at most a second."""
+    """Ask until the response has a status; the connection's back-off is at most a second."""
     async with asyncio.timeout(15):
         while (await post(gateway, image)).status_code != status:  # noqa: ASYNC110 - nothing tells us
             await asyncio.sleep(0.05)
@@ -127,7 +127,7 @@ async def test_triton_absent_at_first(make_gateway: Any, triton: Any, image64: s
 
 async def test_a_deadline_says_nothing_against_triton(gateway: httpx.AsyncClient, triton: Any, image64: str) -> None:
     triton.fails = (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
-    assert "did not answer within" in await failed(gateway, image64, 504)
+    assert "did not response within" in await failed(gateway, image64, 504)
     triton.fails = None
     assert (await post(gateway, image64)).status_code == 200
     triton.fails = (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
@@ -155,8 +155,8 @@ async def test_model_replaced_by_one_with_other_classes(make_gateway: Any, trito
         assert (await post(gateway, image64)).status_code == 200
         triton.add("PP-YOLOE_plus_SOD-S", labels=["one", "two", "three", "four", "five"])
         assert "changed" in await failed(gateway, image64)
-        answer = await post(gateway, image64)
-        assert answer.json()["result"]["detectedObjects"][-1]["categoryName"] == "four"
+        response = await post(gateway, image64)
+        assert response.json()["result"]["detectedObjects"][-1]["categoryName"] == "four"
 
 
 @pytest.mark.parametrize("size", [1, 2**14, 9 * 2**20])  # gRPC refuses more than 4 MiB by default
