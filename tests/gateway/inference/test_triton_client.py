@@ -127,7 +127,7 @@ async def test_triton_absent_at_first(make_gateway: Any, triton: Any, image64: s
 
 async def test_a_deadline_says_nothing_against_triton(gateway: httpx.AsyncClient, triton: Any, image64: str) -> None:
     triton.fails = (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
-    assert "did not response within" in await failed(gateway, image64, 504)
+    assert "did not answer within" in await failed(gateway, image64, 504)
     triton.fails = None
     assert (await post(gateway, image64)).status_code == 200
     triton.fails = (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
