@@ -36,7 +36,7 @@ async def test_a_public_host_is_asked_by_its_name_at_the_checked_address(  # noq
 async def test_rebinding(
     guarded: httpx.AsyncClient, web: Any, network: FakeNetwork, resolver: FakeResolver, image: bytes
 ) -> None:
-    """The first lookup gives a public address, later ones loopback: one lookup, one connection, to the checked address."""
+    """The first lookup gives a public address, later ones loopback: one lookup, and a connection to what it gave."""
     port = port_of(web)
     web.image("/a.jpg", image)
     resolver.add("rebind.example", [PUBLIC], ["127.0.0.1"])
