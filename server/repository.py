@@ -9,6 +9,7 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from server.errors import ServerError
+from sod.interface import ENTRANCE_OF, pixel_entrance
 
 # Values of `--model-config-name`: Triton reads <model>/configs/<profile>.pbtxt, else <model>/config.pbtxt.
 PROFILES = ("cpu_bf16", "cpu_high_performance", "cpu_int8", "cpu_regular", "gpu_high_performance", "gpu_regular")
@@ -29,15 +30,17 @@ class Ensemble:
         name: of its folder.
         missing: a sentence that says what it lacks; empty if it can be served.
         stages: names of the models that it runs, in order.
+        pixel_entrance: name of the ensemble that takes pixels instead of an encoded image; empty if there is none.
     """
 
     name: str
     missing: str = ""
     stages: tuple[str, ...] = ()
+    pixel_entrance: str = ""
 
 
 def find_ensembles(repository: Path, profile: str, backends: Iterable[str]) -> list[Ensemble]:
-    """The repository's ensembles, by name.
+    """The repository's ensembles, by name; a second entrance belongs to its model and is not listed.
 
     Args:
         repository: folder of model folders.
@@ -58,10 +61,11 @@ def find_ensembles(repository: Path, profile: str, backends: Iterable[str]) -> l
         except ServerError as error:
             unreadable[name] = str(error)
             continue
-        if config.platform == "ensemble":
+        if config.platform == "ensemble" and ENTRANCE_OF not in config.parameters:
             stages = tuple(dict.fromkeys(step.model_name for step in config.ensemble_scheduling.step))
             reasons = (_missing(repository / stage, name, profile, set(backends)) for stage in stages)
-            found.append(Ensemble(name, next(filter(None, reasons), ""), stages))
+            entrance = pixel_entrance(name) if (repository / pixel_entrance(name) / "config.pbtxt").is_file() else ""
+            found.append(Ensemble(name, next(filter(None, reasons), ""), stages, entrance))
     # Whether an unreadable one is an ensemble nobody can tell; a stage is named by the ensemble that needs it.
     needed = {stage for ensemble in found for stage in ensemble.stages}
     found += [Ensemble(name, problem) for name, problem in unreadable.items() if name not in needed]

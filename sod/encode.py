@@ -52,15 +52,6 @@ def encode_image(image: NDArray[np.uint8], image_format: ImageFormat = "jpeg", q
     return buffer.tobytes()
 
 
-def encode_bmp(image: NDArray[np.uint8]) -> bytes:
-    """Encode as BMP: lossless, and written and read about as fast as it is copied.
-
-    Args:
-        image: uint8 [H, W, 3], BGR.
-    """
-    return bytes(cv2.imencode(".bmp", image)[1].tobytes())
-
-
 def _encode_webp(image: NDArray[np.uint8], quality: int) -> bytes:
     buffer = io.BytesIO()
     # OpenCV does not expose the method.

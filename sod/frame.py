@@ -1,7 +1,6 @@
 """Boxes in the coordinates of the source image, clipped at its edges as PaddleX's are."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sod.detections import Detections
 
@@ -17,13 +16,3 @@ def clip(detections: Detections, width: int, height: int) -> Detections:
     frame = np.array([width, height, width, height], np.float32)
     boxes = np.clip(detections.boxes, np.float32(0), frame)
     return Detections(boxes, detections.scores, detections.class_ids)
-
-
-def to_source(detections: Detections, scale_factor: NDArray[np.float32]) -> Detections:
-    """Scale the boxes from a resized image to the source image.
-
-    Args:
-        detections: Boxes in pixels of the resized image.
-        scale_factor: float32 [2], (scale_y, scale_x), the resized image's size over the source's.
-    """
-    return Detections(detections.boxes / scale_factor[[1, 0, 1, 0]], detections.scores, detections.class_ids)

@@ -1,6 +1,6 @@
 """Names of the tensors that gateway, ensemble and its stages exchange (docs/ensemble.md)."""
 
-# The ensemble's inputs.
+# The ensemble's inputs. Its second entrance takes `PIXELS` and `SCALE_FACTOR` instead of `IMAGE`.
 IMAGE = "image"  # BYTES [1]: one encoded image
 SCORE_THRESHOLD = "score_threshold"  # FP32 [classes]: objects with a score above it are kept
 
@@ -16,3 +16,11 @@ PIXELS = "pixels"  # UINT8 [H, W, 3]: RGB at the detector's size
 SCALE_FACTOR = "scale_factor"  # FP32 [2]: (scale_y, scale_x), the detector's input size divided by the source's
 RAW_BOXES = "raw_boxes"  # FP32 [A, 4]: xyxy in the detector's pixels
 RAW_SCORES = "raw_scores"  # FP32 [classes, A]
+
+# Parameter of a second entrance's configuration: the name of the model whose entrance it is.
+ENTRANCE_OF = "entrance_of"
+
+
+def pixel_entrance(model: str) -> str:
+    """The name of a model's second entrance: an ensemble that takes pixels instead of an encoded image."""
+    return f"{model}_pixels"

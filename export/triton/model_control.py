@@ -12,6 +12,7 @@ from tritonclient.utils import InferenceServerException
 
 from export.errors import ExportError
 from export.triton.repository import read_config
+from sod.interface import pixel_entrance
 
 LOG = logging.getLogger(__name__)
 DEFAULT_URL = "127.0.0.1:8001"
@@ -33,13 +34,16 @@ def triton_url() -> str:
 
 
 def load_exported(url: str, repository: Path, name: str) -> None:
-    """Load an exported model, with the stages that its configuration names.
+    """Load an exported model, with the stages that its configuration names and its entrance for pixels.
 
     Raises:
         ExportError: see `load_model`; or the configuration cannot be read.
     """
     config = read_config(repository / name / "config.pbtxt")
-    load_model(url, name, [step.model_name for step in config.ensemble_scheduling.step])
+    parts = [step.model_name for step in config.ensemble_scheduling.step]
+    if (repository / pixel_entrance(name)).is_dir():  # models that were exported earlier have none
+        parts.append(pixel_entrance(name))
+    load_model(url, name, parts)
 
 
 def load_model(url: str, ensemble: str, stages: Sequence[str], *, timeout_s: float = 600) -> None:
@@ -54,7 +58,7 @@ def load_model(url: str, ensemble: str, stages: Sequence[str], *, timeout_s: flo
     Args:
         url: Triton's gRPC address, host:port.
         ensemble: the model's name.
-        stages: names of the ensemble's stages, in any order.
+        stages: names of the ensemble's stages, in any order, and of its entrance for pixels.
         timeout_s: for each request; building an engine may take minutes.
 
     Raises:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from export.serving_options import DEFAULT_OPTIONS, ServingOptions
+from sod.interface import pixel_entrance
 from sod.nms import NmsConfig
 
 # Triton limits an ensemble's batch to that of its stages, and all models share the first and the last stage.
@@ -41,6 +42,11 @@ class ModelSpec:
         """The folder of the first stage, which models of the same input size share."""
         square = self.height == self.width
         return f"preprocess_{self.height}" if square else f"preprocess_{self.width}x{self.height}"
+
+    @property
+    def pixel_entrance(self) -> str:
+        """The folder of the ensemble that takes pixels of the detector's size instead of an encoded image."""
+        return pixel_entrance(self.name)
 
     @property
     def detector(self) -> str:

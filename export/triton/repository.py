@@ -11,10 +11,16 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from export.errors import ExportError
 from export.files import replacing
 from export.triton.model_spec import MAX_BATCH_SIZE, SHARED_POSTPROCESS, ModelSpec
-from export.triton.templates import detector_files, ensemble_files, postprocess_files, preprocess_files
+from export.triton.templates import (
+    detector_files,
+    ensemble_files,
+    pixel_entrance_files,
+    postprocess_files,
+    preprocess_files,
+)
 
-# Names of stages' folders; an ensemble must not have such a name.
-_STAGE_NAME = re.compile(r"(pre|post)process(_.*)?|.*_detector")
+# Names of stages' folders and of second entrances; a model must not have such a name.
+_RESERVED_NAME = re.compile(r"(pre|post)process(_.*)?|.*_(detector|pixels)")
 _HINT = "choose another --name, or replace it with --overwrite"
 
 
@@ -60,11 +66,12 @@ def pending_files(spec: ModelSpec, repository: Path) -> PendingFiles:
     _check_spec(spec)
     files: dict[Path, str] = {}
     shared_postprocess = spec.postprocess == SHARED_POSTPROCESS
-    # The ensemble comes last, so that its stages exist when Triton finds it.
+    # The ensembles come last, so that their stages exist when Triton finds them.
     for folder, generated, shared, compare in (
         (spec.preprocess, preprocess_files(spec), True, _compare_tensors),
         (spec.postprocess, postprocess_files(spec), shared_postprocess, _compare_stages),
         (spec.detector, detector_files(spec), False, _compare_tensors),
+        (spec.pixel_entrance, pixel_entrance_files(spec), False, _compare_ensembles),
         (spec.name, ensemble_files(spec), False, _compare_ensembles),
     ):
         for path, text in generated.items():
@@ -86,8 +93,8 @@ def stale_files(spec: ModelSpec, repository: Path, installed: Sequence[Path]) ->
 
 
 def _check_spec(spec: ModelSpec) -> None:
-    if _STAGE_NAME.fullmatch(spec.name):
-        raise ExportError(f"the model name {spec.name} is reserved for a stage of a model: choose one with --name")
+    if _RESERVED_NAME.fullmatch(spec.name):
+        raise ExportError(f"the model name {spec.name} is reserved for a part of a model: choose one with --name")
     for label in spec.labels:
         try:
             label.encode("utf-8")
@@ -132,7 +139,10 @@ def _check_own(path: Path, text: str, compare: Comparison, *, overwrite: bool) -
 
 def _compare_tensors(one: ModelConfig, other: ModelConfig) -> str:
     for kind in ("input", "output"):
-        a, b = ({t.name: (t.data_type, tuple(t.dims)) for t in getattr(config, kind)} for config in (one, other))
+        a, b = (
+            {t.name: (t.data_type, tuple(t.dims), kind == "input" and t.optional) for t in getattr(config, kind)}
+            for config in (one, other)
+        )
         if a != b:
             return f"{kind} ({', '.join(name for name in {**a, **b} if a.get(name) != b.get(name))})"
     return ""

@@ -1,7 +1,8 @@
 """The Triton configuration of a model, as text: the source of every config.pbtxt in `model_repository/`.
 
 A model is an ensemble of three stages: `preprocess_<size>`, `<name>_detector` with one configuration per profile, and
-`postprocess`; see `model_spec`.
+`postprocess`; see `model_spec`. A second ensemble, `<name>_pixels`, leaves out the first stage: the gateway, which
+decodes an image to draw on it, sends the resized pixels.
 """
 
 import json
@@ -11,6 +12,7 @@ from export.serving_options import Threshold
 from export.triton.model_spec import MAX_BATCH_SIZE, SHARED_POSTPROCESS, ModelSpec
 from export.triton.profiles import CPU_REGULAR_WITHOUT_PADDLE, PROFILES, Profile
 from sod.image import DEFAULT_MAX_PIXELS
+from sod.interface import ENTRANCE_OF
 
 # OpenVINO processes larger images one at a time: the activations of one 1920 x 1920 image are gigabytes.
 _STREAM_PIXELS = 1280 * 1280
@@ -33,6 +35,19 @@ def ensemble_files(spec: ModelSpec) -> dict[str, str]:
         postprocess=quote(spec.postprocess),
     )
     return {"config.pbtxt": text + _parameters(parameters), "1/.gitkeep": ""}
+
+
+def pixel_entrance_files(spec: ModelSpec) -> dict[str, str]:
+    """Path in the folder of the ensemble that takes pixels → content."""
+    text = _PIXEL_ENTRANCE.format(
+        name=quote(spec.pixel_entrance),
+        batch=spec.batch_size,
+        height=spec.height,
+        width=spec.width,
+        detector=quote(spec.detector),
+        postprocess=quote(spec.postprocess),
+    )
+    return {"config.pbtxt": text + _parameters([(ENTRANCE_OF, spec.name)]), "1/.gitkeep": ""}
 
 
 def detector_files(spec: ModelSpec) -> dict[str, str]:
@@ -172,6 +187,47 @@ ensemble_scheduling {{
 # For the gateway: class labels by class id, and the size of the detector's input as [height, width].
 """
 
+_PIXEL_ENTRANCE = """\
+name: {name}
+platform: "ensemble"
+max_batch_size: {batch}
+input [
+  {{ name: "pixels" data_type: TYPE_UINT8 dims: [ {height}, {width}, 3 ] }},
+  {{ name: "scale_factor" data_type: TYPE_FP32 dims: [ 2 ] }},
+  {{ name: "score_threshold" data_type: TYPE_FP32 dims: [ -1 ] }}
+]
+output [
+  {{ name: "boxes" data_type: TYPE_FP32 dims: [ -1, 4 ] }},
+  {{ name: "scores" data_type: TYPE_FP32 dims: [ -1 ] }},
+  {{ name: "class_ids" data_type: TYPE_INT32 dims: [ -1 ] }},
+  {{ name: "num_detections" data_type: TYPE_INT32 dims: [ 1 ] }}
+]
+ensemble_scheduling {{
+  step [
+    {{
+      model_name: {detector}
+      model_version: -1
+      input_map {{ key: "pixels" value: "pixels" }}
+      output_map {{ key: "boxes" value: "raw_boxes" }}
+      output_map {{ key: "scores" value: "raw_scores" }}
+    }},
+    {{
+      model_name: {postprocess}
+      model_version: -1
+      input_map {{ key: "raw_boxes" value: "raw_boxes" }}
+      input_map {{ key: "raw_scores" value: "raw_scores" }}
+      input_map {{ key: "scale_factor" value: "scale_factor" }}
+      input_map {{ key: "score_threshold" value: "score_threshold" }}
+      output_map {{ key: "boxes" value: "boxes" }}
+      output_map {{ key: "scores" value: "scores" }}
+      output_map {{ key: "class_ids" value: "class_ids" }}
+      output_map {{ key: "num_detections" value: "num_detections" }}
+    }}
+  ]
+}}
+# For the launcher: the model that this is another way into.
+"""
+
 _DETECTOR = """\
 # {comment}
 name: {name}
@@ -224,7 +280,7 @@ input [
   {{ name: "raw_scores" data_type: TYPE_FP32 dims: [ -1, -1 ] }},
   {{ name: "scale_factor" data_type: TYPE_FP32 dims: [ 2 ] }},
   {{ name: "score_threshold" data_type: TYPE_FP32 dims: [ -1 ] }},
-  {{ name: "error" data_type: TYPE_STRING dims: [ 1 ] }}
+  {{ name: "error" data_type: TYPE_STRING dims: [ 1 ] optional: true }}
 ]
 output [
   {{ name: "boxes" data_type: TYPE_FP32 dims: [ -1, 4 ] }},

@@ -8,21 +8,23 @@ from numpy.typing import NDArray
 
 from gateway.errors import DetectorUnavailableError, FieldError, InputError
 from gateway.images.image_input import EncodedImage, ImageInput
-from gateway.inference.triton_client import ModelInfo, TritonDetector
+from gateway.inference.model_catalogue import ModelInfo
+from gateway.inference.tensors import ResizedImage
+from gateway.inference.triton_client import TritonDetector
 from gateway.limits.concurrency_limiter import ConcurrencyLimiter
 from gateway.limits.workers import Workers
 from gateway.observability import metrics
 from gateway.observability.request_context import stage
 from sod.detections import Detections
 from sod.drawing.overlay import draw_detections
-from sod.encode import FORMATS, MAX_SIDE, ImageFormat, encode_bmp, encode_image
-from sod.frame import clip, to_source
-from sod.image import decode_checked, resize, scale_factor
+from sod.encode import FORMATS, MAX_SIDE, ImageFormat, encode_image
+from sod.frame import clip
+from sod.image import decode_checked, scale_factor, to_pixels
 from sod.jpeg_strips import join, split
 
 Pixels = NDArray[np.uint8]
 
-# Pixels of a detector's input that is sent uncompressed; copying a larger one costs more than decoding the image twice.
+# Largest detector's input, in pixels, that is sent uncompressed; copying a larger one costs more than decoding twice.
 _MAX_SENT_PIXELS = 2**20
 
 
@@ -64,19 +66,6 @@ class DetectionResult:
     labels: tuple[str, ...]
     overlay: bytes | None = None
     overlay_format: ImageFormat = "jpeg"
-
-
-@dataclass(frozen=True, slots=True)
-class ResizedImage:
-    """An image at the size of the detector's input, as `preprocess` would resize it.
-
-    Attributes:
-        data: The encoded image, without loss.
-        scale_factor: float32 [2], (scale_y, scale_x), its size over the source's.
-    """
-
-    data: bytes
-    scale_factor: NDArray[np.float32]
 
 
 class Detector:
@@ -126,7 +115,8 @@ class Detector:
         if not request.visualize:
             return DetectionResult(await self._infer(request, image, thresholds, model), model.labels)
         with stage("decode"):
-            pixels, resized = await self._workers.run(decode_for_overlay, image, model.input_size)
+            input_size = model.input_size if model.pixel_entrance else None
+            pixels, resized = await self._workers.run(decode_for_overlay, image, input_size)
         detections = await self._infer(request, image, thresholds, model, resized)
         with stage("draw"):
             drawn = await self._workers.run(draw_detections, pixels, detections, model.labels, in_place=True)
@@ -144,9 +134,7 @@ class Detector:
         resized: ResizedImage | None = None,
     ) -> Detections:
         with stage("infer"):
-            detections = await self._triton.infer(image.data if resized is None else resized.data, thresholds, model)
-        if resized is not None:
-            detections = to_source(detections, resized.scale_factor)
+            detections = await self._triton.infer(image.data if resized is None else resized, thresholds, model)
         detections = clip(detections, image.width, image.height)
         if request.max_detections is not None:
             detections = detections.best(request.max_detections)
@@ -168,7 +156,7 @@ def decode_for_overlay(image: EncodedImage, input_size: tuple[int, int] | None) 
 
     Args:
         image: The encoded image.
-        input_size: (height, width) of the detector's input; None if it is unknown.
+        input_size: (height, width) of the detector's input; None if the model takes no pixels.
 
     Returns:
         uint8 [H, W, 3], BGR; and what to send instead of the image, None for the image itself.
@@ -181,7 +169,7 @@ def decode_for_overlay(image: EncodedImage, input_size: tuple[int, int] | None) 
         return pixels, None
     if input_size[0] * input_size[1] > min(pixels.shape[0] * pixels.shape[1], _MAX_SENT_PIXELS):
         return pixels, None
-    return pixels, ResizedImage(encode_bmp(resize(pixels, input_size)), scale_factor(pixels, input_size))
+    return pixels, ResizedImage(to_pixels(pixels, input_size), scale_factor(pixels, input_size))
 
 
 def _check_drawable(image: EncodedImage, overlay_format: ImageFormat) -> None:

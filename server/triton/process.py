@@ -111,6 +111,8 @@ class TritonProcess(ManagedProcess):
         self._asked_for = tuple(name for name in models if name in self._ensembles)
         if not self._asked_for:
             raise ServerError(_none(self._missing))
+        entrances = (self._ensembles[name].pixel_entrance for name in self._asked_for)
+        models = tuple(dict.fromkeys((*models, *filter(None, entrances))))
         shared = plan(
             stage_configs(
                 self._options.repository, (self._ensembles[name] for name in self._asked_for), self._options.profile

@@ -22,7 +22,7 @@ from sod.triton.requests import Arrays, ModelConfig, Request, RequestPool
 
 
 class TritonPythonModel:
-    """Threshold, NMS and padding; shapes in docs/ensemble.md.
+    """Threshold, NMS and padding; shapes in docs/ensemble.md. Without the input `error` every image is valid.
 
     Parameters in config.pbtxt: the fields of `sod.nms.NmsConfig`.
     """
@@ -57,13 +57,14 @@ class TritonPythonModel:
             )
         if np.isnan(thresholds).any():
             raise SodError(f"{SCORE_THRESHOLD} contains NaN; send numbers from 0 to 1")
+        errors = inputs.get(ERROR, np.full((len(scores), 1), b"", object))
         detections = [
             Detections.empty() if error else multiclass_nms(boxes, class_scores, threshold, factor, self._nms)
             for boxes, class_scores, threshold, factor, error in zip(
-                inputs[RAW_BOXES], scores, thresholds, inputs[SCALE_FACTOR], inputs[ERROR].ravel(), strict=True
+                inputs[RAW_BOXES], scores, thresholds, inputs[SCALE_FACTOR], errors.ravel(), strict=True
             )
         ]
-        return {**pad(detections), ERROR: inputs[ERROR]}
+        return {**pad(detections), ERROR: errors}
 
 
 def pad(detections: list[Detections]) -> Arrays:

@@ -69,7 +69,7 @@ class RequestPool:
     Args:
         compute: makes the outputs of one request from its inputs, both by name, batch axis first. A `SodError` that it
             raises goes to the caller as INVALID_ARGUMENT, anything else as INTERNAL.
-        inputs: names of the inputs that `compute` is given.
+        inputs: names of the inputs that `compute` is given; an optional one that a request lacks is left out.
         threads: requests that are processed at a time.
         time_limit_s: seconds for one request; then it fails with INVALID_ARGUMENT, and its thread is replaced.
     """
@@ -111,7 +111,8 @@ class RequestPool:
     def _response(self, request: Request) -> Any:
         if request.is_cancelled():
             return cancelled_response()
-        inputs = {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self._inputs}
+        tensors = {name: pb_utils.get_input_tensor_by_name(request, name) for name in self._inputs}
+        inputs = {name: tensor.as_numpy() for name, tensor in tensors.items() if tensor is not None}
         outputs = self._compute(inputs)
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in outputs.items()])
 

@@ -6,7 +6,7 @@ import signal
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +17,10 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.utils import np_to_triton_dtype
 
 from server.launching import launched, server_command
+from sod import interface
 from sod.detections import Detections
 
 START_TIMEOUT_S = 180
@@ -131,11 +133,19 @@ def infer_arrays(
     client: InferenceServerClient, model: str, images: Sequence[bytes], thresholds: NDArray[np.float32]
 ) -> dict[str, NDArray[Any]]:
     """The ensemble's outputs by name."""
-    image_tensor = InferInput("image", [len(images), 1], "BYTES")
-    image_tensor.set_data_from_numpy(np.array([[image] for image in images], object))
-    score_threshold = InferInput("score_threshold", list(thresholds.shape), "FP32")
-    score_threshold.set_data_from_numpy(thresholds)
-    result = client.infer(model, [image_tensor, score_threshold], client_timeout=120)
+    encoded = np.array([[image] for image in images], object)
+    return infer_tensors(client, model, {interface.IMAGE: encoded, interface.SCORE_THRESHOLD: thresholds})
+
+
+def infer_tensors(
+    client: InferenceServerClient, model: str, arrays: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """The outputs of any model by name, from its inputs by name."""
+    inputs = []
+    for name, array in arrays.items():
+        inputs.append(InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype)))
+        inputs[-1].set_data_from_numpy(array)
+    result = client.infer(model, inputs, client_timeout=120)
     return {output.name: result.as_numpy(output.name) for output in result.get_response().outputs}
 
 

@@ -45,6 +45,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.missing_output = ""
         self.hold: asyncio.Event | None = None
         self.images: list[bytes] = []
+        self.pixels: list[Any] = []  # uint8 [H, W, 3], with (scale_y, scale_x)
         self.thresholds: list[list[float]] = []
         self.names: list[str] = []
         self.metadata: list[dict[str, str]] = []  # of the requests
@@ -61,6 +62,9 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     ) -> None:
         """Parameters are written as JSON, strings as they are."""
         self.models[name] = {"state": state, "platform": platform, "labels": labels, "parameters": parameters}
+
+    def add_pixel_entrance(self, name: str) -> None:
+        self.add(f"{name}_pixels", labels=None)
 
     async def start(self) -> None:
         self._server = grpc.aio.server(
@@ -112,17 +116,24 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             finally:
                 self.held -= 1
         contents = dict(zip([i.name for i in request.inputs], request.raw_input_contents, strict=True))
-        (length,) = struct.unpack_from("<I", contents["image"])
-        image = contents["image"][4:]
-        assert length == len(image)
-        assert [list(i.shape) for i in request.inputs] == [[1, 1], [1, len(contents["score_threshold"]) // 4]]
+        shapes = {i.name: list(i.shape) for i in request.inputs}
+        assert shapes.pop("score_threshold") == [1, len(contents["score_threshold"]) // 4]
+        if "image" in contents:
+            assert shapes == {"image": [1, 1]}
+            (length,) = struct.unpack_from("<I", contents["image"])
+            self.images.append(contents["image"][4:])
+            assert length == len(self.images[-1])
+        else:
+            assert shapes.pop("scale_factor") == [1, 2]
+            pixels = np.frombuffer(contents["pixels"], np.uint8).reshape(shapes.pop("pixels")[1:])
+            self.pixels.append((pixels, np.frombuffer(contents["scale_factor"], np.float32).tolist()))
+            assert not shapes
         thresholds = np.frombuffer(contents["score_threshold"], np.float32)
-        self.images.append(image)
         self.names.append(request.model_name)
         self.thresholds.append(thresholds.tolist())
         if self.fails is not None:
             await context.abort(*self.fails)
-        if len(thresholds) != len(self.models[request.model_name]["labels"]):
+        if len(thresholds) != len(self.models[request.model_name.removesuffix("_pixels")]["labels"]):
             await context.abort(
                 grpc.StatusCode.INVALID_ARGUMENT,
                 f"[request id: <id_unknown>] unexpected shape for input 'score_threshold' for model "

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from sod.detections import Detections
 from sod.drawing.overlay import draw_detections
 from sod.drawing.palette import class_colour
-from sod.encode import FORMATS, MAX_SIDE, ImageFormat, encode_bmp, encode_image
+from sod.encode import FORMATS, MAX_SIDE, ImageFormat, encode_image
 
 MAGIC = {"jpeg": b"\xff\xd8\xff", "png": b"\x89PNG\r\n\x1a\n", "webp": b"RIFF"}
 NOISE = np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)
@@ -55,11 +55,3 @@ def test_what_a_format_cannot_hold_is_refused(image_format: ImageFormat) -> None
     for shape in ((0, 0, 3), (5, 0, 3), (1, side + 1, 3), (side + 1, 1, 3)):
         with pytest.raises(ValueError, match=image_format.upper()):
             encode_image(np.zeros(shape, np.uint8), image_format)
-
-
-@pytest.mark.parametrize("width", [90, 89, 1])  # rows of a BMP are padded
-def test_bmp_is_lossless(width: int) -> None:
-    image = np.ascontiguousarray(NOISE[:, :width])
-    encoded = encode_bmp(image)
-    assert encoded.startswith(b"BM")
-    assert (decode(encoded) == image).all()

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sod.detections import Detections
-from sod.frame import clip, to_source
+from sod.frame import clip
 from sod.image import decode_image, read_header
 
 
@@ -46,13 +46,3 @@ def test_clip(count: int) -> None:
     assert clipped.boxes.dtype == np.float32
     assert clipped.boxes.tolist() == [[0, 2, 64, 24]] * count
     assert len(clipped) == count
-
-
-@pytest.mark.parametrize("count", [0, 1, 3])
-def test_to_source_divides_by_the_scale_factor(count: int) -> None:
-    boxes = np.tile(np.array([10, 10, 20, 30], np.float32), (count, 1))
-    resized = Detections(boxes, np.full(count, 0.5, np.float32), np.full(count, 2, np.int32))
-    source = to_source(resized, np.array([2, 0.5], np.float32))  # half as high, twice as wide
-    assert source.boxes.dtype == np.float32
-    assert source.boxes.tolist() == [[20, 5, 40, 15]] * count
-    assert (source.scores.tolist(), source.class_ids.tolist()) == ([0.5] * count, [2] * count)

@@ -22,7 +22,7 @@ from sod_client import (
 )
 from sod_client._transport.grpc import PREFERENCE
 
-from gateway.inference import triton_client
+from gateway.inference import model_catalogue
 from sod import interface
 from tests.clients.conftest import FakeServer, jpeg
 from tests.gateway.conftest import LABELS, MODEL, OBJECTS, FakeTriton
@@ -186,6 +186,6 @@ def test_the_error_without_tritonclient_says_what_to_install(monkeypatch: pytest
 
 
 def test_the_client_and_the_gateway_have_the_same_default() -> None:
-    assert PREFERENCE == triton_client.PREFERENCE
+    assert PREFERENCE == model_catalogue.PREFERENCE
     assert (interface.IMAGE, interface.SCORE_THRESHOLD, interface.ERROR) == ("image", "score_threshold", "error")
     assert OBJECTS

@@ -8,10 +8,12 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from sod import interface
+from sod.image import decode_image, scale_factor, to_pixels
 from tests.e2e.conftest import DEMO, FULL
-from tests.e2e.started_server import infer, infer_arrays
+from tests.e2e.started_server import infer, infer_arrays, infer_tensors
 
 THRESHOLD = 0.05
+SIZE = (640, 640)
 
 
 def assert_equal(one, other):
@@ -62,6 +64,23 @@ def test_outputs_are_as_documented(triton, image, noise, model):
             zip(outputs[interface.CLASS_IDS][row, :count], -outputs[interface.SCORES][row, :count], strict=True)
         )
         assert keys == sorted(keys)
+
+
+@pytest.mark.parametrize("model", [DEMO, FULL])
+def test_pixels_give_what_the_encoded_image_gives(triton, images, model):
+    decoded = [decode_image(data) for data in images.values()]
+    thresholds = np.full((len(decoded), 10), THRESHOLD, np.float32)
+    inputs = {
+        interface.PIXELS: np.stack([to_pixels(image, SIZE) for image in decoded]),
+        interface.SCALE_FACTOR: np.stack([scale_factor(image, SIZE) for image in decoded]),
+        interface.SCORE_THRESHOLD: thresholds,
+    }
+    outputs = infer_tensors(triton, interface.pixel_entrance(model), inputs)
+    expected = infer_arrays(triton, model, list(images.values()), thresholds)
+    assert outputs.keys() == expected.keys() - {interface.ERROR}
+    np.testing.assert_array_equal(outputs[interface.NUM_DETECTIONS], expected[interface.NUM_DETECTIONS])
+    np.testing.assert_array_equal(outputs[interface.CLASS_IDS], expected[interface.CLASS_IDS])
+    np.testing.assert_allclose(outputs[interface.BOXES], expected[interface.BOXES], atol=1e-2)
 
 
 def test_a_broken_image_fails_alone(triton, image, alone, images):

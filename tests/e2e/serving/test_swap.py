@@ -162,11 +162,12 @@ def test_new_weights_come_in_while_requests_are_answered(
     model_dir = paddle_model(tmp_path / "paddle", seed=7)
     stop, answers = threading.Event(), Counter[tuple[str, int]]()
 
-    def ask(model: str) -> None:
+    def ask(model: str, visualize: bool) -> None:  # with an overlay the second entrance is used
         while not stop.is_set():
-            answers[model, swapped.post(encoded, model=model, threshold=0.3, visualize=False).status_code] += 1
+            answers[model, swapped.post(encoded, model=model, threshold=0.3, visualize=visualize).status_code] += 1
 
-    threads = [threading.Thread(target=ask, args=[model]) for model in (MINE, MINE, DEMO)]
+    requests = ((MINE, False), (MINE, True), (DEMO, False))
+    threads = [threading.Thread(target=ask, args=request) for request in requests]
     for thread in threads:
         thread.start()
     try:

@@ -1,5 +1,6 @@
 """Loading a model into Triton: the requests, and every kind of failure, from a gRPC server."""
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def __init__(self) -> None:
         self.loaded: list[str] = []
-        self.states = dict.fromkeys([*STAGES, "mine"], ("READY", ""))
+        self.states = dict.fromkeys([*STAGES, "mine", "mine_pixels"], ("READY", ""))
         self.fails: tuple[grpc.StatusCode, str] | None = None
         self.broken = ""
 
@@ -53,9 +54,19 @@ def triton() -> Iterator[tuple[FakeTriton, str]]:
     server.stop(None).wait()
 
 
-def test_the_ensemble_is_loaded_and_then_each_stage(triton: tuple[FakeTriton, str], tmp_path: Path) -> None:
+def test_the_ensemble_is_loaded_and_then_each_part(triton: tuple[FakeTriton, str], tmp_path: Path) -> None:
     fake, url = triton
     pending_files(ModelSpec("mine", ("a",), 96, 96, 189), tmp_path).write()
+    load_exported(url, tmp_path, "mine")
+    assert fake.loaded == ["mine", *STAGES, "mine_pixels"]
+
+
+def test_a_model_of_an_earlier_export_has_no_entrance_for_pixels(
+    triton: tuple[FakeTriton, str], tmp_path: Path
+) -> None:
+    fake, url = triton
+    pending_files(ModelSpec("mine", ("a",), 96, 96, 189), tmp_path).write()
+    shutil.rmtree(tmp_path / "mine_pixels")
     load_exported(url, tmp_path, "mine")
     assert fake.loaded == ["mine", *STAGES]
 
@@ -158,4 +169,4 @@ def test_the_command_loads_the_model(
         f"exported, but not loaded: Triton at {url} loaded mine, but mine is UNAVAILABLE: it broke"
     )
     assert "mine_detector/1/model.onnx" in said.out
-    assert fake.loaded == ["mine", *STAGES] * 2
+    assert fake.loaded == ["mine", *STAGES, "mine_pixels"] * 2

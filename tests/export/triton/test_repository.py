@@ -20,7 +20,14 @@ from export.serving_options import ServingOptions
 from export.triton.model_spec import MAX_BATCH_SIZE, ModelSpec
 from export.triton.profiles import PROFILES
 from export.triton.repository import pending_files
-from export.triton.templates import detector_files, ensemble_files, postprocess_files, preprocess_files, quote
+from export.triton.templates import (
+    detector_files,
+    ensemble_files,
+    pixel_entrance_files,
+    postprocess_files,
+    preprocess_files,
+    quote,
+)
 from export.verification.images import synthetic_image
 from sod.nms import NmsConfig
 from tests.export.tiny_model import LABELS, NMS, make_tiny_paddle_model
@@ -45,6 +52,7 @@ def all_files(model: ModelSpec) -> dict[str, str]:
         model.preprocess: preprocess_files(model),
         model.postprocess: postprocess_files(model),
         model.detector: detector_files(model),
+        model.pixel_entrance: pixel_entrance_files(model),
         model.name: ensemble_files(model),
     }
     return {f"{folder}/{path}": text for folder, files in folders.items() for path, text in files.items()}
@@ -165,7 +173,7 @@ def test_no_folder_of_another_model_changes(repository: Path) -> None:
     after = contents(repository)
     assert {path: after[path] for path in before} == before
     folders = {path.relative_to(repository).parts[0] for path in written}
-    assert folders == {"mine", "mine_detector"}
+    assert folders == {"mine", "mine_detector", "mine_pixels"}
     assert len(after) == len(before) + len(written)
     assert written[-1].parent.parent.name == "mine", "the ensemble comes last"
 
@@ -175,6 +183,7 @@ def test_existing_files_are_not_written_again(repository: Path) -> None:
     assert {path.relative_to(repository).parts[0] for path in pending_files(model, repository).write()} == {
         "mine",
         "mine_detector",
+        "mine_pixels",
         "preprocess_96",
         "postprocess_mine",
     }
@@ -336,6 +345,7 @@ def test_a_model_of_any_size_classes_and_nms(tmp_path: Path) -> None:
     assert {path.relative_to(tmp_path / "r").parts[0] for path in written} == {
         "mine",
         "mine_detector",
+        "mine_pixels",
         "preprocess_160x96",
         "postprocess_mine",
     }

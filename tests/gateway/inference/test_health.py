@@ -12,8 +12,8 @@ import pytest
 
 from gateway.drain import Drain
 from gateway.inference.health import Readiness
+from gateway.inference.model_catalogue import ModelInfo
 from gateway.inference.single_flight import SingleFlight
-from gateway.inference.triton_client import ModelInfo
 
 PATH = "/small-object-detection"
 DEAD_STUB = (grpc.StatusCode.INTERNAL, "in ensemble 'X', Stub process 'preprocess_640_0_0' is not healthy.")

@@ -10,7 +10,10 @@ import pytest
 from tritonclient.grpc import service_pb2
 
 from gateway.errors import DetectorUnavailableError, InputError
-from gateway.inference.triton_client import PREFERENCE, ModelInfo, TritonDetector, clean_message, serialize_request
+from gateway.inference.model_catalogue import PREFERENCE, ModelInfo
+from gateway.inference.tensors import ResizedImage, serialize_request
+from gateway.inference.triton_client import TritonDetector
+from gateway.inference.triton_errors import clean_message
 
 PATH = "/small-object-detection"
 INVALID, INTERNAL = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL
@@ -54,6 +57,18 @@ def test_a_request_is_a_protobuf_message(size: int, classes: int) -> None:
     expected.inputs.add(name="score_threshold", datatype="FP32", shape=[1, classes])
     expected.raw_input_contents.extend((size.to_bytes(4, "little") + image, thresholds.tobytes()))
     assert service_pb2.ModelInferRequest.FromString(serialize_request(image, thresholds, "a model")) == expected
+
+
+def test_a_request_with_pixels_is_a_protobuf_message() -> None:
+    pixels = np.random.default_rng(5).integers(0, 256, (40, 50, 3), np.uint8)
+    scale, thresholds = np.array([0.5, 0.25], np.float32), np.linspace(0, 1, 10, dtype=np.float32)
+    expected = service_pb2.ModelInferRequest(model_name="a model")
+    expected.inputs.add(name="pixels", datatype="UINT8", shape=[1, 40, 50, 3])
+    expected.inputs.add(name="scale_factor", datatype="FP32", shape=[1, 2])
+    expected.inputs.add(name="score_threshold", datatype="FP32", shape=[1, 10])
+    expected.raw_input_contents.extend((pixels.tobytes(), scale.tobytes(), thresholds.tobytes()))
+    written = serialize_request(ResizedImage(pixels, scale), thresholds, "a model")
+    assert service_pb2.ModelInferRequest.FromString(written) == expected
 
 
 @pytest.mark.parametrize("visualize", [True, False])

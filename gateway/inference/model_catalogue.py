@@ -1,0 +1,182 @@
+"""What is known of the models in Triton: its index and their configurations, read anew when they have aged."""
+
+import asyncio
+import json
+import logging
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Any
+
+import grpc
+from tritonclient.grpc import service_pb2
+
+from gateway.errors import DetectorUnavailableError, UnknownModelError
+from gateway.inference.single_flight import SingleFlight
+from gateway.inference.triton_errors import is_not_loaded
+from sod.interface import pixel_entrance
+
+PREFERENCE = (
+    "PP-YOLOE_plus_SOD-L",
+    "PP-YOLOE_plus_SOD-S",
+    "PP-YOLOE_plus_SOD-largesize-L",
+    "PP-YOLOE_plus_SOD-demo",
+)
+
+_log = logging.getLogger(__name__)
+# An unknown name may be a model that was just loaded, so the list of models is refreshed if it is older than this.
+_FRESH_S = 1.0
+_SERVER_FAILED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A detector ensemble, from its Triton configuration.
+
+    Attributes:
+        name: Name of the ensemble.
+        labels: Class labels by class id.
+        input_size: (height, width) of the detector's input; None if the configuration does not state it.
+        thresholds: Score thresholds of the model by class id; None for classes, or models, that use the gateway's.
+        pixel_entrance: Name of the ensemble that takes pixels of `input_size`; empty if it is not loaded.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    input_size: tuple[int, int] | None = None
+    thresholds: tuple[float | None, ...] | None = None
+    pixel_entrance: str = ""
+
+
+class ModelCatalogue:
+    """The detector ensembles that are ready. A method raises `grpc.RpcError` if Triton cannot be asked."""
+
+    def __init__(self, stub: Any, *, default: str | None, ttl: float, timeout: float) -> None:
+        """Set up; Triton is asked at the first use.
+
+        Args:
+            stub: gRPC's generated stub.
+            default: Name of the default ensemble; None selects the first one in the order of `PREFERENCE`.
+            ttl: Seconds for which what Triton has said is used.
+            timeout: Deadline of one call in seconds.
+        """
+        self._stub = stub
+        self._default = default
+        self._ttl = ttl
+        self._timeout = timeout
+        self._models: dict[str, ModelInfo] | None = None
+        self._ready: tuple[str, ...] = ()
+        self._read_at = 0.0
+        self._refresh = SingleFlight(self._read)
+
+    async def close(self) -> None:
+        """Cancel a running refresh."""
+        await self._refresh.close()
+
+    def drop(self) -> None:
+        """Ask Triton at the next use."""
+        self._models = None
+
+    def is_default(self, model: ModelInfo) -> bool:
+        """Whether requests that name no model get this one, as far as is known."""
+        return model.name == (self._default or next(iter(self._models or ()), None))
+
+    async def all(self) -> list[ModelInfo]:
+        """The models, ordered as candidates for the default."""
+        return list((await self._known(min(_FRESH_S, self._ttl))).values())
+
+    async def get(self, name: str | None) -> ModelInfo:
+        """One model.
+
+        Args:
+            name: A client's word, which is looked up and never sent to Triton; None for the default model.
+
+        Raises:
+            UnknownModelError: No ensemble of that name is ready.
+            DetectorUnavailableError: The default model is not ready.
+        """
+        wanted = self._default if name is None else name
+        for max_age in (self._ttl, 0 if name is None else min(_FRESH_S, self._ttl)):
+            models = await self._known(max_age)
+            found = next(iter(models.values()), None) if wanted is None else models.get(wanted)
+            if found is not None:
+                return found
+        if name is not None:
+            raise UnknownModelError(name, list(models))
+        if wanted is None:
+            raise DetectorUnavailableError("The inference server has no detector that is ready")
+        if wanted in self._ready:
+            raise DetectorUnavailableError(f"The model {wanted} is not an ensemble with class labels")
+        raise DetectorUnavailableError(f"The model {wanted} is not loaded in the inference server; try again")
+
+    async def _known(self, max_age: float) -> dict[str, ModelInfo]:
+        if self._models is not None and monotonic() - self._read_at < max_age:
+            return self._models
+        return await self._refresh()
+
+    async def _read(self) -> dict[str, ModelInfo]:
+        index = await self._stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=self._timeout)
+        ready = {model.name for model in index.models if model.state == "READY"}
+        infos = await asyncio.gather(*map(self._query, sorted(ready, key=_preference)))
+        found = [info for info in infos if info is not None]
+        entrances = {info.name: pixel_entrance(info.name) for info in found}
+        self._models = {
+            info.name: replace(info, pixel_entrance=entrances[info.name]) if entrances[info.name] in ready else info
+            for info in found
+        }
+        self._ready, self._read_at = tuple(ready), monotonic()
+        return self._models
+
+    async def _query(self, name: str) -> ModelInfo | None:
+        """The configuration of a detector ensemble; None for another kind of model."""
+        request = service_pb2.ModelConfigRequest(name=name)
+        try:
+            config = (await self._stub.ModelConfig(request, timeout=self._timeout)).config
+        except grpc.RpcError as error:
+            if is_not_loaded(error):  # unloaded since the index was read
+                return None
+            if error.code() in _SERVER_FAILED:
+                raise
+            _log.warning("the configuration of %s cannot be read: %s", name, error.details())
+            return None
+        return read_info(config) if config.platform == "ensemble" else None
+
+
+def read_info(config: Any) -> ModelInfo | None:
+    """Parse the parameters of an ensemble's configuration; None if it has no class labels."""
+    labels = _json_parameter(config, "labels")
+    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+        return None
+    size = _json_parameter(config, "input_size")
+    has_size = isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
+    return ModelInfo(
+        name=config.name,
+        # JSON can spell lone surrogates, UTF-8 cannot.
+        labels=tuple(label.encode("utf-8", "replace").decode() for label in labels),
+        input_size=(size[0], size[1]) if has_size else None,
+        thresholds=_model_thresholds(_json_parameter(config, "default_threshold"), len(labels)),
+    )
+
+
+def _json_parameter(config: Any, key: str) -> Any:
+    if key not in config.parameters:
+        return None
+    try:
+        return json.loads(config.parameters[key].string_value)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _model_thresholds(value: object, classes: int) -> tuple[float | None, ...] | None:
+    """The parameter `default_threshold`: a number, or an object of class id → number; None if it is neither."""
+    if isinstance(value, dict):
+        by_class = {str(class_id): score for class_id, score in value.items()}
+        return tuple(by_class[str(i)] if _is_score(by_class.get(str(i))) else None for i in range(classes))
+    return (float(value),) * classes if isinstance(value, int | float) and _is_score(value) else None
+
+
+def _is_score(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1  # type: ignore[operator]
+
+
+def _preference(name: str) -> tuple[int, str]:
+    return (PREFERENCE.index(name) if name in PREFERENCE else len(PREFERENCE), name)
