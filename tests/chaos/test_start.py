@@ -40,6 +40,15 @@ def test_paths_with_a_space_and_letters_beyond_ascii(tmp_path, free_ports, stree
     assert list(temporary.iterdir()) == []
 
 
+@pytest.fixture
+def hang_up_is_not_ignored():
+    """Children inherit a SIGHUP that is ignored, as under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hang_up_is_not_ignored")
 def test_a_hang_up_drains(tmp_path, free_ports):
     with serve(REPOSITORY, tmp_path / "serve.log", free_ports(4), "--model", DEMO) as server:
         server.process.send_signal(signal.SIGHUP)
