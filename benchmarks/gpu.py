@@ -2,7 +2,7 @@
 
 For each model and precision: latency and throughput by batch size, the share of the time that transfers take, the
 objects in common with FP32, and NMS on the CPU compared with ONNX's NonMaxSuppression on the GPU. It needs an NVIDIA
-GPU and onnxruntime-gpu (`pip install triton-sod[gpu]`).
+GPU and onnxruntime-gpu (`pip install onnxruntime-gpu`).
 """
 
 import argparse
@@ -62,10 +62,10 @@ def _onnxruntime() -> Any:
     try:
         import onnxruntime  # noqa: PLC0415
     except ImportError:
-        raise BenchmarkError("onnxruntime is not installed: pip install triton-sod[gpu]") from None
+        raise BenchmarkError("onnxruntime is not installed: pip install onnxruntime-gpu") from None
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise BenchmarkError(
-            "onnxruntime has no CUDA provider: it needs an NVIDIA GPU and onnxruntime-gpu (pip install triton-sod[gpu])"
+            "onnxruntime has no CUDA provider: it needs an NVIDIA GPU and `pip install onnxruntime-gpu`"
         )
     if hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()  # finds CUDA and cuDNN in NVIDIA's wheels

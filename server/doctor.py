@@ -31,14 +31,14 @@ _DISK_BYTES = 2 * _GIB
 _PYTHONS = ((3, 11), (3, 12))
 _VNNI = {"avx512_vnni", "avx_vnni"}
 
-# Distribution → what it is for, and the extra that installs it. The default profile needs those of _NEEDED.
+# Distribution → what it is for, and the command that installs it. The default profile needs those of _NEEDED.
 _DISTRIBUTIONS = {
-    "tritonclient": ("the gateway", "serve"),
-    "openvino": ("cpu_high_performance, cpu_bf16, cpu_int8", "serve"),
-    "onnxruntime": ("the demo in cpu_regular", "serve"),
-    "paddlepaddle": ("official models in cpu_regular, and export", "paddle"),
-    "onnxruntime-gpu": ("gpu_regular", "gpu"),
-    "paddle2onnx": ("sod export", "export"),
+    "tritonclient": ("the gateway", "make serve"),
+    "openvino": ("cpu_high_performance, cpu_bf16, cpu_int8", "make serve"),
+    "onnxruntime": ("the demo in cpu_regular", "make serve"),
+    "paddlepaddle": ("official models in cpu_regular, and export", "make serve PROFILE=cpu_regular"),
+    "onnxruntime-gpu": ("gpu_regular", f"{sys.executable} -m pip install onnxruntime-gpu"),
+    "paddle2onnx": ("sod export", "make export"),
 }
 _NEEDED = ("tritonclient", "openvino")
 
@@ -172,12 +172,12 @@ def _gpu() -> Finding:
 
 
 def _distributions() -> Iterator[Finding]:
-    for name, (use, extra) in _DISTRIBUTIONS.items():
+    for name, (use, command) in _DISTRIBUTIONS.items():
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             level: Level = "problem" if name in _NEEDED else "note"
-            yield Finding(level, name, f"not installed; for {use}", f"pip install 'triton-sod[{extra}]'")
+            yield Finding(level, name, f"not installed; for {use}", command)
         else:
             yield Finding("ok", name, f"{version}; for {use}")
 

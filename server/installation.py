@@ -125,7 +125,7 @@ def _wheel_folder(name: str) -> Path:
     try:
         distribution = importlib.metadata.distribution("nvidia-pytriton")
     except importlib.metadata.PackageNotFoundError:
-        raise ServerError("nvidia-pytriton is not installed: make serve, or pip install 'triton-sod[serve]'") from None
+        raise ServerError("nvidia-pytriton is not installed: make serve installs it") from None
     return Path(str(distribution.locate_file(name)))
 
 

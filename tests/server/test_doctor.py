@@ -65,7 +65,7 @@ def test_a_taken_port_is_a_problem(capsys):
 
 def test_without_triton_there_is_one_sentence(capsys, monkeypatch, ports):
     def absent():
-        raise ServerError("nvidia-pytriton is not installed: make serve, or pip install 'triton-sod[serve]'")
+        raise ServerError("nvidia-pytriton is not installed: make serve installs it")
 
     monkeypatch.setattr(doctor, "find_installation", absent)
     code, findings = run(capsys, *ports)
@@ -85,7 +85,7 @@ def test_an_absent_wheel_names_its_extra(capsys, monkeypatch, ports):
     assert code == 1  # OpenVINO is what the default profile runs on
     assert findings["openvino"]["level"] == "problem"
     assert findings["paddlepaddle"]["level"] == "note"
-    assert findings["paddlepaddle"]["remedy"] == "pip install 'triton-sod[paddle]'"
+    assert findings["paddlepaddle"]["remedy"] == "make serve PROFILE=cpu_regular"
 
 
 def test_an_old_cpu_is_told_what_it_cannot(capsys, monkeypatch, ports):

@@ -14,12 +14,12 @@ from sod_client.cli import main
 ROOT = Path(__file__).parents[3]
 Install = Callable[..., Path]
 COMMANDS = {
-    "bench": "'triton-sod[bench]'",
-    "doctor": "triton-sod",
-    "eval": "'triton-sod[bench]'",
-    "export": "'triton-sod[export]'",
-    "finetune": "'triton-sod[export]'",
-    "serve": "'triton-sod[serve]'",
+    "bench": "make serve",
+    "doctor": "make serve",
+    "eval": "make serve",
+    "export": "make export",
+    "finetune": "make export",
+    "serve": "make serve",
 }
 
 PLUGIN = """
@@ -88,10 +88,11 @@ def test_a_client_alone_has_its_own_commands_only(
     out = capsys.readouterr().out
     assert "  predict  " in out
     assert "  export  " not in out
-    for name, extra in COMMANDS.items():
+    for name, command in COMMANDS.items():
         assert main([name, "--nonsense"]) == 2
         assert capsys.readouterr().err == (
-            f"sod: {name} is a command of the server's package, which is not installed: pip install {extra}\n"
+            f"sod: {name} is a command of the server's package, which is not installed: `{command}` in a checkout of "
+            "triton-sod installs it\n"
         )
     with pytest.raises(SystemExit) as stop:
         main(["nonsense"])
@@ -103,7 +104,7 @@ def test_a_command_that_lacks_a_package_says_which(install: Install, capsys: pyt
     assert main(["export"]) == 1
     error = capsys.readouterr().err
     assert "No module named 'not_there'" in error
-    assert "pip install 'triton-sod[export]'" in error
+    assert "`make export` in a checkout of triton-sod installs it" in error
     assert error.count("\n") == 1
 
 

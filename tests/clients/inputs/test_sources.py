@@ -163,7 +163,7 @@ def test_a_pdf_without_pypdfium2_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pypdfium2", None)
     (tmp_path / "scan.pdf").write_bytes(pdf(1))
-    with pytest.raises(DependencyError, match=r"scan\.pdf: .*pip install 'sod-client\[pdf\]'"):
+    with pytest.raises(DependencyError, match=r"scan\.pdf: .*pip install pypdfium2"):
         next(pipeline.predict(tmp_path / "scan.pdf"))
 
 

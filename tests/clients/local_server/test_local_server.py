@@ -137,7 +137,7 @@ def test_a_port_that_was_taken_meanwhile_is_tried_again(launcher: Launcher, tmp_
 
 def test_without_triton_sod_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sod_client._local_server.local_server.entry_points", lambda **_: ())
-    with pytest.raises(DependencyError, match=r"triton-sod.*is not installed: pip install 'triton-sod\[serve\]'"):
+    with pytest.raises(DependencyError, match=r"triton-sod.*is not installed: `make serve` in a checkout"):
         create_pipeline()
 
 

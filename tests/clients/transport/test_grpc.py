@@ -181,7 +181,7 @@ def test_an_invalid_address(url: str) -> None:
 
 def test_the_error_without_tritonclient_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "tritonclient.grpc", None)
-    with pytest.raises(DependencyError, match=r"requires tritonclient: pip install 'sod-client\[grpc\]'"):
+    with pytest.raises(DependencyError, match=r"requires tritonclient: pip install 'tritonclient\[grpc\]'"):
         create_pipeline(url="grpc://127.0.0.1:8001")
 
 

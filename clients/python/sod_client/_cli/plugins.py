@@ -13,15 +13,16 @@ GROUP = "sod.commands"
 FAILED = 1
 USAGE = 2
 PACKAGE = "triton-sod"
-# For each command of triton-sod, its description in `sod --help`, and the extra that installs its dependencies. The
-# descriptions are here because loading the commands takes seconds.
+# For each command of triton-sod, its description in `sod --help`, and what installs it with its dependencies: a target
+# of the Makefile, because triton-sod is in no package index. The descriptions are here because loading the commands
+# takes seconds.
 _KNOWN = {
-    "bench": ("measure the speed of the server", "bench"),
-    "doctor": ("check whether this machine can run the server", ""),
-    "eval": ("measure the accuracy of a model", "bench"),
-    "export": ("convert a Paddle model and install it in the server", "export"),
-    "finetune": ("train a detector on your own images", "export"),
-    "serve": ("start the server", "serve"),
+    "bench": ("measure the speed of the server", "make serve"),
+    "doctor": ("check whether this machine can run the server", "make serve"),
+    "eval": ("measure the accuracy of a model", "make serve"),
+    "export": ("convert a Paddle model and install it in the server", "make export"),
+    "finetune": ("train a detector on your own images", "make export"),
+    "serve": ("start the server", "make serve"),
 }
 
 
@@ -63,8 +64,7 @@ def _install_hint(name: str, entry: EntryPoint | None = None) -> str:
     package = PACKAGE if entry is None else _package(entry)
     if package != PACKAGE:
         return f"install {package} with all its dependencies"
-    extra = _KNOWN.get(name, ("", ""))[1]
-    return f"pip install '{package}[{extra}]'" if extra else f"pip install {package}"
+    return f"`{_KNOWN.get(name, ('', 'make serve'))[1]}` in a checkout of {package} installs it"
 
 
 def _print_error(sentence: str) -> None:

@@ -60,7 +60,7 @@ def render_page(source: Path | bytes, index: int, max_pixels: int = MAX_PIXELS) 
 
 @contextmanager
 def _opened(source: Path | bytes) -> Iterator[Any]:
-    pdfium = require("pypdfium2", "reading a PDF", "'sod-client[pdf]'")
+    pdfium = require("pypdfium2", "reading a PDF", "pypdfium2")
     with _lock:
         try:
             document = pdfium.PdfDocument(source)

@@ -114,7 +114,7 @@ def choose_placement(device: str | None, use_hpip: bool | None, machine: Machine
         if not machine.has_paddle:
             raise DependencyError(
                 "use_hpip=False runs the detectors in Paddle Inference, which is not installed: "
-                "pip install 'triton-sod[paddle]', or leave use_hpip out"
+                "`make serve PROFILE=cpu_regular` in the checkout of triton-sod installs it; or leave use_hpip out"
             )
         return Placement("cpu_regular")
     return Placement(None if device is None else "cpu_high_performance")
@@ -135,7 +135,7 @@ def _gpu(device: str, numbers: tuple[int, ...], use_hpip: bool | None, machine: 
     if not machine.is_triton_image and not machine.has_onnxruntime_gpu:
         raise DependencyError(
             f"device {device!r} requires the CUDA build of ONNX Runtime, which is not installed: "
-            "pip install 'triton-sod[gpu]'"
+            "pip install onnxruntime-gpu"
         )
     environment = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, numbers))} if numbers else {}
     return Placement("gpu_high_performance" if use_tensorrt else "gpu_regular", environment)

@@ -43,7 +43,7 @@ class LocalServer:
         if not tuple(entry_points(group="sod.commands", name="serve")):
             raise DependencyError(
                 "no server address is given (url=, or SOD_URL), and triton-sod, which would start a local server, is "
-                "not installed: pip install 'triton-sod[serve]'"
+                "not installed: `make serve` in a checkout of triton-sod installs it"
             )
         for attempt in range(_ATTEMPTS):
             try:

@@ -57,9 +57,9 @@ class GrpcTransport:
 
     def __init__(self, url: str, *, timeout: float, retries: int, max_requests: int) -> None:
         self.url = url.rstrip("/")
-        self._grpc = require("tritonclient.grpc", "a grpc:// address", "'sod-client[grpc]'")
+        self._grpc = require("tritonclient.grpc", "a grpc:// address", "'tritonclient[grpc]'")
         self._error: type[Exception] = require("tritonclient.utils", "a grpc:// address", "").InferenceServerException
-        self._numpy = require("numpy", "a grpc:// address", "'sod-client[grpc]'")
+        self._numpy = require("numpy", "a grpc:// address", "'tritonclient[grpc]'")
         self._client = self._grpc.InferenceServerClient(_address(url), channel_args=_CHANNEL)
         self._timeout = timeout
         self._slots = threading.Semaphore(max_requests)
