@@ -60,7 +60,7 @@ def faults() -> list[Fault]:
         Fault("a stage killed again, 3 s after it was back", 10, stage("postprocess"), kill, "Triton", again=True),
         Fault("Triton killed", 10, triton, kill, "Triton"),
         Fault("Triton killed again, 3 s after it was back", 10, triton, kill, "Triton", again=True),
-        Fault("gateway killed", 10, gateway, kill, "gateway"),
+        Fault("gateway killed", 5, gateway, kill, "gateway"),
         *(Fault(f"stage {name} stopped", 30, stage(name), stop, "Triton") for name in STAGES),
         Fault("Triton stopped", 30, triton, stop, "Triton"),
         Fault("gateway stopped", 5, gateway, stop, "gateway"),
