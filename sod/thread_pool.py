@@ -49,14 +49,17 @@ class ReplacingThreadPool(Executor):
         self._running: dict[threading.Thread, _Task] = {}
         self._abandoned: set[threading.Thread] = set()
         self._alive: set[threading.Thread] = set()
-        self._changed = threading.Condition()
+        # Two signals, because a thread that is woken for nothing takes the interpreter from those that work.
+        self._lock = threading.Lock()
+        self._task_waits = threading.Condition(self._lock)
+        self._changed = threading.Condition(self._lock)
         self._closed = False
         self._watcher: threading.Thread | None = None
 
     @property
     def exhausted(self) -> bool:
         """Whether every thread is stuck and none may be replaced: nothing can run until one of their calls returns."""
-        with self._changed:
+        with self._lock:
             return self._is_exhausted()
 
     def submit(self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_R]:
@@ -67,7 +70,7 @@ class ReplacingThreadPool(Executor):
             RuntimeError: the pool is shut down.
         """
         task = _Task(lambda: fn(*args, **kwargs))
-        with self._changed:
+        with self._lock:
             if self._closed:
                 raise RuntimeError("the thread pool is shut down")
             if self._is_exhausted():
@@ -75,10 +78,10 @@ class ReplacingThreadPool(Executor):
             self._waiting.append(task)
             if len(self._alive) < self._capacity() and len(self._alive) - len(self._running) < len(self._waiting):
                 self._start_thread()
-            if self._watcher is None:
+            if self._watcher is None and self._time_limit_s < math.inf:
                 self._watcher = threading.Thread(target=self._watch, name=f"{self._name}-watcher", daemon=True)
                 self._watcher.start()
-            self._changed.notify_all()
+            self._task_waits.notify()
         return task.future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False, timeout_s: float | None = None) -> None:
@@ -95,6 +98,7 @@ class ReplacingThreadPool(Executor):
                 for task in self._waiting:
                     task.future.cancel()
                 self._waiting.clear()
+            self._task_waits.notify_all()
             self._changed.notify_all()
             if wait:
                 self._changed.wait_for(lambda: not self._running and not self._waiting, timeout_s)
@@ -124,31 +128,29 @@ class ReplacingThreadPool(Executor):
             else:
                 self._finish(me, task, result=result)
             del task
-            with self._changed:
+            with self._lock:
                 if me in self._abandoned:
                     self._abandoned.discard(me)
-                    self._changed.notify_all()
                     return
 
     def _next(self, me: threading.Thread) -> _Task | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
+        with self._lock:
+            self._task_waits.wait_for(lambda: self._waiting or self._closed)
             if not self._waiting:
                 self._alive.discard(me)
-                self._changed.notify_all()
                 return None
             task = self._waiting.popleft()
             task.deadline = time.monotonic() + self._time_limit_s
             self._running[me] = task
-            self._changed.notify_all()  # the watcher, of the deadline
             return task
 
     def _finish(
         self, me: threading.Thread, task: _Task | None = None, *, result: Any = None, error: BaseException | None = None
     ) -> None:
-        with self._changed:
+        with self._lock:
             kept = self._running.pop(me, None) is not None
-            self._changed.notify_all()
+            if self._closed:
+                self._changed.notify_all()
         if task is None or not kept:  # the caller has had its TaskTimeoutError
             return
         if error is None:
@@ -158,15 +160,16 @@ class ReplacingThreadPool(Executor):
 
     def _watch(self) -> None:
         while True:
-            with self._changed:
+            with self._lock:
                 if self._closed and not self._running and not self._waiting:
                     return
                 now = time.monotonic()
                 late = [thread for thread, task in self._running.items() if task.deadline <= now]
                 tasks = [self._abandon(thread) for thread in late]
                 if not tasks:
-                    until = min((task.deadline for task in self._running.values()), default=math.inf)
-                    self._changed.wait(None if until == math.inf else max(0.001, until - now))
+                    # A call that begins meanwhile has a later deadline than this.
+                    until = min((task.deadline for task in self._running.values()), default=now + self._time_limit_s)
+                    self._changed.wait(max(0.001, until - now))
             for task in tasks:
                 task.future.set_exception(
                     TaskTimeoutError(f"the image was not processed within {self._time_limit_s:g} s: send a smaller one")
@@ -183,5 +186,6 @@ class ReplacingThreadPool(Executor):
                 if waiting.future.set_running_or_notify_cancel():
                     waiting.future.set_exception(ThreadsExhaustedError(f"all {self._threads} threads are stuck"))
             self._waiting.clear()
-        self._changed.notify_all()
+        if self._closed:
+            self._changed.notify_all()
         return task

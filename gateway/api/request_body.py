@@ -95,6 +95,17 @@ async def read_batch(request: Request, max_images: int) -> list[ParsedRequest | 
         return [_parse_item(item, shared) for item in batch.images]
 
 
+def _has_too_many_values(body: bytes) -> bool:
+    """Count with `find`, which passes over the megabytes of a base64 string ten times as fast as `count`."""
+    values = 0
+    for separator in _JSON_SEPARATORS:
+        position = body.find(separator)
+        while position >= 0 and values <= _MAX_JSON_VALUES:
+            values += 1
+            position = body.find(separator, position + 1)
+    return values > _MAX_JSON_VALUES
+
+
 def options_location(request: Request) -> Location:
     """Where the options of a request are: in the query string if its body is an encoded image."""
     media_type = _media_type(request)
@@ -108,8 +119,8 @@ def parse_document(body: bytes) -> object:
         InvalidRequestError: It is empty or not JSON.
     """
     document: object = None
-    if (values := sum(map(body.count, _JSON_SEPARATORS))) > _MAX_JSON_VALUES:
-        message = f"The document has about {values:,} values; the limit is {_MAX_JSON_VALUES:,}"
+    if _has_too_many_values(body):
+        message = f"The document has more than {_MAX_JSON_VALUES:,} values, which is the limit"
         raise InvalidRequestError.single("too_many_values", "body", message)
     if body:
         try:

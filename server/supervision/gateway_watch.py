@@ -14,7 +14,9 @@ from server.supervision.periodic import Periodic
 from server.supervision.process_states import ChildStatuses, StateTimer
 
 _PROBE_TIMEOUT_S = 1.0
-_PROBE_PAUSE_S = 0.5
+_PROBE_PAUSE_S = 1.0
+_STARTING_PAUSE_S = 0.25
+_LOOK_EVERY_S = 0.2
 _STOPPED_S = 1.0
 # A gateway that is silent and uses no processor time hangs; one that computes has until the second.
 _SILENT_IDLE_S = 3.0
@@ -46,14 +48,18 @@ class GatewayWatch:
         self._workers = ChildStatuses()
         self._probe: Periodic[Liveness] | None = None
         self._started_at = 0.0
+        self._looked_at = 0.0
         self._alive_at: float | None = None
         self._cpu: deque[tuple[float, int]] = deque()
 
     def begin(self, now: float) -> None:
         """The process has just been started."""
         self.close()
-        self._probe = Periodic(lambda: liveness(self._url, _PROBE_TIMEOUT_S), lambda _: _PROBE_PAUSE_S)
-        self._started_at, self._alive_at = now, None
+        self._probe = Periodic(
+            lambda: liveness(self._url, _PROBE_TIMEOUT_S),
+            lambda outcome: _PROBE_PAUSE_S if outcome.value == "alive" else _STARTING_PAUSE_S,
+        )
+        self._started_at, self._looked_at, self._alive_at = now, 0.0, None
         self._cpu.clear()
         self._states = StateTimer()
 
@@ -79,6 +85,9 @@ class GatewayWatch:
         """Why the gateway must be started anew; empty while it need not."""
         if (code := self._gateway.exit_code()) is not None:
             return f"ended with {exit_reason(code)}"
+        if now - self._looked_at < _LOOK_EVERY_S:
+            return ""
+        self._looked_at = now
         status = read_status(self._gateway.pid)
         if status is None:
             return ""  # it has just ended; its exit code comes with the next look

@@ -23,6 +23,7 @@ from server.triton.api import TritonApiError
 from server.triton.process import Served, TritonProcess
 
 _POLL_S = 0.1
+_REAP_EVERY_S = 1.0
 # Seconds that each may take to end beyond the time that it has for requests.
 _GATEWAY_CLOSING_S = 5.0
 _TRITON_CLOSING_S = 3.0
@@ -93,6 +94,7 @@ class Supervisor:
         self._unready_since: float | None = None
         self._gateway_blamed = False
         self._started_at = 0.0
+        self._reaped_at = 0.0
         self._next_progress = 0.0
         self._stop_signal: signal.Signals | None = None
         self._stopped_at = 0.0
@@ -135,7 +137,9 @@ class Supervisor:
                 signal.signal(number, signal.SIG_IGN)
 
     def _tick(self, now: float, on_ready: Callable[[Served], None]) -> None:
-        reap_orphans()
+        if now - self._reaped_at >= _REAP_EVERY_S:
+            self._reaped_at = now
+            reap_orphans()
         for child, start in ((self._triton, self._start_triton), (self._gateway, self._start_gateway)):
             if child.start_at is not None and now >= child.start_at:
                 start()

@@ -13,7 +13,8 @@ from server.supervision.process_states import ChildStatuses, StateTimer
 from server.triton.process import TritonProcess
 
 _PROBE_TIMEOUT_S = 2.0
-_PROBE_PAUSE_S = 0.5
+_PROBE_PAUSE_S = 2.0
+_STARTING_PAUSE_S = 0.25
 _LOOK_EVERY_S = 0.2
 _STOPPED_S = 1.0
 # An unload ends a stage's process too, and Triton waits for it then; a stage that died stays a zombie.
@@ -59,7 +60,10 @@ class TritonWatch:
     def begin(self, now: float) -> None:
         """The process has just been started."""
         self.close()
-        self._probe = Periodic(lambda: self._triton.api.is_live(_PROBE_TIMEOUT_S), lambda _: _PROBE_PAUSE_S)
+        self._probe = Periodic(
+            lambda: self._triton.api.is_live(_PROBE_TIMEOUT_S),
+            lambda outcome: _PROBE_PAUSE_S if outcome.value else _STARTING_PAUSE_S,
+        )
         self._states = StateTimer()
         self._stages = {}
         self._started_at, self._looked_at, self._alive_at = now, 0.0, None
