@@ -57,6 +57,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, head_limits: HeadLimits, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.parser = self._new_parser()
         self._head_limits = head_limits
         self._in_head = True
         self._head_size = 0  # of the parts that are complete
@@ -113,13 +114,19 @@ class StrictHttpProtocol(HttpToolsProtocol):
         if len(self.headers or ()) > count:
             raise _too_large(f"The request has more than {count:,} headers: send fewer")
 
+    def _new_parser(self) -> Any:
+        parser = httptools.HttpRequestParser(self)
+        # As uvicorn's own: what follows a request with `Connection: close` does not harm its response.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
     def _ignore_upgrade(self) -> None:
         """Read the body of a request that offers an upgrade: by a parser that is told nothing of the offer."""
         lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
         lines += [b"%s: %s" % (name, value) for name, value in self.headers if name not in _UPGRADE_HEADERS]
         if not self.cycle.keep_alive:
             lines.append(b"connection: close")
-        self.parser = httptools.HttpRequestParser(self)
+        self.parser = self._new_parser()
         self._replaying, self._upgrade_offered = True, False
         self.parser.feed_data(b"\r\n".join(lines) + b"\r\n\r\n")
         self._replaying = False
