@@ -18,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 
-from gateway.errors import DetectorUnavailableError, GatewayTimeoutError, InputError, UnknownModelError
+from gateway.errors import (
+    DetectorUnavailableError,
+    GatewayTimeoutError,
+    InputError,
+    TooManyBytesError,
+    UnknownModelError,
+)
 from gateway.inference.single_flight import SingleFlight
 from gateway.observability.tracing import trace_metadata
 from sod import interface
@@ -58,6 +64,9 @@ _MISMATCH = re.compile(
     r"for model '|data-type is|batch-size must|unexpected (?:shape|inference input|datatype)|expected \d+ inputs?"
     rf"|^{interface.SCORE_THRESHOLD} has \d+ values"
 )
+# The Python backend could not enlarge the region of shared memory to the size that this and all other tensors need.
+_SHARED_MEMORY_FULL = re.compile(r"Failed to increase the shared memory pool size for key '[^']*' to (\d+) bytes")
+_REGION_STEP = 2 * 2**20  # by which a region grows beyond what a tensor needs
 _STUB_DEAD = re.compile(r"stub process.*not healthy", re.IGNORECASE | re.DOTALL)
 _MAX_MESSAGE = 500
 _LENGTH = struct.Struct("<I")  # precedes each element of a BYTES tensor
@@ -170,14 +179,17 @@ class TritonDetector:
 
         Raises:
             InputError: The model cannot decode this image; the text is its message.
+            TooManyBytesError: Triton's shared memory is too small for this image.
         """
         request, started = serialize_request(image, thresholds, model.name), monotonic()
         try:
             response = await self._model_infer(request, timeout=self._timeout, metadata=trace_metadata())
         except grpc.RpcError as error:
-            message = clean_message(str(error.details() or ""))
+            details = str(error.details() or "")
+            message = clean_message(details)
             if error.code() is grpc.StatusCode.INVALID_ARGUMENT and not _MISMATCH.search(message):
                 raise InputError(message) from error
+            check_shared_memory(details, len(image))
             raise self._unavailable(error, model.name) from error
         detections = self._parse_outputs(InferResult(response))
         # Readiness concerns the default model only.
@@ -316,6 +328,19 @@ def clean_message(text: str) -> str:
         end = match.end()
     message = text[end:].strip().split("\n", 1)[0].strip()
     return message[:_MAX_MESSAGE] or "The model cannot read this image"
+
+
+def check_shared_memory(details: str, size: int) -> None:
+    """Raise `TooManyBytesError` if Triton's error says that shared memory is too small for an image of `size` bytes.
+
+    An image that would fit into the region if it were the only one is left to the caller: it may be sent again.
+    """
+    full = _SHARED_MEMORY_FULL.search(details)
+    if full and size + _REGION_STEP >= (region := int(full[1]) - size):  # about the size that it has now
+        raise TooManyBytesError(
+            f"The image has {size:,} bytes; the inference server's shared memory has room for about {region:,}: send a "
+            "smaller image, or enlarge /dev/shm there (docker run --shm-size)"
+        )
 
 
 def read_info(config: Any) -> ModelInfo | None:
