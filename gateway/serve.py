@@ -67,13 +67,18 @@ def _config(settings: Settings, app: object) -> uvicorn.Config:
     return make_config(
         app,
         Listener(settings.host, settings.port, settings.forwarded_allow_ips, _tls_files(settings)),
-        limits=ConnectionLimits(
-            receive=settings.body_timeout,
-            send=settings.send_timeout,
-            head=HeadLimits(settings.max_header_bytes, refused=metrics.record_rejection),
-        ),
+        limits=connection_limits(settings),
         keep_alive_timeout=settings.keep_alive_timeout,
         shutdown_timeout=settings.shutdown_timeout,
+    )
+
+
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    """The limits of a connection."""
+    return ConnectionLimits(
+        receive=settings.body_timeout,
+        send=settings.send_timeout,
+        head=HeadLimits(settings.max_header_bytes, refused=metrics.record_rejection),
     )
 
 

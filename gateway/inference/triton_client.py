@@ -26,6 +26,7 @@ from gateway.errors import (
     UnknownModelError,
 )
 from gateway.inference.single_flight import SingleFlight
+from gateway.observability import metrics
 from gateway.observability.tracing import trace_metadata
 from sod import interface
 from sod.detections import Detections
@@ -188,7 +189,7 @@ class TritonDetector:
             details = str(error.details() or "")
             message = clean_message(details)
             if error.code() is grpc.StatusCode.INVALID_ARGUMENT and not _MISMATCH.search(message):
-                raise InputError(message) from error
+                raise _undecodable(message) from error
             check_shared_memory(details, len(image))
             raise self._unavailable(error, model.name) from error
         detections = self._parse_outputs(InferResult(response))
@@ -219,7 +220,7 @@ class TritonDetector:
             raise DetectorUnavailableError("The model's outputs are not those of a small-object detector")
         reason = result.as_numpy(interface.ERROR)
         if reason is not None and reason.size and reason.flat[0]:
-            raise InputError(clean_message(bytes(reason.flat[0]).decode("utf-8", "replace")))
+            raise _undecodable(clean_message(bytes(reason.flat[0]).decode("utf-8", "replace")))
         count = int(counts.flat[0])
         return Detections(boxes[0, :count], scores[0, :count], class_ids[0, :count])
 
@@ -337,10 +338,16 @@ def check_shared_memory(details: str, size: int) -> None:
     """
     full = _SHARED_MEMORY_FULL.search(details)
     if full and size + _REGION_STEP >= (region := int(full[1]) - size):  # about the size that it has now
+        metrics.record_rejection("shared_memory")
         raise TooManyBytesError(
             f"The image has {size:,} bytes; the inference server's shared memory has room for about {region:,}: send a "
             "smaller image, or enlarge /dev/shm there (docker run --shm-size)"
         )
+
+
+def _undecodable(message: str) -> InputError:
+    metrics.record_rejection("undecodable")
+    return InputError(message)
 
 
 def read_info(config: Any) -> ModelInfo | None:
