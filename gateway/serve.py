@@ -1,5 +1,6 @@
 """Serve the application with the settings, in this process or in worker processes."""
 
+import signal
 import socket
 from ctypes import c_double
 from functools import partial
@@ -10,7 +11,7 @@ from gateway.app import create_app
 from gateway.drain import Drain
 from gateway.http_server.connection import ConnectionLimits
 from gateway.http_server.processes import serve_workers
-from gateway.http_server.server import GatewayServer, ignore_stop_signals, make_config
+from gateway.http_server.server import GatewayServer, ignore_stop_signals, make_config, stop_signals
 from gateway.http_server.strict_protocol import HeadLimits
 from gateway.observability import logs, metrics
 from gateway.security.listen import Listener
@@ -32,7 +33,7 @@ def check_tls(settings: Settings) -> None:
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit status.
+    """Serve until a signal stops it; return the exit status.
 
     Raises:
         SystemExit: The address cannot be bound; the reason is in the log.
@@ -59,7 +60,10 @@ def _serve_application(
 ) -> None:
     drain = Drain()
     config = _config(settings, create_app(settings, drain))
-    GatewayServer(config, drain, drain_delay=settings.drain_delay, heartbeat=heartbeat).run(sockets)
+    server = GatewayServer(config, drain, drain_delay=settings.drain_delay, heartbeat=heartbeat)
+    if signal.SIGHUP in stop_signals():
+        signal.signal(signal.SIGHUP, server.handle_exit)  # uvicorn handles the others
+    server.run(sockets)
     ignore_stop_signals()
 
 
