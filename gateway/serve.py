@@ -6,6 +6,7 @@ from ctypes import c_double
 from functools import partial
 
 import uvicorn
+from fastapi import FastAPI
 
 from gateway.app import create_app
 from gateway.drain import Drain
@@ -13,6 +14,7 @@ from gateway.http_server.connection import ConnectionLimits
 from gateway.http_server.processes import serve_workers
 from gateway.http_server.server import GatewayServer, ignore_stop_signals, make_config, stop_signals
 from gateway.http_server.strict_protocol import HeadLimits
+from gateway.limits.early_refusal import EarlyRefusal
 from gateway.observability import logs, metrics
 from gateway.security.listen import Listener
 from gateway.security.tls import TlsFiles, server_context
@@ -43,7 +45,7 @@ def serve(settings: Settings) -> int:
         return 0
     return serve_workers(
         partial(_serve_worker, settings),
-        _config(settings, None),
+        _config(settings),
         count=settings.workers,
         worker_timeout=settings.worker_timeout,
         stop_timeout=settings.drain_delay + settings.shutdown_timeout + _CLOSE_S,
@@ -67,22 +69,23 @@ def _serve_application(
     ignore_stop_signals()
 
 
-def _config(settings: Settings, app: object) -> uvicorn.Config:
+def _config(settings: Settings, app: FastAPI | None = None) -> uvicorn.Config:
     return make_config(
         app,
         Listener(settings.host, settings.port, settings.forwarded_allow_ips, _tls_files(settings)),
-        limits=connection_limits(settings),
+        limits=connection_limits(settings, None if app is None else app.state.refuse),
         keep_alive_timeout=settings.keep_alive_timeout,
         shutdown_timeout=settings.shutdown_timeout,
     )
 
 
-def connection_limits(settings: Settings) -> ConnectionLimits:
-    """The limits of a connection."""
+def connection_limits(settings: Settings, refuse: EarlyRefusal | None = None) -> ConnectionLimits:
+    """The limits of a connection; `refuse` may refuse requests by their headers."""
     return ConnectionLimits(
         receive=settings.body_timeout,
         send=settings.send_timeout,
         head=HeadLimits(settings.max_header_bytes, refused=metrics.record_rejection),
+        refuse=refuse,
     )
 
 

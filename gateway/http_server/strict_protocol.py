@@ -77,7 +77,8 @@ class StrictHttpProtocol(HttpToolsProtocol):
         view, position = memoryview(data), 0
         while position < len(view) and self._refusal is None and self.parser is not None:
             try:
-                position += self._feed(view[position : position + _PIECE])
+                # The end of a body is unknown here, but a small piece of it would cost as much as a large one.
+                position += self._feed(view[position : position + _PIECE] if self._in_head else view[position:])
             except _RefusedError as refusal:
                 self._refuse(refusal)
             except httptools.HttpParserError as error:
@@ -95,7 +96,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
             self._ignore_upgrade()
             return int(upgrade.args[0])
         if self._in_head:
-            self._unparsed = self._unparsed + len(piece) if self._head_size == head_size else 0
+            self._unparsed = self._unparsed + len(piece) if in_head and self._head_size == head_size else 0
             self._check_head()
         elif not in_head and self._body_size >= body_size:
             self._framing += len(piece) - (self._body_size - body_size)
