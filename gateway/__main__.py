@@ -10,6 +10,7 @@ from types import FrameType
 from pydantic import ValidationError
 
 from gateway.app import create_app
+from gateway.http_server.server import stop_signals
 from gateway.observability import logs
 from gateway.observability.metrics import metrics_markdown
 from gateway.security.api_keys import new_api_key
@@ -33,7 +34,7 @@ _DOCUMENTS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the gateway until SIGTERM or SIGINT; return the exit status."""
+    """Run the gateway until it is stopped by a signal; return the exit status."""
     options = vars(_parser().parse_args(arguments))
     for name, (write, _) in _DOCUMENTS.items():
         if options.pop(name):
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     # Stop while the application is created; afterwards the server handles these signals.
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stop_signals():
         signal.signal(number, _exit)
     logs.configure(settings.log_level, settings.log_format)
     warn_if_unauthenticated(settings.host, has_api_keys=bool(settings.api_keys))

@@ -20,6 +20,7 @@ from gateway.inference.detector import Detector
 from gateway.inference.health import Readiness
 from gateway.inference.triton_client import TritonDetector
 from gateway.limits.concurrency_limiter import ConcurrencyLimiter
+from gateway.limits.early_refusal import EarlyRefusal
 from gateway.limits.load_shedder import LoadShedder
 from gateway.limits.rate_limit import MovingWindows, RateLimit
 from gateway.limits.request_limits import RequestLimits, TimeLimits
@@ -105,6 +106,11 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
         ],
     )
     app.state.limiter, app.state.shedder = limiter, shedder
+    early_refusal = EarlyRefusal(
+        shedder, paths=DETECTION_PATHS, max_body_bytes=settings.max_body_bytes, draining=lambda: drain.active
+    )
+    # Only the application writes the access log and traces.
+    app.state.refuse = None if settings.access_log or endpoint is not None else early_refusal
     install_handlers(app)
     app.include_router(router)
     app.include_router(pages)

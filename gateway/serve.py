@@ -1,17 +1,20 @@
 """Serve the application with the settings, in this process or in worker processes."""
 
+import signal
 import socket
 from ctypes import c_double
 from functools import partial
 
 import uvicorn
+from fastapi import FastAPI
 
 from gateway.app import create_app
 from gateway.drain import Drain
 from gateway.http_server.connection import ConnectionLimits
 from gateway.http_server.processes import serve_workers
-from gateway.http_server.server import GatewayServer, ignore_stop_signals, make_config
+from gateway.http_server.server import GatewayServer, ignore_stop_signals, make_config, stop_signals
 from gateway.http_server.strict_protocol import HeadLimits
+from gateway.limits.early_refusal import EarlyRefusal
 from gateway.observability import logs, metrics
 from gateway.security.listen import Listener
 from gateway.security.tls import TlsFiles, server_context
@@ -32,7 +35,7 @@ def check_tls(settings: Settings) -> None:
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit status.
+    """Serve until a signal stops it; return the exit status.
 
     Raises:
         SystemExit: The address cannot be bound; the reason is in the log.
@@ -42,7 +45,7 @@ def serve(settings: Settings) -> int:
         return 0
     return serve_workers(
         partial(_serve_worker, settings),
-        _config(settings, None),
+        _config(settings),
         count=settings.workers,
         worker_timeout=settings.worker_timeout,
         stop_timeout=settings.drain_delay + settings.shutdown_timeout + _CLOSE_S,
@@ -59,21 +62,30 @@ def _serve_application(
 ) -> None:
     drain = Drain()
     config = _config(settings, create_app(settings, drain))
-    GatewayServer(config, drain, drain_delay=settings.drain_delay, heartbeat=heartbeat).run(sockets)
+    server = GatewayServer(config, drain, drain_delay=settings.drain_delay, heartbeat=heartbeat)
+    if signal.SIGHUP in stop_signals():
+        signal.signal(signal.SIGHUP, server.handle_exit)  # uvicorn handles the others
+    server.run(sockets)
     ignore_stop_signals()
 
 
-def _config(settings: Settings, app: object) -> uvicorn.Config:
+def _config(settings: Settings, app: FastAPI | None = None) -> uvicorn.Config:
     return make_config(
         app,
         Listener(settings.host, settings.port, settings.forwarded_allow_ips, _tls_files(settings)),
-        limits=ConnectionLimits(
-            receive=settings.body_timeout,
-            send=settings.send_timeout,
-            head=HeadLimits(settings.max_header_bytes, refused=metrics.record_rejection),
-        ),
+        limits=connection_limits(settings, None if app is None else app.state.refuse),
         keep_alive_timeout=settings.keep_alive_timeout,
         shutdown_timeout=settings.shutdown_timeout,
+    )
+
+
+def connection_limits(settings: Settings, refuse: EarlyRefusal | None = None) -> ConnectionLimits:
+    """The limits of a connection; `refuse` may refuse requests by their headers."""
+    return ConnectionLimits(
+        receive=settings.body_timeout,
+        send=settings.send_timeout,
+        head=HeadLimits(settings.max_header_bytes, refused=metrics.record_rejection),
+        refuse=refuse,
     )
 
 

@@ -16,7 +16,8 @@ from gateway.images.addresses import AllowList
 from gateway.limits.rate_limit import Rate, parse_rates
 from gateway.security.api_keys import ApiKey, parse_api_keys
 from sod.encode import JPEG_QUALITY
-from sod.image import DEFAULT_MAX_PIXELS
+from sod.image import DEFAULT_LIMITS
+from sod.thread_pool import DEFAULT_TASK_TIMEOUT_S
 
 ENV_PREFIX = "SOD_"
 _MIB = 1024 * 1024
@@ -117,14 +118,14 @@ class Settings(BaseSettings):
     """Largest request body; else 413."""
     max_image_bytes: int = Field(48 * _MIB, gt=0)
     """Largest encoded image, sent or fetched; else 413."""
-    max_image_pixels: int = Field(DEFAULT_MAX_PIXELS, gt=0)
+    max_image_pixels: int = Field(DEFAULT_LIMITS.pixels, gt=0)
     """Largest number of pixels of an image, by its header; else 422."""
 
-    max_image_scans: int = Field(500, ge=1)
+    max_image_scans: int = Field(DEFAULT_LIMITS.scans, ge=1)
     """Largest number of scans of a JPEG, each of which passes over all pixels; else 422."""
-    max_image_metadata_bytes: int = Field(8 * _MIB, ge=0)
+    max_image_metadata_bytes: int = Field(DEFAULT_LIMITS.metadata_bytes, ge=0)
     """Largest total of an image's metadata: EXIF, XMP, colour profiles, comments; else 422."""
-    task_timeout: float = Field(30.0, gt=0)
+    task_timeout: float = Field(DEFAULT_TASK_TIMEOUT_S, gt=0)
     """Seconds for decoding, drawing or encoding one image; then it is 422, and its thread is replaced."""
     max_header_bytes: int = Field(64 * 1024, ge=1024)
     """Size of a request's line and headers, else 431; also of its trailers, and of the framing of a chunked body."""

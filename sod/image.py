@@ -27,7 +27,6 @@ from PIL import Image, UnidentifiedImageError
 from sod.errors import ImageTooLargeError, InvalidImageError
 
 DEFAULT_LIMITS = StructureLimits()
-DEFAULT_MAX_PIXELS = DEFAULT_LIMITS.pixels
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 # The first bytes of files in these formats.
 _SIGNATURES = (b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"II", b"MM")

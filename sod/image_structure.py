@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sod.errors import ImageTooComplexError, ImageTooLargeError, InvalidImageError
+from sod.errors import AmbiguousImageError, ImageTooComplexError, ImageTooLargeError
 
 _MIB = 1024 * 1024
 
@@ -52,7 +52,7 @@ def check_structure(data: bytes, limits: StructureLimits) -> None:
     Raises:
         ImageTooComplexError: more parts than the limits allow.
         ImageTooLargeError: a TIFF whose tiles or samples decode to more than the limit on pixels.
-        InvalidImageError: a JPEG that gives its size twice, or a TIFF a tag that decides the layout.
+        AmbiguousImageError: a JPEG that gives its size twice, or a TIFF a tag that decides the layout.
     """
     for beginning, check in _CHECKS.items():
         if data.startswith(beginning):
@@ -60,8 +60,8 @@ def check_structure(data: bytes, limits: StructureLimits) -> None:
             return
 
 
-def _refuse(kind: str, what: str, limit: int, remedy: str) -> ImageTooComplexError:
-    return ImageTooComplexError(f"the {kind} image has more than {limit:,} {what}: {remedy}")
+def _refuse(reason: str, kind: str, what: str, limit: int, remedy: str) -> ImageTooComplexError:
+    return ImageTooComplexError(reason, f"the {kind} image has more than {limit:,} {what}: {remedy}")
 
 
 # --- JPEG -------------------------------------------------------------------------------------------------------------
@@ -82,19 +82,19 @@ def _check_jpeg(data: bytes, limits: StructureLimits) -> None:
     remedy = "save it anew, as a baseline JPEG without metadata"
     for number, (code, start, end) in enumerate(_jpeg_segments(data)):
         if number >= limits.parts + limits.scans:
-            raise _refuse("JPEG", "segments", limits.parts + limits.scans, remedy)
+            raise _refuse("parts", "JPEG", "segments", limits.parts + limits.scans, remedy)
         if code in _METADATA:
             metadata += end - start
             if metadata > limits.metadata_bytes:
-                raise _refuse("JPEG", "bytes of metadata", limits.metadata_bytes, remedy)
+                raise _refuse("metadata", "JPEG", "bytes of metadata", limits.metadata_bytes, remedy)
         elif code in _SOF:
             if frame:  # readers differ in whether the first or the last counts
-                raise InvalidImageError(f"the JPEG image gives its size twice: {remedy}")
+                raise AmbiguousImageError(f"the JPEG image gives its size twice: {remedy}")
             frame, components = code, data[start + 7] if start + 7 < len(data) else 0
         elif code == _SOS:
             scans += 1
             if scans > limits.scans:
-                raise _refuse("JPEG", "scans", limits.scans, remedy)
+                raise _refuse("scans", "JPEG", "scans", limits.scans, remedy)
             if frame in _SEQUENTIAL and data[start + 2 : start + 3] == bytes((components,)):
                 return  # all components in one sequential scan: decoders take no further one
 
@@ -111,7 +111,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         else:
             begins, after = fill.end() - 1, fill.end()
         if begins - position > _PADDING_BYTES:
-            raise _refuse("JPEG", "bytes of padding between two segments", _PADDING_BYTES, "save it anew")
+            raise _refuse("padding", "JPEG", "bytes of padding between two segments", _PADDING_BYTES, "save it anew")
         if after >= len(data) or data[after] == _EOI:
             return
         code, start = data[after], after + 1
@@ -146,17 +146,17 @@ def _check_png(data: bytes, limits: StructureLimits) -> None:
         if kind == b"IDAT":
             pixel_chunks += 1
             if pixel_chunks > limits.pixel_parts:
-                raise _refuse("PNG", "chunks of pixel data", limits.pixel_parts, "save it anew")
+                raise _refuse("pixel_parts", "PNG", "chunks of pixel data", limits.pixel_parts, "save it anew")
             continue
         others += 1
         compressed += kind in _COMPRESSED
         metadata += length
         if others > limits.parts:
-            raise _refuse("PNG", "chunks without pixel data", limits.parts, remedy)
+            raise _refuse("parts", "PNG", "chunks without pixel data", limits.parts, remedy)
         if compressed > _COMPRESSED_CHUNKS:
-            raise _refuse("PNG", "chunks of compressed text or profiles", _COMPRESSED_CHUNKS, remedy)
+            raise _refuse("compressed", "PNG", "chunks of compressed text or profiles", _COMPRESSED_CHUNKS, remedy)
         if metadata > limits.metadata_bytes:
-            raise _refuse("PNG", "bytes of metadata", limits.metadata_bytes, remedy)
+            raise _refuse("metadata", "PNG", "bytes of metadata", limits.metadata_bytes, remedy)
 
 
 # --- WebP -------------------------------------------------------------------------------------------------------------
@@ -172,11 +172,11 @@ def _check_webp(data: bytes, limits: StructureLimits) -> None:
         position += 8 + length + length % 2
         chunks += 1
         if chunks > limits.parts:
-            raise _refuse("WebP", "chunks", limits.parts, remedy)
+            raise _refuse("parts", "WebP", "chunks", limits.parts, remedy)
         if kind not in (b"VP8 ", b"VP8L", b"ALPH", b"ANMF"):
             metadata += length
             if metadata > limits.metadata_bytes:
-                raise _refuse("WebP", "bytes of metadata", limits.metadata_bytes, remedy)
+                raise _refuse("metadata", "WebP", "bytes of metadata", limits.metadata_bytes, remedy)
 
 
 # --- TIFF -------------------------------------------------------------------------------------------------------------
@@ -220,22 +220,22 @@ def _check_tiff(data: bytes, limits: StructureLimits) -> None:
     metadata = 0
     for number, tag in enumerate(_tiff_tags(data)):
         if number >= limits.parts:
-            raise _refuse("TIFF", "tags", limits.parts, remedy)
+            raise _refuse("parts", "TIFF", "tags", limits.parts, remedy)
         if tag.number in _PIXEL_PARTS:
             if tag.count > limits.pixel_parts:
-                raise _refuse("TIFF", "strips or tiles", limits.pixel_parts, "save it with larger ones")
+                raise _refuse("pixel_parts", "TIFF", "strips or tiles", limits.pixel_parts, "save it with larger ones")
         else:
             metadata += tag.bytes
             if metadata > limits.metadata_bytes:
-                raise _refuse("TIFF", "bytes of metadata", limits.metadata_bytes, remedy)
+                raise _refuse("metadata", "TIFF", "bytes of metadata", limits.metadata_bytes, remedy)
         if tag.number in _LAYOUT and tag.number in tags:
             name = _LAYOUT[tag.number]
-            raise InvalidImageError(f"the TIFF image gives {name} (tag {tag.number}) twice: {remedy}")
+            raise AmbiguousImageError(f"the TIFF image gives {name} (tag {tag.number}) twice: {remedy}")
         tags[tag.number] = tag
     _check_tiff_pixels(tags, limits)
     pixel_parts = max((tags[number].count for number in _PIXEL_PARTS if number in tags), default=0)
     if _value(tags, _COMPRESSION, 1) in _JPEG_IN_TIFF and data.count(b"\xff\xda") > limits.scans + 3 * pixel_parts:
-        raise _refuse("TIFF", "JPEG scans in its strips or tiles", limits.scans + 3 * pixel_parts, remedy)
+        raise _refuse("scans", "TIFF", "JPEG scans in its strips or tiles", limits.scans + 3 * pixel_parts, remedy)
 
 
 def _check_tiff_pixels(tags: dict[int, _TiffTag], limits: StructureLimits) -> None:

@@ -15,6 +15,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from sod.errors import TaskTimeoutError, ThreadsExhaustedError
 
+DEFAULT_TASK_TIMEOUT_S = 30.0  # for decoding, drawing or encoding one image
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 

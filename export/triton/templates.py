@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from export.serving_options import Threshold
 from export.triton.model_spec import MAX_BATCH_SIZE, SHARED_POSTPROCESS, ModelSpec
 from export.triton.profiles import CPU_REGULAR_WITHOUT_PADDLE, PROFILES, Profile
-from sod.image import DEFAULT_MAX_PIXELS
+from sod.image import DEFAULT_LIMITS
 from sod.interface import ENTRANCE_OF
+from sod.thread_pool import DEFAULT_TASK_TIMEOUT_S
 
 # OpenVINO processes larger images one at a time: the activations of one 1920 x 1920 image are gigabytes.
 _STREAM_PIXELS = 1280 * 1280
@@ -60,7 +61,14 @@ def preprocess_files(spec: ModelSpec) -> dict[str, str]:
     """Path in the first stage's folder → content."""
     text = _PREPROCESS.format(
         name=quote(spec.preprocess), batch=MAX_BATCH_SIZE, height=spec.height, width=spec.width
-    ) + _parameters([("max_image_pixels", str(DEFAULT_MAX_PIXELS))])
+    ) + _parameters(
+        [
+            ("max_image_pixels", str(DEFAULT_LIMITS.pixels)),
+            ("max_image_scans", str(DEFAULT_LIMITS.scans)),
+            ("max_image_metadata_bytes", str(DEFAULT_LIMITS.metadata_bytes)),
+            ("task_timeout_s", f"{DEFAULT_TASK_TIMEOUT_S:g}"),
+        ]
+    )
     return {"config.pbtxt": text, "1/model.py": _stage("Decode and resize", "preprocess")}
 
 

@@ -5,14 +5,20 @@ would let a client occupy memory or a file descriptor for nothing.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastapi import Response
+from starlette.types import ASGIApp, Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
 from gateway.http_server.strict_protocol import HeadLimits, StrictHttpProtocol
 
-# Pause before the rest of a rejected body is read. Most clients stop sending when they see the response, and reading
-# megabytes only to discard them costs far more than the rejection.
-_DISCARD_DELAY_S = 0.5
+# After a rejection nothing is read from the connection for so long: neither the rest of the body, because most clients
+# stop sending when they see the response and reading megabytes costs far more than the rejection, nor a next request,
+# which the shortest `Retry-After` asks to come no earlier.
+_DISCARD_DELAY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +29,14 @@ class ConnectionLimits:
         receive: From the first byte of a request to the end of its headers; also for the rest of a rejected body.
         send: For the client to read what was written.
         head: Size limits of what surrounds a request's body.
+        refuse: Called with the scope of every request; a response that it returns is sent instead of running the
+            application.
     """
 
     receive: float
     send: float
     head: HeadLimits = field(default_factory=HeadLimits)
+    refuse: Callable[[Scope], Response | None] | None = None
 
 
 class HttpConnection(StrictHttpProtocol):
@@ -64,6 +73,22 @@ class HttpConnection(StrictHttpProtocol):
         """From here on the application limits the request."""
         self._cancel_receive_timeout()
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
+        # Pipelined requests that waited are left to the application: refusing them here would recur for each.
+        refuse = self._limits.refuse
+        response = None if refuse is None or cycle is not self.cycle else refuse(self.scope)  # type: ignore[arg-type]
+        if response is None:
+            super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
+            return
+        head = [b"%b: %b\r\n" % header for header in response.raw_headers]
+        if not cycle.keep_alive:
+            head.append(b"connection: close\r\n")
+        self.transport.write(b"".join((STATUS_LINE[response.status_code], *head, b"\r\n", response.body)))
+        cycle.response_started = cycle.response_complete = True
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def on_response_complete(self) -> None:
         """Delay reading the rest of a body that the application rejected."""

@@ -23,7 +23,7 @@ import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.config import STARTUP_FAILURE
 
-from gateway.http_server.server import StopSignals, ignore_stop_signals
+from gateway.http_server.server import StopSignals, ignore_stop_signals, stop_signals
 from gateway.observability.metrics import FOLDER_VARIABLE
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ Target = Callable[[socket.socket, c_double], None]
 def serve_workers(
     target: Target, config: uvicorn.Config, *, count: int, worker_timeout: float, stop_timeout: float
 ) -> int:
-    """Run worker processes until SIGTERM or SIGINT; return the exit status.
+    """Run worker processes until one of the `stop_signals`; return the exit status.
 
     Args:
         target: Serves in a worker process, with a `GatewayServer`, until SIGTERM. It gets the listening socket and the
@@ -121,7 +121,7 @@ class _Supervisor:
 
     def run(self) -> int:
         failed = False
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in stop_signals():
             signal.signal(number, self._on_signal)
         try:
             while not self._stops.received and not failed:
@@ -178,5 +178,6 @@ def _run_worker(target: Target, listener: socket.socket, heartbeat: c_double, pa
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # the parent ended before the call above
         return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which decides
+    for number in (signal.SIGINT, signal.SIGHUP):  # from a terminal they reach the parent too, which decides
+        signal.signal(number, signal.SIG_IGN)
     target(listener, heartbeat)

@@ -49,11 +49,11 @@ class StopSignals:
 class GatewayServer(uvicorn.Server):
     """A server that drains before it stops.
 
-    After the first SIGTERM or SIGINT it accepts requests for `drain_delay` more seconds. Then it stops listening and
-    finishes the requests in progress. A second signal ends the process at once.
+    After the first of the `stop_signals` it accepts requests for `drain_delay` more seconds. Then it stops listening
+    and finishes the requests in progress. A second signal ends the process at once.
 
-    In a worker process (with a `heartbeat`) SIGINT and second signals are ignored, because the parent handles them, and
-    the event loop stores `time.monotonic()` in `heartbeat` every second.
+    In a worker process (with a `heartbeat`) SIGINT, SIGHUP and second signals are ignored, because the parent handles
+    them, and the event loop stores `time.monotonic()` in `heartbeat` every second.
     """
 
     def __init__(
@@ -153,5 +153,11 @@ def make_config(
 
 def ignore_stop_signals() -> None:
     """Ignore further signals: after the shutdown they could only change the exit status."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stop_signals():
         signal.signal(number, signal.SIG_IGN)
+
+
+def stop_signals() -> list[signal.Signals]:
+    """The signals that drain and stop: SIGTERM, SIGINT, and SIGHUP unless it is ignored, as nohup has it."""
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    return numbers if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [*numbers, signal.SIGHUP]

@@ -57,6 +57,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, head_limits: HeadLimits, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.parser = self._new_parser()
         self._head_limits = head_limits
         self._in_head = True
         self._head_size = 0  # of the parts that are complete
@@ -76,7 +77,8 @@ class StrictHttpProtocol(HttpToolsProtocol):
         view, position = memoryview(data), 0
         while position < len(view) and self._refusal is None and self.parser is not None:
             try:
-                position += self._feed(view[position : position + _PIECE])
+                # The end of a body is unknown here, but a small piece of it would cost as much as a large one.
+                position += self._feed(view[position : position + _PIECE] if self._in_head else view[position:])
             except _RefusedError as refusal:
                 self._refuse(refusal)
             except httptools.HttpParserError as error:
@@ -94,7 +96,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
             self._ignore_upgrade()
             return int(upgrade.args[0])
         if self._in_head:
-            self._unparsed = self._unparsed + len(piece) if self._head_size == head_size else 0
+            self._unparsed = self._unparsed + len(piece) if in_head and self._head_size == head_size else 0
             self._check_head()
         elif not in_head and self._body_size >= body_size:
             self._framing += len(piece) - (self._body_size - body_size)
@@ -113,13 +115,19 @@ class StrictHttpProtocol(HttpToolsProtocol):
         if len(self.headers or ()) > count:
             raise _too_large(f"The request has more than {count:,} headers: send fewer")
 
+    def _new_parser(self) -> Any:
+        parser = httptools.HttpRequestParser(self)
+        # As uvicorn's own: what follows a request with `Connection: close` does not harm its response.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
     def _ignore_upgrade(self) -> None:
         """Read the body of a request that offers an upgrade: by a parser that is told nothing of the offer."""
         lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
         lines += [b"%s: %s" % (name, value) for name, value in self.headers if name not in _UPGRADE_HEADERS]
         if not self.cycle.keep_alive:
             lines.append(b"connection: close")
-        self.parser = httptools.HttpRequestParser(self)
+        self.parser = self._new_parser()
         self._replaying, self._upgrade_offered = True, False
         self.parser.feed_data(b"\r\n".join(lines) + b"\r\n\r\n")
         self._replaying = False

@@ -9,6 +9,7 @@ import pybase64
 from gateway.errors import InputError, TooManyBytesError
 from gateway.images.fetch import ImageFetcher
 from gateway.limits.workers import Workers
+from gateway.observability import metrics
 from gateway.observability.request_context import stage
 from sod.errors import ImageTooLargeError, InvalidImageError
 from sod.image import ImageHeader, check_image
@@ -83,8 +84,13 @@ class ImageInput:
 
     def _check(self, data: bytes) -> EncodedImage:
         if len(data) > self._max_bytes:
+            metrics.record_rejection("image_bytes")
             raise TooManyBytesError(f"The image has {len(data):,} bytes; the limit is {self._max_bytes:,}")
-        return EncodedImage(data, check_image(data, self._limits))
+        try:
+            return EncodedImage(data, check_image(data, self._limits))
+        except InvalidImageError as error:
+            metrics.record_rejection(error.reason)
+            raise
 
     def _check_fetched(self, data: bytes) -> EncodedImage:
         try:

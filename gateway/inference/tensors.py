@@ -56,6 +56,11 @@ def serialize_request(image: bytes | ResizedImage, thresholds: NDArray[np.float3
     return b"".join((request.SerializeToString(), *(part for content in contents for part in _raw_input(content))))
 
 
+def image_size(image: bytes | ResizedImage) -> int:
+    """Bytes of the image as it is sent."""
+    return len(image) if isinstance(image, bytes) else image.pixels.nbytes
+
+
 def _raw_input(content: tuple[bytes | memoryview, ...]) -> tuple[bytes | memoryview, ...]:
     """The parts of one `raw_input_contents` field: tag, length as a varint, content."""
     length, varint = sum(map(len, content)), bytearray()

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 
-from gateway.errors import DetectorUnavailableError, GatewayError, InputError
+from gateway.errors import DetectorUnavailableError, GatewayError
 from gateway.inference.model_catalogue import ModelCatalogue, ModelInfo
-from gateway.inference.tensors import ResizedImage, serialize_request
-from gateway.inference.triton_errors import clean_message, client_error
+from gateway.inference.tensors import ResizedImage, image_size, serialize_request
+from gateway.inference.triton_errors import client_error, undecodable
 from gateway.observability.tracing import trace_metadata
 from sod import interface
 from sod.detections import Detections
@@ -112,13 +112,14 @@ class TritonDetector:
 
         Raises:
             InputError: The model cannot decode this image; the text is its message.
+            TooManyBytesError: Triton's shared memory is too small for this image.
         """
         name = model.name if isinstance(image, bytes) else model.pixel_entrance
         request, started = serialize_request(image, thresholds, name), monotonic()
         try:
             response = await self._model_infer(request, timeout=self._timeout, metadata=trace_metadata())
         except grpc.RpcError as error:
-            raise self._failed(error, model.name) from error
+            raise self._failed(error, model.name, image_size(image)) from error
         detections = self._parse_outputs(InferResult(response))
         if self._catalogue.is_default(model):  # readiness concerns no other
             self._succeeded_at = monotonic()
@@ -133,12 +134,12 @@ class TritonDetector:
             raise DetectorUnavailableError("The model's outputs are not those of a small-object detector")
         reason = result.as_numpy(interface.ERROR)
         if reason is not None and reason.size and reason.flat[0]:
-            raise InputError(clean_message(bytes(reason.flat[0]).decode("utf-8", "replace")))
+            raise undecodable(bytes(reason.flat[0]).decode("utf-8", "replace"))
         count = int(counts.flat[0])
         return Detections(boxes[0, :count], scores[0, :count], class_ids[0, :count])
 
-    def _failed(self, error: grpc.RpcError, model: str | None) -> GatewayError:
-        failure = client_error(error, model, self._timeout)
+    def _failed(self, error: grpc.RpcError, model: str | None, size: int = 0) -> GatewayError:
+        failure = client_error(error, model, self._timeout, size)
         if isinstance(failure, DetectorUnavailableError):
             self._drop_cache()
         return failure

@@ -5,7 +5,8 @@ from typing import Any
 
 import grpc
 
-from gateway.errors import DetectorUnavailableError, GatewayTimeoutError, InputError
+from gateway.errors import DetectorUnavailableError, GatewayTimeoutError, InputError, TooManyBytesError
+from gateway.observability import metrics
 from sod import interface
 
 # Prefixes that Triton and its Python backend add to the message of a stage.
@@ -21,24 +22,29 @@ _MISMATCH = re.compile(
     r"for model '|data-type is|batch-size must|unexpected (?:shape|inference input|datatype)|expected \d+ inputs?"
     rf"|^{interface.SCORE_THRESHOLD} has \d+ values"
 )
+# The Python backend could not enlarge the region of shared memory to the size that this and all other tensors need.
+_SHARED_MEMORY_FULL = re.compile(r"Failed to increase the shared memory pool size for key '[^']*' to (\d+) bytes")
+_REGION_STEP = 2 * 2**20  # by which a region grows beyond what a tensor needs
 _STUB_DEAD = re.compile(r"stub process.*not healthy", re.IGNORECASE | re.DOTALL)
 _MAX_MESSAGE = 500
 
 
 def client_error(
-    error: Any, model: str | None, timeout: float
-) -> InputError | DetectorUnavailableError | GatewayTimeoutError:
+    error: Any, model: str | None, timeout: float, size: int = 0
+) -> InputError | TooManyBytesError | DetectorUnavailableError | GatewayTimeoutError:
     """The error for the client; Triton's own message is for the log.
 
     Args:
         error: The `grpc.RpcError`.
         model: Name of the ensemble, if the call concerned one.
         timeout: Deadline of the call in seconds.
+        size: Bytes of the image that was sent, if one was.
     """
     status, text = error.code(), str(error.details() or "")
-    message = clean_message(text)
-    if status is grpc.StatusCode.INVALID_ARGUMENT and not _MISMATCH.search(message):
-        return InputError(message)
+    if status is grpc.StatusCode.INVALID_ARGUMENT and not _MISMATCH.search(clean_message(text)):
+        return undecodable(text)
+    if too_large := _too_large(text, size):
+        return too_large
     if status is grpc.StatusCode.DEADLINE_EXCEEDED:  # Triton is busy, not broken
         return GatewayTimeoutError(f"The inference server did not answer within {timeout:g} s; try again")
     if _STUB_DEAD.search(text):
@@ -52,6 +58,24 @@ def client_error(
     else:
         sentence = "The inference server failed on this request"
     return DetectorUnavailableError(f"{sentence}; try again")
+
+
+def undecodable(text: str) -> InputError:
+    """The error for an image that a stage cannot decode; `text` is the stage's message."""
+    metrics.record_rejection("undecodable")
+    return InputError(clean_message(text))
+
+
+def _too_large(text: str, size: int) -> TooManyBytesError | None:
+    """The error if shared memory is too small for the image; None if it would fit if it were the only one."""
+    full = _SHARED_MEMORY_FULL.search(text)
+    if not full or size + _REGION_STEP < (region := int(full[1]) - size):  # about the size that it has now
+        return None
+    metrics.record_rejection("shared_memory")
+    return TooManyBytesError(
+        f"The image has {size:,} bytes; the inference server's shared memory has room for about {region:,}: send a "
+        "smaller image, or enlarge /dev/shm there (docker run --shm-size)"
+    )
 
 
 def clean_message(text: str) -> str:

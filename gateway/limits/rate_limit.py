@@ -18,6 +18,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.error_responses import error_response
+from gateway.observability import metrics
 from gateway.security.api_keys import KEY_NAME
 
 _MAX_REQUESTS = 100_000
@@ -178,6 +179,7 @@ class RateLimit:
             "RateLimit-Reset": str(wait),
         }
         if not decision.allowed:
+            metrics.record_rejection("rate")
             message = (
                 f"More than {decision.rate.requests:,} requests in {decision.rate.seconds:,} s: try again in {wait} s"
             )

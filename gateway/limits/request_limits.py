@@ -13,6 +13,7 @@ from gateway.error_responses import response_to
 from gateway.errors import BodyTimeoutError, GatewayError, GatewayTimeoutError, TooManyBytesError
 from gateway.limits.content_length import parse_content_length
 from gateway.limits.load_shedder import LoadShedder, Permit
+from gateway.observability import metrics
 
 # A late body is checked this often. A body slower than the rate loses the reservation for what has not arrived. The
 # rate is far below that of any real client: an overloaded server reads slowly too, and should not reject half a body.
@@ -90,6 +91,7 @@ class RequestLimits:
 
     def _check_body(self, size: int) -> None:
         if size > self._max_body_bytes:
+            metrics.record_rejection("body_bytes")
             raise TooManyBytesError(
                 f"The request body is larger than {self._max_body_bytes:,} bytes: send a smaller image, or its URL"
             )

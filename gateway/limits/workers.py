@@ -10,8 +10,9 @@ from typing import ParamSpec, TypeVar
 import cv2
 
 from gateway.errors import OverloadedError
-from sod.errors import ThreadsExhaustedError
-from sod.thread_pool import ReplacingThreadPool
+from gateway.observability import metrics
+from sod.errors import TaskTimeoutError, ThreadsExhaustedError
+from sod.thread_pool import DEFAULT_TASK_TIMEOUT_S, ReplacingThreadPool
 
 _CLOSE_S = 1.0  # for tasks that are nearly done; the server has waited for the requests before
 _RETRY_AFTER_S = 10
@@ -29,7 +30,7 @@ class Workers:
         cores: Into how many parts a task may be split with a gain in time.
     """
 
-    def __init__(self, threads: int, *, task_timeout: float = 30.0) -> None:
+    def __init__(self, threads: int, *, task_timeout: float = DEFAULT_TASK_TIMEOUT_S) -> None:
         """Start no thread yet.
 
         Args:
@@ -50,7 +51,11 @@ class Workers:
         task = partial(function, *args, **kwargs)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, copy_context().run, task)
+        except TaskTimeoutError:
+            metrics.record_rejection("task_timeout")
+            raise
         except ThreadsExhaustedError as error:
+            metrics.record_rejection("threads")
             raise OverloadedError("The server cannot process images now; try again later", _RETRY_AFTER_S) from error
 
     @property

@@ -93,7 +93,11 @@ waiting = _gauge("sod_queue_waiting", "Images that wait for a slot.")
 slots = _gauge("sod_slots_in_use", "Images being processed: slots in use.")
 _rejected = _counter(
     "sod_rejected_total",
-    "Requests rejected or aborted: `slots`, `bytes`, `too_large`, `body_timeout`, `deadline` or `disconnect`.",
+    "Requests and images refused, and requests aborted, by kind. Capacity: `slots`, `bytes`, `too_large`, `threads`, "
+    "`shared_memory`; time: `body_timeout`, `deadline`, `task_timeout`, `disconnect`; client: `key`, `rate`; HTTP: "
+    "`headers`, `host`, `framing`, `http`; size: `body_bytes`, `image_bytes`, `pixels`; parts of an image: `scans`, "
+    "`metadata`, `parts`, `pixel_parts`, `compressed`, `padding`; other images: `ambiguous`, `invalid_image`, "
+    "`undecodable`.",
     "reason",
 )
 _image_bytes = _histogram("sod_image_bytes", "Encoded size of the processed images in bytes.", BYTES)
@@ -139,8 +143,8 @@ def record_request(path: str, method: str, code: int, seconds: float, stages: Ma
 
 
 def record_rejection(reason: str) -> None:
-    """Record a rejected or aborted request; `reason` must have a bounded set of values."""
-    _rejected.labels(reason).inc()
+    """Record a rejected or aborted request, or a rejected image; `reason` must have a bounded set of values."""
+    _rejected_counter(reason).inc()
 
 
 def record_image(model: str, labels: Sequence[str], class_ids: NDArray[np.int32], *, size: int, pixels: int) -> None:
@@ -188,6 +192,11 @@ def metrics_markdown() -> str:
 @cache
 def _request_counter(path: str, method: str, code: int) -> Counter:
     return _requests.labels(path, method, code)
+
+
+@cache
+def _rejected_counter(reason: str) -> Counter:
+    return _rejected.labels(reason)
 
 
 @cache

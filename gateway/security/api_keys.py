@@ -16,6 +16,7 @@ from http import HTTPStatus
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.error_responses import error_response
+from gateway.observability import metrics
 
 # Paths without a key: probes, the demo page and the documentation with their files.
 _OPEN_PATHS = frozenset({"/", "/health", "/docs", "/openapi.json"})
@@ -119,6 +120,7 @@ class ApiKeys:
             problem = "The request has several API keys: send one"
         else:
             problem = "This server requires an API key: send `Authorization: Bearer <key>` or `X-API-Key: <key>`"
+        metrics.record_rejection("key")
         await error_response(HTTPStatus.UNAUTHORIZED, problem, _CHALLENGE)(scope, receive, send)
 
     def _owner(self, secret: bytes) -> str | None:

@@ -25,11 +25,19 @@ _PAGE = _COMMON | {
     "permissions-policy": "camera=(self), microphone=(), geolocation=()",
 }
 _HSTS = {"strict-transport-security": "max-age=31536000"}
+# As a list of bytes, which the server sends without conversion.
+_API_LIST = [(name.encode(), value.encode()) for name, value in {"cache-control": "no-store", **_API}.items()]
+_HSTS_LIST = [(name.encode(), value.encode()) for name, value in _HSTS.items()]
 
 
 def is_page(path: str) -> bool:
     """Whether `path` is a page or one of its files."""
     return path in _PAGES or path.startswith(_PAGE_FOLDERS)
+
+
+def api_headers(scheme: str) -> list[tuple[bytes, bytes]]:
+    """The headers that `SecurityHeaders` adds to a response that is no page."""
+    return _API_LIST + _HSTS_LIST if scheme == "https" else _API_LIST
 
 
 class SecurityHeaders:

@@ -9,6 +9,7 @@ from sod.errors import InvalidImageError
 from sod.image import DEFAULT_LIMITS, decode_image, scale_factor, to_pixels
 from sod.image_structure import StructureLimits
 from sod.interface import ERROR, IMAGE, PIXELS, SCALE_FACTOR
+from sod.thread_pool import DEFAULT_TASK_TIMEOUT_S
 from sod.triton.requests import Arrays, ModelConfig, Request, RequestPool, as_bytes
 
 
@@ -26,9 +27,9 @@ class TritonPythonModel:
         self._size = (height, width)
         self._no_pixels = np.zeros((height, width, 3), np.uint8)
         self._limits = StructureLimits(
-            pixels=int(config.parameter("max_image_pixels", str(DEFAULT_LIMITS.pixels))),
-            scans=int(config.parameter("max_image_scans", str(DEFAULT_LIMITS.scans))),
-            metadata_bytes=int(config.parameter("max_image_metadata_bytes", str(DEFAULT_LIMITS.metadata_bytes))),
+            pixels=config.number("max_image_pixels", DEFAULT_LIMITS.pixels, least=1),
+            scans=config.number("max_image_scans", DEFAULT_LIMITS.scans, least=1),
+            metadata_bytes=config.number("max_image_metadata_bytes", DEFAULT_LIMITS.metadata_bytes, least=0),
         )
         # Images are processed in parallel; OpenCV's own threads would compete with them.
         cv2.setNumThreads(1)
@@ -37,7 +38,7 @@ class TritonPythonModel:
             self._compute,
             [IMAGE],
             int(config.parameter("threads", str(os.cpu_count()))),
-            time_limit_s=float(config.parameter("task_timeout_s", "30")),
+            time_limit_s=config.number("task_timeout_s", DEFAULT_TASK_TIMEOUT_S, least=0.1),
         )
 
     def execute(self, requests: list[Request]) -> None:

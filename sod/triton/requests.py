@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -22,6 +22,7 @@ from sod.thread_pool import ReplacingThreadPool
 # The backend's own types exist inside its stub process only.
 Request = Any
 Arrays = dict[str, NDArray[Any]]
+Number = TypeVar("Number", int, float)
 
 
 class ModelConfig:
@@ -38,6 +39,22 @@ class ModelConfig:
     def parameter(self, key: str, default: str) -> str:
         """The value of `parameters { key: … value: { string_value: … } }`."""
         return str(self._config["parameters"].get(key, {}).get("string_value", default))
+
+    def number(self, key: str, default: Number, *, least: float) -> Number:
+        """The number in `parameters`, of the default's type.
+
+        Raises:
+            ValueError: It is none, or below `least`; Triton shows the text as the reason why the model is not loaded.
+        """
+        text, kind = self.parameter(key, str(default)), type(default)
+        try:
+            value = kind(text)
+        except ValueError:
+            value = kind(-1)
+        if not least <= value < math.inf:
+            wanted = "a whole number" if kind is int else "a number"
+            raise ValueError(f"the parameter {key} of {self.name} is {text!r}: write {wanted} of at least {least}")
+        return value
 
     def optimization_level(self) -> int:
         """`optimization { graph { level: … } }`, 0 if it is not set."""

@@ -25,7 +25,7 @@ def main() -> int:
             own = folder / str(number)
             own.mkdir()
             # A server of its own for each: pauses between restarts grow with restarts shortly before.
-            with chaos_server(free_ports(), own) as server:
+            with chaos_server(free_ports(), own, SOD_WORKERS=str(fault.workers)) as server:
                 result = measure(server, fault)
                 result.leftovers = stopped_cleanly(server)
             results.append(result)

@@ -24,8 +24,10 @@ class Fault:
         goal_s: seconds within which an idle machine must answer again.
         process: the process that is harmed.
         number: the signal that it gets.
-        replaces: the process that must be another afterwards; all others must be the same.
+        replaces: the process that must be another afterwards, "Triton", "gateway" or "worker"; all others must be the
+            same.
         again: it is harmed a second time three seconds after it has recovered, and that is measured.
+        workers: of the gateway.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Fault:
     number: signal.Signals
     replaces: str
     again: bool = False
+    workers: int = 1
 
     def harm(self, server: Serving) -> None:
         """Send the signal."""
@@ -46,6 +49,16 @@ def triton(server: Serving) -> psutil.Process:
 
 def gateway(server: Serving) -> psutil.Process:
     return server.child("-m gateway")
+
+
+def workers(server: Serving) -> list[psutil.Process]:
+    """The worker processes of the gateway; none if it is one process."""
+    return [process for process in gateway(server).children() if "spawn_main" in " ".join(process.cmdline())]
+
+
+def busiest_worker(server: Serving) -> psutil.Process:
+    """The worker with most connections: all clients may have one worker, and the other's end harms nobody."""
+    return max(workers(server), key=lambda process: len(process.net_connections("tcp")))
 
 
 def stage(name: str) -> Callable[[Serving], psutil.Process]:
@@ -64,6 +77,8 @@ def faults() -> list[Fault]:
         *(Fault(f"stage {name} stopped", 30, stage(name), stop, "Triton") for name in STAGES),
         Fault("Triton stopped", 30, triton, stop, "Triton"),
         Fault("gateway stopped", 5, gateway, stop, "gateway"),
+        Fault("one of two gateway workers killed", 5, busiest_worker, kill, "worker", workers=2),
+        Fault("one of two gateway workers stopped", 5, busiest_worker, stop, "worker", workers=2),
     ]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.chaos.faults import DEMO, Fault, gateway, triton, wait_for_back
+from tests.chaos.faults import DEMO, Fault, gateway, triton, wait_for_back, workers
 from tests.chaos.load import Load, Response, drawn_images
 from tests.e2e.started_server import REPOSITORY, Serving, serve
 
@@ -67,7 +67,7 @@ def measure(server: Serving, fault: Fault) -> Result:
             began = time.monotonic()
             time.sleep(1)
             wait_for_back(server, lambda: _back_at(load.since(began)) is not None, _TIMEOUT_S)
-        before = {"Triton": triton(server).pid, "gateway": gateway(server).pid}
+        before = _processes(server)
         log_size = server.log.stat().st_size
         fault.harm(server)
         began = time.monotonic()
@@ -78,7 +78,7 @@ def measure(server: Serving, fault: Fault) -> Result:
     seconds = max(1.0, (back_at or began) - began)
     lines = server.log.read_bytes()[log_size:].decode(errors="replace").splitlines()
     own = [line for line in lines if " gateway." not in line]
-    after = {"Triton": triton(server).pid, "gateway": gateway(server).pid}
+    after = _processes(server)
     return Result(
         fault.name,
         fault.goal_s,
@@ -89,7 +89,7 @@ def measure(server: Serving, fault: Fault) -> Result:
         Counter(r.status for r in responses if r.status > 0),
         len(own) / seconds,
         (len(lines) - len(own)) / seconds,
-        next((name for name in after if name != fault.replaces and after[name] != before[name]), ""),
+        next((name for name in after if len(before[name] - after[name]) > (name == fault.replaces)), ""),
     )
 
 
@@ -149,12 +149,21 @@ def table(results: list[Result]) -> str:
     return "\n".join(rows)
 
 
-def _is_replaced(server: Serving, fault: Fault, before: dict[str, int]) -> bool:
+def _processes(server: Serving) -> dict[str, set[int]]:
+    """Process ids by name."""
+    return {
+        "Triton": {triton(server).pid},
+        "gateway": {gateway(server).pid},
+        "worker": {worker.pid for worker in workers(server)},
+    }
+
+
+def _is_replaced(server: Serving, fault: Fault, before: dict[str, set[int]]) -> bool:
     try:
-        process = triton(server) if fault.replaces == "Triton" else gateway(server)
+        now = _processes(server)[fault.replaces]
     except (AssertionError, psutil.NoSuchProcess):
         return False
-    return process.pid != before[fault.replaces]
+    return len(now) == len(before[fault.replaces]) and now != before[fault.replaces]
 
 
 def _is_calm(responses: list[Response]) -> bool:

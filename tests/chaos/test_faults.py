@@ -16,9 +16,18 @@ def server(free_ports, tmp_path_factory):
         assert stopped_cleanly(serving) == []
 
 
-@pytest.mark.parametrize("fault", [fault for fault in faults() if fault.name in SHORT], ids=lambda fault: fault.name)
-def test_a_fault_under_load(server, fault):
-    result = measure(server, fault)
+@pytest.fixture(scope="module")
+def server_of_two_workers(free_ports, tmp_path_factory):
+    with chaos_server(free_ports(4), tmp_path_factory.mktemp("workers"), SOD_WORKERS="2") as serving:
+        yield serving
+        assert stopped_cleanly(serving) == []
+
+
+@pytest.mark.parametrize(
+    "fault", [fault for fault in faults() if fault.name in SHORT or fault.workers > 1], ids=lambda fault: fault.name
+)
+def test_a_fault_under_load(request, fault):
+    result = measure(request.getfixturevalue("server_of_two_workers" if fault.workers > 1 else "server"), fault)
     assert result.wrong == 0
     assert result.hung == 0
     assert result.bystander == ""

@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import httpx
+import numpy as np
 import psutil
 import pytest
 
@@ -130,6 +132,19 @@ def test_shared_memory_of_64_mib_starts_with_less(free_ports):
     told = start_once("mount -t tmpfs -o size=64m x /dev/shm", free_ports(4))
     assert "\nfound " in told, told
     assert "/dev/shm has 64 MiB free: each of 3 stages starts with 18 MiB of shared memory" in told
+
+
+@pytest.mark.usefixtures("may_mount")
+def test_an_image_too_large_for_shared_memory_is_413_and_harms_no_other(free_ports, tmp_path, monkeypatch):
+    image = cv2.imencode(".bmp", np.zeros((3000, 3500, 3), np.uint8))[1].tobytes()  # 31.5 MB
+    (tmp_path / "large.bmp").write_bytes(image)
+    monkeypatch.setenv("LARGE_IMAGE", str(tmp_path / "large.bmp"))
+    told = start_once("mount -t tmpfs -o size=64m x /dev/shm", free_ports(4))
+    assert f"\nlarge image: 413 The image has {len(image):,} bytes; the inference server's shared memory has" in told, (
+        told
+    )
+    assert "enlarge /dev/shm there (docker run --shm-size)" in told
+    assert "\nfound " in told
 
 
 @pytest.mark.usefixtures("may_mount")

@@ -3,8 +3,9 @@
 import asyncio
 import base64
 import json
+import signal
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -259,6 +260,14 @@ def make_gateway(triton: FakeTriton) -> MakeGateway:
 async def gateway(make_gateway: MakeGateway) -> AsyncIterator[httpx.AsyncClient]:
     async with make_gateway() as client:
         yield client
+
+
+@pytest.fixture
+def hang_up_not_ignored() -> Iterator[None]:
+    """Processes that a test starts end at SIGHUP, unless they handle it; under nohup they would ignore it."""
+    handler = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, handler)
 
 
 def encode(suffix: str, height: int = 80, width: int = 100) -> bytes:

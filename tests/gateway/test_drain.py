@@ -6,6 +6,7 @@ import signal
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from gateway.app import create_app
@@ -66,7 +67,8 @@ async def test_requests_are_accepted_during_the_delay_and_a_second_signal_ends_i
             await under_way
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.usefixtures("hang_up_not_ignored")
 async def test_requests_in_progress_finish(triton: Any, image64: str, number: signal.Signals) -> None:
     triton.hold = asyncio.Event()
     options = (*triton_at(triton), "--drain-delay", "0.3")
@@ -82,6 +84,22 @@ async def test_requests_in_progress_finish(triton: Any, image64: str, number: si
         code, log = await ended(process)
     assert code == 0
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_hang_up_that_nohup_ignores_stays_ignored(triton: Any, workers: str) -> None:
+    handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the gateway inherits it
+    try:
+        async with running(*triton_at(triton), "--workers", workers) as (url, process):
+            for one in (psutil.Process(process.pid), *psutil.Process(process.pid).children()):
+                one.send_signal(signal.SIGHUP)
+            await asyncio.sleep(1)
+            async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+                assert (await client.get("/health/ready")).status_code == 200
+            process.send_signal(signal.SIGTERM)
+            assert (await ended(process))[0] == 0
+    finally:
+        signal.signal(signal.SIGHUP, handler)
 
 
 async def test_requests_over_the_shutdown_timeout_are_503(triton: Any, image64: str) -> None:

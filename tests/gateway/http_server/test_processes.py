@@ -115,7 +115,8 @@ async def test_workers_share_the_socket_the_settings_and_the_metrics(triton: Any
     assert all(json.loads(line) for line in log.splitlines())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.usefixtures("hang_up_not_ignored")
 async def test_all_workers_drain(triton: Any, image64: str, number: signal.Signals) -> None:
     async with running(*options(triton)) as (url, process):
         await until_serving(url, 2)

@@ -187,6 +187,16 @@ async def test_a_request_without_a_body_may_offer_an_upgrade(app: Echo, kinds: C
             assert (await client.read_answer())[::2] == (200, b"0")
 
 
+@pytest.mark.parametrize("offer", [b"Connection: close\r\n", b"Connection: close, Upgrade\r\nUpgrade: h2c\r\n"])
+async def test_bytes_after_the_last_request_do_not_harm_it(app: Echo, kinds: Counter[str], offer: bytes) -> None:
+    """Whether or not it offers an upgrade, for which there is a second parser."""
+    async with listening(app, bounded(kinds)) as port, RawClient(port) as client:
+        await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n" + offer + b"\r\nhi" + b"GET / HT")
+        assert (await client.read_answer())[::2] == (200, b"2")
+        assert await client.read_end() == b""
+    assert not kinds
+
+
 @pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: a\r\n", b"Host: a\r\nhost: b\r\n"])
 async def test_a_request_has_one_host(app: Echo, kinds: Counter[str], hosts: bytes) -> None:
     async with listening(app, bounded(kinds)) as port, RawClient(port) as client:

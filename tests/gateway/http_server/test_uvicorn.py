@@ -36,6 +36,10 @@ def test_the_version_is_pinned_exactly() -> None:
         (HttpToolsProtocol.connection_lost, "(self, exc: 'Exception | None') -> 'None'"),
         (HttpToolsProtocol.data_received, "(self, data: 'bytes') -> 'None'"),
         (HttpToolsProtocol.on_headers_complete, "(self) -> 'None'"),
+        (
+            HttpToolsProtocol._start_asgi_task,
+            "(self, cycle: 'RequestResponseCycle', app: 'ASGI3Application') -> 'None'",
+        ),
         (HttpToolsProtocol.on_message_complete, "(self) -> 'None'"),
         (HttpToolsProtocol.on_response_complete, "(self) -> 'None'"),
         (HttpToolsProtocol.pause_writing, "(self) -> 'None'"),

@@ -1,6 +1,7 @@
 """The adapter and the gateway in front of a Triton that fails, goes away, and comes back."""
 
 import asyncio
+import base64
 from typing import Any
 
 import grpc
@@ -14,6 +15,7 @@ from gateway.inference.model_catalogue import PREFERENCE, ModelInfo
 from gateway.inference.tensors import ResizedImage, serialize_request
 from gateway.inference.triton_client import TritonDetector
 from gateway.inference.triton_errors import clean_message
+from tests.gateway.conftest import encode
 
 PATH = "/small-object-detection"
 INVALID, INTERNAL = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL
@@ -93,6 +95,36 @@ async def test_image_refused_by_the_model(
 async def test_image_refused_in_the_error_output(gateway: httpx.AsyncClient, triton: Any, image64: str) -> None:
     triton.error_output = "this image is broken, schade für sie".encode()
     assert await failed(gateway, image64, 422) == "this image is broken, schade für sie"
+
+
+MIB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("region_mib", "status", "said"),
+    [
+        (
+            18,
+            413,
+            "The image has 20,971,520 bytes; the inference server's shared memory has room for about 19,922,944: send",
+        ),
+        (30, 503, "The inference server failed on this request; try again"),  # others use most of it now
+    ],
+)
+async def test_an_image_too_large_for_shared_memory(
+    triton: Any, gateway: httpx.AsyncClient, region_mib: int, status: int, said: str
+) -> None:
+    image = encode(".png")
+    image += bytes(20 * MIB - len(image))  # after its end, which decoders ignore
+    triton.fails = (
+        INTERNAL,
+        "in ensemble 'PP-YOLOE_plus_SOD-S', Failed to process the request(s) for model instance 'preprocess_640_0_0', "
+        "message: Failed to increase the shared memory pool size for key 'sod-1' to "
+        f"{(region_mib + 21) * MIB} bytes. If you are running Triton inside docker, use '--shm-size' flag to control "
+        "the shared memory region size. Error: No space left on device",
+    )
+    said_by_gateway = await failed(gateway, base64.b64encode(image).decode(), status, visualize=False)
+    assert said in said_by_gateway
 
 
 @pytest.mark.parametrize("text", ["", "in ensemble 'X', ", "in ensemble 'X', \n\nAt:\n  model.py(1): execute"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,9 +11,16 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway import serve
+from gateway.limits.rate_limit import parse_rates
 from gateway.observability import metrics
+from gateway.security.api_keys import parse_api_keys
+from gateway.settings import Settings
+from tests.gateway.live import RawClient, listening
+from tests.hostile import images
 
 PATH = "/small-object-detection"
+REJECTED = "sod_rejected_total"
 
 Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -31,6 +39,12 @@ async def scrape(client: httpx.AsyncClient) -> Samples:
 
 def value(samples: Samples, name: str, **labels: str) -> float:
     return samples.get((name, frozenset(labels.items())), 0.0)
+
+
+def rejections(samples: Samples) -> Counter[str]:
+    """`sod_rejected_total` by reason."""
+    counts = {dict(labels).get("reason", ""): count for (name, labels), count in samples.items() if name == REJECTED}
+    return Counter({reason: int(count) for reason, count in counts.items()})
 
 
 @pytest.fixture
@@ -139,6 +153,68 @@ async def test_rejections_and_slots_are_exported(gateway: httpx.AsyncClient) -> 
     assert value(after, "sod_rejected_total", reason="slots") - value(before, "sod_rejected_total", reason="slots") == 1
     assert value(after, "sod_queue_waiting") == 3
     assert value(after, "sod_slots_in_use") == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (images.progressive_jpeg(64, 501), "scans"),
+        (images.jpeg_exif(140), "metadata"),
+        (images.png_texts(3000), "parts"),
+        (images.png_in_pieces(70_000), "pixel_parts"),
+        (images.png_compressed_texts(17, 10), "compressed"),
+        (images.jpeg_with(b"\xff" * 100_000), "padding"),
+        (images.tiff_told_twice(64, 32), "ambiguous"),
+        (images.tiff_tiles(9000), "pixels"),
+        (b"no image", "invalid_image"),
+        (bytes(2_000_000), "image_bytes"),
+        (bytes(3_000_000), "body_bytes"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_refused_images_are_counted_by_kind(make_gateway: Any, data: bytes, reason: str) -> None:
+    limits = {"max_image_bytes": 1_999_999, "max_body_bytes": 2_000_000} if reason.endswith("_bytes") else {}
+    async with make_gateway(**limits) as gateway:
+        before = await scrape(gateway)
+        answer = await gateway.post(PATH, content=data, headers={"content-type": "image/jpeg"})
+        assert answer.status_code in (413, 422), answer.text
+        rose = rejections(await scrape(gateway)) - rejections(before)
+    assert rose == Counter({reason: 1})
+    assert f"`{reason}`" in metrics.metrics_markdown()
+
+
+async def test_other_refusals_are_counted_by_kind(make_gateway: Any, triton: Any, image64: str) -> None:
+    keys = parse_api_keys(f"me:{'0' * 64}")
+    async with make_gateway(api_keys=keys) as closed, make_gateway(rate_limit=parse_rates("1/day")) as limited:
+        before = await scrape(limited)
+        assert (await closed.post(PATH, json={"image": image64})).status_code == 401
+        assert (await limited.post(PATH, json={"image": image64})).status_code == 200
+        assert (await limited.post(PATH, json={"image": image64})).status_code == 429
+        after = await scrape(limited)
+    async with make_gateway() as gateway:
+        triton.error_output = b"damaged"
+        assert (await gateway.post(PATH, json={"image": image64, "visualize": False})).status_code == 422
+        last = await scrape(gateway)
+    assert rejections(after) - rejections(before) == Counter(key=1, rate=1)
+    assert rejections(last) - rejections(after) == Counter(undecodable=1)
+
+
+async def test_refusals_of_the_http_parser_are_counted_by_kind(gateway: httpx.AsyncClient) -> None:
+    limits = serve.connection_limits(Settings())
+    before = await scrape(gateway)
+    async with listening(gateway.app, limits) as port:  # type: ignore[attr-defined]
+        for data, status in (
+            (b"GET / HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 100_000, 431),
+            (b"GET / HTTP/1.1\r\n\r\n", 400),
+            (b"no HTTP\r\n\r\n", 400),
+            (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;" + b"e" * 200_000, 400),
+        ):
+            async with RawClient(port) as client:
+                await client.send(data)
+                assert (await client.read_answer())[0] == status
+    rose = rejections(await scrape(gateway)) - rejections(before)
+    assert rose == Counter(headers=1, host=1, http=1, framing=1)
+    assert all(f"`{reason}`" in metrics.metrics_markdown() for reason in rose)
 
 
 async def test_a_class_without_a_label_is_other(gateway: httpx.AsyncClient) -> None:
