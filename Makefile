@@ -55,7 +55,7 @@ else
 endif
 
 # The command creates PaddleDetection's own environment inside $(VENV) (finetune/environment.py).
-finetune: $(VENV)/.export  ## train a detector: DATA=<COCO or YOLO folder> BASE=demo|PP-YOLOE_plus_SOD-S|*.pdparams NAME= EPOCHS= BATCH= SIZE= RATE= OUT= ARGS=
+finetune: $(VENV)/.export  ## train a detector: DATA=<data set> BASE=demo|PP-YOLOE_plus_SOD-S|*.pdparams NAME= EPOCHS= BATCH= SIZE= RATE= OUT= ARGS=
 	@$(BIN)/python -m finetune $(if $(DATA),--data "$(DATA)") $(if $(BASE),--base "$(BASE)") $(if $(NAME),--name "$(NAME)") \
 		$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(BATCH),--batch $(BATCH)) $(if $(SIZE),--size $(SIZE)) \
 		$(if $(RATE),--rate $(RATE)) $(if $(OUT),--out "$(OUT)") $(ARGS)

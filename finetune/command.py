@@ -17,12 +17,12 @@ from export.cli import main as export_main
 from finetune import environment
 from finetune.data import contact_sheet, dataset_checks, serialization
 from finetune.data.dataset import TrainingDataset
-from finetune.data.findings import Findings
 from finetune.data.reader import read_dataset
 from finetune.errors import STOPPED, FinetuneError, run
 from finetune.training.settings import Settings
 from finetune.variants import INPUT_SIZE
 from finetune.weights.pretrained import OFFICIAL, find_pretrained
+from sod.datasets.findings import Findings
 
 
 def main(arguments: list[str] | None = None, prog: str = "python -m finetune") -> int:
@@ -74,7 +74,7 @@ def _read_and_check(options: argparse.Namespace) -> TrainingDataset:
     """Read the data, print the findings, and draw the contact sheet.
 
     Raises:
-        FinetuneError: the data have errors.
+        DatasetError: the data have errors.
     """
     findings = Findings()
     try:
@@ -89,9 +89,7 @@ def _read_and_check(options: argparse.Namespace) -> TrainingDataset:
         sheet = options.out / "labels.jpg"
         contact_sheet.write(data.train, data.names, sheet)
         print(f"labelled images to check by eye: {sheet}", file=sys.stderr)
-    if findings.errors:
-        msg = f"{options.data} has {findings.errors:,} errors: correct them and run again"
-        raise FinetuneError(msg)
+    findings.stop_at_errors(options.data)
     return data
 
 
@@ -159,7 +157,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "An interrupted training resumes from its last checkpoint when the same command is run again.",
     )
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder with a COCO or YOLO data set (docs/finetuning.md)")
+    add("--data", type=Path, required=True, help="folder of a data set, a COCO JSON file or a data.yaml (docs/datasets.md)")
     add("--base", default="demo",
         help=f"weights to start from: demo, {', '.join(OFFICIAL)} or a file *.pdparams (default: demo)")  # fmt: skip
     add("--name", default="finetuned", help="name of the trained model (default: %(default)s)")

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.data.dataset import LabelledImage
+from sod.datasets.dataset import LabelledImage
 from sod.detections import Detections
 from sod.drawing.overlay import draw_detections
 from sod.image import decode_image

@@ -1,13 +1,12 @@
 """Checks and statistics of a data set as a whole."""
 
-from collections import Counter
-
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.data.dataset import LabelledImage, TrainingDataset
-from finetune.data.findings import Findings
+from finetune.data.dataset import TrainingDataset
 from finetune.variants import INPUT_SIZE
+from sod.datasets.dataset import LabelledImage
+from sod.datasets.findings import Findings
 
 _SMALLEST = 2.0  # px of a side at the input size; smaller objects can hardly be detected
 
@@ -30,9 +29,6 @@ def check(data: TrainingDataset, findings: Findings) -> None:
 
 
 def _check_classes(data: TrainingDataset, findings: Findings) -> None:
-    for name, count in Counter(data.names).items():
-        if count > 1:
-            findings.error("class name given more than once", name)
     counts = np.zeros(len(data.names), int)
     for image in data.train:
         np.add.at(counts, image.class_ids, 1)
