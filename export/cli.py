@@ -9,6 +9,7 @@ from pathlib import Path
 
 from export.errors import ExportError
 from export.hub.official_models import OFFICIAL_ARCHIVES, fetch_official
+from export.model_name import alias_note, served_name
 from export.paddle.paddlex_pipeline import PipelineFile, source_of
 from export.precision import PRECISIONS, Precision, Target
 from export.request import ExportRequest, ExportResult
@@ -107,6 +108,10 @@ def _jobs(arguments: argparse.Namespace) -> Iterator[Callable[[], ExportResult]]
 def _models(arguments: argparse.Namespace, source: PipelineFile) -> Iterator[tuple[str, Path | None]]:
     """The name (empty for the model's own) and the Paddle model (None for an installed detector) of each export."""
     name = arguments.name or source.model_name or ""
+    if name:
+        if note := alias_note(name):
+            LOG.warning("%s", note)
+        name = served_name(name)
     if source.model_dir:
         yield name, source.model_dir
     elif arguments.model:
