@@ -55,6 +55,12 @@ def _run(options: argparse.Namespace) -> None:
         print(f"note: {note}", file=sys.stderr)
     options.name = served_name(options.name)
     options.out = options.out or OUT / options.name
+    earlier_place = Path(".cache/finetune") / options.name
+    if earlier_place.is_dir() and not options.out.exists():
+        print(
+            f"note: {earlier_place} has a training of an earlier version; OUT={earlier_place} goes on with it",
+            file=sys.stderr,
+        )
     data = _read_and_check(options)
     _check_export(options, data.names)
     if options.check:
