@@ -203,7 +203,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--model_dir",
         type=Path,
         metavar="DIR",
-        help="the Paddle inference model: inference.json (or .pdmodel), inference.pdiparams, inference.yml",
+        help="the Paddle inference model: inference.json (or .pdmodel), inference.pdiparams, inference.yml; or "
+        "PaddleDetection's model.pdmodel (or .json), model.pdiparams, infer_cfg.yml",
     )
     source.add_argument(
         "--pipeline",
@@ -221,8 +222,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--name",
-        help="the name of the served model (default: Global.model_name of inference.yml); without one of the options "
-        "above, an installed model for the targets tensorrt and tensorrt-check",
+        help="the name of the served model (default: Global.model_name of inference.yml, else the folder's name); without "
+        "one of the options above, an installed model for the targets tensorrt and tensorrt-check",
     )
     parser.add_argument(
         "--target",
