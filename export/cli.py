@@ -10,7 +10,6 @@ from pathlib import Path
 
 from export.errors import ExportError
 from export.hub.official_models import OFFICIAL_ARCHIVES, fetch_official
-from export.model_name import alias_note, served_name
 from export.paddle.paddlex_pipeline import PipelineFile, source_of
 from export.precision import PRECISIONS, Precision, Target
 from export.request import ExportRequest, ExportResult
@@ -18,6 +17,7 @@ from export.serving_options import ServingOptions
 from export.tensorrt.compile_check import TURING
 from export.tensorrt.plan import import_tensorrt
 from export.tensorrt_export import check_installed, export_plan
+from export.triton.model_name import alias_note, served_name
 
 LOG = logging.getLogger("export")
 OFFICIAL = tuple(OFFICIAL_ARCHIVES)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from export.cli import main as export_main
 from export.errors import ExportError
-from export.model_name import alias_note, served_name
 from export.serving_options import ServingOptions
+from export.triton.model_name import alias_note, served_name
 from export.triton.model_spec import ModelSpec
 from export.triton.repository import pending_files
 from finetune import environment
@@ -113,7 +113,8 @@ def _read_and_check(options: argparse.Namespace) -> TrainingDataset:
     if data.train:
         sheet = options.out / "labels.jpg"
         contact_sheet.write(data.train, data.names, sheet)
-        print(f"labelled images to check by eye: {sheet}", file=sys.stderr)
+        if sheet.exists():
+            print(f"labelled images to check by eye: {sheet}", file=sys.stderr)
     findings.stop_at_errors(options.data)
     return data
 

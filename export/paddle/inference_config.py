@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from export.errors import ExportError
 from export.files import read_yaml
-from export.model_name import alias_note, served_name
+from export.triton.model_name import alias_note, served_name
 
 # OpenCV's codes, as used in `interp`. `sod.image.to_pixels` implements the one that SOD models were trained with.
 CV2_INTERPOLATIONS = {0: "nearest", 1: "linear", 2: "cubic", 3: "area", 4: "lanczos4"}

@@ -62,7 +62,8 @@ def validated(images: Iterable[UncheckedImage], classes: int | None, findings: F
         except (OSError, InvalidImageError) as error:
             findings.error("image that cannot be read", f"{where}: {error}")
             continue
-        _check_size(image, header, where, findings)
+        if not _has_labelled_size(image, header, where, findings):
+            continue  # its boxes lie at wrong places
         boxes = image.boxes * (header.shown_size * 2 if image.relative else 1.0)
         boxes, kept = _clipped(image, boxes, header.shown_size, findings)
         kept &= _known(image, classes, findings)
@@ -77,11 +78,11 @@ def validated(images: Iterable[UncheckedImage], classes: int | None, findings: F
         )
 
 
-def _check_size(image: UncheckedImage, header: ImageHeader, where: str, findings: Findings) -> None:
-    """Compare the image with the size that its labels state: boxes of another size lie at wrong places."""
+def _has_labelled_size(image: UncheckedImage, header: ImageHeader, where: str, findings: Findings) -> bool:
+    """Whether the image has the size that its labels state, if they state one."""
     shown = header.shown_size
     if image.size is None or image.size == shown:
-        return
+        return True
     sizes = f"{where}: {shown[0]} by {shown[1]}, but labelled as {image.size[0]} by {image.size[1]}"
     if image.size == (header.width, header.height):
         findings.error(
@@ -92,6 +93,7 @@ def _check_size(image: UncheckedImage, header: ImageHeader, where: str, findings
         findings.error(
             "image of another size than its labels state", f"{sizes}; take the images that were labelled, or scale both"
         )
+    return False
 
 
 def _clipped(

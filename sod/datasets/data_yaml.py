@@ -89,7 +89,9 @@ def _load(file: Path) -> dict[str, object]:
     """The document with every scalar as text, so that the class `no` is no truth value and the key '2' equals 2."""
     loader = yaml.BaseLoader(read_text(file))
     try:
-        document = loader.get_single_data()
+        node = loader.get_single_node()
+        _check_keys(node, file)
+        document = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{file}:{mark.line + 1}" if mark else str(file)
@@ -99,6 +101,19 @@ def _load(file: Path) -> dict[str, object]:
     if not isinstance(document, dict):
         raise DatasetError(f"{file} must be a mapping with the keys names, train and val")
     return document
+
+
+def _check_keys(node: yaml.Node | None, file: Path) -> None:
+    """Refuse keys that a mapping has twice, of which YAML takes the last one."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: set[str] = set()
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.value in seen:
+            raise DatasetError(f"{file}:{key.start_mark.line + 1} gives {key.value!r} more than once")
+        if isinstance(key, yaml.ScalarNode):
+            seen.add(key.value)
+        _check_keys(value, file)
 
 
 def _strings(value: object, file: Path, key: str) -> tuple[str, ...]:

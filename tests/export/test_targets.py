@@ -279,7 +279,7 @@ def broken(small_model: Path, directory: Path, how: str) -> Path:
         ("unknown operator", "cannot load"),
         ("half a program", "cannot load"),
         ("no labels", "label_list"),
-        ("no program", "neither inference.json nor inference.pdmodel"),
+        ("no program", "none of inference.json, inference.pdmodel, model.json"),
     ],
 )
 def test_bad_input_is_one_sentence(small_model: Path, tmp_path: Path, how: str, said: str) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from export.model_name import served_name
+from export.triton.model_name import served_name
 from export.triton.model_spec import ModelSpec
 from export.triton.repository import pending_files
 from finetune.command import main

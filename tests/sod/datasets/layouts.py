@@ -43,9 +43,9 @@ def coco(*names: str, **changes: object) -> dict[str, object]:
     }
 
 
-def write_coco(file: Path, images: Path, *names: str, **changes: object) -> None:
+def write_coco(file: Path, folder: Path, /, *names: str, **changes: object) -> None:
     for name in names:
-        write_image(images / f"{name}.jpg")
+        write_image(folder / f"{name}.jpg")
     write_text(file, json.dumps(coco(*names, **changes)))
 
 

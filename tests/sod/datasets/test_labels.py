@@ -111,7 +111,9 @@ class TestDataYaml:
         [
             ("names: {0: car, 2: van}\n", "names has no class 1: name every id from 0 on"),
             ("names: {0: car, one: van}\n", "'one' is not a number"),
-            ("names: {0: car, '0': van}\n", "names gives a class id more than once"),
+            ("names: {0: car, '00': van}\n", "names gives a class id more than once"),
+            ("names:\n  0: car\n  '0': van\n", r"data\.yaml:3 gives '0' more than once"),
+            ("names: [car, van]\nval: a\nval: b\n", r"data\.yaml:3 gives 'val' more than once"),
             ("names: {-1: car, 0: van}\n", "has the class id -1"),
             ("nc: 3\nnames: [car, van]\n", "nc is 3, but names has 2 classes"),
             ("nc: 2\n", "has no names"),

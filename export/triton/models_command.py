@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from export.errors import ExportError
-from export.hub.official_models import OFFICIAL_ARCHIVES
 from export.triton.installed_models import find_installed, remove_installed
 from export.triton.model_control import load_exported, ready_models, triton_url, unload_models
 
-_SHIPPED = (*OFFICIAL_ARCHIVES, "PP-YOLOE_plus_SOD-demo")
+_SHIPPED = tuple(f"PP-YOLOE_plus_SOD-{size}" for size in ("demo", "S", "L", "largesize-L"))
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "sod models") -> int:

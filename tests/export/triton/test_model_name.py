@@ -3,7 +3,7 @@
 import pytest
 
 from export.errors import ExportError
-from export.model_name import alias_note, served_name
+from export.triton.model_name import alias_note, served_name
 
 
 @pytest.mark.parametrize("name", ["my_model", "v2.1+x-y", "_a", "PP-YOLOE_plus_SOD-S"])

@@ -9,9 +9,10 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from export.models_command import main
+from export.hub.official_models import OFFICIAL_ARCHIVES
 from export.triton.installed_models import find_installed
 from export.triton.model_spec import ModelSpec
+from export.triton.models_command import main
 from export.triton.repository import pending_files
 from sod.nms import NmsConfig
 
@@ -119,10 +120,10 @@ def test_what_is_no_model_is_refused(
     assert triton[0].calls == []
 
 
+@pytest.mark.parametrize("name", [*OFFICIAL_ARCHIVES, "PP-YOLOE_plus_SOD-demo"])
 def test_a_shipped_model_is_not_removed(
-    repository: Path, triton: tuple[Triton, str], capsys: pytest.CaptureFixture[str]
+    repository: Path, triton: tuple[Triton, str], name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = "PP-YOLOE_plus_SOD-demo"
     pending_files(ModelSpec(name, ("a",), 96, 96, 189), repository).write()
     assert run("remove", name, repository, triton[1]) == 1
     assert "belongs to triton-sod" in capsys.readouterr().err
