@@ -1,12 +1,16 @@
 """Labels, metrics and their report, without a server; tests/e2e/benchmarks/test_eval.py has one."""
 
+import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from benchmarks.evaluation import served
 from benchmarks.evaluation.classes import align, match
+from benchmarks.evaluation.cli import main
 from benchmarks.evaluation.datasets import read_dataset
 from benchmarks.evaluation.errors import EvaluationError
 from benchmarks.evaluation.metrics import ModelClasses, evaluate, outside
@@ -181,6 +185,60 @@ def test_a_box_half_in_an_ignored_region_stays():
     assert outside(boxes, np.array([[0, 0, 100, 10]], np.float32)).tolist() == [False, True, True]
     assert outside(boxes, np.zeros((0, 4), np.float32)).all()
     assert outside(boxes[:0], boxes).shape == (0,)
+
+
+class TestAgainstAModelWithOtherClasses:
+    """Two models on a server that is not there: what they detect is given."""
+
+    @pytest.fixture
+    def data(self, tmp_path, monkeypatch):
+        write_image(tmp_path / "images/a.png", 480, 640)
+        shares = [
+            [(x1 + x2) / 2 / 640, (y1 + y2) / 2 / 480, (x2 - x1) / 640, (y2 - y1) / 480] for x1, y1, x2, y2 in BOXES
+        ]
+        (tmp_path / "labels").mkdir()
+        lines = [f"{i} " + " ".join(map(str, share)) for i, share in enumerate(shares)]
+        (tmp_path / "labels/a.txt").write_text("\n".join(lines))
+        (tmp_path / "data.yaml").write_text("train: images\nval: images\nnames: [Pedestrian, Car, Bus]\n")
+        models = {"old": served.Model("old", ("pedestrian", "car")), "new": served.Model("new", ("car", "bus"))}
+        detections = {"old": found(BOXES[:2], [0.9, 0.8], [0, 1]), "new": found(BOXES[1:], [0.9, 0.8], [0, 1])}
+        monkeypatch.setattr(served, "find_model", lambda _, name: models[name or "old"])
+        client = contextmanager(lambda _, model: iter([lambda _: detections[model.name]]))
+        monkeypatch.setattr(served, "through_triton", client)
+        return tmp_path
+
+    def test_classes_are_matched_by_name(self, data, capsys):
+        out = data / "out.json"
+        assert main([str(data), "--against", "new", "--json", str(out), "--plot", str(data / "pr.png")]) == 0
+        printed = capsys.readouterr().out
+        assert "|  | old | new | difference |" in printed
+        assert "| AP | 100.00 | 100.00 | +0.00 |" in printed  # of the car, which both have
+        assert "| pedestrian | 1 | 100.00 | 100.00 | n/a | n/a |" in printed
+        assert "| car | 1 | 100.00 | 100.00 | 100.00 | 100.00 |" in printed
+        assert "| bus | 1 | n/a | n/a | 100.00 | 100.00 |" in printed
+        assert "Only old has pedestrian (1 labelled): not in the means above." in printed
+        assert "Only new has bus (1 labelled): not in the means above." in printed
+        document = json.loads(out.read_text())
+        assert [[one["name"] for one in run["classes"]] for run in document["runs"].values()] == [
+            ["pedestrian", "car", "bus"]
+        ] * 2
+        assert len(document["notes"]) == 2
+
+    def test_the_panels_have_the_names_of_their_classes(self, data, monkeypatch):
+        drawn = []
+        monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: drawn.append(figure))
+        assert main([str(data), "--against", "new", "--plot", str(data / "pr.png")]) == 0
+        panels = [axis for axis in drawn[0].axes if axis.get_visible()]
+        assert [axis.get_title() for axis in panels] == ["pedestrian (1)", "car (1)", "bus (1)"]
+        assert [[text.get_text() for text in axis.get_legend().get_texts()] for axis in panels] == [
+            ["old: 100.00", "new: no such class"],
+            ["old: 100.00", "new: 100.00"],
+            ["old: no such class", "new: 100.00"],
+        ]
+
+    def test_a_single_model_must_have_every_labelled_class(self, data, capsys):
+        assert main([str(data)]) == 1
+        assert "classes that the model does not have: Bus; it has pedestrian, car" in capsys.readouterr().err
 
 
 class TestReport:

@@ -73,7 +73,7 @@ class TestBeforeTheFirstStep:
         assert (tmp_path / "output/finetune" / alias / "labels.jpg").is_file()
 
     @pytest.mark.parametrize(
-        ("name", "message"), [("my model", "is not valid"), ("x_detector", "is reserved for a stage")]
+        ("name", "message"), [("my model", "is not valid"), ("x_detector", "is reserved for a")]
     )
     def test_an_impossible_name(self, four, tmp_path, capsys, name, message):
         assert self.check(four, tmp_path, "--name", name) == 2
