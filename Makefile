@@ -55,7 +55,7 @@ else
 endif
 
 # The command creates PaddleDetection's own environment inside $(VENV) (finetune/environment.py).
-finetune: $(VENV)/.export  ## train a detector: DATA=<COCO or YOLO folder> BASE=demo|PP-YOLOE_plus_SOD-S|*.pdparams NAME= EPOCHS= BATCH= SIZE= RATE= OUT= ARGS=
+finetune: $(VENV)/.export  ## train a detector: DATA=<data set> BASE=demo|PP-YOLOE_plus_SOD-S|*.pdparams NAME= EPOCHS= BATCH= SIZE= RATE= OUT= ARGS=
 	@$(BIN)/python -m finetune $(if $(DATA),--data "$(DATA)") $(if $(BASE),--base "$(BASE)") $(if $(NAME),--name "$(NAME)") \
 		$(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(BATCH),--batch $(BATCH)) $(if $(SIZE),--size $(SIZE)) \
 		$(if $(RATE),--rate $(RATE)) $(if $(OUT),--out "$(OUT)") $(ARGS)
@@ -100,5 +100,14 @@ lock:  ## compile requirements/*.lock from pyproject.toml, keeping pins that sti
 	$(LOCK) --extra serve --extra pdf --extra paddle --extra export --extra dev $(LOCK_OPTIONS) -o requirements/dev.lock
 	uv pip compile -q requirements/finetune.in --no-deps -c requirements/dev.lock $(LOCK_OPTIONS) -o requirements/finetune.lock
 
-clean:  ## remove the virtual environment, caches and downloads in .cache
-	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info clients/python/*.egg-info
+# Trainings are hours of work: those in output/finetune, and those that earlier versions wrote into .cache, are kept.
+# Exports are what git does not know in the model repository.
+CACHES = $(VENV) $(filter-out .cache/finetune .cache/training,$(wildcard .cache/*)) .mypy_cache .pytest_cache .ruff_cache \
+	.hypothesis .import_linter_cache $(wildcard *.egg-info clients/python/*.egg-info)
+EXPORTS = $(shell git ls-files --others --directory model_repository 2>/dev/null)
+clean:  ## list and remove the virtual environment, caches and downloads in .cache; with ALL=1 also the exported models
+	@set -- $(wildcard $(CACHES) $(if $(ALL),$(EXPORTS))); \
+	test $$# -gt 0 || { echo "nothing to remove"; exit 0; }; \
+	echo "removing:"; du -sh "$$@"; rm -rf "$$@"; rmdir .cache 2>/dev/null || true
+	@for kept in $(wildcard output/finetune .cache/finetune .cache/training); do echo "kept, trainings: $$kept"; done
+	@$(if $(ALL),,for kept in $(EXPORTS); do echo "kept, an export (ALL=1 removes it): $$kept"; done)

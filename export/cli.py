@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from export.errors import ExportError
@@ -16,6 +17,7 @@ from export.serving_options import ServingOptions
 from export.tensorrt.compile_check import TURING
 from export.tensorrt.plan import import_tensorrt
 from export.tensorrt_export import check_installed, export_plan
+from export.triton.model_name import alias_note, served_name
 
 LOG = logging.getLogger("export")
 OFFICIAL = tuple(OFFICIAL_ARCHIVES)
@@ -30,8 +32,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m export") -> i
         prog: the name of the command in its help.
 
     Returns:
-        The exit code: 0; 2 if something requested was not made; 3 if all was made, but a running server did not load
-        it.
+        The exit code: 0 if everything that was asked for stands; an artefact beside it that failed its check is left
+        out with a warning. 2 if a target or a precision that was asked for was not made; 3 if all was made, but a
+        running server did not load it.
     """
     arguments = _parser(prog).parse_args(argv)
     results: list[ExportResult] = []
@@ -49,13 +52,14 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m export") -> i
                 for path in result.installed:
                     print(path)
                 failures += sum(_print_failure(f"{result.name}: {text}") for text in result.failures)
+                for text in result.left_out:
+                    print(f"warning: {result.name}: {text}", file=sys.stderr)
             if arguments.report and results:
                 _report(arguments.report, results)
         except (ExportError, OSError) as error:
             failures += _print_failure(_error_text(error))
-        if failures:
-            return 2
-        return _load(arguments, [result.name for result in results if result.installed])
+        loaded = _load(arguments, [result.name for result in results if result.installed])
+        return 2 if failures else loaded
 
 
 def _print_failure(text: str) -> int:
@@ -76,13 +80,16 @@ def _load(arguments: argparse.Namespace, names: Sequence[str]) -> int:
     # Imported here: few exports need the client.
     from export.triton.model_control import load_exported, triton_url  # noqa: PLC0415
 
-    try:
-        for name in names:
+    if not names:
+        print("nothing is loaded, because nothing was exported", file=sys.stderr)
+    code = 0
+    for name in names:
+        try:
             load_exported(arguments.load or triton_url(), arguments.output_dir, name)
-    except ExportError as error:
-        print(f"exported, but not loaded: {error}", file=sys.stderr)
-        return 3
-    return 0
+        except ExportError as error:
+            print(f"{name} is exported, but not loaded: {error}", file=sys.stderr)
+            code = 3
+    return code
 
 
 def _jobs(arguments: argparse.Namespace) -> Iterator[Callable[[], ExportResult]]:
@@ -107,6 +114,10 @@ def _jobs(arguments: argparse.Namespace) -> Iterator[Callable[[], ExportResult]]
 def _models(arguments: argparse.Namespace, source: PipelineFile) -> Iterator[tuple[str, Path | None]]:
     """The name (empty for the model's own) and the Paddle model (None for an installed detector) of each export."""
     name = arguments.name or source.model_name or ""
+    if name:
+        if note := alias_note(name):
+            LOG.warning("%s", note)
+        name = served_name(name)
     if source.model_dir:
         yield name, source.model_dir
     elif arguments.model:
@@ -129,8 +140,10 @@ def _from_paddle(
 
     model = find_model(model_dir, name or None)
     compared, calibration = split(find_images(paths), max_images(model.config))
-    images = load_images(compared) or [synthetic_image()]
-    return lambda: export_model(model, request, images, calibration)
+    images = load_images(compared)
+    if images:
+        return lambda: export_model(model, request, images, calibration)
+    return lambda: export_model(model, replace(request, made_up_image=True), [synthetic_image()], calibration)
 
 
 def _request(arguments: argparse.Namespace, source: PipelineFile) -> ExportRequest:
@@ -198,7 +211,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--model_dir",
         type=Path,
         metavar="DIR",
-        help="the Paddle inference model: inference.json (or .pdmodel), inference.pdiparams, inference.yml",
+        help="the Paddle inference model: inference.json (or .pdmodel), inference.pdiparams, inference.yml; or "
+        "PaddleDetection's model.pdmodel (or .json), model.pdiparams, infer_cfg.yml",
     )
     source.add_argument(
         "--pipeline",
@@ -216,8 +230,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--name",
-        help="the name of the served model (default: Global.model_name of inference.yml); without one of the options "
-        "above, an installed model for the targets tensorrt and tensorrt-check",
+        help="the name of the served model (default: Global.model_name of inference.yml, else the folder's name); "
+        "without one of the options above, an installed model for the targets tensorrt and tensorrt-check",
     )
     parser.add_argument(
         "--target",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from export import isolated_process
 from export.errors import CheckFailedError, ChildCrashedError, ExportError
+from export.files import sha256
 from export.onnx.detector_graph import OPSET, make_detector
 from export.onnx.fp16 import make_fp16
 from export.onnx.paddle2onnx_conversion import convert
@@ -48,7 +49,7 @@ def export_model(
         calibration: image files for INT8.
 
     Returns:
-        The result; an artefact that failed its check is among the failures and was not installed.
+        The result; an artefact that failed its check is among the failures or left out, and was not installed.
 
     Raises:
         ExportError: the text says why; nothing was written.
@@ -65,6 +66,7 @@ def export_model(
         export.check_openvino()
         export.make_int8(calibration)
         export.check_tensorrt()
+        export.sort_failures()
         export.install()
         return export.result
 
@@ -123,6 +125,8 @@ class _PaddleExport:
             work / name for name in (FP32_MODEL, FP16_MODEL, "model_int8.xml")
         )
         self.passed: dict[str, Path] = {}
+        self.standing: set[Target] = set()  # targets of which an artefact passed
+        self.failed: list[tuple[Target, str]] = []
         self.reference: Reference
         self.pre_nms: PreNmsModel
         self.spec: ModelSpec
@@ -156,7 +160,10 @@ class _PaddleExport:
         if self.request.with_paddle:
             files |= {"inference.json": self.pre_nms.program, "inference.pdiparams": self.pre_nms.params}
         accuracy_check.require_passed([accuracy])
-        self._record(accuracy, files if self.request.includes(Target.ONNX, Precision.FP32) else {})
+        if self.request.includes(Target.ONNX, Precision.FP32):
+            self._record(accuracy, Target.ONNX, files)
+        else:
+            self.result.accuracy.append(accuracy)
 
     def _remove_nms(self) -> PreNmsModel:
         try:
@@ -193,8 +200,10 @@ class _PaddleExport:
                 self.reference,
                 self.request.limits[Precision.FP16],
             )
-        requested = self.request.includes(Target.ONNX, Precision.FP16)
-        self._record(accuracy, {FP16_MODEL: self.fp16_path} if requested else {})
+        if self.request.includes(Target.ONNX, Precision.FP16):
+            self._record(accuracy, Target.ONNX, {FP16_MODEL: self.fp16_path})
+        else:
+            self._record(accuracy, Target.TENSORRT_CHECK, {}, stands=False)
 
     def check_openvino(self) -> None:
         """Check the FP32 model in OpenVINO, in FP32 and BF16: the profiles cpu_high_performance and cpu_bf16."""
@@ -213,9 +222,10 @@ class _PaddleExport:
                 )
             # BF16 has no file of its own: if it fails, the FP32 file stays.
             if precision is Precision.BF16:
-                self._record(accuracy, {}, "should not be served in BF16 (profile cpu_bf16)")
+                consequence = "should not be served in BF16 (profile cpu_bf16)"
+                self._record(accuracy, Target.OPENVINO, {}, consequence)
             else:
-                self._record(accuracy, {FP32_MODEL: self.fp32_path})
+                self._record(accuracy, Target.OPENVINO, {FP32_MODEL: self.fp32_path})
 
     def make_int8(self, images: Sequence[Path]) -> None:
         """Quantise FP32 ONNX to INT8 for OpenVINO: the profile cpu_int8."""
@@ -232,7 +242,7 @@ class _PaddleExport:
             limits = self.request.limits[Precision.INT8]
             accuracy = quantise(self.fp32_path, pixels, self.reference, limits, self.int8_path)
         weights = self.int8_path.with_suffix(".bin")
-        self._record(accuracy, {self.int8_path.name: self.int8_path, weights.name: weights})
+        self._record(accuracy, Target.OPENVINO, {self.int8_path.name: self.int8_path, weights.name: weights})
 
     def check_tensorrt(self) -> None:
         """Compile the FP16 detector with TensorRT's compiler."""
@@ -247,23 +257,46 @@ class _PaddleExport:
             self.reference.save(self.request.reference_path(self.result.name), {FP16_MODEL: self.fp16_path})
         if self.passed:
             output_dir = self.request.output_dir
+            same_weights = self._has_these_weights(output_dir / self.spec.detector / "1")
             self.result.installed.extend(install_files(self.passed, output_dir / self.spec.detector / "1"))
-            if FP32_MODEL in self.passed:
+            if FP32_MODEL in self.passed and not same_weights:
                 for path in stale_files(self.spec, output_dir, self.result.installed):
                     LOG.warning("%s is from an earlier export with other weights: export it again or delete it", path)
             self.result.installed.extend(self.configuration.write())
 
+    def _has_these_weights(self, version: Path) -> bool:
+        """Whether an earlier export of the same weights has installed the files in a version folder."""
+        pairs = ((version / FP32_MODEL, self.fp32_path), (version / "inference.pdiparams", self.pre_nms.params))
+        return any(old.is_file() and sha256(old) == sha256(new) for old, new in pairs)
+
+    def sort_failures(self) -> None:
+        """Sort what failed: beside a sound artefact of the same target it is left out, else the target failed."""
+        about = ""
+        if self.request.made_up_image:
+            about = "; measured on one made-up image only: give --images, images like those of the cameras"
+        for target, text in self.failed:
+            kind = self.result.left_out if target in self.standing else self.result.failures
+            kind.append(f"{text}{about}")
+
     def _record(
-        self, accuracy: accuracy_check.AccuracyResult, files: Mapping[str, Path], consequence: str = "was deleted"
+        self,
+        accuracy: accuracy_check.AccuracyResult,
+        target: Target,
+        files: Mapping[str, Path],
+        consequence: str = "was deleted",
+        *,
+        stands: bool = True,
     ) -> None:
-        """Record the check of an artefact; its files will be installed if it passed."""
+        """Record the check of an artefact; its files will be installed if it passed, and its target then `stands`."""
         self.result.accuracy.append(accuracy)
         try:
             accuracy_check.require_passed([accuracy], consequence)
         except CheckFailedError as error:
-            self.result.failures.append(str(error))
+            self.failed.append((target, str(error)))
             return  # the files are deleted with the work folder
         self.passed |= files
+        if stands:
+            self.standing.add(target)
 
     def _skip(self, reason: str) -> None:
         LOG.info("skipped: %s", reason)

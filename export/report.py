@@ -35,6 +35,7 @@ def _section(result: ExportResult) -> str:
         parts.append(accuracy_table(result.accuracy).markdown())
     parts += ["\n".join(f"    {line}" for line in str(report).splitlines()) for report in result.compiled]
     notes = [f"failed: {text}" for text in result.failures]
+    notes += [f"left out: {text}" for text in result.left_out]
     notes += [f"skipped: {text}" for text in result.skipped]
     notes += [f"installed: {path.name}" for path in result.installed]
     if notes:

@@ -24,6 +24,7 @@ class ExportRequest:
         cache_dir: keeps reference outputs and TensorRT's timing caches.
         limits: limits of the accuracy check by precision.
         options: choices of the Triton configuration.
+        made_up_image: whether the accuracy is measured on a synthetic image, because the user gave none.
     """
 
     output_dir: Path
@@ -34,6 +35,7 @@ class ExportRequest:
     cache_dir: Path = Path(".cache/export")
     limits: Mapping[Precision, Limits] = field(default_factory=lambda: LIMITS)
     options: ServingOptions = DEFAULT_OPTIONS
+    made_up_image: bool = False
 
     def includes(self, target: Target, precision: Precision) -> bool:
         """Whether this combination exists and was requested."""
@@ -53,7 +55,9 @@ class ExportResult:
         accuracy: the accuracy check of each artefact.
         compiled: the reports of TensorRT's compiler.
         skipped: a sentence for each artefact that was not made, with the reason.
-        failures: a sentence for each artefact that failed a check and was not installed.
+        failures: a sentence for each artefact that failed a check and was not installed, where nothing of its target
+            passed.
+        left_out: a sentence for each artefact that failed a check beside another one of its target that passed.
         installed: the files written to the repository.
         steps: what each step took.
     """
@@ -63,6 +67,7 @@ class ExportResult:
     compiled: list[CompileReport] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     installed: list[Path] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
 

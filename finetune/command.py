@@ -5,24 +5,32 @@ python -m finetune --data my_data --base demo --name my_model
 
 import argparse
 import hashlib
-import json
 import math
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from export.cli import main as export_main
+from export.errors import ExportError
+from export.serving_options import ServingOptions
+from export.triton.model_name import alias_note, served_name
+from export.triton.model_spec import ModelSpec
+from export.triton.repository import pending_files
 from finetune import environment
 from finetune.data import contact_sheet, dataset_checks, serialization
 from finetune.data.dataset import TrainingDataset
-from finetune.data.findings import Findings
 from finetune.data.reader import read_dataset
 from finetune.errors import STOPPED, FinetuneError, run
+from finetune.training.outcome import outcome
 from finetune.training.settings import Settings
-from finetune.variants import INPUT_SIZE
+from finetune.variants import INPUT_SIZE, STRIDES
 from finetune.weights.pretrained import OFFICIAL, find_pretrained
+from sod.datasets.findings import Findings
+
+OUT = Path("output/finetune")
 
 
 def main(arguments: list[str] | None = None, prog: str = "python -m finetune") -> int:
@@ -39,12 +47,22 @@ def main(arguments: list[str] | None = None, prog: str = "python -m finetune") -
         SystemExit: with code 130, after a signal stopped the training.
     """
     options = _parser(prog).parse_args(arguments)
-    options.out = options.out or Path(".cache/finetune") / options.name
     return run(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> None:
+    if note := alias_note(options.name):
+        print(f"note: {note}", file=sys.stderr)
+    options.name = served_name(options.name)
+    options.out = options.out or OUT / options.name
+    earlier_place = Path(".cache/finetune") / options.name
+    if earlier_place.is_dir() and not options.out.exists():
+        print(
+            f"note: {earlier_place} has a training of an earlier version; OUT={earlier_place} goes on with it",
+            file=sys.stderr,
+        )
     data = _read_and_check(options)
+    _check_export(options, data.names)
     if options.check:
         return
     settings = _settings(options, data)
@@ -57,15 +75,20 @@ def _run(options: argparse.Namespace) -> None:
                 "Choose another OUT, or delete that folder"
             )
             raise FinetuneError(msg)
+        if settings.steps > earlier.steps:
+            print(
+                f"the training in {options.out} is prolonged from {earlier.steps:,} to {settings.steps:,} steps",
+                file=sys.stderr,
+            )
     (options.out / "data.json").write_text(serialization.dump(data), encoding="utf-8")
     settings.write(settings_file)
     python = environment.ensure(options.environment)
     _train(python, options.out)
-    _print_accuracy(options.out / "log.jsonl", settings.name)
+    print(*outcome(options.out / "log.jsonl", settings.name, settings.rate), sep="\n")
     images = [str(image.image) for image in data.validation[: options.images]]
-    repository = ["--output_dir", str(options.output_dir)] if options.output_dir else []
     inference = options.out / "inference"
-    if export_main(["--model_dir", str(inference), "--images", *images, *repository], "sod export"):
+    arguments = ["--model_dir", str(inference), "--images", *images, "--output_dir", str(options.output_dir)]
+    if export_main([*arguments, *(["--overwrite"] if options.overwrite else [])], "sod export"):
         msg = f"the trained model is in {inference}, but its export failed"
         raise FinetuneError(msg)
 
@@ -74,12 +97,14 @@ def _read_and_check(options: argparse.Namespace) -> TrainingDataset:
     """Read the data, print the findings, and draw the contact sheet.
 
     Raises:
-        FinetuneError: the data have errors.
+        DatasetError: the data have errors.
     """
     findings = Findings()
     try:
         data = read_dataset(options.data, findings)
         dataset_checks.check(data, findings)
+        if not findings.errors:
+            dataset_checks.check_images(data, findings)
         print(*dataset_checks.table(data), "", sep="\n", file=sys.stderr)
     finally:
         for line in findings.lines():
@@ -88,11 +113,28 @@ def _read_and_check(options: argparse.Namespace) -> TrainingDataset:
     if data.train:
         sheet = options.out / "labels.jpg"
         contact_sheet.write(data.train, data.names, sheet)
-        print(f"labelled images to check by eye: {sheet}", file=sys.stderr)
-    if findings.errors:
-        msg = f"{options.data} has {findings.errors:,} errors: correct them and run again"
-        raise FinetuneError(msg)
+        if sheet.exists():
+            print(f"labelled images to check by eye: {sheet}", file=sys.stderr)
+    findings.stop_at_errors(options.data)
     return data
+
+
+def _check_export(options: argparse.Namespace, names: tuple[str, ...]) -> None:
+    """Check before the training that the model can be installed after it.
+
+    Raises:
+        ExportError: the name is reserved, a model of this name has other classes, or the repository is not writable.
+    """
+    anchors = sum((INPUT_SIZE // stride) ** 2 for stride in STRIDES)
+    serving = ServingOptions(overwrite=options.overwrite)
+    spec = ModelSpec(options.name, names, INPUT_SIZE, INPUT_SIZE, anchors, options=serving)
+    pending_files(spec, options.output_dir)
+    try:
+        options.output_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=options.output_dir):
+            pass
+    except OSError as error:
+        raise ExportError(f"{options.output_dir} cannot be written to: {error.strerror}") from None
 
 
 def _settings(options: argparse.Namespace, data: TrainingDataset) -> Settings:
@@ -145,13 +187,6 @@ def _train(python: Path, out: Path) -> None:
         raise FinetuneError(msg)
 
 
-def _print_accuracy(log: Path, name: str) -> None:
-    evaluations = [line for line in map(json.loads, log.read_text(encoding="utf-8").splitlines()) if "ap50" in line]
-    best = max(evaluations, key=lambda line: line["ap50"])
-    print(f"{name} on the validation images: AP {best['ap']:.3f}, AP50 {best['ap50']:.3f} (step {best['step']})")
-    print("AP50 by class: " + ", ".join(f"{c} {value:.3f}" for c, value in best["classes"].items()))
-
-
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -159,12 +194,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "An interrupted training resumes from its last checkpoint when the same command is run again.",
     )
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder with a COCO or YOLO data set (docs/finetuning.md)")
+    add("--data", type=Path, required=True, help="folder of a data set, or its JSON or YAML file (docs/datasets.md)")
     add("--base", default="demo",
         help=f"weights to start from: demo, {', '.join(OFFICIAL)} or a file *.pdparams (default: demo)")  # fmt: skip
     add("--name", default="finetuned", help="name of the trained model (default: %(default)s)")
-    add("--out", type=Path, help="folder for checkpoints, log, curves and model (default: .cache/finetune/NAME)")
-    add("--epochs", type=int, default=30, help="passes over the training images (default: %(default)s)")
+    add("--out", type=Path, help="folder for checkpoints, log, curves and model (default: output/finetune/NAME)")
+    add("--epochs", type=int, default=30,
+        help="passes over the training images; a larger number prolongs a training (default: %(default)s)")  # fmt: skip
     add("--steps", type=int, help="number of training steps; replaces --epochs")
     add("--batch", type=int, default=8, help="images per step (default: %(default)s)")
     add("--size", type=int, default=INPUT_SIZE,
@@ -179,7 +215,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--check", action="store_true", help="check the data and stop")
     add("--images", type=int, default=8,
         help="number of validation images on which the export is verified (default: %(default)s)")  # fmt: skip
-    add("--output_dir", type=Path, help="model repository to install into (default: the server's)")
+    add("--output_dir", type=Path, default=Path("model_repository"),
+        help="model repository to install into (default: %(default)s)")  # fmt: skip
+    add("--overwrite", action="store_true", help="replace an installed model of this name that has other classes")
     add("--environment", type=Path,
         help="folder of ppdet's environment (default: finetune/ in the running environment)")  # fmt: skip
     return parser

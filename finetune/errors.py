@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from benchmarks.evaluation.errors import EvaluationError
 from export.errors import ExportError
+from sod.datasets.errors import DatasetError
 
 STOPPED = 130  # exit code after SIGINT or SIGTERM; the training can be resumed
 
@@ -17,7 +18,7 @@ def run(work: Callable[[], None]) -> int:
     """Run a command's work; return 0, or 2 after printing the error to stderr."""
     try:
         work()
-    except (FinetuneError, EvaluationError, ExportError, OSError) as error:
+    except (FinetuneError, DatasetError, EvaluationError, ExportError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

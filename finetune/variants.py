@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 INPUT_SIZE = 640  # px, width and height of the detector's input when it is served
+STRIDES = (32, 16, 8)  # px between two anchors, of each of the detector's levels
 
 
 @dataclass(frozen=True, slots=True)

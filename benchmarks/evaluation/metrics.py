@@ -1,20 +1,22 @@
 """COCO metrics of detections and labels, by pycocotools.
 
 Source: COCO detection evaluation (cocoeval.py); ignored regions as in VisDrone2019-DET's toolkit: a detection with
-more than half of its area in one of them is neither right nor wrong.
+more than half of its area in one of them is neither right nor wrong. Nor is one of a class that its image leaves
+unlabelled.
 """
 
 import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from benchmarks.evaluation.datasets import Boxes, Dataset
+from sod.datasets.dataset import Boxes, Dataset
 from sod.detections import Detections
 
 _IGNORED_SHARE = 0.5  # a detection with more of its area in an ignored region is left out
@@ -24,7 +26,7 @@ _AREA_ALL = 0
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
-    """Metrics of one class, 0..1; NaN if no object of it is labelled.
+    """Metrics of one class, 0..1; NaN if no object of it is labelled, or the model does not have it.
 
     Attributes:
         name: of the class.
@@ -55,18 +57,37 @@ class Figures:
     classes: tuple[ClassFigures, ...]
 
 
+class ModelClasses(NamedTuple):
+    """Which classes a model has, where it is compared with one that has others.
+
+    Attributes:
+        known: bool [n]; metrics of other classes are NaN.
+        counted: bool [n]; the classes in the means.
+    """
+
+    known: NDArray[np.bool_]
+    counted: NDArray[np.bool_]
+
+
 def evaluate(
-    dataset: Dataset, detections: Sequence[Detections], class_names: Sequence[str], max_detections: int = 100
+    dataset: Dataset,
+    detections: Sequence[Detections],
+    class_names: Sequence[str],
+    max_detections: int = 100,
+    model_classes: ModelClasses | None = None,
 ) -> Figures:
     """Compute the metrics.
 
     Args:
-        dataset: images and labels, with the model's class ids.
-        detections: of each sample, in the order of the samples.
+        dataset: images and labels, with ids of `class_names`.
+        detections: of each image, in the order of the images, with ids of `class_names`.
         class_names: by class id.
         max_detections: number of detections of an image and class that count, those with the highest scores; COCO
             counts 100, VisDrone 500.
+        model_classes: which of the classes the model has; None means all.
     """
+    every = np.ones(len(class_names), np.bool_)
+    known, counted = model_classes or ModelClasses(every, every)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         truth, rows = COCO(), _rows(dataset, detections)
         truth.dataset = _truth(dataset, class_names)
@@ -77,15 +98,16 @@ def evaluate(
         run.accumulate()
     precision = np.where(run.eval["precision"] < 0, np.nan, run.eval["precision"])  # [IoU, recall, class, area, max]
     recall = np.where(run.eval["recall"] < 0, np.nan, run.eval["recall"])
-    counts = np.bincount(np.concatenate([sample.labels.class_ids for sample in dataset.samples]))
+    precision[:, :, ~known] = np.nan
+    counts = np.bincount(np.concatenate([image.class_ids for image in dataset.images]))
     return Figures(
-        ap=_mean(precision[:, :, :, _AREA_ALL, -1]),
-        ap50=_mean(precision[_IOU_50, :, :, _AREA_ALL, -1]),
-        ap75=_mean(precision[5, :, :, _AREA_ALL, -1]),
-        ap_small=_mean(precision[:, :, :, 1, -1]),
-        ap_medium=_mean(precision[:, :, :, 2, -1]),
-        ap_large=_mean(precision[:, :, :, 3, -1]),
-        ar=_mean(recall[:, :, _AREA_ALL, -1]),
+        ap=_mean(precision[:, :, counted, _AREA_ALL, -1]),
+        ap50=_mean(precision[_IOU_50, :, counted, _AREA_ALL, -1]),
+        ap75=_mean(precision[5, :, counted, _AREA_ALL, -1]),
+        ap_small=_mean(precision[:, :, counted, 1, -1]),
+        ap_medium=_mean(precision[:, :, counted, 2, -1]),
+        ap_large=_mean(precision[:, :, counted, 3, -1]),
+        ar=_mean(recall[:, counted, _AREA_ALL, -1]),
         classes=tuple(
             ClassFigures(
                 name=name,
@@ -120,8 +142,10 @@ def outside(boxes: Boxes, ignored: Boxes) -> NDArray[np.bool_]:
 
 def _truth(dataset: Dataset, class_names: Sequence[str]) -> dict[str, object]:
     annotations: list[dict[str, object]] = []
-    for image_id, sample in enumerate(dataset.samples, 1):
-        for box, class_id in zip(_sized(sample.labels.boxes).tolist(), sample.labels.class_ids.tolist(), strict=True):
+    for image_id, image in enumerate(dataset.images, 1):
+        for box, class_id in zip(_sized(image.boxes).tolist(), image.class_ids.tolist(), strict=True):
+            if class_id in image.unlabelled:
+                continue
             annotations.append(
                 {
                     "id": len(annotations) + 1,
@@ -135,8 +159,8 @@ def _truth(dataset: Dataset, class_names: Sequence[str]) -> dict[str, object]:
     return {
         "info": {},
         "images": [
-            {"id": image_id, "width": sample.width, "height": sample.height}
-            for image_id, sample in enumerate(dataset.samples, 1)
+            {"id": image_id, "width": image.width, "height": image.height}
+            for image_id, image in enumerate(dataset.images, 1)
         ],
         "annotations": annotations,
         "categories": [{"id": index, "name": name} for index, name in enumerate(class_names)],
@@ -146,8 +170,8 @@ def _truth(dataset: Dataset, class_names: Sequence[str]) -> dict[str, object]:
 def _rows(dataset: Dataset, detections: Sequence[Detections]) -> NDArray[np.float64]:
     """The results as pycocotools takes them: float64 [n, 7], image id, x, y, w, h, score, class id."""
     rows = [np.zeros((0, 7))]
-    for image_id, (sample, found) in enumerate(zip(dataset.samples, detections, strict=True), 1):
-        keep = outside(found.boxes, sample.labels.ignored)
+    for image_id, (image, found) in enumerate(zip(dataset.images, detections, strict=True), 1):
+        keep = outside(found.boxes, image.ignored) & ~np.isin(found.class_ids, list(image.unlabelled))
         boxes = _sized(found.boxes[keep])
         rows.append(np.column_stack([np.full(len(boxes), image_id), boxes, found.scores[keep], found.class_ids[keep]]))
     return np.concatenate(rows)

@@ -29,7 +29,8 @@ def markdown(runs: Sequence[tuple[str, Figures]], model: str) -> str:
     """Tables of the metrics in per cent, with a column for each run.
 
     Args:
-        runs: titles and metrics of one or two runs; with two, a third column has the second less the first.
+        runs: titles and metrics of one or two runs, of the same classes; with two, a third column has the second less
+            the first.
         model: name of the model.
     """
     difference = len(runs) == 2
@@ -79,6 +80,9 @@ def plot_curves(runs: Sequence[tuple[str, Figures]], path: Path) -> None:
         for run, (title, figures) in enumerate(runs):
             one = figures.classes[shown[panel]]
             style = "-" if run == 0 else "--"
+            if np.isnan(one.ap50):
+                axis.plot([], [], style, label=f"{title}: no such class")
+                continue
             axis.plot(recall, one.precision50, style, label=f"{title}: {_per_cent(one.ap50)}")
         axis.set(title=f"{one.name} ({one.labelled:,})", xlim=(0, 1), ylim=(0, 1.02))
         axis.grid(alpha=0.3)

@@ -14,10 +14,10 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
 from benchmarks import servers
-from benchmarks.evaluation.datasets import Sample
 from benchmarks.evaluation.errors import EvaluationError
 from server.launching import StartError
 from sod import interface
+from sod.datasets.dataset import LabelledImage
 from sod.detections import Detections
 from sod.frame import clip
 
@@ -37,12 +37,12 @@ class Model:
     labels: tuple[str, ...]
 
 
-def detect_all(predict: Predict, samples: Sequence[Sample], concurrency: int, title: str) -> list[Detections]:
+def detect_all(predict: Predict, images: Sequence[LabelledImage], concurrency: int, title: str) -> list[Detections]:
     """The detections of every image, in order, with a progress bar on stderr.
 
     Args:
         predict: detects objects in one encoded image.
-        samples: the images.
+        images: the images.
         concurrency: number of concurrent requests.
         title: of the progress bar.
 
@@ -50,16 +50,16 @@ def detect_all(predict: Predict, samples: Sequence[Sample], concurrency: int, ti
         EvaluationError: an image is rejected, or the server does not respond.
     """
 
-    def detect(sample: Sample) -> Detections:
+    def detect(labelled: LabelledImage) -> Detections:
         try:
-            found = predict(sample.image.read_bytes())
+            found = predict(labelled.image.read_bytes())
         except (InferenceServerException, httpx.HTTPError) as error:
-            raise EvaluationError(f"{sample.image}: the server's error is {error}") from error
+            raise EvaluationError(f"{labelled.image}: the server's error is {error}") from error
         # The ensemble's boxes may reach beyond the image; the gateway's and the labels' do not.
-        return clip(found, sample.width, sample.height)
+        return clip(found, labelled.width, labelled.height)
 
     with ThreadPoolExecutor(concurrency) as pool:
-        results = tqdm(pool.map(detect, samples), title, len(samples), unit="image", file=sys.stderr)
+        results = tqdm(pool.map(detect, images), title, len(images), unit="image", file=sys.stderr)
         try:
             return list(results)
         except EvaluationError:

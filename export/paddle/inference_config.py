@@ -5,8 +5,8 @@ A setting that the data path (docs/ensemble.md) does not implement is rejected w
 Sources: PaddleDetection `deploy/python/preprocess.py`, PaddleX `inference/models/object_detection/predictor.py`.
 """
 
+import logging
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from export.errors import ExportError
 from export.files import read_yaml
+from export.triton.model_name import alias_note, served_name
 
 # OpenCV's codes, as used in `interp`. `sod.image.to_pixels` implements the one that SOD models were trained with.
 CV2_INTERPOLATIONS = {0: "nearest", 1: "linear", 2: "cubic", 3: "area", 4: "lanczos4"}
 SUPPORTED_INTERPOLATION = 2
-MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +105,12 @@ def _model_name(document: Mapping[str, Any], override: str | None) -> str:
     name = override if override is not None else settings.get("model_name") if isinstance(settings, Mapping) else None
     if name is None:
         raise ExportError("Global.model_name is missing: name the model with --name")
-    # The name becomes a folder in the model repository.
-    if not isinstance(name, str) or not MODEL_NAME.fullmatch(name):
-        raise ExportError(
-            f"the model name {name!r} is not valid: choose one of letters, digits and _ . + - with --name"
-        )
-    return name
+    if not isinstance(name, str):
+        raise ExportError(f"the model name {name!r} is not text: choose another with --name")
+    served = served_name(name)
+    if note := alias_note(name):
+        LOG.warning("%s", note)
+    return served
 
 
 def _labels(labels: object) -> tuple[str, ...]:

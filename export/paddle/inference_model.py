@@ -19,6 +19,8 @@ from sod.nms import NmsConfig
 
 NMS_OPERATOR = "pd_op.multiclass_nms3"
 FEEDS = ("image", "scale_factor")
+# The stem of the program → the configuration beside it: of PaddleX, and of PaddleDetection.
+_CONFIGS = {"inference": "inference.yml", "model": "infer_cfg.yml"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +28,10 @@ class PaddleModel:
     """A Paddle inference model on disk.
 
     Attributes:
-        program: `inference.json` (Paddle 3, "PIR") or `inference.pdmodel` (Paddle 2).
-        params: `inference.pdiparams`, the weights.
-        config: the content of `inference.yml`.
+        program: `inference.json` (Paddle 3, "PIR") or `inference.pdmodel` (Paddle 2); in PaddleDetection's own export
+            `model.json` or `model.pdmodel`.
+        params: `inference.pdiparams`, the weights, or `model.pdiparams`.
+        config: the content of `inference.yml`, or of PaddleDetection's `infer_cfg.yml`.
     """
 
     program: Path
@@ -64,25 +67,30 @@ class PreNmsModel:
 def find_model(model_dir: Path, name: str | None = None) -> PaddleModel:
     """Find a model's files and read its configuration, without loading Paddle.
 
-    If the directory has both forms of the program, Paddle 3's is used, as Paddle itself does.
+    PaddleX's files are looked for first, then those of PaddleDetection's `tools/export_model.py`, which do not name the
+    model: its name is then the directory's. If the directory has both forms of the program, Paddle 3's is used, as
+    Paddle itself does.
 
     Args:
         model_dir: the directory of the Paddle inference model.
         name: replaces the model's own name.
 
     Raises:
-        ExportError: the directory or a file is missing, or `inference.yml` has an unsupported setting.
+        ExportError: the directory or a file is missing, or the configuration has an unsupported setting.
     """
     if not model_dir.is_dir():
         raise ExportError(f"{model_dir} is not a directory")
-    programs = [model_dir / "inference.json", model_dir / "inference.pdmodel"]
+    programs = [model_dir / f"{stem}{suffix}" for stem in _CONFIGS for suffix in (".json", ".pdmodel")]
     program = next((path for path in programs if path.is_file()), None)
     if program is None:
-        raise ExportError(f"{model_dir} has neither inference.json nor inference.pdmodel: not a Paddle inference model")
-    params, config = model_dir / "inference.pdiparams", model_dir / "inference.yml"
+        names = ", ".join(path.name for path in programs)
+        raise ExportError(f"{model_dir} has none of {names}: not a Paddle inference model")
+    params, config = program.with_suffix(".pdiparams"), model_dir / _CONFIGS[program.stem]
     for path in (params, config):
         if not path.is_file():
             raise ExportError(f"{model_dir} has no {path.name}")
+    if program.stem == "model":
+        name = name or model_dir.resolve().name
     return PaddleModel(program, params, read_inference_config(config, name))
 
 

@@ -64,9 +64,7 @@ def load_model(url: str, ensemble: str, stages: Sequence[str], *, timeout_s: flo
     Raises:
         ExportError: Triton cannot be reached, rejects the model, or does not serve it afterwards.
     """
-    if not _ADDRESS.fullmatch(url):
-        raise ExportError(f"{url!r} is not the address of a Triton server: give HOST:PORT, for example {DEFAULT_URL}")
-    with InferenceServerClient(url, channel_args=_CHANNEL_ARGS) as client:
+    with _client(url) as client:
         LOG.info("Triton at %s: loading %s", url, ensemble)
         with _as_export_error(url, f"did not load {ensemble}"):
             client.load_model(ensemble, client_timeout=timeout_s)
@@ -81,6 +79,35 @@ def load_model(url: str, ensemble: str, stages: Sequence[str], *, timeout_s: flo
             state, reason = (model.state or "not loaded", model.reason) if model else ("missing", "")
             raise ExportError(f"Triton at {url} loaded {ensemble}, but {name} is {state}: {_reason(reason)}")
     LOG.info("Triton at %s serves %s", url, ensemble)
+
+
+def ready_models(url: str) -> list[str]:
+    """Names of the models that a Triton serves, stages included.
+
+    Raises:
+        ExportError: no Triton responds at `url`.
+    """
+    with _client(url) as client, _as_export_error(url, "did not list its models"):
+        index = client.get_model_repository_index(client_timeout=60).models
+    return [model.name for model in index if model.state == "READY"]
+
+
+def unload_models(url: str, names: Sequence[str]) -> None:
+    """Unload models in this order: ensembles before their stages. Running requests finish.
+
+    Raises:
+        ExportError: Triton cannot be reached, or does not unload one.
+    """
+    with _client(url) as client:
+        for name in names:
+            with _as_export_error(url, f"did not unload {name}"):
+                client.unload_model(name, client_timeout=600)
+
+
+def _client(url: str) -> InferenceServerClient:
+    if not _ADDRESS.fullmatch(url):
+        raise ExportError(f"{url!r} is not the address of a Triton server: give HOST:PORT, for example {DEFAULT_URL}")
+    return InferenceServerClient(url, channel_args=_CHANNEL_ARGS)
 
 
 @contextmanager

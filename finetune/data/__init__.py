@@ -1,1 +1,1 @@
-"""Training data: COCO and YOLO data sets, what is wrong with them, and the openly licensed sources of the demo."""
+"""Training data: splits and their checks, a contact sheet, and the openly licensed sources of the demo."""

@@ -1,13 +1,19 @@
 """Checks and statistics of a data set as a whole."""
 
-from collections import Counter
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from finetune.data.dataset import LabelledImage, TrainingDataset
-from finetune.data.findings import Findings
+from finetune.data.dataset import TrainingDataset
 from finetune.variants import INPUT_SIZE
+from sod.datasets.dataset import LabelledImage
+from sod.datasets.findings import Findings
+from sod.errors import InvalidImageError
+from sod.image import decode_image
 
 _SMALLEST = 2.0  # px of a side at the input size; smaller objects can hardly be detected
 
@@ -30,9 +36,6 @@ def check(data: TrainingDataset, findings: Findings) -> None:
 
 
 def _check_classes(data: TrainingDataset, findings: Findings) -> None:
-    for name, count in Counter(data.names).items():
-        if count > 1:
-            findings.error("class name given more than once", name)
     counts = np.zeros(len(data.names), int)
     for image in data.train:
         np.add.at(counts, image.class_ids, 1)
@@ -44,6 +47,26 @@ def _check_classes(data: TrainingDataset, findings: Findings) -> None:
         elif not counts[i]:
             kind = "class without a label" + (", marked as unlabelled" if masked else "")
             findings.warning(f"{kind}: it will not be detected", name)
+
+
+def check_images(data: TrainingDataset, findings: Findings) -> None:
+    """Decode every image once, with a progress bar on stderr: a damaged one must not stop the training hours later."""
+    paths = list(dict.fromkeys(image.image for image in (*data.train, *data.validation)))
+    with ThreadPoolExecutor() as pool:
+        results = pool.map(_decoding_error, paths)
+        for path, error in zip(
+            paths, tqdm(results, "decoding", len(paths), unit="image", file=sys.stderr), strict=True
+        ):
+            if error:
+                findings.error("image that cannot be decoded", f"{path}: {error}")
+
+
+def _decoding_error(path: Path) -> str:
+    try:
+        decode_image(path.read_bytes())
+    except (OSError, InvalidImageError) as error:
+        return str(error)
+    return ""
 
 
 def _sides(image: LabelledImage) -> NDArray[np.float64]:

@@ -1,10 +1,7 @@
-"""Reads a training data set from a folder in COCO's or YOLO's format.
+"""Reads a training data set, in any format of `sod.datasets`, and sets validation images aside where it has none.
 
-- COCO: `annotations/*.json` or `*.json`: one file whose name contains "train" and one whose name contains "val" (or
-  "test"), or a single file. Images in `images/`, `train/`, `val/`, `train2017/` …, or beside the JSON file.
-- YOLO: `data.yaml` (names, train, val), or `images/` and `labels/`, each with `train/` and `val/` or flat.
-
-Without a validation split, the last tenth of the images by name becomes one: neighbouring frames stay together.
+The validation split is `val`, else `test`, else the last tenth of the images by name: neighbouring frames stay
+together.
 
 An image may leave some classes unlabelled. COCO: `not_exhaustive_category_ids` of an image (as in LVIS, Gupta et al.
 2019, arXiv:1908.03195). YOLO: `unlabelled: [names]` in data.yaml, for all images. Such classes are excluded from the
@@ -13,39 +10,67 @@ class loss of the image, except where another object is labelled.
 
 from pathlib import Path
 
-from finetune.data.coco_reader import read_coco
 from finetune.data.dataset import TrainingDataset
-from finetune.data.findings import Findings
-from finetune.data.yolo_reader import read_yolo
-from finetune.errors import FinetuneError
+from sod.datasets.class_names import VISDRONE_CLASSES
+from sod.datasets.dataset import LabelledImage
+from sod.datasets.errors import DatasetError
+from sod.datasets.files import ALL
+from sod.datasets.findings import Findings
+from sod.datasets.reader import open_dataset, read_splits
 
 
-def read_dataset(folder: Path, findings: Findings) -> TrainingDataset:
+def read_dataset(path: Path, findings: Findings) -> TrainingDataset:
     """Read a data set; labels and images with errors are left out and reported to `findings`.
 
+    Args:
+        path: a folder, a COCO JSON file, or a data.yaml.
+        findings: receives what is wrong.
+
     Raises:
-        FinetuneError: the folder holds no data set that can be read.
+        DatasetError: there is no data set that can be read.
     """
-    if not folder.is_dir():
-        msg = f"there is no folder {folder}: give a data set in COCO's or YOLO's format (docs/finetuning.md)"
-        raise FinetuneError(msg)
-    json_files = sorted([*folder.glob("annotations/*.json"), *folder.glob("*.json")])
-    json_files = [file for file in json_files if file.name != "MANIFEST.json"]
-    if json_files:
-        train, validation, names = read_coco(folder, json_files, findings)
+    source = open_dataset(path)
+    train = next((split for split in ("train", ALL) if split in source.splits), None)
+    if train is None:
+        raise DatasetError(f"{path} has no training split, only {', '.join(source.splits)}: name one train")
+    validation = next((split for split in ("val", "test") if split in source.splits), None)
+    if unused := [split for split in source.splits if split not in (train, validation)]:
+        findings.note(f"the split {', '.join(unused)} is not used")
+    if validation == "test":
+        findings.note("no split val: the split test is used for validation")
+    data = read_splits(source, [train, validation] if validation else [train], findings)
+    images = data[train].images
+    if validation:
+        chosen = data[validation].images
     else:
-        train, validation, names = read_yolo(folder, findings)
-    if validation is None:
-        train = sorted(train, key=lambda labelled: labelled.image.name)
-        count = len(train) // 10
-        if not count:
-            msg = (
-                f"{folder} has no validation split (val), and {len(train)} images are too few to set a tenth aside: "
-                "add a val part; for a first try it may hold the same images"
-            )
-            raise FinetuneError(msg)
-        train, validation = train[:-count], train[-count:]
-        findings.note(
-            f"no validation split: the last {count} of {count + len(train)} images by name are used for validation"
+        images, chosen = _set_aside(path, images, findings)
+    names = data[train].class_names
+    # Labels without class names have the ids of the pretrained models: VisDrone's.
+    return TrainingDataset(_visdrone_names(images + chosen) if names is None else names, images, chosen)
+
+
+def _set_aside(
+    path: Path, images: tuple[LabelledImage, ...], findings: Findings
+) -> tuple[tuple[LabelledImage, ...], tuple[LabelledImage, ...]]:
+    """The images without the last tenth by name, and that tenth: at least one image."""
+    if len(images) < 2:
+        raise DatasetError(
+            f"{path} has no validation split (val), and {len(images)} image(s) are too few to set some aside: "
+            "add a val part; for a first try it may hold the same images"
         )
-    return TrainingDataset(names, tuple(train), tuple(validation))
+    ordered = sorted(images, key=lambda labelled: labelled.image.name)
+    count = max(1, len(ordered) // 10)
+    findings.note(
+        f"no validation split: the last {count} of {len(ordered)} images by name "
+        f"{'is' if count == 1 else 'are'} used for validation"
+    )
+    return tuple(ordered[:-count]), tuple(ordered[-count:])
+
+
+def _visdrone_names(images: tuple[LabelledImage, ...]) -> tuple[str, ...]:
+    highest = max((int(image.class_ids.max(initial=-1)) for image in images), default=-1)
+    if highest >= len(VISDRONE_CLASSES):
+        raise DatasetError(
+            f"the labels use class {highest}, and neither a data.yaml nor a classes.txt names the classes"
+        )
+    return VISDRONE_CLASSES

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from finetune.data.dataset import LabelledImage, TrainingDataset
+from finetune.data.dataset import TrainingDataset
+from sod.datasets.dataset import LabelledImage
 
 
 def dump(data: TrainingDataset) -> str:
@@ -41,7 +42,7 @@ def load(path: Path) -> TrainingDataset:
                 entry["size"][1],
                 np.array(entry["boxes"], np.float32).reshape(-1, 4),
                 np.array(entry["class_ids"], np.int64),
-                frozenset(entry["unlabelled"]),
+                unlabelled=frozenset(entry["unlabelled"]),
             )
             for entry in document[split]
         )

@@ -7,12 +7,13 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.evaluation.datasets import Sample, read_dataset
+from sod.datasets.class_names import VISDRONE_CLASSES
+from sod.datasets.dataset import LabelledImage
+from sod.datasets.findings import Findings
+from sod.datasets.reader import open_dataset, read_one_split
 
-CLASSES = (
-    "pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motorcycle",
-)  # fmt: skip
-"""VisDrone's ten classes by id."""
+CLASSES = VISDRONE_CLASSES
+"""The demo's classes by id."""
 
 Split = Literal["train", "validation", "unused"]
 
@@ -36,10 +37,16 @@ class Source:
     unlabelled: frozenset[str]
     split: Callable[[str], Split]
 
-    def samples(self, data: Path, split: Split) -> list[Sample]:
-        """The labelled images of a split, sorted by name."""
-        samples = read_dataset(data / self.folder, "yolo").samples
-        return sorted((s for s in samples if self.split(s.image.stem) == split), key=lambda s: s.image.name)
+    def samples(self, data: Path, split: Split) -> list[LabelledImage]:
+        """The labelled images of a split, sorted by name.
+
+        Raises:
+            DatasetError: the labels have errors.
+        """
+        findings = Findings()
+        images = read_one_split(open_dataset(data / self.folder, "yolo"), findings).images
+        findings.stop_at_errors(data / self.folder)
+        return sorted((s for s in images if self.split(s.image.stem) == split), key=lambda s: s.image.name)
 
     def labelled(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Whether the source labels all objects of a class, bool [10]."""

@@ -22,10 +22,10 @@ def coco_document(source: Source, data: Path) -> dict[str, object]:
     """
     samples = source.samples(data, "validation")
     labelled = source.labelled()
-    present = {int(i) for s in samples for i in s.labels.class_ids}
+    present = {int(i) for s in samples for i in s.class_ids}
     annotations: list[dict[str, object]] = []
     for number, sample in enumerate(samples, 1):
-        for box, class_id in zip(sample.labels.boxes.astype(float), sample.labels.class_ids, strict=True):
+        for box, class_id in zip(sample.boxes.astype(float), sample.class_ids, strict=True):
             x, y, w, h = np.array([box[0], box[1], box[2] - box[0], box[3] - box[1]]).round(2).tolist()
             annotations.append(
                 {"id": len(annotations) + 1, "image_id": number, "category_id": int(class_id) + 1, "bbox": [x, y, w, h],

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import paddle
 
-from benchmarks.evaluation.datasets import Dataset, Labels, Sample
 from benchmarks.evaluation.metrics import Figures, evaluate
-from finetune.data.dataset import LabelledImage
 from finetune.training.augmentation import CachedImage, whole_image
+from sod.datasets.dataset import Dataset, LabelledImage
 from sod.detections import Detections
 
 
@@ -28,12 +27,5 @@ def predict(model: Any, image: CachedImage, width: int, height: int) -> Detectio
 def evaluate_model(model: Any, images: Sequence[tuple[LabelledImage, CachedImage]], names: Sequence[str]) -> Figures:
     """COCO's metrics in pixels of the images; classes that an image leaves unlabelled are ignored on it."""
     model.eval()
-    samples, predictions = [], []
-    for labelled, cached in images:
-        detections = predict(model, cached, labelled.width, labelled.height)
-        kept = ~np.isin(detections.class_ids, list(labelled.unlabelled))
-        predictions.append(Detections(detections.boxes[kept], detections.scores[kept], detections.class_ids[kept]))
-        kept = ~np.isin(labelled.class_ids, list(labelled.unlabelled))
-        labels = Labels(labelled.boxes[kept], labelled.class_ids[kept].astype(np.int32))
-        samples.append(Sample(labelled.image, labelled.width, labelled.height, labels))
-    return evaluate(Dataset(tuple(samples), tuple(names)), predictions, tuple(names))
+    predictions = [predict(model, cached, labelled.width, labelled.height) for labelled, cached in images]
+    return evaluate(Dataset(tuple(labelled for labelled, _ in images), tuple(names)), predictions, tuple(names))

@@ -4,7 +4,7 @@ import warnings
 from typing import Any
 
 from export.paddle.runtime import import_paddle, suppress_native_output
-from finetune.variants import INPUT_SIZE, Variant
+from finetune.variants import INPUT_SIZE, STRIDES, Variant
 
 paddle = import_paddle()
 with suppress_native_output(), warnings.catch_warnings():
@@ -12,7 +12,6 @@ with suppress_native_output(), warnings.catch_warnings():
     from ppdet.core import workspace
     from ppdet.modeling.heads import ppyoloe_head
 
-STRIDES = (32, 16, 8)
 # Paddle warns about ppdet's calls of `split`, which follow PyTorch's signature.
 warnings.filterwarnings("ignore", r"\s*Non compatible API")
 NMS = {"score_threshold": 0.01, "nms_top_k": 10000, "keep_top_k": 500, "nms_threshold": 0.6}

@@ -20,7 +20,7 @@ import numpy as np
 import paddle
 from tqdm import tqdm
 
-from finetune.data.dataset import LabelledImage, TrainingDataset
+from finetune.data.dataset import TrainingDataset
 from finetune.data.serialization import load as load_data
 from finetune.data.sources import CLASSES
 from finetune.errors import STOPPED, FinetuneError, run
@@ -32,6 +32,7 @@ from finetune.training.schedule import learning_rate
 from finetune.training.settings import Settings
 from finetune.variants import VARIANTS
 from finetune.weights.pdparams import read_pdparams
+from sod.datasets.dataset import LabelledImage
 
 _EMA = 0.998  # decay of the moving average of the weights
 _CLIP = 10.0  # largest norm of the gradient
@@ -67,7 +68,7 @@ class ImageCache:
         labelled = self._images[index]
         cached = self._cache.get(index)
         if cached is None:
-            cached = load_image(labelled.image, labelled.width, labelled.height, labelled.boxes, labelled.class_ids)
+            cached = load_image(labelled)
             if self._bytes < _CACHE_BYTES:
                 self._cache[index] = cached
                 self._bytes += cached.pixels.nbytes

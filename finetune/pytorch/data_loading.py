@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.evaluation.datasets import Sample
 from finetune.data.sources import AERIAL, SCENES, STREET, THERMAL, Source
 from finetune.pytorch.evaluation import evaluate_model
 from finetune.pytorch.model import Detector
-from finetune.training.augmentation import Augmentation, CachedImage, Crop, load_sample, random_crop, whole_image
+from finetune.training.augmentation import Augmentation, CachedImage, Crop, load_image, random_crop, whole_image
+from sod.datasets.dataset import LabelledImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class TrainingImages:
             folder = scenes.parent if sampled.source is SCENES else data
             if (folder / sampled.source.folder).is_dir():
                 samples = sampled.source.samples(folder, "train")
-                self._sources.append((sampled, [load_sample(sample) for sample in samples]))
+                self._sources.append((sampled, [load_image(sample) for sample in samples]))
         self._queue: queue.Queue[list[tuple[Crop, Source]]] = queue.Queue(4)
 
     def batches(self, first: int) -> Iterator[list[tuple[Crop, Source]]]:
@@ -86,13 +86,13 @@ class ValidationImages:
     """Up to `count` validation images of each of three sources."""
 
     def __init__(self, data: Path, scenes: Path, count: int) -> None:
-        self._sources: dict[str, tuple[list[CachedImage], list[Sample]]] = {}
+        self._sources: dict[str, tuple[list[CachedImage], list[LabelledImage]]] = {}
         for source in (THERMAL, AERIAL, SCENES):
             folder = scenes.parent if source is SCENES else data
             if (folder / source.folder).is_dir():
                 samples = source.samples(folder, "validation")
                 samples = samples[:: max(1, len(samples) // count)][:count]
-                self._sources[source.folder] = ([load_sample(sample) for sample in samples], samples)
+                self._sources[source.folder] = ([load_image(sample) for sample in samples], samples)
 
     def evaluate(self, model: Detector) -> tuple[float, dict[str, dict[str, float]]]:
         """The mean AP50 over classes and sources, and the AP50 by source and class."""

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.evaluation.datasets import Dataset, Labels, Sample
 from benchmarks.evaluation.metrics import Figures, evaluate
 from finetune.data.sources import CLASSES
 from finetune.pytorch.model import Detector
 from finetune.training.augmentation import CachedImage, Crop, whole_image
 from finetune.variants import INPUT_SIZE
+from sod.datasets.dataset import Dataset, LabelledImage
 from sod.detections import Detections
 from sod.nms import multiclass_nms
 
@@ -34,10 +34,10 @@ def predict(model: Detector, images: Sequence[CachedImage]) -> list[Detections]:
     return predictions
 
 
-def evaluate_model(model: Detector, images: Sequence[CachedImage], samples: Sequence[Sample]) -> Figures:
+def evaluate_model(model: Detector, images: Sequence[CachedImage], samples: Sequence[LabelledImage]) -> Figures:
     """COCO's metrics in pixels of the input; AP small is that of objects which are small there, not in the source."""
     squares = tuple(
-        Sample(sample.image, INPUT_SIZE, INPUT_SIZE, Labels(image.boxes * INPUT_SIZE, image.class_ids.astype(np.int32)))
+        LabelledImage(sample.image, INPUT_SIZE, INPUT_SIZE, image.boxes * INPUT_SIZE, image.class_ids)
         for image, sample in zip(images, samples, strict=True)
     )
     return evaluate(Dataset(squares, CLASSES), predict(model, images), CLASSES)

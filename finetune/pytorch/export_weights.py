@@ -1,6 +1,6 @@
 """Writes trained weights to an npz file for `finetune.weights.paddle_program`.
 
-python -m finetune.pytorch.export_weights .cache/training/best.pt weights.npz
+python -m finetune.pytorch.export_weights output/finetune/pytorch/best.pt weights.npz
 """
 
 import argparse

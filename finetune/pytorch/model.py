@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from finetune.variants import INPUT_SIZE, VARIANTS, Variant
+from finetune.variants import INPUT_SIZE, STRIDES, VARIANTS, Variant
 
-STRIDES = (32, 16, 8)
 GRID = INPUT_SIZE // STRIDES[0]  # cells of the coarsest level along each side of the input
 BINS = (-2, 8)  # range of the binned distances in cells, the upper bound excluded
 

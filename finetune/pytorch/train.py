@@ -242,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--scenes", type=Path, default=Path(".cache/scenes/scenes"),
         help="folder of drawn scenes (default: %(default)s)")  # fmt: skip
     add("--start", type=Path, required=True, help="ONNX detector to start from; not used when resuming")
-    add("--work", type=Path, default=Path(".cache/training"),
+    add("--work", type=Path, default=Path("output/finetune/pytorch"),
         help="folder for checkpoints and log (default: %(default)s)")  # fmt: skip
     add("--size", type=int, default=416,
         help="width and height of a crop in px, a multiple of 32, at most 640 (default: %(default)s)")  # fmt: skip

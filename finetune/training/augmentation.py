@@ -5,15 +5,13 @@ image, varied by a random zoom.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.evaluation.datasets import Sample
 from finetune.variants import INPUT_SIZE
+from sod.datasets.dataset import LabelledImage
 from sod.image import decode_image
 
 _MAX_CACHED_SIDE = 1024  # px; larger images are reduced when they are loaded
@@ -72,34 +70,21 @@ class Crop:
     class_ids: NDArray[np.int64]
 
 
-def load_sample(sample: Sample) -> CachedImage:
-    """Decode the image of an evaluation sample; raises what `load_image` raises."""
-    labels = sample.labels
-    return load_image(sample.image, sample.width, sample.height, labels.boxes, labels.class_ids)
-
-
-def load_image(path: Path, width: int, height: int, boxes: Boxes, class_ids: NDArray[np.integer[Any]]) -> CachedImage:
+def load_image(labelled: LabelledImage) -> CachedImage:
     """Decode an image whose longer side is reduced to 1024 px, and store it grey if it has no colours.
-
-    Args:
-        path: the image file.
-        width: px, as displayed.
-        height: px, as displayed.
-        boxes: float32 [n, 4], xyxy in pixels of the image.
-        class_ids: integers [n].
 
     Raises:
         OSError: the file cannot be read.
         InvalidImageError: the file cannot be decoded.
     """
-    pixels = decode_image(path.read_bytes())
+    pixels = decode_image(labelled.image.read_bytes())
     if max(pixels.shape[:2]) > _MAX_CACHED_SIDE:
         size = (min(_MAX_CACHED_SIDE, pixels.shape[1]), min(_MAX_CACHED_SIDE, pixels.shape[0]))
         pixels = _uint8(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
     is_grey = bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())
     pixels = pixels[..., 0] if is_grey else pixels[..., ::-1]  # RGB
-    relative = np.clip(boxes / np.array([width, height] * 2, np.float32), 0, 1)
-    return CachedImage(np.ascontiguousarray(pixels), relative, class_ids.astype(np.int64))
+    relative = np.clip(labelled.boxes / np.array([labelled.width, labelled.height] * 2, np.float32), 0, 1)
+    return CachedImage(np.ascontiguousarray(pixels), relative, labelled.class_ids)
 
 
 def whole_image(image: CachedImage, size: int = INPUT_SIZE) -> Crop:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from finetune.errors import FinetuneError
 
+_INTERVALS = ("report", "evaluate", "save")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -65,8 +67,12 @@ class Settings:
         path.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def differences(self, other: "Settings") -> list[str]:
-        """The settings that differ, as text for people: `batch (8, now 4)`."""
-        pairs = ((f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        """The settings that differ, as text for people: `batch (8, now 4)`.
+
+        A longer training is none of them: it prolongs this one, and its intervals follow from its length.
+        """
+        longer = ("steps", *_INTERVALS) if other.steps > self.steps else ()
+        pairs = ((f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self) if f.name not in longer)
         return [
             "the data" if name == "data" else f"{name} ({mine}, now {theirs})"
             for name, mine, theirs in pairs

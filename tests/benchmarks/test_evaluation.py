@@ -1,19 +1,25 @@
 """Labels, metrics and their report, without a server; tests/e2e/benchmarks/test_eval.py has one."""
 
 import json
+from contextlib import contextmanager
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from benchmarks.evaluation.classes import align
-from benchmarks.evaluation.datasets import Dataset, Labels, Sample, read_dataset
+from benchmarks.evaluation import served
+from benchmarks.evaluation.classes import align, match
+from benchmarks.evaluation.cli import main
+from benchmarks.evaluation.datasets import read_dataset
 from benchmarks.evaluation.errors import EvaluationError
-from benchmarks.evaluation.metrics import evaluate, outside
+from benchmarks.evaluation.metrics import ModelClasses, evaluate, outside
 from benchmarks.evaluation.report import as_dict, markdown, plot_curves
+from sod.datasets.dataset import Dataset, LabelledImage
 from sod.detections import Detections
 
 NAMES = ("pedestrian", "car")
+MODEL = ("pedestrian", "car", "awning-tricycle", "motorcycle")
 
 
 def write_image(path, height=100, width=200):
@@ -21,16 +27,20 @@ def write_image(path, height=100, width=200):
     cv2.imwrite(str(path), np.full((height, width, 3), 90, np.uint8))
 
 
-def labels(boxes, class_ids, ignored=()):
-    return Labels(
+def labels(boxes, class_ids, ignored=(), unlabelled=()):
+    return LabelledImage(
+        Path("a.jpg"),
+        640,
+        480,
         np.array(boxes, np.float32).reshape(-1, 4),
-        np.array(class_ids, np.int32),
+        np.array(class_ids, np.int64),
         np.array(ignored, np.float32).reshape(-1, 4),
+        frozenset(unlabelled),
     )
 
 
-def dataset(*all_labels, names=None) -> Dataset:
-    return Dataset(tuple(Sample(None, 640, 480, one) for one in all_labels), names)  # type: ignore[arg-type]
+def dataset(*images, names=None) -> Dataset:
+    return Dataset(images, names)
 
 
 def found(boxes, scores, class_ids) -> Detections:
@@ -39,111 +49,75 @@ def found(boxes, scores, class_ids) -> Detections:
     )
 
 
-class TestYolo:
-    def test_shares_become_pixels(self, tmp_path):
-        write_image(tmp_path / "images/a.jpg")
-        write_image(tmp_path / "images/empty.png")
-        (tmp_path / "labels").mkdir()
-        (tmp_path / "labels/a.txt").write_text("1 0.5 0.5 0.1 0.2\n\n0 0.25 0.5 0.5 1\n")
-        read = read_dataset(tmp_path)
-        assert [sample.image.name for sample in read.samples] == ["a.jpg", "empty.png"]
-        np.testing.assert_allclose(read.samples[0].labels.boxes, [[90, 40, 110, 60], [0, 0, 100, 100]], atol=1e-4)
-        assert read.samples[0].labels.class_ids.tolist() == [1, 0]
-        assert len(read.samples[1].labels.boxes) == 0
+class TestReading:
+    @pytest.fixture
+    def data(self, tmp_path):
+        write_image(tmp_path / "images/val/a.jpg")
+        (tmp_path / "labels/val").mkdir(parents=True)
+        (tmp_path / "data.yaml").write_text("val: images/val\nnames: [van, car]\n")
+        return tmp_path
 
-    @pytest.mark.parametrize("line", ["1 0.5 0.5 0.1", "car 0.5 0.5 0.1 0.1", "1,0.5"])
-    def test_a_bad_line_is_named(self, tmp_path, line):
-        write_image(tmp_path / "a.jpg")
-        (tmp_path / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n" + line)
-        with pytest.raises(EvaluationError, match=r"a\.txt:2 is .* but 5 numbers are required"):
-            read_dataset(tmp_path, "yolo")
+    def test_findings_are_printed_and_warnings_do_not_stop(self, data, capsys):
+        (data / "labels/val/a.txt").write_text("0 0.5 0.5 0.1 0.2\n1 0.5 0.5 0 0.2\n")
+        read = read_dataset(data)
+        assert read.class_names == ("van", "car")
+        assert read.images[0].class_ids.tolist() == [0]
+        assert "warning: box without an area, left out, 1 time:" in capsys.readouterr().err
+
+    def test_errors_stop(self, data, capsys):
+        (data / "labels/val/a.txt").write_text("0 0.5 0.5 0.1 0.2\n1 0.5 0.5 0.1\n")
+        with pytest.raises(EvaluationError, match="has 1 error: correct them"):
+            read_dataset(data)
+        assert "labels/val/a.txt:2: '1 0.5 0.5 0.1'" in capsys.readouterr().err
+
+    def test_nothing_to_measure_against_is_refused(self, data):
+        (data / "labels/val/a.txt").write_text("")
+        with pytest.raises(EvaluationError, match="contains no labelled object"):
+            read_dataset(data)
+        with pytest.raises(EvaluationError, match="does not exist"):
+            read_dataset(data / "absent")
 
 
-class TestVisDrone:
-    def test_ignored_regions_and_others_are_told_apart(self, tmp_path):
-        write_image(tmp_path / "images/a.jpg")
-        (tmp_path / "annotations").mkdir()
-        rows = [
-            "10,20,30,40,1,1,0,0",
-            "50,60,10,10,0,4,0,0",
-            "0,0,20,20,1,0,0,0",
-            "5,5,5,5,1,11,0,0,",
-            "1,2,3,4,1,4,0,2",
+class TestClasses:
+    def test_names_are_matched(self):
+        read = align(dataset(labels(BOXES, [0, 1, 2]), names=("Car", "motor", "awning_tricycle")), MODEL)
+        assert read.images[0].class_ids.tolist() == [1, 3, 2]
+
+    def test_a_class_that_the_model_does_not_have_is_named(self):
+        with pytest.raises(EvaluationError, match="classes that the model does not have: dog; it has pedestrian, car"):
+            align(dataset(labels(BOXES, [0, 1, 0]), names=("car", "dog")), MODEL)
+
+    def test_a_class_that_no_label_uses_may_be_missing(self):
+        read = align(dataset(labels(BOXES, [0, 0, 0]), names=("car", "dog")), MODEL)
+        assert read.images[0].class_ids.tolist() == [1, 1, 1]
+
+    def test_a_class_beyond_the_models_is_refused(self):
+        with pytest.raises(
+            EvaluationError, match="the labels use class 7, but the model has classes 0 to 1: pedestrian, car"
+        ):
+            align(dataset(labels([[0, 0, 5, 5]], [7])), NAMES)
+
+    def test_two_models_with_other_classes(self):
+        data = dataset(labels(BOXES, [0, 1, 1]), names=("van", "car"))
+        matched = match(data, [("pedestrian", "car"), ("car", "Van")])
+        assert matched.names == ("pedestrian", "car", "Van")
+        assert matched.dataset.images[0].class_ids.tolist() == [2, 1, 1]
+        assert [mapping.tolist() for mapping in matched.mappings] == [[0, 1], [1, 2]]
+        assert matched.counted.tolist() == [False, True, False]
+        assert matched.only_one_has(["old", "new"]) == [
+            "Only old has pedestrian (0 labelled): not in the means above.",
+            "Only new has Van (1 labelled): not in the means above.",
         ]
-        (tmp_path / "annotations/a.txt").write_text("\n".join(rows))
-        read = read_dataset(tmp_path).samples[0].labels
-        assert read.boxes.tolist() == [[10, 20, 40, 60], [1, 2, 4, 6]]
-        assert read.class_ids.tolist() == [0, 3]
-        assert read.ignored.tolist() == [[50, 60, 60, 70], [0, 0, 20, 20], [5, 5, 10, 10]]
 
-    def test_the_real_image(self, shared):
-        read = read_dataset(shared / "data/real")
-        assert len(read.samples) == 1
-        assert read.samples[0].width, read.samples[0].height == (1360, 765)
-        assert len(read.samples[0].labels.boxes) > 90
+    def test_ids_without_names_are_the_first_models(self):
+        matched = match(dataset(labels(BOXES, [1, 1, 1])), [("pedestrian", "car"), ("car", "pedestrian")])
+        assert matched.dataset.images[0].class_ids.tolist() == [1, 1, 1]
+        assert matched.mappings[1].tolist() == [1, 0]
 
-
-class TestCoco:
-    def write(self, tmp_path, **changes):
-        write_image(tmp_path / "images/a.jpg")
-        document = {
-            "images": [{"id": 7, "file_name": "a.jpg"}],
-            "categories": [{"id": 5, "name": "Car"}, {"id": 2, "name": "pedestrian"}],
-            "annotations": [
-                {"id": 1, "image_id": 7, "category_id": 5, "bbox": [10, 20, 30, 40]},
-                {"id": 2, "image_id": 7, "category_id": 2, "bbox": [0, 0, 5, 5], "iscrowd": 1},
-            ],
-            **changes,
-        }
-        (tmp_path / "annotations").mkdir(exist_ok=True)
-        path = tmp_path / "annotations/val.json"
-        path.write_text(json.dumps(document))
-        return path
-
-    def test_categories_go_by_name(self, tmp_path):
-        read = align(read_dataset(self.write(tmp_path)), ("pedestrian", "people", "car"))
-        assert read.samples[0].labels.boxes.tolist() == [[10, 20, 40, 60]]
-        assert read.samples[0].labels.class_ids.tolist() == [2]
-        assert read.samples[0].labels.ignored.tolist() == [[0, 0, 5, 5]]
-
-    def test_a_class_that_the_model_does_not_have_is_named(self, tmp_path):
-        with pytest.raises(EvaluationError, match="classes that the model does not have: Car; it has pedestrian, dog"):
-            align(read_dataset(self.write(tmp_path)), ("pedestrian", "dog"))
-
-    def test_visdrones_motor_is_the_models_motorcycle(self, tmp_path):
-        path = self.write(tmp_path, categories=[{"id": 5, "name": "motor"}, {"id": 2, "name": "pedestrian"}])
-        assert align(read_dataset(path), ("pedestrian", "motorcycle")).samples[0].labels.class_ids.tolist() == [1]
-
-    @pytest.mark.parametrize(
-        "text", ["{", "[]", '{"images": []}', '{"images": [{}], "categories": [], "annotations": []}']
-    )
-    def test_another_json_is_refused(self, tmp_path, text):
-        path = tmp_path / "a.json"
-        path.write_text(text)
-        with pytest.raises(EvaluationError, match="is not a COCO json file with boxes"):
-            read_dataset(path)
-
-    def test_a_missing_image_is_named(self, tmp_path):
-        path = self.write(tmp_path)
-        (tmp_path / "images/a.jpg").unlink()
-        with pytest.raises(EvaluationError, match=r"a\.jpg has labels but cannot be read"):
-            read_dataset(path)
-
-
-def test_nothing_to_measure_against_is_refused(tmp_path):
-    write_image(tmp_path / "a.jpg")
-    (tmp_path / "a.txt").write_text("")
-    with pytest.raises(EvaluationError, match="contains no labelled object"):
-        read_dataset(tmp_path)
-    with pytest.raises(EvaluationError, match="does not exist"):
-        read_dataset(tmp_path / "absent")
-
-
-def test_a_class_beyond_the_models_is_refused():
-    with pytest.raises(
-        EvaluationError, match="the labels use class 7, but the model has classes 0 to 1: pedestrian, car"
-    ):
-        align(dataset(labels([[0, 0, 5, 5]], [7])), NAMES)
+    def test_models_without_a_labelled_class_in_common_are_refused(self):
+        data = dataset(labels(BOXES, [0, 1, 1]), names=("van", "car"))
+        with pytest.raises(EvaluationError, match="no labelled class in common"):
+            match(data, [("car",), ("van",)])
 
 
 ONE = [pytest.approx(1)]
@@ -186,6 +160,18 @@ class TestFigures:
         assert [evaluate(truth, [false_alarm], NAMES).classes[0].ap] == ONE
         assert evaluate(dataset(labels(BOXES[:1], [0])), [false_alarm], NAMES).classes[0].ap == pytest.approx(0.5)
 
+    def test_a_class_that_an_image_leaves_unlabelled_counts_neither_way(self):
+        truth = dataset(labels(BOXES[:1], [0], unlabelled=[1]))
+        figures = evaluate(truth, [found(BOXES, [0.5, 0.9, 0.9], [0, 1, 1])], NAMES)
+        assert [figures.ap] == ONE
+
+    def test_only_the_common_classes_are_in_the_means(self):
+        has = ModelClasses(np.array([False, True]), np.array([False, True]))
+        figures = evaluate(dataset(labels(BOXES, [0, 1, 1])), [found(BOXES[1:], [0.9, 0.8], [1, 1])], NAMES, 100, has)
+        assert [figures.ap, figures.ar] == ONE * 2
+        assert np.isnan(figures.classes[0].ap)
+        assert figures.classes[0].labelled == 1
+
     def test_more_detections_than_count(self):
         boxes = [[i * 5, 0, i * 5 + 4, 4] for i in range(120)]
         truth = dataset(labels(boxes, [0] * 120))
@@ -199,6 +185,60 @@ def test_a_box_half_in_an_ignored_region_stays():
     assert outside(boxes, np.array([[0, 0, 100, 10]], np.float32)).tolist() == [False, True, True]
     assert outside(boxes, np.zeros((0, 4), np.float32)).all()
     assert outside(boxes[:0], boxes).shape == (0,)
+
+
+class TestAgainstAModelWithOtherClasses:
+    """Two models on a server that is not there: what they detect is given."""
+
+    @pytest.fixture
+    def data(self, tmp_path, monkeypatch):
+        write_image(tmp_path / "images/a.png", 480, 640)
+        shares = [
+            [(x1 + x2) / 2 / 640, (y1 + y2) / 2 / 480, (x2 - x1) / 640, (y2 - y1) / 480] for x1, y1, x2, y2 in BOXES
+        ]
+        (tmp_path / "labels").mkdir()
+        lines = [f"{i} " + " ".join(map(str, share)) for i, share in enumerate(shares)]
+        (tmp_path / "labels/a.txt").write_text("\n".join(lines))
+        (tmp_path / "data.yaml").write_text("train: images\nval: images\nnames: [Pedestrian, Car, Bus]\n")
+        models = {"old": served.Model("old", ("pedestrian", "car")), "new": served.Model("new", ("car", "bus"))}
+        detections = {"old": found(BOXES[:2], [0.9, 0.8], [0, 1]), "new": found(BOXES[1:], [0.9, 0.8], [0, 1])}
+        monkeypatch.setattr(served, "find_model", lambda _, name: models[name or "old"])
+        client = contextmanager(lambda _, model: iter([lambda _: detections[model.name]]))
+        monkeypatch.setattr(served, "through_triton", client)
+        return tmp_path
+
+    def test_classes_are_matched_by_name(self, data, capsys):
+        out = data / "out.json"
+        assert main([str(data), "--against", "new", "--json", str(out), "--plot", str(data / "pr.png")]) == 0
+        printed = capsys.readouterr().out
+        assert "|  | old | new | difference |" in printed
+        assert "| AP | 100.00 | 100.00 | +0.00 |" in printed  # of the car, which both have
+        assert "| pedestrian | 1 | 100.00 | 100.00 | n/a | n/a |" in printed
+        assert "| car | 1 | 100.00 | 100.00 | 100.00 | 100.00 |" in printed
+        assert "| bus | 1 | n/a | n/a | 100.00 | 100.00 |" in printed
+        assert "Only old has pedestrian (1 labelled): not in the means above." in printed
+        assert "Only new has bus (1 labelled): not in the means above." in printed
+        document = json.loads(out.read_text())
+        assert [[one["name"] for one in run["classes"]] for run in document["runs"].values()] == [
+            ["pedestrian", "car", "bus"]
+        ] * 2
+        assert len(document["notes"]) == 2
+
+    def test_the_panels_have_the_names_of_their_classes(self, data, monkeypatch):
+        drawn = []
+        monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: drawn.append(figure))
+        assert main([str(data), "--against", "new", "--plot", str(data / "pr.png")]) == 0
+        panels = [axis for axis in drawn[0].axes if axis.get_visible()]
+        assert [axis.get_title() for axis in panels] == ["pedestrian (1)", "car (1)", "bus (1)"]
+        assert [[text.get_text() for text in axis.get_legend().get_texts()] for axis in panels] == [
+            ["old: 100.00", "new: no such class"],
+            ["old: 100.00", "new: 100.00"],
+            ["old: no such class", "new: 100.00"],
+        ]
+
+    def test_a_single_model_must_have_every_labelled_class(self, data, capsys):
+        assert main([str(data)]) == 1
+        assert "classes that the model does not have: Bus; it has pedestrian, car" in capsys.readouterr().err
 
 
 class TestReport:

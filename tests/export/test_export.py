@@ -230,7 +230,7 @@ def test_the_command_in_a_subprocess(small_model: Path, tmp_path: Path, image_fi
     ("arguments", "said"),
     [
         (["--model_dir", "nowhere"], "export failed: nowhere is not a directory"),
-        (["--model_dir", "export"], "export failed: export has neither inference.json nor inference.pdmodel"),
+        (["--model_dir", "export"], "export failed: export has none of inference.json, inference.pdmodel, model.json"),
     ],
 )
 def test_a_wrong_directory_is_one_sentence(arguments: list[str], said: str) -> None:

@@ -18,6 +18,7 @@ from export.onnx.fp16 import make_fp16
 from export.paddle.inference_model import find_model
 from export.precision import LIMITS, Limits, Precision, Target, limits_table
 from export.request import ExportRequest, ExportResult
+from export.triton import model_control
 from export.verification.images import MIN_CALIBRATION, find_images, split, synthetic_image
 from export.verification.reference import load_reference
 from tests.export.conftest import ROOT
@@ -152,10 +153,51 @@ def test_a_failure_installs_the_others_and_keeps_the_old_file(small_model: Path,
     result = export(small_model, tmp_path, limits={**LIMITS, Precision.FP16: NEVER})
     assert [path.name for path in result.installed if path.parent == version] == ["model.onnx"]
     assert (version / "model_fp16.onnx").read_bytes() == b"old"
-    assert len(result.failures) == 1
+    assert result.failures == []
+    assert len(result.left_out) == 1
     assert all(step.seconds > 0 and step.peak_mib > 50 for step in result.steps)
-    assert result.failures[0].startswith("differs too much from Paddle Inference, and was deleted: model_fp16.onnx")
+    assert result.left_out[0].startswith("differs too much from Paddle Inference, and was deleted: model_fp16.onnx")
     assert not (tmp_path / "c").exists(), "a detector that failed has no reference"
+
+
+def test_what_fails_beside_what_was_asked_for_is_a_warning(
+    base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(LIMITS, Precision.FP16, NEVER)
+    assert main([*base, "--no-paddle"]) == 0
+    said = capfd.readouterr().err.splitlines()
+    assert said[-1].startswith(f"warning: {NAME}: differs too much from Paddle Inference, and was deleted: model_fp16")
+    assert said[-1].endswith("measured on one made-up image only: give --images, images like those of the cameras")
+    assert installed(tmp_path) == ["model.onnx"]
+
+
+def test_what_passed_is_loaded_and_the_rest_is_named(
+    base: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    loaded = []
+    monkeypatch.setitem(LIMITS, Precision.BF16, NEVER)
+    monkeypatch.setitem(LIMITS, Precision.FP16, NEVER)
+    monkeypatch.setattr(model_control, "load_exported", lambda url, _, name: loaded.append((url, name)))
+    assert main([*base, "--no-paddle", "--load", "127.0.0.1:9"]) == 0
+    assert loaded == [("127.0.0.1:9", NAME)]
+    assert "warning: " in capfd.readouterr().err
+    assert main([*base, "--precision", "fp16", "--load"]) == 2
+    said = capfd.readouterr().err
+    assert "nothing is loaded, because nothing was exported" in said
+    assert len(loaded) == 1
+
+
+def test_another_target_of_the_same_weights_finds_no_strangers(
+    base: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(base) == 0
+    assert main([*base, "--target", "openvino", "--precision", "fp32"]) == 0
+    assert "earlier export" not in capfd.readouterr().err
+    version = tmp_path / "r" / f"{NAME}_detector" / "1"
+    for name in ("model.onnx", "inference.pdiparams"):
+        (version / name).write_bytes(b"of other weights")
+    assert main([*base, "--target", "openvino", "--precision", "fp32"]) == 0
+    assert "model_fp16.onnx is from an earlier export with other weights" in capfd.readouterr().err
 
 
 def test_a_failure_of_fp32_installs_nothing(small_model: Path, tmp_path: Path) -> None:
@@ -237,7 +279,7 @@ def broken(small_model: Path, directory: Path, how: str) -> Path:
         ("unknown operator", "cannot load"),
         ("half a program", "cannot load"),
         ("no labels", "label_list"),
-        ("no program", "neither inference.json nor inference.pdmodel"),
+        ("no program", "none of inference.json, inference.pdmodel, model.json"),
     ],
 )
 def test_bad_input_is_one_sentence(small_model: Path, tmp_path: Path, how: str, said: str) -> None:

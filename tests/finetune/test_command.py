@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from export.triton.model_name import served_name
+from export.triton.model_spec import ModelSpec
+from export.triton.repository import pending_files
 from finetune.command import main
 
 
@@ -51,6 +55,58 @@ def test_a_check_does_not_train(four, tmp_path, capsys):
 def test_impossible_settings_are_refused(four, tmp_path, capsys, arguments, message):
     assert main(["--data", str(four), "--out", str(tmp_path), *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+class TestBeforeTheFirstStep:
+    """Whatever would fail after hours of training is found before it, also by --check."""
+
+    def check(self, four, tmp_path, *arguments):
+        where = ["--out", str(tmp_path / "out"), "--output_dir", str(tmp_path / "models")]
+        return main(["--data", str(four), "--check", *where, *arguments])
+
+    def test_a_name_in_another_script_gets_a_stated_alias(self, four, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        models = ["--output_dir", str(tmp_path / "models")]
+        assert main(["--data", str(four), "--check", "--name", "我的模型", *models]) == 0
+        alias = served_name("我的模型")
+        assert f"note: the model 我的模型 is served as {alias}" in capsys.readouterr().err
+        assert (tmp_path / "output/finetune" / alias / "labels.jpg").is_file()
+
+    @pytest.mark.parametrize(("name", "message"), [("my model", "is not valid"), ("x_detector", "is reserved for a")])
+    def test_an_impossible_name(self, four, tmp_path, capsys, name, message):
+        assert self.check(four, tmp_path, "--name", name) == 2
+        assert message in capsys.readouterr().err
+
+    def test_an_installed_model_with_other_classes(self, four, tmp_path, capsys):
+        spec = ModelSpec("mine", ("car",), 640, 640, 8400)
+        pending_files(spec, tmp_path / "models").write()
+        assert self.check(four, tmp_path, "--name", "mine") == 2
+        assert "choose another --name, or replace it with --overwrite" in capsys.readouterr().err
+        assert self.check(four, tmp_path, "--name", "mine", "--overwrite") == 0
+
+    def test_a_repository_that_is_no_folder(self, four, tmp_path, capsys):
+        (tmp_path / "models").write_text("")
+        assert self.check(four, tmp_path) == 2
+        assert "models" in capsys.readouterr().err
+
+    def test_an_empty_class_name(self, four, tmp_path, capsys):
+        data = tmp_path / "data"
+        data.mkdir()
+        for kind in ("images", "labels"):
+            (data / kind).symlink_to(four / kind)
+        names = ", ".join(["''", *map(str, range(9))])
+        (data / "data.yaml").write_text(f"names: [{names}]\ntrain: images\nval: images\n")
+        assert self.check(data, tmp_path) == 2
+        assert "error: class without a name, 1 time: the data set: class 0" in capsys.readouterr().err
+
+    def test_an_image_that_cannot_be_decoded(self, four, tmp_path, capsys):
+        data = tmp_path / "data"
+        shutil.copytree(four, data)
+        png = cv2.imencode(".png", np.random.default_rng(0).integers(0, 255, (640, 640, 3), np.uint8))[1].tobytes()
+        image = sorted((data / "images").iterdir())[0]
+        image.write_bytes(png[:2000])  # its header is whole
+        assert self.check(data, tmp_path) == 2
+        assert f"error: image that cannot be decoded, 1 time: {image}" in capsys.readouterr().err
 
 
 def evaluations(out: Path) -> list[dict]:
@@ -96,6 +152,11 @@ def test_it_overfits_four_images(four, ppdet_python, tmp_path):
     assert "four on the validation images: AP" in again.stdout
     assert cv2.imread(str(out / "curves.png")) is not None
 
+    prolonged = subprocess.run([*command, "--steps", "64"], capture_output=True, text=True, check=False)
+    assert prolonged.returncode == 0, prolonged.stderr[-2000:]
+    assert "is prolonged from 60 to 64 steps" in prolonged.stderr
+    assert [line["step"] for line in evaluations(out)][-1] == 64
+
     session = onnxruntime.InferenceSession(str(repository / "four_detector/1/model.onnx"))
     boxes, scores = session.run(["boxes", "scores"], {"pixels": np.zeros((1, 640, 640, 3), np.uint8)})
     assert boxes.shape == (1, 8400, 4)
@@ -126,4 +187,4 @@ def test_the_help_names_the_command_and_gives_each_default_once(capsys, name):
     assert "default: False" not in words
     for option in re.split(r" (?=--\w+ [A-Z_]+ \w)", words.partition("options:")[2]):
         assert option.count("(default:") <= 1, option
-    assert "(default: .cache/finetune/NAME)" in words
+    assert "(default: output/finetune/NAME)" in words

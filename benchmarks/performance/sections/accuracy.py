@@ -92,11 +92,11 @@ def _labelled(participants: Participants, labels: Path, *, quick: bool) -> dict[
             with resumed(server):
                 model = served.find_model(server.url, participants.model)
                 dataset = align(read_dataset(labels), model.labels)
-                samples = dataset.samples[:_QUICK_IMAGES] if quick else dataset.samples
-                dataset = type(dataset)(samples, dataset.class_names)
-                print(f"{participants.model}, {profile}: {len(samples)} labelled images", file=sys.stderr, flush=True)
+                images = dataset.images[:_QUICK_IMAGES] if quick else dataset.images
+                dataset = type(dataset)(images, dataset.class_names)
+                print(f"{participants.model}, {profile}: {len(images)} labelled images", file=sys.stderr, flush=True)
                 with served.through_triton(server.grpc, model) as predict:
-                    objects = served.detect_all(predict, samples, _CONCURRENCY, profile)
+                    objects = served.detect_all(predict, images, _CONCURRENCY, profile)
             figures = evaluate(dataset, objects, model.labels)
             found[profile] = {"ap": round(figures.ap, 5), "ap50": round(figures.ap50, 5)}
     except EvaluationError as error:

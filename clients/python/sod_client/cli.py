@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from sod_client._cli import completion, console, paddlex, parser, plugins
+from sod_client._cli import completion, console, models, paddlex, parser, plugins
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,6 +37,12 @@ def _run(arguments: list[str]) -> int:
     if first.startswith("-") and first not in ("-h", "--help"):
         root = parser.create_parser(with_commands=False)
         return paddlex.run(root, *root.parse_known_args(arguments))
+    if first == "models" and arguments[1:] and arguments[1] in models.ACTIONS:
+        code = plugins.run(first, arguments[1:])
+        if code is None:
+            console.print_error("sod models load, unload and remove are the server's, which is not installed here")
+            return console.USAGE
+        return code
     if first not in parser.OWN_COMMANDS and (code := plugins.run(first, arguments[1:])) is not None:
         return code
     parsed = parser.create_parser().parse_args(arguments)

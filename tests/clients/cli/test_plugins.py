@@ -116,6 +116,24 @@ def test_another_packages_command_that_lacks_one_names_that_package(
     assert "install their-package with all its dependencies" in capsys.readouterr().err
 
 
+def test_the_actions_on_models_are_the_servers(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install(export="plugin:main")
+    assert main(["models", "load", "mine"]) == 2
+    assert "are the server's, which is not installed here" in capsys.readouterr().err
+
+
+def test_the_actions_on_models_are_passed_on(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install(models="plugin:main")
+    with pytest.raises(SystemExit) as stop:
+        main(["models", "load", "mine"])  # the plugin of this test takes no words
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: sod models [-h] [--code CODE]")
+    with pytest.raises(SystemExit) as stop:
+        main(["models", "--help"])
+    assert stop.value.code == 0
+    assert "List the models that the server has ready" in capsys.readouterr().out
+
+
 def test_no_command_takes_the_place_of_our_own(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
     install(predict="plugin:main")
     with pytest.raises(SystemExit) as stop:

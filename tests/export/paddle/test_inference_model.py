@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,38 @@ def test_a_missing_file_is_named(small_model: Path, tmp_path: Path, missing: str
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="nowhere is not a directory"):
         find_model(tmp_path / "nowhere")
+
+
+def as_paddledetection(directory: Path) -> Path:
+    """Rename the files of PaddleX's export to those of PaddleDetection's, whose configuration names no model."""
+    for path in list(directory.glob("inference.*")):
+        if path.suffix != ".yml":
+            path.rename(path.with_stem("model"))
+    configuration = yaml.safe_load((directory / "inference.yml").read_text())
+    del configuration["Global"]
+    (directory / "infer_cfg.yml").write_text(yaml.safe_dump(configuration))
+    (directory / "inference.yml").unlink()
+    return directory
+
+
+def test_paddledetections_own_export(small_model: Path, tmp_path: Path) -> None:
+    directory = as_paddledetection(copy(small_model, tmp_path / "ppyoloe_plus_sod_crn_s"))
+    model, other = find_model(directory), find_model(small_model)
+    assert [path.name for path in (model.program, model.params)] == ["model.json", "model.pdiparams"]
+    assert model.config == replace(other.config, model_name="ppyoloe_plus_sod_crn_s")
+    assert find_model(directory, "mine").config.model_name == "mine"
+    pixels = to_pixels(synthetic_image(), (other.config.height, other.config.width))[None]
+    expected = paddle_detector(remove_nms(other, tmp_path / "other_cut"))(pixels)
+    difference = compare("", expected, paddle_detector(remove_nms(model, tmp_path / "cut"))(pixels))
+    assert (difference.box, difference.score) == (0, 0)
+
+
+@pytest.mark.parametrize("missing", ["model.json", "model.pdiparams", "infer_cfg.yml"])
+def test_a_missing_file_of_paddledetection_is_named(small_model: Path, tmp_path: Path, missing: str) -> None:
+    directory = as_paddledetection(copy(small_model, tmp_path / "model"))
+    (directory / missing).unlink()
+    with pytest.raises(ExportError, match=missing):
+        find_model(directory)
 
 
 def edit_labels(directory: Path) -> None:
@@ -147,8 +180,8 @@ def test_a_pdmodel_gives_the_same(tiny_model: Path, tmp_path: Path) -> None:
         env={**os.environ, "FLAGS_enable_pir_api": "0"},
         check=True,
     )
-    old, new = find_model(tmp_path / "old"), find_model(tiny_model)
-    assert old.program.name == "inference.pdmodel"
+    old, new = find_model(as_paddledetection(tmp_path / "old")), find_model(tiny_model)
+    assert old.program.name == "model.pdmodel"
     pixels = to_pixels(synthetic_image(), (640, 640))[None]
     expected = paddle_detector(remove_nms(new, tmp_path / "new_cut"))(pixels)
     difference = compare("", expected, paddle_detector(remove_nms(old, tmp_path / "old_cut"))(pixels))

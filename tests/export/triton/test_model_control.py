@@ -166,7 +166,7 @@ def test_the_command_loads_the_model(
     assert main([*arguments, "--load", url]) == 3
     said = capsys.readouterr()
     assert said.err.splitlines()[-1] == (
-        f"exported, but not loaded: Triton at {url} loaded mine, but mine is UNAVAILABLE: it broke"
+        f"mine is exported, but not loaded: Triton at {url} loaded mine, but mine is UNAVAILABLE: it broke"
     )
     assert "mine_detector/1/model.onnx" in said.out
     assert fake.loaded == ["mine", *STAGES, "mine_pixels"] * 2

@@ -17,6 +17,7 @@ from export.errors import ExportError
 from export.paddle.inference_model import find_model, read_nms, remove_nms
 from export.precision import Limits
 from export.serving_options import ServingOptions
+from export.triton.model_name import served_name
 from export.triton.model_spec import MAX_BATCH_SIZE, ModelSpec
 from export.triton.profiles import PROFILES
 from export.triton.repository import pending_files
@@ -249,7 +250,11 @@ def test_a_name_of_a_stage_is_an_error(tmp_path: Path, name: str) -> None:
         pending_files(spec(name), tmp_path)
 
 
-@pytest.mark.parametrize("name", ["a/b", "../x", ".hidden", "", "with space", "行人", "a\nb"])
+def test_a_name_in_another_script_gets_an_alias(small_model: Path) -> None:
+    assert find_model(small_model, "行人").config.model_name == served_name("行人")
+
+
+@pytest.mark.parametrize("name", ["a/b", "../x", ".hidden", "", "with space", "a\nb"])
 def test_an_invalid_name_is_rejected(small_model: Path, name: str) -> None:
     with pytest.raises(ExportError, match="choose one"):
         find_model(small_model, name)

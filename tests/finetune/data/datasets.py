@@ -8,8 +8,8 @@ import numpy as np
 
 from finetune.data import dataset_checks
 from finetune.data.dataset import TrainingDataset
-from finetune.data.findings import Findings
 from finetune.data.reader import read_dataset
+from sod.datasets.findings import Findings
 
 
 def write_image(path: Path, width: int = 200, height: int = 100) -> None:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from finetune.data.findings import Findings
 from finetune.data.reader import read_dataset
-from finetune.errors import FinetuneError
+from sod.datasets.errors import DatasetError
+from sod.datasets.findings import Findings
 from tests.finetune.data.datasets import read_and_check, write_coco, write_image, write_yolo
 
 
@@ -17,7 +17,7 @@ def test_yolo_is_read_in_pixels(tmp_path):
     assert data.train[0].class_ids.tolist() == [1]
     assert data.validation[0].class_ids.tolist() == [0]
     assert findings.errors == 0
-    assert "class without a label: it will not be detected, 1 times: car" in text
+    assert "class without a label: it will not be detected, 1 time: car" in text
 
 
 def test_coco_is_read_by_category(tmp_path):
@@ -75,9 +75,9 @@ def test_labels_without_an_image_are_reported(tmp_path):
     (tmp_path / "labels/train/gone.txt").write_text("0 0.5 0.5 0.1 0.1\n")
     write_image(tmp_path / "images/train/bare.png")
     _, findings, text = read_and_check(write_yolo(tmp_path, {"b": "0 0.5 0.5 0.2 0.4\n"}, "val"))
-    assert "error: label of no image, 1 times" in text
+    assert "error: label of no image, 1 time" in text
     assert "gone.txt" in text
-    assert "warning: image without a label file, taken to hold no object, 1 times" in text
+    assert "warning: image without a label file, taken to hold no object, 1 time" in text
     assert findings.errors == 1
 
 
@@ -88,7 +88,7 @@ def test_coco_labels_without_an_image_or_class_are_reported(tmp_path):
     ]
     right = {"image_id": 1, "category_id": 7, "bbox": [0, 0, 9, 9]}
     _, findings, text = read_and_check(write_coco(tmp_path, annotations=[*wrong, right]))
-    assert "image_id 9" in text
+    assert "instances_train.json: annotation of image 9: image_id 9" in text
     assert "category_id 8" in text
     assert findings.errors == 4
 
@@ -126,22 +126,22 @@ class TestUnlabelledClasses:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "neither COCO's"),
+        ({}, "holds no labelled images: docs/datasets.md shows the layouts"),
         ({"a.json": "{}"}, "not a COCO JSON file with boxes"),
         ({"a.json": "{", "b_val.json": "{"}, "not a COCO JSON file"),
-        ({"a.json": "{}", "b.json": "{}"}, "keep one JSON file to train on"),
+        ({"a.json": "{}", "b.json": "{}"}, "any of them may hold the boxes of the data set"),
         ({"data.yaml": "names: ["}, "is not valid YAML"),
         ({"data.yaml": "- car"}, "must be a mapping with the keys names"),
-        ({"data.yaml": "train: nowhere"}, "there is no folder"),
+        ({"data.yaml": "names: [car]\ntrain: nowhere"}, "there is no folder or file"),
     ],
 )
 def test_a_folder_without_a_data_set_is_refused(tmp_path, files, message):
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    with pytest.raises(FinetuneError, match=message):
+    with pytest.raises(DatasetError, match=message):
         read_dataset(tmp_path, Findings())
 
 
 def test_too_few_images_for_a_validation_split_are_refused(tmp_path):
-    with pytest.raises(FinetuneError, match="too few to set a tenth aside"):
+    with pytest.raises(DatasetError, match="too few to set some aside"):
         read_dataset(write_yolo(tmp_path, {"a": "0 0.5 0.5 0.2 0.2\n"}), Findings())

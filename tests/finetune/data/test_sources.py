@@ -57,7 +57,7 @@ def test_the_shared_data_have_both_splits(source, shared) -> None:
     assert 0.05 < len(validation) / len(train) < 0.4
     assert not {s.image for s in train} & {s.image for s in validation}
     labelled = source.labelled()
-    assert all(labelled[sample.labels.class_ids].all() for sample in train + validation)
+    assert all(labelled[sample.class_ids].all() for sample in train + validation)
 
 
 def test_every_tenth_scene_is_for_validation() -> None:

@@ -15,9 +15,9 @@ def test_validation_images_are_read_back(tmp_path) -> None:
     assert main([str(tmp_path), str(tmp_path / "out")]) == 0
     path = tmp_path / "out" / "scenes.json"
     read = read_dataset(path, "coco", tmp_path / "scenes" / "images")
-    expected = read_dataset(tmp_path / "scenes", "yolo").samples[1]
-    assert [s.image.name for s in read.samples] == ["00010.jpg"]
-    np.testing.assert_allclose(read.samples[0].labels.boxes, expected.labels.boxes, atol=0.02)
+    expected = read_dataset(tmp_path / "scenes", "yolo").images[1]
+    assert [s.image.name for s in read.images] == ["00010.jpg"]
+    np.testing.assert_allclose(read.images[0].boxes, expected.boxes, atol=0.02)
     names = [c["name"] for c in json.loads(path.read_text())["categories"]]
     assert "car" in names
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("ppdet", reason="runs in ppdet's environment, by tests/finetune/test_command.py")
-from finetune.data.findings import Findings
 from finetune.data.reader import read_dataset
 from finetune.paddledet.train import ImageCache, training_inputs
+from sod.datasets.findings import Findings
 from tests.finetune.settings import SETTINGS
 
 

@@ -152,8 +152,8 @@ def test_every_class_is_drawn() -> None:
 
 def test_scenes_are_written_as_yolo(tmp_path) -> None:
     assert main([str(tmp_path), "--count", "2", "--first", "5"]) == 0
-    samples = read_dataset(tmp_path, "yolo").samples
+    samples = read_dataset(tmp_path, "yolo").images
     assert [s.image.name for s in samples] == ["00005.jpg", "00006.jpg"]
     expected = render(5)
-    np.testing.assert_allclose(samples[0].labels.boxes, expected.boxes, atol=0.01)
-    np.testing.assert_array_equal(samples[0].labels.class_ids, expected.class_ids)
+    np.testing.assert_allclose(samples[0].boxes, expected.boxes, atol=0.01)
+    np.testing.assert_array_equal(samples[0].class_ids, expected.class_ids)

@@ -22,6 +22,12 @@ def test_differences_are_listed():
     assert SETTINGS.differences(replace(SETTINGS, batch=8, data="1")) == ["batch (4, now 8)", "the data"]
 
 
+def test_a_longer_training_prolongs_this_one():
+    assert SETTINGS.differences(replace(SETTINGS, steps=90, report=4, evaluate=9, save=20)) == []
+    assert SETTINGS.differences(replace(SETTINGS, steps=90, seed=2)) == ["seed (1, now 2)"]
+    assert SETTINGS.differences(replace(SETTINGS, steps=50)) == ["steps (60, now 50)"]
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"base_names": null}', '{"base_names": null, "more": 1}', "[]"])
 def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "settings.json").write_text(text)

@@ -11,6 +11,9 @@ from sod_client._results.data import Model
 from sod_client.errors import SodError
 from sod_client.pipeline import create_pipeline
 
+ACTIONS = ("load", "unload", "remove")
+"""What the server's package does with an installed model: `sod models load NAME`."""
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the sub-command."""
@@ -18,7 +21,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "models",
         help="list the server's models",
         description="List the models that the server has ready. * marks the default; SIZE is the height and width\n"
-        "in pixels that images are resized to.",
+        "in pixels that images are resized to. Where the server is installed, `sod models load|unload|remove NAME`\n"
+        "changes what it serves: `sod models load --help`.",
         epilog=f"{server_address.RULE}\n{console.EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -1,6 +1,6 @@
 """The text of findings."""
 
-from finetune.data.findings import Findings
+from sod.datasets.findings import Findings
 
 
 def test_many_findings_are_counted_and_a_few_shown():
