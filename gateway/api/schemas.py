@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, WithJsonSchema, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
+from gateway.observability.request_context import log_id_text
 from sod.encode import ImageFormat
 
 # Stricter than the validation, which accepts numeric strings too.
@@ -54,7 +55,9 @@ class InferOptions(BaseModel):
         description="Quality of the drawn JPEG or WebP; null or absent: the server's default (90). Ignored for PNG, "
         "which is lossless. Not in PaddleX.",
     )
-    logId: str | None = Field(None, description="Returned as the `logId` of the response.")
+    logId: Annotated[str | None, BeforeValidator(log_id_text)] = Field(
+        None, description="Returned as the `logId` of the response; an integer is returned as its digits."
+    )
 
     @field_validator("threshold")
     @classmethod

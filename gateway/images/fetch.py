@@ -5,6 +5,8 @@ This module checks the URL and the response. `egress_guard` checks the address o
 
 import asyncio
 import ssl
+import zlib
+from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -21,7 +23,7 @@ from gateway.limits.load_shedder import charge
 from gateway.observability.request_context import stage
 from sod.image import FORMATS, may_be_image
 
-# Images are compressed already, and a compressed response could be a decompression bomb.
+# Images are compressed already. Some hosts send gzip all the same; it is decompressed within the limit of the image.
 _HEADERS = (
     (b"User-Agent", b"triton-sod"),
     (b"Accept", b"image/*, */*;q=0.5"),
@@ -32,6 +34,7 @@ _HTML_TYPES = ("text/html", "application/xhtml+xml")
 _MAX_URL_LENGTH = 8192
 _MAX_PORT = 65535
 _SIGNATURE_BYTES = 16  # enough to tell an image from other data
+_UNZIPPED_BYTES = 64 * 1024  # decompressed at a time, between which other requests are processed
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +160,22 @@ class ImageFetcher:
         raise InputError(f"The image URL redirects more than {self._options.max_redirects} times")
 
     async def _read(self, response: httpcore.Response, headers: httpx.Headers) -> bytes:
-        if response.status != httpx.codes.OK:
+        if not httpx.codes.is_success(response.status) or response.status == httpx.codes.PARTIAL_CONTENT:
             raise InputError(f"The image URL's host answered with status {response.status}")
         encoding = headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in ("", "identity"):
-            raise InputError("The image URL's host sends the image compressed, which is not taken")
+        if encoding not in ("", "identity", "gzip", "x-gzip"):
+            shown = _shortened(encoding)
+            raise InputError(
+                f"The image URL's host sends the image with Content-Encoding {shown!a}; only gzip is accepted"
+            )
         if headers.get("content-type", "").partition(";")[0].strip().lower() in _HTML_TYPES:
             raise InputError("The image URL leads to a page (HTML), not to an image")
         too_many = TooManyBytesError(f"The image behind the image URL is larger than {self._options.max_bytes:,} bytes")
         if (parse_content_length(headers.get("content-length")) or 0) > self._options.max_bytes:
             raise too_many
         received = bytearray()
-        async for chunk in response.aiter_stream():
+        chunks = response.aiter_stream()
+        async for chunk in _unzipped(chunks) if encoding.endswith("gzip") else chunks:
             charge(len(chunk))
             received += chunk
             if len(received) >= _SIGNATURE_BYTES and not may_be_image(received):
@@ -177,6 +184,27 @@ class ImageFetcher:
             if len(received) > self._options.max_bytes:
                 raise too_many
         return bytes(received)
+
+
+async def _unzipped(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Decompress gzip in pieces of a bounded size, so that the caller can stop at its limit.
+
+    Raises:
+        InputError: The data is not gzip, or ends too early.
+    """
+    unzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        async for chunk in chunks:
+            rest = chunk
+            while rest:
+                yield unzip.decompress(rest, _UNZIPPED_BYTES)
+                await asyncio.sleep(0)
+                rest = unzip.unconsumed_tail
+        yield unzip.flush()
+    except zlib.error:
+        raise InputError("What the image URL's host sends as gzip is not gzip") from None
+    if not unzip.eof:
+        raise InputError("The image URL's host sends gzip that ends too early")
 
 
 def _checked(url: str | httpx.URL, redirected_from: httpx.URL | None = None) -> httpx.URL:

@@ -102,7 +102,7 @@ class ImageInput:
 
 
 def decode_base64(text: str) -> bytes:
-    """Decode base64 with or without a `data:` prefix and line breaks.
+    """Decode base64 with or without a `data:` prefix, line breaks and superfluous padding.
 
     Raises:
         InputError: The text is empty or not base64.
@@ -119,11 +119,15 @@ def decode_base64(text: str) -> bytes:
 
 
 def _decode_unwrapped(text: str) -> bytes:
+    digits = text.rstrip("=")
+    padding = -len(digits) % 4
+    if digits and len(text) - len(digits) > padding:  # some clients append `=` always; PaddleX accepts that too
+        text = digits + "=" * padding
     try:
         return pybase64.b64decode(text, validate=True)
     except ValueError:
         pass
-    # The slower decoder also accepts padding after the last complete group, and says what is wrong.
+    # The slower decoder says what is wrong.
     try:
         return binascii.a2b_base64(text, strict_mode=True)
     except ValueError as error:

@@ -68,13 +68,19 @@ def current_log_id() -> str:
     return str(uuid4()) if request is None else request.log_id
 
 
+def log_id_text(log_id: object) -> object:
+    """An integer of at most 64 bits as its digits; everything else unchanged."""
+    is_number = isinstance(log_id, int) and not isinstance(log_id, bool) and abs(log_id) < 1 << 64
+    return str(log_id) if is_number else log_id
+
+
 def adopt_log_id(document: object) -> None:
     """Take over the log id of a parsed body, so that every later response and log line carries it.
 
-    As in PaddleX it must be a string that is not empty.
+    It must be a string that is not empty, or an integer.
     """
     request = _current.get()
-    log_id = document.get("logId") if isinstance(document, dict) else None
+    log_id = log_id_text(document.get("logId")) if isinstance(document, dict) else None
     if request is not None and isinstance(log_id, str) and log_id:
         # JSON can spell lone surrogates, UTF-8 cannot.
         request.log_id = log_id.encode("utf-8", "replace").decode("utf-8")

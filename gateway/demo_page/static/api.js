@@ -1,7 +1,7 @@
 // The server's API. Paths are relative, so that the page works behind a prefix too.
 
 import { ApiError, errorOf } from "./errors.js";
-import { readServerTiming } from "./timing.js";
+import { readServerTiming } from "./results/timing.js";
 
 const KEY = "sod-api-key";
 const NEVER = 1; // a score is never greater than 1: no box is drawn
@@ -46,7 +46,7 @@ export async function detect(image, { threshold, model, signal }) {
   return { document, timing: { total, server: readServerTiming(response.headers.get("server-timing")) } };
 }
 
-/** The image itself as the server sees it (a JPEG), for those that the browser cannot or may not read. */
+/** The image as the server decodes it (a JPEG), for those that the browser cannot or may not read. */
 export async function fetchImage(image, { model, signal }) {
   const { document } = await post({ image, threshold: NEVER, visualize: true }, model, signal);
   const bytes = Uint8Array.from(atob(document.result.image), (character) => character.charCodeAt(0));
@@ -68,13 +68,13 @@ async function call(path, { headers = {}, ...options }) {
     response = await fetch(path, { ...options, headers: authorized, credentials: "same-origin" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError("The server cannot be reached: is it running?");
+    throw new ApiError("unreachable");
   }
   if (!response.ok) throw await errorOf(response);
   try {
     return { document: await response.json(), response };
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError("The server's answer broke off, or is not JSON.");
+    throw new ApiError("brokenResponse");
   }
 }

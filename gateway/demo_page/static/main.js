@@ -1,64 +1,27 @@
-// The page: parts started, and the one thing they do together, asking.
+// The page: its parts are started, and what concerns all of them is shown.
 
-import { detect, fetchImage, hasKey, listModels } from "./api.js";
-import { startCamera } from "./camera.js";
-import { startCanvas } from "./canvas.js";
+import { hasKey, listModels } from "./api.js";
+import { startCanvas } from "./canvas/canvas.js";
+import { startCompare } from "./canvas/compare.js";
+import { loadPalette } from "./canvas/palette.js";
 import { $, element } from "./dom.js";
-import { ApiError } from "./errors.js";
-import { startExports } from "./exports.js";
-import { isThresholdChosen, startFilters } from "./filters.js";
-import { startInputs } from "./inputs.js";
+import { ApiError, sentenceOf } from "./errors.js";
+import { cancel, changeModel, startCollection, take } from "./images/collection.js";
+import { startStorage } from "./images/storage.js";
+import { startStrip } from "./images/strip.js";
+import { startInputs } from "./inputs/choose.js";
+import { startCamera } from "./inputs/camera.js";
+import { startExamples } from "./inputs/examples.js";
+import { followLink } from "./inputs/link.js";
 import { askKey, startKeys } from "./keys.js";
-import { startList } from "./list.js";
-import { readObjects, startThreshold } from "./objects.js";
-import { loadPalette } from "./palette.js";
-import { decode } from "./sources.js";
-import { current, FLOOR, onChange, update } from "./state.js";
-import { startTiming } from "./timing.js";
+import { startExports } from "./results/exports.js";
+import { startFilters } from "./results/filters.js";
+import { startList } from "./results/list.js";
+import { startTiming } from "./results/timing.js";
+import { current, onChange, update } from "./state.js";
+import { startLanguage, text } from "./text/language.js";
 
-let asking = null; // AbortController of the request under way
-
-/** Ask for an image's objects and show both; resolves to whether that went well. */
-async function ask(source, { live = false } = {}) {
-  asking?.abort();
-  const { signal } = (asking = new AbortController());
-  // The camera's last image stays until the next one is there.
-  update({ source, busy: true, problem: null, ...(live ? {} : { image: null, objects: [], answer: null, timing: null }) });
-  try {
-    const decoding = source.decode().then((image) => {
-      if (image && !live && !signal.aborted) update({ image });
-      return image;
-    });
-    const encoded = await source.image();
-    const { model } = current();
-    const { document, timing } = await detect(encoded, { threshold: FLOOR, model, signal });
-    const image = (await decoding) ?? (await decode(await fetchImage(encoded, { model, signal })));
-    if (signal.aborted) return false;
-    if (image === null) throw new ApiError("The browser cannot show this image, nor what the server makes of it.");
-    const objects = readObjects(document.result.detectedObjects);
-    const { threshold } = current();
-    update({
-      image,
-      objects,
-      answer: document,
-      timing,
-      busy: false,
-      active: null,
-      threshold: isThresholdChosen() || live ? threshold : startThreshold(objects),
-    });
-    return true;
-  } catch (error) {
-    if (signal.aborted) return false; // cancelled, or another image has taken its place
-    update({ busy: false });
-    report(error, () => ask(source));
-    return false;
-  }
-}
-
-function cancel() {
-  asking?.abort();
-  update({ busy: false });
-}
+const MOST_PROBLEMS = 4; // sentences
 
 async function loadModels() {
   try {
@@ -67,34 +30,40 @@ async function loadModels() {
     const { model } = current();
     update({ models, model: names.includes(model) ? model : null, problem: null });
   } catch (error) {
-    report(error, loadModels);
+    fail(error, { retry: loadModels });
   }
 }
 
-function report(error, again) {
-  if (error instanceof ApiError && error.status === 401) {
-    const text = hasKey() ? "The server does not take this key." : "This server answers only with a key.";
-    askKey(`${text} It is kept until this tab is closed.`, again);
-  }
-  const known = error instanceof ApiError;
-  if (!known) console.error(error);
-  update({ problem: { text: error.message, retry: known && (error.passing || error.status === 401) ? again : null } });
+/** Show an error, after those of other images; `name` is the image's, `retry` repeats the request. */
+function fail(error, { name = null, retry = null } = {}) {
+  if (error instanceof ApiError && error.status === 401) askKey(hasKey() ? "keyRefused" : "keyNeeded", retry);
+  if (!(error instanceof ApiError)) console.error(error);
+  const ofFile = name !== null && error instanceof ApiError && !error.passing && error.status !== 401;
+  const say = () => (ofFile ? text("ofFile", { name, problem: sentenceOf(error) }) : sentenceOf(error));
+  const canRepeat = error instanceof ApiError && (error.passing || error.status === 401);
+  const { texts = [], retry: earlier = null } = current().problem ?? {};
+  const retries = [earlier, canRepeat ? retry : null].filter(Boolean);
+  const all = retries.length > 0 ? () => retries.forEach((one) => one()) : null;
+  update({ problem: { texts: [...texts, say], retry: all } });
 }
 
-const complain = (text) => update({ problem: { text, retry: null } });
+const complain = (key, values) => update({ problem: { texts: [() => text(key, values)], retry: null } });
 
 function showModels({ models, model }) {
   const options = models.map(({ name, inputSize, default: isDefault }) => {
-    const size = inputSize ? ` (${inputSize[1]} × ${inputSize[0]})` : "";
-    return element("option", { value: isDefault ? "" : name, selected: isDefault ? model === null : name === model }, name + size);
+    const label = text("modelOption", { name, size: inputSize });
+    return element("option", { value: isDefault ? "" : name, selected: isDefault ? model === null : name === model }, label);
   });
-  $("model").replaceChildren(...(options.length ? options : [element("option", { value: "" }, "none is loaded")]));
+  $("model").replaceChildren(...(options.length ? options : [element("option", { value: "" }, text("noModel"))]));
   $("model").disabled = options.length === 0;
 }
 
 function showProblem({ problem }) {
   $("problem").hidden = problem === null;
-  $("problem-text").textContent = problem?.text ?? "";
+  const sentences = [...new Set((problem?.texts ?? []).map((say) => say()))];
+  const shown = sentences.slice(0, MOST_PROBLEMS);
+  if (sentences.length > shown.length) shown.push(text("andMore", { more: sentences.length - shown.length }));
+  $("problem-text").textContent = shown.join("\n");
   $("retry").hidden = !problem?.retry;
 }
 
@@ -103,34 +72,42 @@ function showFacts({ image, source, busy }) {
   $("facts").textContent = image ? `${source.name} · ${image.width} × ${image.height} px` : "";
 }
 
+function chooseModel() {
+  // Another model's classes are others.
+  update({ model: $("model").value || null, hidden: new Set() });
+  changeModel();
+}
+
 async function start() {
-  onChange(["models", "model"], showModels);
-  onChange(["problem"], showProblem);
+  onChange(["models", "model", "language"], showModels);
+  onChange(["problem", "language"], showProblem);
   onChange(["image", "source", "busy"], showFacts);
   onChange(["busy", "live"], ({ busy, live }) => {
     $("busy").hidden = !busy || live;
   });
   onChange(["image"], (_, before) => before.image?.bitmap.close());
+  startCollection(fail);
   startTiming();
   startFilters();
   startList();
   startCanvas();
+  startCompare(fail);
   startExports(complain);
   startKeys();
-  startInputs(ask, complain);
-  startCamera(ask, complain);
+  startInputs(take, complain);
+  startExamples(take, fail);
+  startCamera(take, complain, fail);
+  startStrip();
   $("cancel").addEventListener("click", cancel);
   $("dismiss").addEventListener("click", () => update({ problem: null }));
   $("retry").addEventListener("click", () => current().problem.retry());
-  $("model").addEventListener("change", () => {
-    // Another model's classes are others.
-    update({ model: $("model").value || null, hidden: new Set() });
-    const { source, live } = current();
-    if (source && !live) ask(source);
-  });
+  $("model").addEventListener("change", chooseModel);
   $("key").hidden = !hasKey();
+  startLanguage();
   await loadPalette();
+  await startStorage();
   await loadModels();
+  if (current().models.length > 0) followLink(complain);
 }
 
 start();

@@ -1,28 +1,36 @@
 // What the page knows, in one place. Modules read it, `update` it, and are told of every change.
 
-import { chosen, sorted } from "./objects.js";
+import { chosen, sorted } from "./results/objects.js";
 
-export const FLOOR = 0.05; // the one request asks for every object that scores more; the rest is filtered here
+export const FLOOR = 0.05; // requests ask for every object with a higher score; the rest is filtered here
 
 const listeners = new Set();
 
 let state = {
+  language: null, // "en" or "zh-CN": see text/language.js
   models: [], // of GET /models
   model: null, // name of the chosen one; null is the server's default
-  source: null, // what was asked: see sources.js
+  compare: null, // name of the model that is compared with it; null for none
+  images: [], // those of the strip: see images/collection.js
+  entry: null, // the one of `images` on the stage; null for none and for the running camera
+  source: null, // where the image on the stage comes from: see inputs/sources.js
   image: null, // {bitmap, width, height}: what a canvas can draw
-  objects: [], // of the answer, every one
+  objects: [], // of the response, every one
   shown: [], // those that pass the filters, in the list's order
-  threshold: 0.5, // shown is what scores more
+  other: null, // of the compared model: {model, objects}; null for none
+  otherShown: [], // its objects that pass the filters
+  split: 0.5, // where the canvas is divided between the two models, 0 to 1 of its width
+  threshold: 0.5, // objects with a higher score are shown
+  isThresholdChosen: false, // by the user: it is kept for the next images
   hidden: new Set(), // class ids that are switched off
   sort: { key: "score", descending: true },
   active: null, // the object under the pointer or the focus, by its index in `objects`
   activeFrom: null, // "canvas" or "list"
   answer: null, // the server's document
-  timing: null, // {total, server}: see timing.js
-  busy: false,
+  timing: null, // {total, server}: see results/timing.js
+  busy: false, // the image that was asked for last has no result yet
   live: false, // the camera runs continuously
-  problem: null, // {text, retry}
+  problem: null, // {texts, retry}: functions that give the sentences in the page's language, and what repeats the request
 };
 
 export const current = () => state;
@@ -30,11 +38,20 @@ export const current = () => state;
 export function update(changes) {
   const before = state;
   state = { ...state, ...changes };
-  if (["objects", "threshold", "hidden", "sort"].some((key) => state[key] !== before[key])) {
+  const changed = (...keys) => keys.some((key) => state[key] !== before[key]);
+  if (changed("objects", "threshold", "hidden", "sort")) {
     state.shown = sorted(chosen(state.objects, state.threshold, state.hidden), state.sort);
     if (!state.shown.some((object) => object.index === state.active)) state.active = null;
   }
+  if (changed("objects", "threshold", "hidden", "other")) state.otherShown = chosenOfOther(state);
   for (const listener of listeners) listener(state, before);
+}
+
+/** Class ids of two models may differ, their names tell which classes are the same. */
+function chosenOfOther({ other, objects, hidden, threshold }) {
+  if (other === null) return [];
+  const names = new Set(objects.filter((object) => hidden.has(object.classId)).map((object) => object.className));
+  return chosen(other.objects, threshold, new Set()).filter((object) => !names.has(object.className));
 }
 
 /** Call `listener(state, before)` after every change of one of `keys`. */

@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, Route, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    FilePayload,
+    Locator,
+    Page,
+    Request,
+    Route,
+    sync_playwright,
+)
 
 CHROMIUM = Path("/usr/bin/chromium")
 DETECT = "**/small-object-detection"
@@ -80,8 +89,13 @@ class DemoPage:
 
     def give(self, image: bytes, name: str = "street.jpg") -> None:
         """Choose a file, and wait for the response."""
-        self.tab.set_input_files("#file", {"name": name, "mimeType": "", "buffer": image})
+        self.choose({name: image})
         self.wait_for_response()
+
+    def choose(self, files: dict[str, bytes]) -> None:
+        """Choose files in the dialog of the button."""
+        chosen = [FilePayload(name=name, mimeType="", buffer=content) for name, content in files.items()]
+        self.tab.set_input_files("#file", chosen)
 
     def drop(self, content: bytes, name: str, kind: str) -> None:
         """Drag a file onto the canvas and drop it."""
@@ -97,8 +111,12 @@ class DemoPage:
         self["#canvas"].dispatch_event("drop", {"dataTransfer": transfer})
 
     def wait_for_response(self) -> None:
-        self["#save-json:enabled"].wait_for()
+        self["#save:enabled"].wait_for()
         self["#busy"].wait_for(state="hidden")
+
+    def wait_for_all(self) -> None:
+        """Wait until no image of the strip lacks its result."""
+        self["#thumbs:not(:has(.waiting))"].wait_for(state="attached")
 
     def set_score(self, score: float) -> None:
         self["#threshold"].fill(str(score))

@@ -114,6 +114,41 @@ def test_phone(open_page: OpenPage, image: bytes) -> None:
     assert page.tab.evaluate("visualViewport.scale") == 1
 
 
+CUT = """() => {
+    const seen = (it) => it.checkVisibility() && !it.closest("#rows tr:nth-child(n + 5), #canvas-help");
+    const problems = [];
+    const all = "button, select, label, p, th, td, legend, output, #class-list, #list, #thumbs";
+    for (const it of document.querySelectorAll(all)) {
+        if (!seen(it)) continue;
+        const name = it.id || it.outerHTML;
+        const rect = it.getBoundingClientRect();
+        const [width, height] = [it.scrollWidth - it.clientWidth, it.scrollHeight - it.clientHeight];
+        const inList = it.matches("#list") || it.closest("td");
+        if (it.clientWidth && (width > 1 || (height > 1 && !inList))) problems.push([name, width, height]);
+        const box = it.closest("#list, #thumbs, #stage, aside, header, main").getBoundingClientRect();
+        const beside = rect.right > box.right + 1 || rect.left < box.left - 1;
+        if (beside || rect.right > innerWidth || rect.left < 0) problems.push([name, rect.left, rect.right]);
+    }
+    if (document.documentElement.scrollWidth > innerWidth) problems.push("the page is wider than the window");
+    return problems;
+}"""
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+@pytest.mark.parametrize("size", [(1440, 900), (1280, 720), (390, 844)])
+def test_nothing_is_cut(open_page: OpenPage, image: bytes, locale: str, size: tuple[int, int]) -> None:
+    page = open_page(viewport={"width": size[0], "height": size[1]}, locale=locale)
+    assert page.tab.evaluate(CUT) == []
+    page.choose({"a.jpg": image, "b.jpg": image, "notes.txt": b"no image"})
+    page["#problem"].wait_for()
+    page.wait_for_response()
+    page.wait_for_all()
+    page.set_score(FLOOR)
+    assert page.tab.evaluate(CUT) == []
+    if size[0] == 1440:
+        assert page.tab.evaluate("document.documentElement.scrollHeight") == size[1]
+
+
 def test_the_documentation_needs_no_other_host(open_page: OpenPage) -> None:
     page = open_page("/docs")
     page["#operations-detection-infer"].wait_for()

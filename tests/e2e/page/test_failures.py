@@ -14,10 +14,11 @@ def test_a_text_file_is_refused_in_a_sentence(page: DemoPage) -> None:
     page.drop(b"no image at all", "notes.txt", "text/plain")
     problem = page["#problem[role=alert]"]
     problem.wait_for()
+    assert problem.inner_text().startswith("notes.txt: ")
     assert "not an image" in problem.inner_text()
     assert "{" not in problem.inner_text()
     assert page["#retry"].is_hidden()
-    assert page["#save-json"].is_disabled()
+    assert page["#save"].is_disabled()
     page["#dismiss"].click()
     assert problem.is_hidden()
 
@@ -28,7 +29,7 @@ def test_validation_errors_are_shown_in_words(page: DemoPage, image: bytes) -> N
     page.tab.route(DETECT, lambda route: route.fulfill(status=422, json=envelope))
     page.tab.set_input_files("#file", {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": image})
     page["#problem"].wait_for()
-    assert page["#problem-text"].inner_text() == "Model: there is no model x; loaded are a, b."
+    assert page["#problem-text"].inner_text() == "a.jpg: Model: there is no model x; loaded are a, b."
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -71,7 +72,7 @@ def test_a_key_is_requested_kept_and_sent(page: DemoPage, image: bytes) -> None:
     page["#key-dialog[open]"].wait_for()
     page["#key-value"].fill("wrong")
     page["#key-value"].press("Enter")
-    page["#key-text:has-text('does not take this key')"].wait_for()
+    page["#key-text:has-text('does not accept this key')"].wait_for()
     page["#key-value"].fill("s3cret")
     page["#key-dialog .primary"].click()
     page["#model:enabled"].wait_for()
@@ -101,8 +102,15 @@ def test_a_late_response_is_not_shown_for_the_next_image(page: DemoPage, image: 
     page["#busy"].wait_for()
     page.give(image, "second.jpg")
     assert len(late) == 1
-    assert page["#facts"].inner_text().startswith("second.jpg")
-    assert page.rows() == [cells(one) for one in above(found, page.score)]
+    for busy in (1, 0):
+        assert page["#thumbs .waiting"].count() == busy
+        assert page["#facts"].inner_text().startswith("second.jpg")
+        assert page.rows() == [cells(one) for one in above(found, page.score)]
+        if busy:
+            late[0].continue_()
+            page.wait_for_all()
+    page["#thumbs .thumb"].first.click()
+    page["#facts:has-text('slow.png')"].wait_for()
 
 
 def test_cancel_ends_the_wait(page: DemoPage, image: bytes) -> None:
@@ -110,5 +118,6 @@ def test_cancel_ends_the_wait(page: DemoPage, image: bytes) -> None:
     page.tab.set_input_files("#file", {"name": "slow.jpg", "mimeType": "image/jpeg", "buffer": image})
     page["#cancel"].click()
     page["#busy"].wait_for(state="hidden")
-    assert page["#status"].inner_text() == "No answer."
+    assert page["#status"].inner_text() == "No image yet."
+    assert page["#thumbs li"].count() == 0
     assert page["#problem"].is_hidden()

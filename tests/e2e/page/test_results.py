@@ -1,6 +1,8 @@
 """What the page shows of a response, and how it is downloaded or copied."""
 
 import base64
+import csv
+import io
 import json
 import re
 import shutil
@@ -11,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from playwright.sync_api import Route
+from sod_client._results.convert import to_yolo
+from sod_client.result import Box, Result
 
 from sod.image import decode_image
 from tests.e2e.page.browser import DETECT, DemoPage, OpenPage, read_png
@@ -38,8 +42,11 @@ def test_filters_send_no_request(page: DemoPage, image: bytes, found: Any) -> No
         expected = above(found, score)
         assert len(page.rows()) == len(expected)
         below = len(found) - len(expected)
-        summary = f"{len(expected)} of {len(found)} objects shown"
-        assert page["#status"].inner_text() == summary + (f" · {below} at {score:.2f} or less." if below else ".")
+        shown, total, *left_out = page["#status"].inner_text().splitlines()
+        assert shown == f"{len(expected)} objects shown."
+        assert re.fullmatch(rf"PP-YOLOE_plus_SOD-\w+ found {len(found)} with a score above 0.05[^.]*\.", total), total
+        assert ("the most that a response holds" in total) == (len(found) == 500)
+        assert left_out == ([f"Not shown: {below} with a score of {score:.2f} or less."] if below else [])
 
     page.set_score(FLOOR)
     before = page.pixels()
@@ -49,7 +56,7 @@ def test_filters_send_no_request(page: DemoPage, image: bytes, found: Any) -> No
     label.locator("input").uncheck()
     left = [other for other in found if other["categoryName"] != one]
     assert page.rows() == [cells(other) for other in left]
-    assert f"{len(found) - len(left)} in classes switched off" in page["#status"].inner_text()
+    assert f"{len(found) - len(left)} in classes that are switched off" in page["#status"].inner_text()
     assert (page.pixels() != before).any()
 
     page["#classes-none"].click()
@@ -100,7 +107,7 @@ def test_downloads_contain_what_is_shown(page: DemoPage, image: bytes, found: An
         kept = above(found, 0.1)
 
     with page.tab.expect_download() as download:
-        page["#save-json"].click()
+        page["#save"].click()
     assert download.value.suggested_filename == "my street.json"
     document = json.loads(download.value.path().read_text())
     assert (document["errorCode"], document["errorMsg"]) == (0, "Success")
@@ -115,6 +122,47 @@ def test_downloads_contain_what_is_shown(page: DemoPage, image: bytes, found: An
     left, top, right, _ = (round(side) for side in best["bbox"])
     if top > 0:
         assert (overlay[top - 1, left:right] == rgb(best["categoryId"])).all(axis=1).mean() > 0.7
+
+
+def test_the_file_formats_are_those_of_the_sdk(page: DemoPage, image: bytes, found: Any) -> None:
+    name = 'street, "north" 7.jpg'
+    page.give(image, name)
+    page.set_score(0.1)
+    width, height = size_of(image)
+    detected = json.loads(saved(page, "json", 'street, "north" 7.json'))["result"]["detectedObjects"]
+    assert len(detected) == len(above(found, 0.1)) > 1
+    boxes = [
+        Box(cls_id=one["categoryId"], label=one["categoryName"], score=one["score"], coordinate=one["bbox"])
+        for one in detected
+    ]
+    result = Result(name, boxes)
+
+    rows, expected = (
+        list(csv.reader(io.StringIO(text))) for text in (saved(page, "csv", 'street, "north" 7.csv'), result.to_csv())
+    )
+    assert rows[0] == expected[0]
+    for row, other in zip(rows[1:], expected[1:], strict=True):
+        assert (row[:4], [float(cell) for cell in row[4:]]) == (other[:4], [float(cell) for cell in other[4:]])
+    coco = json.loads(saved(page, "coco", 'street, "north" 7_coco.json'))
+    assert coco == result.to_coco('street, "north" 7')
+    yolo = saved(page, "yolo", 'street, "north" 7.txt').split()
+    assert [float(word) for word in yolo] == pytest.approx(
+        [float(word) for word in to_yolo(boxes, width, height, scores=False).split()], abs=1.1e-6
+    )
+
+    page.give(image, "0042.jpg")
+    page.set_score(0.1)
+    assert {one["image_id"] for one in json.loads(saved(page, "coco", "0042_coco.json"))} == {42}
+
+
+def saved(page: DemoPage, file_format: str, name: str) -> str:
+    """The text of the file that the page saves in a format."""
+    page["#save-format"].select_option(file_format)
+    with page.tab.expect_download() as download:
+        page["#save"].click()
+    # Chromium replaces characters that file systems do not take.
+    assert download.value.suggested_filename == name.replace('"', "_")
+    return download.value.path().read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", ["street.jpg", "it's 100% a $(street).jpg", "-n.jpg"])

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.e2e.page.browser import DemoPage
+from tests.e2e.page.browser import DemoPage, OpenPage
 from tests.e2e.page.expected import above, cells, half_up, noise, size_of
 
 
@@ -44,6 +44,22 @@ def test_zoom_keeps_the_point_and_shows_its_pixels(page: DemoPage) -> None:
     assert page.zoom == half_up(scale * 300)
 
 
+@pytest.mark.parametrize(("keys", "steps"), [("+++", 3), ("++-", 1), ("+-", 0), ("+++--", 1)])
+def test_quick_zoom_keys_add_up(open_page: OpenPage, keys: str, steps: int) -> None:
+    page = open_page(reduced_motion="no-preference")  # with animations, which the next key interrupts
+    page.give(noise()[0], "noise.png")
+    whole = page.zoom
+    page["#canvas"].focus()
+    for key in keys:
+        page.tab.keyboard.press(key)
+    page.tab.wait_for_timeout(600)
+    assert page.zoom == pytest.approx(whole * 1.5**steps, rel=0.005)
+    page.tab.keyboard.press("+")
+    page.tab.keyboard.press("ArrowRight")
+    page.tab.wait_for_timeout(600)
+    assert page.zoom == pytest.approx(whole * 1.5 ** (steps + 1), rel=0.005), "panning ends the zoom"
+
+
 def test_a_click_on_the_minimap_shows_its_point(page: DemoPage) -> None:
     pixels = np.zeros((400, 400, 3), np.uint8)
     pixels[:200, 200:] = (0, 0, 255)  # red, right above
@@ -79,7 +95,20 @@ def test_keyboard_alone(page: DemoPage, image: bytes, found: Any) -> None:
         keyboard.press("Tab")
         order.append(focused())
         assert len(order) < 50, order
-    wanted = ["model", "theme", "choose", "camera", "url", "canvas", "zoom-in", "threshold", "save-json", "score", "TR"]
+    wanted = [
+        "model",
+        "theme",
+        "choose",
+        "camera",
+        "url",
+        "canvas",
+        "zoom-in",
+        "threshold",
+        "save-format",
+        "save",
+        "score",
+        "TR",
+    ]
     places = [order.index(name) for name in wanted]
     assert places == sorted(places), order
 

@@ -170,7 +170,9 @@ async def test_threshold_of_a_class_the_model_has_not(
             ],
         ),
         (b'{"image": "a", "visualize": "perhaps"}', [("bool_parsing", "body.visualize", None)]),
-        (b'{"image": "a", "logId": 5}', [("string_type", "body.logId", None)]),
+        (b'{"image": "a", "logId": true}', [("string_type", "body.logId", None)]),
+        (b'{"image": "a", "logId": 0.5}', [("string_type", "body.logId", None)]),
+        (b'{"image": "a", "logId": 1%s}' % (b"0" * 30), [("string_type", "body.logId", None)]),
     ],
 )
 async def test_validation_errors(gateway: httpx.AsyncClient, body: bytes, expected: Any) -> None:
@@ -239,6 +241,13 @@ async def test_log_id_comes_back(gateway: httpx.AsyncClient, triton: Any, image6
     assert await log_id("PUT", PATH, {}, 405) == "mine-42"
     await triton.stop()
     assert await log_id("POST", PATH, {"image": image64}, 503) == "mine-42"
+
+
+@pytest.mark.parametrize(("sent", "back"), [("5", "5"), ("0", "0"), ("-17", "-17"), (f"{2**63}", f"{2**63}")])
+async def test_a_log_id_may_be_a_number(gateway: httpx.AsyncClient, image64: str, sent: str, back: str) -> None:
+    for image, status in ((image64, 200), ("%", 422)):
+        response = await gateway.post(PATH, content=f'{{"image": "{image}", "logId": {sent}}}')
+        assert (response.status_code, response.json()["logId"]) == (status, back)
 
 
 @pytest.mark.parametrize("sent", ['""', "null", '"\\ud800"', '"line\\nbreak"'])

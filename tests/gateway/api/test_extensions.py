@@ -110,7 +110,7 @@ async def test_wrong_fields(gateway: httpx.AsyncClient, image64: str, field: str
 
 
 async def test_issues_come_in_the_order_of_the_fields(gateway: httpx.AsyncClient) -> None:
-    response = await gateway.post(PATH, json={"logId": 1, "imageQuality": 0, "visualize": 7, "threshold": 2})
+    response = await gateway.post(PATH, json={"logId": [], "imageQuality": 0, "visualize": 7, "threshold": 2})
     locs = [one["loc"] for one in json.loads(response.json()["errorMsg"])]
     assert locs == ["body.image", "body.threshold", "body.visualize", "body.imageQuality", "body.logId"]
 

@@ -19,7 +19,15 @@ ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "gateway/demo_page/static"
 FILES = sorted(str(file.relative_to(PAGE)) for file in PAGE.rglob("*") if file.is_file())
 STATIC = [name for name in FILES if not name.endswith(".html")]
-TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+TEXTS = [name for name in FILES if not name.endswith(".jpg")]
+TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".jpg": "image/jpeg",
+}
+MAX_LINES = 400  # of a script or a style sheet
+MAX_IMAGE_BYTES = 300_000
 PAGES = ["/", "/docs"]
 
 
@@ -87,7 +95,15 @@ async def test_files(gateway: httpx.AsyncClient, name: str) -> None:
     assert answer.headers["content-type"] == TYPES[Path(name).suffix]
 
 
-@pytest.mark.parametrize("name", FILES)
+def test_files_are_small():
+    lines = {name: len((PAGE / name).read_text("utf-8").splitlines()) for name in TEXTS}
+    assert {name: count for name, count in lines.items() if count > MAX_LINES} == {}
+    sizes = {name: (PAGE / name).stat().st_size for name in set(FILES) - set(TEXTS)}
+    assert len(sizes) >= 3, "the page has no examples"
+    assert max(sizes.values()) <= MAX_IMAGE_BYTES
+
+
+@pytest.mark.parametrize("name", TEXTS)
 def test_no_file_names_another_host(name: str) -> None:
     found = re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"'`)]*", (PAGE / name).read_text())
     names = {urlsplit(url).hostname for url in found}

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import gzip
 import re
 import socket
 import ssl
+import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -69,10 +71,23 @@ async def test_chunked_image(gateway: httpx.AsyncClient, triton: Any, web: Any, 
     assert triton.images == [image]
 
 
-@pytest.mark.parametrize("status", [204, 206, 304, 403, 404, 500])
+@pytest.mark.parametrize("status", [206, 304, 403, 404, 500])
 async def test_other_statuses(impatient: httpx.AsyncClient, web: Any, status: int) -> None:
     url = web.answer("/a.jpg", f"HTTP/1.1 {status} <b>Whatever</b>\nContent-Length: 0")
     assert await refused(impatient, url) == f"The image URL's host answered with status {status}"
+
+
+@pytest.mark.parametrize("status", [200, 201, 203, 226])
+async def test_every_success_gives_the_image(
+    impatient: httpx.AsyncClient, triton: Any, web: Any, image: bytes, status: int
+) -> None:
+    url = web.answer("/a.jpg", f"HTTP/1.1 {status} Fine\nContent-Length: {len(image)}", image)
+    assert (await impatient.post(PATH, json={"image": url})).status_code == 200
+    assert triton.images == [image]
+
+
+async def test_a_success_without_content(impatient: httpx.AsyncClient, web: Any) -> None:
+    assert "empty" in await refused(impatient, web.answer("/a.jpg", "HTTP/1.1 204 No Content"))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -182,10 +197,40 @@ async def test_too_many_pixels(make_gateway: Any, web: Any, image: bytes) -> Non
         assert "7,999" in await refused(gateway, web.image("/a.jpg", image))
 
 
-async def test_compressed_answer(impatient: httpx.AsyncClient, web: Any) -> None:
-    url = web.answer("/a.jpg", "HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: 3", b"abc")
-    assert "compressed" in await refused(impatient, url)
-    assert b"accept-encoding: identity" in web.requests[0].lower()
+def zipped(web: Any, body: bytes, encoding: str = "gzip") -> str:
+    head = f"HTTP/1.1 200 OK\nContent-Encoding: {encoding}\nContent-Length: {len(body)}"
+    return str(web.answer("/zipped.jpg", head, body))
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip"])
+async def test_a_zipped_image(impatient: httpx.AsyncClient, triton: Any, web: Any, image: bytes, encoding: str) -> None:
+    response = await impatient.post(PATH, json={"image": zipped(web, gzip.compress(image), encoding)})
+    assert response.status_code == 200, response.text
+    assert triton.images == [image]
+    assert b"accept-encoding: identity" in web.requests[0].lower()  # gzip is accepted, but not asked for
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "gzip, gzip"])
+async def test_other_compressions(impatient: httpx.AsyncClient, web: Any, image: bytes, encoding: str) -> None:
+    message = await refused(impatient, zipped(web, gzip.compress(image), encoding))
+    assert f"Content-Encoding '{encoding}'; only gzip is accepted" in message
+
+
+async def test_damaged_gzip(impatient: httpx.AsyncClient, web: Any, image: bytes) -> None:
+    assert "is not gzip" in await refused(impatient, zipped(web, image))
+    assert "ends too early" in await refused(impatient, zipped(web, gzip.compress(image)[:-9]))
+
+
+async def test_a_gzip_bomb_ends_at_the_limit(make_gateway: Any, web: Any) -> None:
+    bomb = gzip.compress(b"\xff\xd8\xff" + bytes(100_000_000), 1)
+    assert len(bomb) < 1_000_000
+    async with make_gateway(fetch_allow="127.0.0.1", max_image_bytes=5_000_000) as gateway:
+        tracemalloc.start()
+        try:
+            assert "larger than 5,000,000 bytes" in await refused(gateway, zipped(web, bomb), 413)
+            assert tracemalloc.get_traced_memory()[1] < 40_000_000
+        finally:
+            tracemalloc.stop()
 
 
 async def test_connection_refused(impatient: httpx.AsyncClient) -> None:

@@ -11,3 +11,12 @@ SwaggerUIBundle({
   presets: [SwaggerUIBundle.presets.apis],
   layout: "BaseLayout",
 });
+
+// Swagger UI is in English; the link back to the page is in the page's language (text/language.js).
+let language = navigator.language;
+try {
+  language = localStorage.getItem("sod-language") ?? language;
+} catch {
+  // Storage may be forbidden.
+}
+if (language.startsWith("zh")) document.querySelector(".back a").textContent = "← 用图像试一试";

@@ -1,28 +1,33 @@
-// Taking away what is shown: as JSON, as an image, as a command.
+// The objects that are shown, as files, as an image with its boxes, as a curl command and as a link.
 
-import { DETECT_URL, hasKey } from "./api.js";
-import { $, element } from "./dom.js";
-import { drawObjects, drawImage } from "./draw.js";
+import { DETECT_URL, hasKey } from "../api.js";
+import { $, element } from "../dom.js";
+import { drawObjects, drawImage } from "../canvas/draw.js";
+import { linkTo } from "../inputs/link.js";
+import { current, onChange } from "../state.js";
+import { text } from "../text/language.js";
+import { FORMATS } from "./formats.js";
 import { requestThreshold } from "./objects.js";
-import { current, onChange } from "./state.js";
 
 export function startExports(complain) {
-  const buttons = ["save-json", "save-overlay", "copy-curl"].map($);
+  const buttons = ["save", "save-overlay", "copy-curl", "copy-link"].map($);
   onChange(["answer", "image"], ({ answer, image }) => {
     for (const button of buttons) button.disabled = answer === null || image === null;
   });
-  $("save-json").addEventListener("click", () => {
-    const text = JSON.stringify(shownDocument(current()), null, 2);
-    save(new Blob([text], { type: "application/json" }), ".json");
+  $("save").addEventListener("click", () => {
+    const { source, image } = current();
+    const { content, type, ending } = FORMATS[$("save-format").value];
+    save(new Blob([content(shownDocument(current()), { name: source.name, ...image })], { type }), ending);
   });
   $("save-overlay").addEventListener("click", async () => {
     try {
       save(await drawOverlay(current()), "-objects.png");
     } catch {
-      complain("The browser has no canvas of this image's size: ask the server for the overlay instead.");
+      complain("overlayTooLarge");
     }
   });
   $("copy-curl").addEventListener("click", copyCurl);
+  $("copy-link").addEventListener("click", copyLink);
 }
 
 /** The server's answer with the objects that are shown. */
@@ -48,7 +53,7 @@ function save(blob, ending) {
   const url = URL.createObjectURL(blob);
   const name = current().source.name.replace(/\.\w{1,5}$/, "") + ending;
   element("a", { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000); // the download reads it at its leisure
+  setTimeout(() => URL.revokeObjectURL(url), 60_000); // the download may read it later
 }
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
@@ -74,12 +79,19 @@ async function copyCurl() {
     model,
     withKey: hasKey(),
   });
+  await copy(command, text("copied", { file: source.kind === "url" ? null : source.name, withKey: hasKey() }));
+}
+
+async function copyLink() {
+  await copy(linkTo(current()), text("copiedLink", { withImage: current().source.kind === "url" }));
+}
+
+async function copy(content, said) {
   try {
-    await navigator.clipboard.writeText(command);
-    const file = source.kind === "url" ? "" : ` It reads ${source.name} from the current folder.`;
-    $("status").textContent = `Copied.${file}${hasKey() ? " It takes the key from $SOD_API_KEY." : ""}`;
+    await navigator.clipboard.writeText(content);
+    $("status").textContent = said;
   } catch {
-    $("copy-text").value = command;
+    $("copy-text").value = content;
     $("copy-dialog").showModal();
     $("copy-text").select();
   }

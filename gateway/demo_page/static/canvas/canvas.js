@@ -1,9 +1,11 @@
 // The zoomable, pannable image: pointer, touch, wheel and keyboard.
 
-import { $ } from "./dom.js";
-import { drawObjects, drawImage } from "./draw.js";
+import { $ } from "../dom.js";
+import { drawImage } from "./draw.js";
 import { drawMinimap, minimapPoint } from "./minimap.js";
-import { current, onChange, update } from "./state.js";
+import { current, onChange, update } from "../state.js";
+import { text } from "../text/language.js";
+import { drawSides } from "./compare.js";
 import * as views from "./view.js";
 
 const STEP = 1.5; // of a key or a button
@@ -20,6 +22,7 @@ const pointers = new Map(); // id → {x, y}: fingers, or the pressed mouse
 let size = { width: 1, height: 1 };
 let view = { scale: 1, x: 0, y: 0 };
 let flight = null; // a running animation's request
+let goal = view; // where the running animation ends, or the view
 let frame = null; // a coming draw's request
 let gesture = null; // {start, moved, onMap}
 
@@ -38,10 +41,10 @@ export function startCanvas() {
   $("zoom-fit").addEventListener("click", showWhole);
   addEventListener("themechange", redraw);
   onChange(["image"], onImage);
-  onChange(["shown", "active"], redraw);
-  onChange(["image", "shown", "source"], ({ image, shown, source }) => {
-    const count = `${shown.length} ${shown.length === 1 ? "object" : "objects"}`;
-    canvas.setAttribute("aria-label", image ? `${source.name} with ${count}` : "No image yet");
+  onChange(["shown", "active", "otherShown", "other", "split"], redraw);
+  onChange(["image", "shown", "source", "language"], ({ image, shown, source }) => {
+    const label = image ? text("canvasLabel", { name: source.name, shown: shown.length }) : text("canvasEmpty");
+    canvas.setAttribute("aria-label", label);
   });
 }
 
@@ -58,7 +61,7 @@ function showWhole() {
 
 function zoomBy(factor, point = { x: size.width / 2, y: size.height / 2 }) {
   const { image } = current();
-  if (image) fly(views.zoomAt(view, factor, point, image, size));
+  if (image) fly(views.zoomAt(goal, factor, point, image, size)); // from the goal: quick presses add up
 }
 
 function onImage({ image }, before) {
@@ -98,6 +101,7 @@ function dotsOf(length, exact) {
 function settle(next) {
   cancelAnimationFrame(flight);
   flight = null;
+  goal = next;
   look(next);
 }
 
@@ -116,6 +120,7 @@ function fly(target) {
     return;
   }
   cancelAnimationFrame(flight);
+  goal = target;
   const from = view;
   const started = performance.now();
   const step = (now) => {
@@ -141,7 +146,7 @@ function onWheel(event) {
   const pixels = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1);
   // A pinch on a touchpad comes as a wheel with ctrl, in small steps.
   const factor = Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.002));
-  settle(views.zoomAt(view, factor, place(event), image, size));
+  settle(views.zoomAt(goal, factor, place(event), image, size));
 }
 
 function onDown(event) {
@@ -200,17 +205,23 @@ function onLeave(event) {
 }
 
 function hover(point, kind) {
-  const { shown, active } = current();
-  const object = views.objectAt(point, shown, view, SLACK[kind] ?? SLACK.mouse);
+  const { active } = current();
+  const object = views.objectAt(point, pointable(point), view, SLACK[kind] ?? SLACK.mouse);
   canvas.classList.toggle("over", object !== null);
   if ((object?.index ?? null) !== active) update({ active: object?.index ?? null, activeFrom: "canvas" });
 }
 
+/** The objects of the list that can be pointed at: beyond the divider are those of the other model. */
+function pointable({ x }) {
+  const { shown, other, split } = current();
+  return other !== null && x > split * size.width ? [] : shown;
+}
+
 function onDoubleClick(event) {
-  const { image, shown } = current();
+  const { image } = current();
   if (!image || gesture?.onMap) return;
   const point = place(event);
-  const object = views.objectAt(point, shown, view, SLACK.mouse);
+  const object = views.objectAt(point, pointable(point), view, SLACK.mouse);
   const target = object && views.around(object, image, size);
   // An object that fills the canvas already: closer still.
   if (target && target.scale > view.scale * 1.1) fly(target);
@@ -230,7 +241,9 @@ function onKey(event) {
   else if (event.key === "Escape") update({ active: null });
   else if (arrow) {
     const [x, y] = arrow;
-    settle(views.pan(view, x * size.width * PAN_SHARE, y * size.height * PAN_SHARE, image, size));
+    const next = views.pan(goal, x * size.width * PAN_SHARE, y * size.height * PAN_SHARE, image, size);
+    if (flight === null) settle(next);
+    else fly(next);
   } else return;
   event.preventDefault();
 }
@@ -244,12 +257,12 @@ function redraw() {
 function draw() {
   cancelAnimationFrame(frame);
   frame = null;
-  const { image, shown, active } = current();
+  const { image } = current();
   context.clearRect(0, 0, canvas.width, canvas.height);
   if (!image) return;
   const dots = canvas.width / size.width; // of the canvas to a CSS pixel
   const inner = { scale: view.scale * dots, x: view.x * dots, y: view.y * dots };
   drawImage(context, image, inner);
-  drawObjects(context, shown, inner, { line: Math.max(1, Math.round(1.5 * dots)), font: 11 * dots, active });
+  drawSides(context, current(), inner, { line: Math.max(1, Math.round(1.5 * dots)), font: 11 * dots });
   drawMinimap(context, image, view, size, dots);
 }

@@ -1,24 +1,21 @@
-// The score slider with its histogram, the classes, and the sentence that says what they leave out.
+// The score slider with its histogram, the classes, and the sentences that say which objects they leave out.
 
-import { $, element } from "./dom.js";
+import { $, element } from "../dom.js";
 import { countClasses, passes } from "./objects.js";
-import { coloursOf } from "./palette.js";
-import { current, FLOOR, onChange, update } from "./state.js";
+import { coloursOf } from "../canvas/palette.js";
+import { current, FLOOR, onChange, update } from "../state.js";
+import { text } from "../text/language.js";
 
 const slider = $("threshold");
 const histogram = $("histogram");
 const list = $("class-list");
 
-let moved = false; // the user has chosen a score; it is kept for the next images
-
-/** Whether the slider is where the user put it. */
-export const isThresholdChosen = () => moved;
+const MOST = 500; // objects that a response holds at most: `keep_top_k` of PP-YOLOE's NMS
 
 export function startFilters() {
   slider.min = String(FLOOR);
   slider.addEventListener("input", () => {
-    moved = true;
-    update({ threshold: Number(slider.value) });
+    update({ threshold: Number(slider.value), isThresholdChosen: true });
   });
   $("classes-all").addEventListener("click", () => update({ hidden: new Set() }));
   $("classes-none").addEventListener("click", () => update({ hidden: new Set(current().objects.map((o) => o.classId)) }));
@@ -31,13 +28,13 @@ export function startFilters() {
   });
   onChange(["threshold"], showThreshold);
   onChange(["objects"], showClasses);
-  onChange(["objects", "threshold", "hidden"], countThem);
+  onChange(["objects", "threshold", "hidden", "language"], countThem);
   onChange(["objects", "threshold"], drawHistogram);
   onChange(["live"], ({ live }) => {
-    // A running camera would be spoken of without end.
+    // Screen readers would read the text of every frame.
     $("status").ariaLive = live ? "off" : "polite";
   });
-  onChange(["shown", "busy", "answer", "source"], say);
+  onChange(["shown", "otherShown", "busy", "answer", "models", "language"], say);
   addEventListener("themechange", () => drawHistogram(current()));
   new ResizeObserver(() => drawHistogram(current())).observe(histogram);
   showThreshold(current());
@@ -72,24 +69,29 @@ function countThem({ objects, threshold, hidden }) {
     const { id, name, above, total } = classes.get(Number(label.dataset.id));
     label.querySelector("span").textContent = name;
     label.querySelector("b").textContent = String(above);
-    label.title = `${name}: ${above} above the score, of ${total} found`;
+    label.title = text("classTitle", { name, above, total });
     label.classList.toggle("none", above === 0);
     label.firstElementChild.checked = !hidden.has(id);
   }
 }
 
-function say({ objects, shown, threshold, hidden, busy, answer, source, live }) {
-  if (busy && !live) $("status").textContent = "Detecting …";
-  else if (answer === null) $("status").textContent = source ? "No answer." : "No image yet.";
-  else if (objects.length === 0) $("status").textContent = `No objects: none scores more than ${FLOOR}.`;
+function say(state) {
+  const { objects, shown, threshold, hidden, answer, models, model, other, otherShown } = state;
+  if (answer === null) $("status").textContent = text(state.busy ? "busy" : "statusNone");
+  else if (objects.length === 0 && other === null) $("status").textContent = text("statusNoObject", { floor: FLOOR });
   else {
     const above = objects.filter((object) => passes(object, threshold));
-    const off = above.filter((object) => hidden.has(object.classId)).length;
-    const below = objects.length - above.length;
-    const parts = [`${shown.length} of ${objects.length} objects shown`];
-    if (below > 0) parts.push(`${below} at ${threshold.toFixed(2)} or less`);
-    if (off > 0) parts.push(`${off} in classes switched off`);
-    $("status").textContent = `${parts.join(" · ")}.`;
+    $("status").textContent = text("status", {
+      shown: shown.length,
+      found: objects.length,
+      floor: FLOOR,
+      most: objects.length >= MOST,
+      below: objects.length - above.length,
+      threshold: threshold.toFixed(2),
+      hidden: above.filter((object) => hidden.has(object.classId)).length,
+      model: models.length > 1 ? (model ?? models[0].name) : null,
+      other: other && { model: other.model, shown: otherShown.length, found: other.objects.length },
+    });
   }
 }
 

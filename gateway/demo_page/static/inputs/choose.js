@@ -1,27 +1,27 @@
-// Choosing, dropping and pasting; `take(source)` gets what came.
+// Choosing, dropping and pasting images; `take(sources)` gets them.
 
-import { $ } from "./dom.js";
-import { fromBlob, fromTransfer, fromUrl } from "./sources.js";
+import { $ } from "../dom.js";
+import { fromAddress, fromBlob, fromTransfer } from "./sources.js";
 
 export function startInputs(take, complain) {
-  const takeTransfer = (transfer, what) => {
-    const source = fromTransfer(transfer);
-    if (source) take(source);
-    else complain(`What was ${what} is neither an image nor an http(s) address.`);
+  const takeTransfer = (transfer, error) => {
+    const sources = fromTransfer(transfer);
+    if (sources.length > 0) take(sources);
+    else complain(error);
   };
 
   $("choose").addEventListener("click", () => $("file").click());
   $("file").addEventListener("change", () => {
-    const [file] = $("file").files;
-    if (file) take(fromBlob(file));
+    const sources = [...$("file").files].map((file) => fromBlob(file));
+    if (sources.length > 0) take(sources);
     $("file").value = ""; // the same file may be chosen again
   });
 
   $("url-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    const url = $("url").value.trim();
-    if (/^https?:/i.test(url) && URL.canParse(url)) take(fromUrl(url));
-    else complain("The server fetches http and https addresses only.");
+    const source = fromAddress($("url").value.trim());
+    if (source) take([source]);
+    else complain("notFetched");
   });
 
   // A drop anywhere is taken; elsewhere the browser would leave the page for the file.
@@ -40,13 +40,13 @@ export function startInputs(take, complain) {
     event.preventDefault();
     inside = 0;
     mark();
-    takeTransfer(event.dataTransfer, "dropped");
+    takeTransfer(event.dataTransfer, "notDropped");
   });
 
   addEventListener("paste", (event) => {
     const field = event.target instanceof Element && event.target.closest("input, textarea");
     if (field && event.clipboardData.files.length === 0) return;
     event.preventDefault();
-    takeTransfer(event.clipboardData, "pasted");
+    takeTransfer(event.clipboardData, "notPasted");
   });
 }

@@ -1,16 +1,11 @@
 // Where the time of a request went, from the client's clock and the header Server-Timing.
 
-import { $, element } from "./dom.js";
-import { onChange } from "./state.js";
+import { $, element } from "../dom.js";
+import { onChange } from "../state.js";
+import { text } from "../text/language.js";
 
-// Entry of the header → part of the bar. What the server counts and no entry explains is the gateway's own.
-const PARTS = [
-  ["network", "Network"],
-  ["fetch", "Image's host"],
-  ["queue", "Queue"],
-  ["gateway", "Gateway"],
-  ["infer", "Triton"],
-];
+// Parts of the bar, in the order of a request. Time of the server that no entry of the header explains is the gateway's.
+const PARTS = ["network", "fetch", "queue", "gateway", "infer"];
 
 /** `parse;dur=1.2, infer;dur=80` → Map of name → ms; null without a header. */
 export function readServerTiming(header) {
@@ -23,7 +18,7 @@ export function readServerTiming(header) {
   return new Map(entries.filter(([name, ms]) => name && Number.isFinite(ms)));
 }
 
-/** [{key, label, ms}] of the parts that took time, in the order of a request; empty if the server told nothing. */
+/** [{key, ms}] of the parts that took time, in the order of a request; empty without the header. */
 export function breakdown({ total, server }) {
   if (!server?.has("total")) return [];
   const took = (name) => server.get(name) ?? 0;
@@ -32,13 +27,13 @@ export function breakdown({ total, server }) {
   const named = { fetch: took("fetch"), queue: took("queue"), infer: took("infer") };
   const gateway = served - named.fetch - named.queue - named.infer;
   const ms = { ...named, network: total - served, gateway };
-  return PARTS.map(([key, label]) => ({ key, label, ms: ms[key] })).filter((part) => part.ms > 0);
+  return PARTS.map((key) => ({ key, ms: ms[key] })).filter((part) => part.ms > 0);
 }
 
 export const milliseconds = (ms) => (ms < 9.95 ? `${ms.toFixed(1)} ms` : ms < 9950 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 
 export function startTiming() {
-  onChange(["timing"], ({ timing }) => {
+  onChange(["timing", "language"], ({ timing }) => {
     $("timing").hidden = timing === null;
     if (timing === null) return;
     const parts = breakdown(timing);
@@ -51,10 +46,11 @@ export function startTiming() {
       }),
     );
     $("timing-text").replaceChildren(
-      element("span", {}, element("strong", {}, milliseconds(timing.total)), " in all"),
-      ...parts.map(({ key, label, ms }) =>
-        element("span", {}, element("i", { className: `part ${key}` }), `${label} ${milliseconds(ms)}`),
-      ),
+      element("strong", {}, text("timingTotal", { time: milliseconds(timing.total) })),
+      ...parts.map(({ key, ms }) => {
+        const label = `${text("timingParts")[key]} ${milliseconds(ms)}`;
+        return element("span", {}, element("i", { className: `part ${key}` }), label);
+      }),
     );
   });
 }

@@ -1,9 +1,9 @@
-// The table of objects. Rows are made once for an answer; filters and sorting only pick and order them.
+// The table of objects. Rows are made once for a response; filters and sorting only pick and order them.
 
-import { zoomTo } from "./canvas.js";
-import { $, element } from "./dom.js";
-import { coloursOf } from "./palette.js";
-import { current, onChange, update } from "./state.js";
+import { zoomTo } from "../canvas/canvas.js";
+import { $, element } from "../dom.js";
+import { coloursOf } from "../canvas/palette.js";
+import { current, onChange, update } from "../state.js";
 
 const PAGE = 10;
 const DESCENDS = { score: true, size: true, class: false }; // at the first click on a column
