@@ -18,6 +18,7 @@ from gateway.images.image_input import ImageInput
 from gateway.inference.batch import BatchRunner
 from gateway.inference.detector import Detector
 from gateway.inference.health import Readiness
+from gateway.inference.sliced import SlicedInference
 from gateway.inference.triton_client import TritonDetector
 from gateway.limits.concurrency_limiter import ConcurrencyLimiter
 from gateway.limits.early_refusal import EarlyRefusal
@@ -203,6 +204,14 @@ async def _start(settings: Settings, drain: Drain, limiter: ConcurrencyLimiter, 
         images=images,
         workers=workers,
         limiter=limiter,
+        sliced=SlicedInference(
+            triton,
+            workers,
+            limiter,
+            concurrency=settings.slice_concurrency,
+            max_slices=settings.max_slices,
+            time_limit_s=settings.request_timeout,
+        ),
         default_threshold=settings.default_threshold,
         jpeg_quality=settings.jpeg_quality,
     )

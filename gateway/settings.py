@@ -111,6 +111,10 @@ class Settings(BaseSettings):
     """Images of one batch that are processed at once."""
     max_batch_overlay_bytes: int = Field(128 * _MIB, gt=0)
     """Total size of the drawn images of one batch; an image that would exceed it is 413."""
+    max_slices: int = Field(512, ge=1)
+    """Largest number of slices of an image; else 422."""
+    slice_concurrency: int = Field(4, ge=1, le=64)
+    """Slices of one image that are processed at once."""
     worker_threads: int = Field(4, ge=1, le=256)
     """Threads that read, decode, draw and encode images, besides the event loop."""
 

@@ -23,6 +23,11 @@ from gateway.observability.request_context import adopt_log_id, stage
 FORM = "multipart/form-data"
 _RAW = "application/octet-stream"
 _OPTIONS = tuple(InferOptions.model_fields)
+# Options that are JSON in a form and in the query string, and what to send instead of malformed JSON.
+_JSON_OPTIONS = {
+    "threshold": 'a number, or an object like {"0": 0.3}',
+    "slice": 'true, auto, or an object like {"size": 640}',
+}
 # Parts that a form may have beside its images; unknown ones are ignored, as in JSON.
 _MAX_OTHER_PARTS = 32
 _MAX_SHOWN_NAME = 60
@@ -200,15 +205,17 @@ def _unique_options(fields: Iterable[tuple[str, str]], location: Location) -> di
 
 
 def _parse_text_options(fields: Mapping[str, str], location: Location) -> InferOptions:
-    """Options whose values are texts: `threshold` is JSON, Pydantic converts the others."""
+    """Options whose values are texts: `threshold` and `slice` are JSON, Pydantic converts the others."""
     values: dict[str, object] = dict(fields)
-    if "threshold" in fields:
+    for name, wanted in _JSON_OPTIONS.items():
+        if name not in fields:
+            continue
         try:
-            values["threshold"] = from_json(fields["threshold"])
+            values[name] = from_json(fields[name])
         except ValueError:
-            if fields["threshold"].lstrip().startswith(("{", "[")):
-                message = 'It is not JSON: send a number, or an object like {"0": 0.3}'
-                raise InvalidRequestError.single("json_invalid", f"{location}.threshold", message) from None
+            if fields[name].lstrip().startswith(("{", "[")):
+                message = f"It is not JSON: send {wanted}"
+                raise InvalidRequestError.single("json_invalid", f"{location}.{name}", message) from None
     with stage("parse"):
         return _validate(InferOptions, values, location)
 

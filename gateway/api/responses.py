@@ -1,6 +1,6 @@
 """Detection results to HTTP responses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any, get_args
@@ -18,6 +18,7 @@ from gateway.observability.request_context import Stage, current_log_id, current
 
 LOG_ID_HEADER = "X-Log-Id"
 DETECTIONS_HEADER = "X-Detections"
+SLICES_HEADER = "X-Slices"
 TIMING_HEADER = "Server-Timing"
 # In a header a log id is cut off here; clients may send megabytes.
 _MAX_LOG_ID = 200
@@ -25,7 +26,7 @@ _MAX_LOG_ID = 200
 
 def detection_response(result: DetectionResult) -> Response:
     """JSON: the objects of one image, and its overlay in base64."""
-    return _json_response(_infer_result(result))
+    return _json_response(_infer_result(result), _slices_header(result))
 
 
 def batch_response(results: Sequence[DetectionResult | Exception]) -> Response:
@@ -40,7 +41,8 @@ def overlay_response(result: DetectionResult) -> Response:
         LOG_ID_HEADER: quote(current_log_id()[:_MAX_LOG_ID], safe="!#$&'()*+,/:;=?@[]~"),
         DETECTIONS_HEADER: str(len(result.detections)),
     }
-    return Response(result.overlay, HTTPStatus.OK, headers | _timing_header(), f"image/{result.overlay_format}")
+    headers |= _slices_header(result) | _timing_header()
+    return Response(result.overlay, HTTPStatus.OK, headers, f"image/{result.overlay_format}")
 
 
 def _infer_result(result: DetectionResult) -> dict[str, Any]:
@@ -72,10 +74,14 @@ def _batch_entry(result: DetectionResult | Exception) -> dict[str, Any]:
     return {"errorCode": 0, "errorMsg": "Success", "result": _infer_result(result)}
 
 
-def _json_response(result: dict[str, Any]) -> Response:
+def _json_response(result: dict[str, Any], headers: Mapping[str, str] = {}) -> Response:
     # Not validated by a model; a test compares these documents with `gateway.api.schemas`.
     document = {"logId": current_log_id(), "errorCode": 0, "errorMsg": "Success", "result": result}
-    return Response(orjson.dumps(document), HTTPStatus.OK, _timing_header(), "application/json")
+    return Response(orjson.dumps(document), HTTPStatus.OK, {**headers, **_timing_header()}, "application/json")
+
+
+def _slices_header(result: DetectionResult) -> dict[str, str]:
+    return {SLICES_HEADER: str(result.slices)} if result.slices else {}
 
 
 def _timing_header() -> dict[str, str]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -20,16 +20,19 @@ from gateway.api.schemas import (
     ModelDescription,
     ModelsResponse,
     ModelsResult,
+    Slices,
 )
 from gateway.errors import NotReadyError
 from gateway.inference.batch import BatchRunner
 from gateway.inference.detector import DetectionRequest, Detector
 from gateway.inference.health import Readiness
+from gateway.inference.sliced import SliceOptions
 from gateway.limits.workers import Workers
 from gateway.observability import metrics
 from gateway.observability.request_context import current_log_id
 from gateway.observability.triton_metrics import TritonMetrics
 from sod.encode import FORMATS, ImageFormat
+from sod.merging import MergeOptions
 
 INFER_PATH = "/small-object-detection"
 BATCH_PATH = "/small-object-detection/batch"
@@ -161,8 +164,18 @@ def _detection_request(
         image=parsed.image,
         threshold=options.threshold,
         model=options.model,
+        slices=_slice_options(options.slice),
         max_detections=options.maxDetections,
         visualize=visualize or overlay_format is not None,
         overlay_format=overlay_format or options.imageFormat or "jpeg",
         quality=options.imageQuality,
     )
+
+
+def _slice_options(given: bool | Literal["auto"] | Slices | None) -> SliceOptions | None:
+    if given is None or given is False:
+        return None
+    if given is True or given == "auto":
+        return SliceOptions(only_if_larger=given == "auto")
+    merging = MergeOptions(given.combine, given.matchMetric, given.matchThreshold)
+    return SliceOptions(given.size, given.overlap, given.fullImage, merging=merging)

@@ -1,12 +1,13 @@
 """Requests and responses of the API: PaddleX's, with its names, and the additional fields."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.observability.request_context import log_id_text
 from sod.encode import ImageFormat
+from sod.merging import Combine, MatchMetric
 
 # Stricter than the validation, which accepts numeric strings too.
 _SCORE = {"type": "number", "minimum": 0, "maximum": 1}
@@ -18,6 +19,42 @@ _IMAGE = Field(description="Base64 of a JPEG, PNG, WebP, BMP or TIFF (a `data:` 
 
 class _WithImage(BaseModel):
     image: str = _IMAGE
+
+
+def _each(value: object) -> object:
+    """One number stands for both directions."""
+    return [value, value] if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+_Share = Annotated[float, Field(ge=0, le=0.9)]
+_Side = Annotated[int, Field(ge=32, le=16_384)]
+
+
+class Slices(BaseModel):
+    """How an image is sliced. Names and defaults follow PaddleDetection's `--slice_infer`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    size: Annotated[tuple[_Side, _Side] | None, BeforeValidator(_each, json_schema_input_type=_Side | list[_Side])] = (
+        Field(
+            None,
+            description="Width and height of a slice in pixels, or one number for both; null or absent: those "
+            "of the model's input.",
+        )
+    )
+    overlap: Annotated[tuple[_Share, _Share], BeforeValidator(_each, json_schema_input_type=_Share | list[_Share])] = (
+        Field(
+            (0.25, 0.25),
+            description="Share of a slice that its neighbours cover too, horizontal and vertical, or "
+            "one number for both.",
+        )
+    )
+    fullImage: bool = Field(True, description="Detect the whole image too, for objects larger than a slice.")
+    combine: Combine = Field(
+        "nms", description="`nms` keeps the best of the boxes that match, `nmm` their common box, `none` all of them."
+    )
+    matchMetric: MatchMetric = Field("ios", description="Intersection over the smaller box, or over the union.")
+    matchThreshold: float = Field(0.6, gt=0, le=1, description="Boxes match if their metric is at least this.")
 
 
 class InferOptions(BaseModel):
@@ -37,6 +74,12 @@ class InferOptions(BaseModel):
     )
     model: str | None = Field(
         None, description="One of the models of `GET /models`; null or absent: the default one. Not in PaddleX."
+    )
+    slice: bool | Literal["auto"] | Slices | None = Field(
+        None,
+        description="Detect a large image in overlapping slices at their own resolution, so that small objects are "
+        "found. `true`: slices as large as the model's input; `auto`: the same, but images up to 1.5 times that size "
+        "are left whole; an object says how. Not in PaddleX.",
     )
     maxDetections: int | None = Field(
         None,

@@ -1,7 +1,7 @@
 """From an image and its thresholds to detections and an overlay, without HTTP."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from gateway.errors import DetectorUnavailableError, FieldError, InputError
 from gateway.images.image_input import EncodedImage, ImageInput
 from gateway.inference.model_catalogue import ModelInfo
+from gateway.inference.sliced import SlicedInference, SliceOptions, SlicePlan
 from gateway.inference.tensors import ResizedImage
 from gateway.inference.triton_client import TritonDetector
 from gateway.limits.concurrency_limiter import ConcurrencyLimiter
@@ -36,6 +37,7 @@ class DetectionRequest:
         image: An encoded image, or a string with its base64 or URL.
         threshold: One score threshold for all classes, thresholds by class id, or None for the default.
         model: Name of the model; None for the default one.
+        slices: How to slice the image; None detects it whole.
         max_detections: Keep at most this many objects, those with the highest scores; None keeps all.
         visualize: Whether to draw an overlay.
         overlay_format: Format of the overlay.
@@ -45,6 +47,7 @@ class DetectionRequest:
     image: str | bytes
     threshold: float | dict[int, float] | None = None
     model: str | None = None
+    slices: SliceOptions | None = None
     max_detections: int | None = None
     visualize: bool = True
     overlay_format: ImageFormat = "jpeg"
@@ -60,12 +63,14 @@ class DetectionResult:
         labels: Class labels by class id.
         overlay: The encoded image with the boxes drawn; None if none was requested.
         overlay_format: Format of the overlay.
+        slices: Number of slices that were detected, the whole image among them if it was; 0 without slices.
     """
 
     detections: Detections
     labels: tuple[str, ...]
     overlay: bytes | None = None
     overlay_format: ImageFormat = "jpeg"
+    slices: int = 0
 
 
 class Detector:
@@ -78,6 +83,7 @@ class Detector:
         images: ImageInput,
         workers: Workers,
         limiter: ConcurrencyLimiter,
+        sliced: SlicedInference,
         default_threshold: float,
         jpeg_quality: int,
     ) -> None:
@@ -85,6 +91,7 @@ class Detector:
         self._images = images
         self._workers = workers
         self._limiter = limiter
+        self._sliced = sliced
         self._default_threshold = default_threshold
         self._jpeg_quality = jpeg_quality
 
@@ -106,6 +113,11 @@ class Detector:
         image = await self._images.read(request.image)
         if request.visualize:
             _check_drawable(image, request.overlay_format)
+        if request.slices is not None:
+            model = await self._triton.model_info(request.model)
+            plan = self._sliced.plan(request.slices, (image.width, image.height), model)
+            if plan is not None:
+                return await self._process_slices(request, image, model, plan)
         async with self._limiter.slot():
             return await self._process(request, image)
 
@@ -113,34 +125,41 @@ class Detector:
         model = await self._triton.model_info(request.model)
         thresholds = threshold_vector(request.threshold, model, self._default_threshold)
         if not request.visualize:
-            return DetectionResult(await self._infer(request, image, thresholds, model), model.labels)
+            with stage("infer"):
+                detections = await self._triton.infer(image.data, thresholds, model)
+            return DetectionResult(_finish(detections, request, image, model), model.labels)
         with stage("decode"):
             input_size = model.input_size if model.pixel_entrance else None
             pixels, resized = await self._workers.run(decode_for_overlay, image, input_size)
-        detections = await self._infer(request, image, thresholds, model, resized)
+        with stage("infer"):
+            detections = await self._triton.infer(image.data if resized is None else resized, thresholds, model)
+        return await self._draw(request, pixels, _finish(detections, request, image, model), model)
+
+    async def _process_slices(
+        self, request: DetectionRequest, image: EncodedImage, model: ModelInfo, plan: SlicePlan
+    ) -> DetectionResult:
+        """Each slice takes a slot of its own, and so do decoding and drawing."""
+        thresholds = threshold_vector(request.threshold, model, self._default_threshold)
+        async with self._limiter.slot():
+            with stage("decode"):
+                pixels = await self._workers.run(decode_checked, image.data, image.header)
+        found = await self._sliced.detect(pixels, plan, thresholds, model)
+        detections = _finish(found, request, image, model)
+        if not request.visualize:
+            return DetectionResult(detections, model.labels, slices=len(plan.slices))
+        async with self._limiter.slot():
+            result = await self._draw(request, pixels, detections, model)
+        return replace(result, slices=len(plan.slices))
+
+    async def _draw(
+        self, request: DetectionRequest, pixels: Pixels, detections: Detections, model: ModelInfo
+    ) -> DetectionResult:
         with stage("draw"):
             drawn = await self._workers.run(draw_detections, pixels, detections, model.labels, in_place=True)
         with stage("encode"):
             quality = self._jpeg_quality if request.quality is None else request.quality
             overlay = await self._encode(drawn, request.overlay_format, quality)
         return DetectionResult(detections, model.labels, overlay, request.overlay_format)
-
-    async def _infer(
-        self,
-        request: DetectionRequest,
-        image: EncodedImage,
-        thresholds: NDArray[np.float32],
-        model: ModelInfo,
-        resized: ResizedImage | None = None,
-    ) -> Detections:
-        with stage("infer"):
-            detections = await self._triton.infer(image.data if resized is None else resized, thresholds, model)
-        detections = clip(detections, image.width, image.height)
-        if request.max_detections is not None:
-            detections = detections.best(request.max_detections)
-        pixels = image.width * image.height
-        metrics.record_image(model.name, model.labels, detections.class_ids, size=len(image.data), pixels=pixels)
-        return detections
 
     async def _encode(self, drawn: Pixels, overlay_format: ImageFormat, quality: int) -> bytes:
         if overlay_format != "jpeg":
@@ -149,6 +168,16 @@ class Detector:
         return join(
             await asyncio.gather(*(self._workers.run(encode_image, strip, "jpeg", quality) for strip in strips))
         )
+
+
+def _finish(detections: Detections, request: DetectionRequest, image: EncodedImage, model: ModelInfo) -> Detections:
+    """Clip, keep the best, and count."""
+    detections = clip(detections, image.width, image.height)
+    if request.max_detections is not None:
+        detections = detections.best(request.max_detections)
+    pixels = image.width * image.height
+    metrics.record_image(model.name, model.labels, detections.class_ids, size=len(image.data), pixels=pixels)
+    return detections
 
 
 def decode_for_overlay(image: EncodedImage, input_size: tuple[int, int] | None) -> tuple[Pixels, ResizedImage | None]:

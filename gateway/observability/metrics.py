@@ -83,8 +83,8 @@ _request_seconds = _histogram(
 )
 _stage_seconds = _histogram(
     "sod_stage_seconds",
-    "Seconds that a request spent in a stage (`body`, `parse`, `fetch`, `queue`, `decode`, `infer`, `draw`, `encode`);"
-    " those of the images of a batch add up.",
+    "Seconds that a request spent in a stage (`body`, `parse`, `fetch`, `queue`, `decode`, `infer`, `merge`, `draw`, "
+    "`encode`); those of the images of a batch, and of the slices of an image, add up.",
     SECONDS,
     "stage",
 )

@@ -16,8 +16,8 @@ from opentelemetry.trace import Tracer
 
 from gateway.observability.tracing import span
 
-# In the order of a request; `decode` is for the overlay.
-Stage = Literal["body", "parse", "fetch", "queue", "decode", "infer", "draw", "encode"]
+# In the order of a request; `decode` is for the overlay and for slices, `merge` for those.
+Stage = Literal["body", "parse", "fetch", "queue", "decode", "infer", "merge", "draw", "encode"]
 
 
 @dataclass(slots=True)

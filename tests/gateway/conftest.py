@@ -47,6 +47,9 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.hold: asyncio.Event | None = None
         self.images: list[bytes] = []
         self.pixels: list[Any] = []  # uint8 [H, W, 3], with (scale_y, scale_x)
+        # What is found in pixels, in their own coordinates; None finds `objects`.
+        self.find: Callable[[Any], list[tuple[int, float, tuple[float, ...]]]] | None = None
+        self.most_held = 0
         self.thresholds: list[list[float]] = []
         self.names: list[str] = []
         self.metadata: list[dict[str, str]] = []  # of the requests
@@ -109,6 +112,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         if self.hold is not None:
             self.arrived.set()
             self.held += 1
+            self.most_held = max(self.most_held, self.held)
             try:
                 await self.hold.wait()
             except asyncio.CancelledError:
@@ -140,7 +144,14 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
                 f"[request id: <id_unknown>] unexpected shape for input 'score_threshold' for model "
                 f"'{request.model_name}', expected [-1,9], got [1,10]",
             )
-        found = [one for one in self.objects if one[0] < len(thresholds) and np.float32(one[1]) > thresholds[one[0]]]
+        objects = self.objects
+        if self.find is not None and "pixels" in contents:
+            scale_y, scale_x = self.pixels[-1][1]
+            objects = [
+                (class_id, score, (x1 / scale_x, y1 / scale_y, x2 / scale_x, y2 / scale_y))
+                for class_id, score, (x1, y1, x2, y2) in self.find(self.pixels[-1][0])
+            ]
+        found = [one for one in objects if one[0] < len(thresholds) and np.float32(one[1]) > thresholds[one[0]]]
         width = len(found) + self.padding
         boxes, scores = np.zeros((1, width, 4), np.float32), np.zeros((1, width), np.float32)
         class_ids = np.zeros((1, width), np.int32)

@@ -69,9 +69,14 @@ def test_every_kind_of_body_and_answer_is_described() -> None:
     kinds = {"application/json", "multipart/form-data", "image/*", "application/octet-stream"}
     assert infer["requestBody"]["content"].keys() == kinds
     assert infer["responses"]["200"]["content"].keys() == {"application/json", "image/jpeg", "image/png", "image/webp"}
-    assert infer["responses"]["200"]["headers"].keys() == {"Server-Timing", "X-Log-Id", "X-Detections"}
+    assert infer["responses"]["200"]["headers"].keys() == {
+        "Server-Timing",
+        "X-Log-Id",
+        "X-Detections",
+        "X-Slices",
+    }
     schemas = json.loads(DOCUMENT.read_text("utf-8"))["components"]["schemas"]
-    options = ["threshold", "visualize", "model", "maxDetections", "imageFormat", "imageQuality", "logId"]
+    options = ["threshold", "visualize", "model", "slice", "maxDetections", "imageFormat", "imageQuality", "logId"]
     assert list(schemas["InferRequest"]["properties"]) == ["image", *options]
     assert list(schemas["InferForm"]["properties"]) == ["image", *options]
     assert [one["name"] for one in infer["parameters"]] == options

@@ -1,0 +1,187 @@
+"""Sliced inference: a large image is detected in overlapping slices at their own resolution, and the objects merged."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.errors import FieldError
+from gateway.inference.model_catalogue import ModelInfo
+from gateway.inference.tensors import ResizedImage
+from gateway.inference.triton_client import TritonDetector
+from gateway.limits.concurrency_limiter import ConcurrencyLimiter
+from gateway.limits.workers import Workers
+from gateway.observability.request_context import stage
+from sod.detections import Detections
+from sod.image import scale_factor, to_pixels
+from sod.merging import MergeOptions, merge
+from sod.slicing import Slice, count_slices, slice_grid
+
+Pixels = NDArray[np.uint8]
+
+# With `only_if_larger` an image is sliced if a side is longer than this many times the detector's input.
+_LARGE = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class SliceOptions:
+    """How an image is sliced. Names and defaults follow PaddleDetection's `--slice_infer`.
+
+    Attributes:
+        size: (width, height) of a slice in pixels; None is the size of the detector's input.
+        overlap: Share of a slice that its neighbour covers too, (horizontal, vertical).
+        full_image: Whether the whole image is detected too, for objects larger than a slice.
+        only_if_larger: Whether an image of up to 1.5 times the detector's input is left whole.
+        merging: How the objects of the slices are merged.
+    """
+
+    size: tuple[int, int] | None = None
+    overlap: tuple[float, float] = (0.25, 0.25)
+    full_image: bool = True
+    only_if_larger: bool = False
+    merging: MergeOptions = field(default_factory=MergeOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class SlicePlan:
+    """What to detect in one image.
+
+    Attributes:
+        slices: Rectangles of the image; the whole image may be the last.
+        input_size: (height, width) of the detector's input, to which each is resized.
+        merging: How the objects are merged.
+    """
+
+    slices: tuple[Slice, ...]
+    input_size: tuple[int, int]
+    merging: MergeOptions
+
+
+class SlicedInference:
+    """Detects the slices of an image through the ordinary detector, where Triton batches them."""
+
+    def __init__(  # noqa: PLR0913 - parts and limits, by name
+        self,
+        triton: TritonDetector,
+        workers: Workers,
+        limiter: ConcurrencyLimiter,
+        *,
+        concurrency: int,
+        max_slices: int,
+        time_limit_s: float,
+    ) -> None:
+        """Set up.
+
+        Args:
+            triton: Takes the slices' pixels.
+            workers: Threads that resize them.
+            limiter: Each slice takes a slot, so that slices and images of other requests take turns.
+            concurrency: Slices of one image that are in work at a time.
+            max_slices: Largest number of slices of an image.
+            time_limit_s: Seconds for a request; an image that cannot be detected in it is refused at once.
+        """
+        self._triton = triton
+        self._workers = workers
+        self._limiter = limiter
+        self._concurrency = concurrency
+        self._max_slices = max_slices
+        self._time_limit_s = time_limit_s
+
+    def plan(self, options: SliceOptions, image_size: tuple[int, int], model: ModelInfo) -> SlicePlan | None:
+        """How to slice an image; None if it is to be detected whole, because one slice would hold it.
+
+        Args:
+            options: The client's.
+            image_size: (width, height) in pixels.
+            model: The detector.
+
+        Raises:
+            FieldError: The model does not take pixels, or there are more slices than can be done.
+        """
+        if not model.pixel_entrance or model.input_size is None:
+            raise FieldError(
+                "slice", "slice_unsupported", f"{model.name} cannot be asked in slices: export it again to enable that"
+            )
+        height, width = model.input_size
+        if options.only_if_larger and image_size[0] <= _LARGE * width and image_size[1] <= _LARGE * height:
+            return None
+        size = options.size or (width, height)
+        count = count_slices(image_size, size, options.overlap)
+        self._check_count(count, image_size)
+        if count == 1:
+            return None
+        slices = slice_grid(image_size, size, options.overlap)
+        if options.full_image:
+            slices.append(Slice(0, 0, *image_size))
+        return SlicePlan(tuple(slices), model.input_size, options.merging)
+
+    async def detect(
+        self, pixels: Pixels, plan: SlicePlan, thresholds: NDArray[np.float32], model: ModelInfo
+    ) -> Detections:
+        """Detect the objects of all slices and merge them. If one slice fails, so does the image.
+
+        Args:
+            pixels: uint8 [H, W, 3], BGR, the decoded image; it is only read.
+            plan: From `plan`.
+            thresholds: float32 [classes].
+            model: The detector.
+
+        Returns:
+            Boxes in pixels of the image.
+        """
+        found: dict[int, Detections] = {}
+        pending = iter(enumerate(plan.slices))
+
+        async def work() -> None:
+            for index, one in pending:
+                async with self._limiter.slot():
+                    resized = await self._workers.run(_resize, one.view(pixels), plan.input_size)
+                    with stage("infer"):
+                        found[index] = await self._triton.infer(resized, thresholds, model)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._concurrency, len(plan.slices))):
+                    group.create_task(work())
+        except BaseExceptionGroup as failures:  # the others are cancelled; the client gets the first reason
+            raise failures.exceptions[0] from None
+        in_order = [found[index] for index in range(len(plan.slices))]
+        with stage("merge"):
+            return await self._workers.run(merge_slices, in_order, plan, (pixels.shape[1], pixels.shape[0]))
+
+    def _check_count(self, count: int, image_size: tuple[int, int]) -> None:
+        what = f"the image of {image_size[0]} x {image_size[1]} pixels makes {count:,} slices"
+        remedy = "send a larger `size` or a smaller `overlap`"
+        if count > self._max_slices:
+            raise FieldError("slice", "too_many_slices", f"{what}; the limit is {self._max_slices:,}: {remedy}")
+        seconds = self._limiter.estimated_wait_s(count)
+        if seconds > self._time_limit_s:
+            message = f"{what}, which take about {seconds:.0f} s; the limit is {self._time_limit_s:g} s: {remedy}"
+            raise FieldError("slice", "too_many_slices", message)
+
+
+def merge_slices(found: Sequence[Detections], plan: SlicePlan, image_size: tuple[int, int]) -> Detections:
+    """Put the detections of slices together.
+
+    Args:
+        found: Of each slice of the plan, in its order, boxes in pixels of the slice.
+        plan: The slices.
+        image_size: (width, height) of the image.
+
+    Returns:
+        Boxes in pixels of the image.
+    """
+    boxes = [one.to_source(detections.boxes) for one, detections in zip(plan.slices, found, strict=True)]
+    together = Detections(
+        np.concatenate(boxes),
+        np.concatenate([detections.scores for detections in found]),
+        np.concatenate([detections.class_ids for detections in found]),
+    )
+    cut = [one.cut_sides(inside, image_size) for one, inside in zip(plan.slices, boxes, strict=True)]
+    return merge(together, plan.merging, np.concatenate(cut))
+
+
+def _resize(pixels: Pixels, size: tuple[int, int]) -> ResizedImage:
+    return ResizedImage(to_pixels(pixels, size), scale_factor(pixels, size))
