@@ -22,7 +22,7 @@ from sod.triton.requests import Arrays, ModelConfig, Request, RequestPool
 
 
 class TritonPythonModel:
-    """Threshold, NMS and padding; shapes in docs/ensemble.md.
+    """Threshold, NMS and padding; boxes without an area are left out, as in PaddleX. Shapes in docs/ensemble.md.
 
     Parameters in config.pbtxt: the fields of `sod.nms.NmsConfig`.
     """
@@ -58,7 +58,9 @@ class TritonPythonModel:
         if np.isnan(thresholds).any():
             raise SodError(f"{SCORE_THRESHOLD} contains NaN; send numbers from 0 to 1")
         detections = [
-            Detections.empty() if error else multiclass_nms(boxes, class_scores, threshold, factor, self._nms)
+            Detections.empty()
+            if error
+            else multiclass_nms(boxes, class_scores, threshold, factor, self._nms).with_area()
             for boxes, class_scores, threshold, factor, error in zip(
                 inputs[RAW_BOXES], scores, thresholds, inputs[SCALE_FACTOR], inputs[ERROR].ravel(), strict=True
             )
