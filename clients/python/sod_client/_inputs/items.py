@@ -5,15 +5,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from sod_client._inputs.exif import QUARTER_TURNS, orientation_of
 from sod_client._inputs.pdf import render_page
 from sod_client.errors import MissingFileError, SodError, UnreadableFileError
 
 Fetch = Callable[[str], bytes]
-_ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
-# The formats whose EXIF orientation the server applies. Pillow applies that of a TIFF by itself, as the server does.
-_ORIENTED = ("JPEG", "MPO", "PNG")
+# By EXIF orientation. Pillow turns a TIFF by itself.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
@@ -126,6 +134,7 @@ class FrameItem(Item):
         try:
             with Image.open(io.BytesIO(content)) as image:
                 image.seek(self.page_index or 0)
+                image.info.pop("xmp", None)  # Pillow would turn the frame by it, which the server does not
                 return image.convert("RGB")
         except (*_UNREADABLE, EOFError) as error:
             raise UnreadableFileError(f"the frame cannot be read: {error}") from error
@@ -175,15 +184,17 @@ def read_file(path: Path) -> bytes:
 
 
 def decode_image(content: bytes) -> Image.Image:
-    """Decode an image to RGB and apply its EXIF orientation.
+    """Decode an image to RGB and apply its EXIF orientation, as the server does.
 
     Raises:
         UnreadableFileError: Pillow cannot decode it.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
-            oriented = ImageOps.exif_transpose(image) if image.format in _ORIENTED else image
-            return oriented.convert("RGB")
+            image.info.pop("xmp", None)  # Pillow would turn a TIFF by it, which the server does not
+            turn = _TURNS.get(orientation_of(content))
+            decoded = image.convert("RGB")
+            return decoded if turn is None else decoded.transpose(turn)
     except _UNREADABLE as error:
         raise _unreadable(error) from error
 
@@ -196,7 +207,7 @@ def decoded_size(content: bytes) -> tuple[int, int]:
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
-            is_turned = image.format in _ORIENTED and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
+            is_turned = orientation_of(content) in QUARTER_TURNS
             return (image.height, image.width) if is_turned else (image.width, image.height)
     except _UNREADABLE as error:
         raise _unreadable(error) from error
