@@ -26,6 +26,7 @@ from PIL import Image, UnidentifiedImageError
 
 from sod.errors import ImageTooLargeError, InvalidImageError
 from sod.exif import QUARTER_TURNS, orientation_of
+from sod.tiff_samples import describe_problem, is_signed
 
 DEFAULT_LIMITS = StructureLimits()
 DEFAULT_MAX_PIXELS = DEFAULT_LIMITS.pixels
@@ -84,6 +85,8 @@ def read_header(data: bytes) -> ImageHeader:
                 # An MPO (a stereo or burst JPEG) is read as the JPEG that it begins with.
                 name = "JPEG" if image.format == "MPO" else str(image.format)
     except UnidentifiedImageError:
+        if problem := describe_problem(data):
+            raise InvalidImageError(problem) from None
         raise InvalidImageError(f"these {len(data)} bytes are not an image we can read: {wanted}") from None
     except (OSError, ValueError, SyntaxError, struct.error, OverflowError, EOFError, TypeError, KeyError) as error:
         raise InvalidImageError(f"the image's header is damaged ({error}): {wanted}") from None
@@ -121,7 +124,8 @@ def decode_image(data: bytes, limits: StructureLimits = DEFAULT_LIMITS) -> NDArr
 def decode_checked(data: bytes, header: ImageHeader) -> NDArray[np.uint8]:
     """Decode to uint8 BGR [H, W, 3]: EXIF orientation applied, alpha dropped, 16 bits reduced to 8.
 
-    A truncated JPEG decodes to the part that is there, as it does in PaddleX.
+    Samples of 16 bits keep their upper byte (value // 256), and samples of 32 bits and floating-point numbers are
+    refused; see `sod.tiff_samples`. A truncated JPEG decodes to the part that is there, as it does in PaddleX.
 
     Args:
         data: The encoded image.
@@ -130,7 +134,7 @@ def decode_checked(data: bytes, header: ImageHeader) -> NDArray[np.uint8]:
     Raises:
         InvalidImageError: The data is damaged beyond decoding, or decodes to another size than its header says.
     """
-    image = _imdecode(data)
+    image = None if is_signed(data) else _imdecode(data)
     if image is not None and image.shape[1::-1] != (header.width, header.height):
         raise InvalidImageError(
             f"the {header.format} image says {header.width} x {header.height} pixels and decodes to "
@@ -140,6 +144,8 @@ def decode_checked(data: bytes, header: ImageHeader) -> NDArray[np.uint8]:
         # OpenCV from 4.11 on refuses a truncated JPEG; with an end-of-image marker appended it decodes the rest.
         image = _imdecode(data + b"\xff\xd9")
     if image is None:
+        if problem := describe_problem(data):
+            raise InvalidImageError(problem)
         raise InvalidImageError(
             f"the {header.format} image of {header.width} x {header.height} pixels cannot be decoded: "
             "its data is damaged or of a kind that OpenCV does not read"

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from sod_client._inputs import exif as client_exif
-from sod_client._inputs.items import decode_image as client_decode
-from sod_client._inputs.items import decoded_size as client_size
+from sod_client._inputs.pixels import decode_image as client_decode
+from sod_client._inputs.pixels import decoded_size as client_size
 
 from sod import exif
 from sod.image import decode_image, read_header

@@ -109,6 +109,7 @@ class Pipeline(_Base):
         on_error: OnError = "raise",
         visualize: bool | None = None,
         model: str | None = None,
+        stretch: bool = False,
     ) -> Iterator[Result]:
         """Detect objects in one image or many.
 
@@ -139,6 +140,10 @@ class Pipeline(_Base):
             visualize: whether the server also draws the image for `Result.img`; None is the server's default, which is
                 yes. Without the server's drawing, `Result.img` draws on the source image.
             model: name of one of `models()`; None is the pipeline's model, or else the server's default.
+            stretch: whether images with more than 8 bits are scaled to 8: the range between the 0.5th and the 99.5th
+                percentile of each image becomes 0 to 255. Otherwise samples of 16 bits keep their upper byte, as in
+                PaddleX, which makes an image of 12 bits almost black, and samples of 32 bits and floating-point numbers
+                are refused. Needs `sod-client[stretch]`; the client then reads the images itself.
 
         Returns:
             A generator of results in the order of the input; a PDF gives one result per page.
@@ -159,6 +164,7 @@ class Pipeline(_Base):
             on_error=on_error,
             visualize=visualize,
             model=model,
+            stretch=stretch,
         ).results()
 
     def __call__(self, input: ImageInput | Iterable[ImageInput], **options: Any) -> Iterator[Result]:  # noqa: A002
@@ -209,6 +215,7 @@ class AsyncPipeline(_Base):
         on_error: OnError = "raise",
         visualize: bool | None = None,
         model: str | None = None,
+        stretch: bool = False,
     ) -> AsyncIterator[Result]:
         """The same as `Pipeline.predict`, as an asynchronous generator.
 
@@ -222,6 +229,7 @@ class AsyncPipeline(_Base):
             on_error=on_error,
             visualize=visualize,
             model=model,
+            stretch=stretch,
         ).async_results()
 
     def __call__(

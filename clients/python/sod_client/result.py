@@ -14,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 from PIL import Image
 
-from sod_client._inputs.items import Item, decode_image
+from sod_client._inputs.items import Item
+from sod_client._inputs.pixels import decode_image
 from sod_client._inputs.sources import is_url
 from sod_client._results import convert
 from sod_client._results.data import Box, Model

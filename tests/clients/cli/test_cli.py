@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import io
 import json
 import os
 import pty
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import sod_client
+from PIL import Image
 from sod_client.cli import main
 
 from tests.clients.conftest import OVERLAY, SUCCESS, FakeServer, jpeg, pdf
@@ -74,6 +76,21 @@ def test_predict_prints_what_paddlex_prints(sod: Run, street: Path, server: Fake
     assert ast.literal_eval(out) == expected(street)
     assert server.requests[0][1]["threshold"] is None
     assert server.requests[0][1]["visualize"] is False
+
+
+def test_a_dark_image_of_12_bits_is_told_and_stretched(sod: Run, tmp_path: Path, server: FakeServer) -> None:
+    field = tmp_path / "field.png"
+    Image.frombytes("I;16", (64, 64), b"".join(number.to_bytes(2, "little") for number in range(4096))).save(field)
+    code, _, err = sod("predict", field)
+    assert code == 0
+    assert err == (
+        f"sod: note: {field}: the image has 16 bits but no value above 4095, so it looks almost black: pass --stretch, "
+        "or stretch=True, to scale its values\n"
+    )
+    assert server.images()[-1] == field.read_bytes()
+    assert sod("predict", field, "--stretch")[::2] == (0, "")
+    with Image.open(io.BytesIO(server.images()[-1])) as sent:
+        assert sent.convert("L").getextrema() == (0, 255)
 
 
 @pytest.mark.parametrize(

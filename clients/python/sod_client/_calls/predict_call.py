@@ -30,6 +30,7 @@ class PredictCall:
         on_error: what happens if an image fails.
         visualize: whether the server draws the objects.
         model: name of a served model.
+        stretch: whether samples of more than 8 bits are scaled.
 
     Raises:
         InvalidInputError: an argument is invalid.
@@ -45,6 +46,7 @@ class PredictCall:
         on_error: OnError,
         visualize: bool | None,
         model: str | None,
+        stretch: bool = False,
     ) -> None:
         if batch_size is not None:
             check_count("batch_size", batch_size, 1)
@@ -65,6 +67,7 @@ class PredictCall:
         self._options = RequestOptions(check_threshold(threshold), visualize, model or session.model)
         self._session = session
         self._inputs: Any = inputs
+        self._stretch = stretch
         self._in_flight = InFlight(2 * session.max_in_flight, None if on_error == "raise" else skip)
         self._items: Iterator[Item] | None = None
         self._async_inputs: AsyncIterator[Any] | None = None
@@ -109,7 +112,9 @@ class PredictCall:
         try:
             if self._items is None:
                 fetch_all = not self._session.open().fetches_urls
-                self._items = items_of_all(self._inputs, self._session.fetcher, fetch_all=fetch_all)
+                self._items = items_of_all(
+                    self._inputs, self._session.fetcher, fetch_all=fetch_all, stretch=self._stretch
+                )
             self._send(next(self._items, None))
         except Exception as error:
             self._fail(error)
@@ -133,7 +138,9 @@ class PredictCall:
                     self._send(None)
                     return
                 fetch_all = not self._session.open().fetches_urls
-                self._items = items_of(element, self._async_index, self._session.fetcher, fetch_all=fetch_all)
+                self._items = items_of(
+                    element, self._async_index, self._session.fetcher, fetch_all=fetch_all, stretch=self._stretch
+                )
         except Exception as error:
             self._fail(error)
 

@@ -40,6 +40,13 @@ def add_request(parser: OptionGroup) -> None:
         "(default: the threshold of the pipeline file, or the model's default)",
     )
     parser.add_argument(
+        "--stretch",
+        action="store_true",
+        help="scale images with more than 8 bits: the range between the 0.5th and the 99.5th percentile of each becomes "
+        "0 to 255 (otherwise 16 bits keep their upper byte, and 32 bits and floating-point numbers are "
+        "refused)",
+    )
+    parser.add_argument(
         "--max_in_flight",
         type=values.at_least_one,
         default=4,

@@ -101,6 +101,7 @@ class _Run:
             inputs,
             arguments.threshold,
             visualize=self._out.needs_drawing(inputs),
+            stretch=arguments.stretch,
             on_error="raise" if arguments.on_error == "raise" else self._report_failure,
         )
         try:

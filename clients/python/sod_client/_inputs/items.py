@@ -1,28 +1,17 @@
 """The images of an input, each of which is read only when it is sent."""
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from sod_client._inputs.exif import QUARTER_TURNS, orientation_of
 from sod_client._inputs.pdf import render_page
+from sod_client._inputs.pixels import decode_image, to_png, warn_if_dark
+from sod_client._inputs.stretch import stretch_encoded
 from sod_client.errors import MissingFileError, SodError, UnreadableFileError
 
 Fetch = Callable[[str], bytes]
-# By EXIF orientation. Pillow turns a TIFF by itself.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -70,7 +59,13 @@ class FileItem(Item):
 
     def encoded(self) -> bytes:
         """The file's content."""
-        return read_file(self.path)
+        content = read_file(self.path)
+        warn_if_dark(self.name, content)
+        return content
+
+    def decoded(self) -> Image.Image:
+        """The image."""
+        return decode_image(read_file(self.path))
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,12 @@ class BytesItem(Item):
         """The bytes unchanged."""
         if not self.content:
             raise UnreadableFileError("the image has no bytes")
+        warn_if_dark(self.name, self.content)
         return self.content
+
+    def decoded(self) -> Image.Image:
+        """The image."""
+        return decode_image(self.content)
 
 
 @dataclass(frozen=True)
@@ -126,18 +126,36 @@ class FrameItem(Item):
 
     def encoded(self) -> bytes:
         """The frame as PNG."""
+        warn_if_dark(f"{self.name} (page {self.page_index})", self.content(), self.page_index or 0)
         return to_png(self.decoded())
 
     def decoded(self) -> Image.Image:
         """The frame."""
-        content = self.source if isinstance(self.source, bytes) else read_file(self.source)
-        try:
-            with Image.open(io.BytesIO(content)) as image:
-                image.seek(self.page_index or 0)
-                image.info.pop("xmp", None)  # Pillow would turn the frame by it, which the server does not
-                return image.convert("RGB")
-        except (*_UNREADABLE, EOFError) as error:
-            raise UnreadableFileError(f"the frame cannot be read: {error}") from error
+        return decode_image(self.content(), self.page_index or 0)
+
+    def content(self) -> bytes:
+        """The whole TIFF."""
+        return self.source if isinstance(self.source, bytes) else read_file(self.source)
+
+
+@dataclass(frozen=True)
+class StretchedItem(Item):
+    """An image whose samples are scaled to 8 bits; see `stretch`."""
+
+    source: "FileItem | BytesItem | FrameItem | URLItem | None" = None
+
+    def encoded(self) -> bytes:
+        """The scaled image as PNG, or an image of 8 bits as it is."""
+        match self.source:
+            case FileItem(path=path):
+                return stretch_encoded(read_file(path))
+            case BytesItem(content=content):
+                return stretch_encoded(content)
+            case FrameItem() as frame:
+                return stretch_encoded(frame.content(), frame.page_index or 0)
+            case URLItem() as image:
+                return stretch_encoded(image.encoded())
+        raise UnreadableFileError("there is no image to stretch")
 
 
 @dataclass(frozen=True)
@@ -181,45 +199,3 @@ def read_file(path: Path) -> bytes:
     if not content:
         raise UnreadableFileError("the file is empty")
     return content
-
-
-def decode_image(content: bytes) -> Image.Image:
-    """Decode an image to RGB and apply its EXIF orientation, as the server does.
-
-    Raises:
-        UnreadableFileError: Pillow cannot decode it.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.info.pop("xmp", None)  # Pillow would turn a TIFF by it, which the server does not
-            turn = _TURNS.get(orientation_of(content))
-            decoded = image.convert("RGB")
-            return decoded if turn is None else decoded.transpose(turn)
-    except _UNREADABLE as error:
-        raise _unreadable(error) from error
-
-
-def decoded_size(content: bytes) -> tuple[int, int]:
-    """Width and height of `decode_image`, read from the header alone.
-
-    Raises:
-        UnreadableFileError: Pillow cannot read the header.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            is_turned = orientation_of(content) in QUARTER_TURNS
-            return (image.height, image.width) if is_turned else (image.width, image.height)
-    except _UNREADABLE as error:
-        raise _unreadable(error) from error
-
-
-def _unreadable(error: Exception) -> UnreadableFileError:
-    detail = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
-    return UnreadableFileError(f"the image cannot be decoded{detail}")
-
-
-def to_png(image: Image.Image) -> bytes:
-    """Encode an image as PNG, with the fastest compression."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()

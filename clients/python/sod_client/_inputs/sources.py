@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
+from sod_client._inputs.arrays import to_bgr
 from sod_client._inputs.items import (
     ArrayItem,
     BrokenItem,
@@ -22,10 +23,11 @@ from sod_client._inputs.items import (
     FrameItem,
     Item,
     PageItem,
+    StretchedItem,
     URLItem,
 )
 from sod_client._inputs.pdf import page_count
-from sod_client.errors import InvalidArrayError, InvalidInputError, MissingFileError, NoImagesError, SodError
+from sod_client.errors import InvalidInputError, MissingFileError, NoImagesError, SodError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +60,9 @@ def is_url(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
 
 
-def items_of_all(inputs: ImageInput | Iterable[ImageInput], fetch: Fetch, *, fetch_all: bool) -> Iterator[Item]:
+def items_of_all(
+    inputs: ImageInput | Iterable[ImageInput], fetch: Fetch, *, fetch_all: bool, stretch: bool = False
+) -> Iterator[Item]:
     """The images of an input, in order. The arguments are those of `items_of`.
 
     Raises:
@@ -72,10 +76,10 @@ def items_of_all(inputs: ImageInput | Iterable[ImageInput], fetch: Fetch, *, fet
     else:
         raise InvalidInputError(f"an image is a path, a URL, bytes or an array, not {type(inputs).__name__}")
     for index, element in enumerate(elements):
-        yield from items_of(element, index, fetch, fetch_all=fetch_all)
+        yield from items_of(element, index, fetch, fetch_all=fetch_all, stretch=stretch)
 
 
-def items_of(element: Any, index: int, fetch: Fetch, *, fetch_all: bool) -> Iterator[Item]:
+def items_of(element: Any, index: int, fetch: Fetch, *, fetch_all: bool, stretch: bool = False) -> Iterator[Item]:
     """The images of one element of the input.
 
     Args:
@@ -83,10 +87,19 @@ def items_of(element: Any, index: int, fetch: Fetch, *, fetch_all: bool) -> Iter
         index: position of the element in the input, from 0.
         fetch: downloads PDFs and TIFFs, whose pages are separated here.
         fetch_all: whether `fetch` downloads all images, because the server cannot.
+        stretch: whether samples of more than 8 bits are scaled; see `_inputs.stretch`.
     """
+    for item in _items_of(element, index, fetch, fetch_all=fetch_all or stretch, stretch=stretch):
+        if stretch and isinstance(item, FileItem | BytesItem | FrameItem | URLItem):
+            yield StretchedItem(item.input_path, item.page_index, item.index, item)
+        else:
+            yield item
+
+
+def _items_of(element: Any, index: int, fetch: Fetch, *, fetch_all: bool, stretch: bool) -> Iterator[Item]:
     try:
         if is_array(element):
-            yield _array_item(element, index)
+            yield _array_item(element, index, stretch=stretch)
         elif isinstance(element, bytes | bytearray | memoryview):
             yield BytesItem(content=bytes(element), index=index)
         elif isinstance(element, str | os.PathLike):
@@ -112,14 +125,9 @@ def images_in_folder(folder: str) -> list[str]:
     )
 
 
-def _array_item(array: Any, index: int) -> ArrayItem:
-    if array.dtype != "uint8" or array.ndim != 3 or array.shape[2] != 3 or not array.size:
-        shape = ", ".join(map(str, array.shape))
-        hint = "; pass several images as a list" if array.ndim == 4 else ""
-        raise InvalidArrayError(
-            f"the array of an image must be uint8 [H, W, 3], BGR, not {array.dtype} [{shape}]{hint}"
-        )
-    return ArrayItem(bgr=array.tobytes(), width=array.shape[1], height=array.shape[0], index=index)
+def _array_item(array: Any, index: int, *, stretch: bool) -> ArrayItem:
+    pixels = to_bgr(array, stretch=stretch)
+    return ArrayItem(bgr=pixels.tobytes(), width=pixels.shape[1], height=pixels.shape[0], index=index)
 
 
 def _items_of_path(path: str, index: int) -> Iterator[Item]:

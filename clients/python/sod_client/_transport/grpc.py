@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sod_client import _thresholds
-from sod_client._inputs.items import BytesItem, Item, URLItem, decoded_size
+from sod_client._inputs.items import BytesItem, Item, StretchedItem, URLItem
+from sod_client._inputs.pixels import decoded_size
 from sod_client._optional import require
 from sod_client._results.data import Box, Model
 from sod_client._transport.retry import RetryableError, RetryPolicy
@@ -83,7 +84,7 @@ class GrpcTransport:
             x1, y1, x2, y2 = box["coordinate"]
             box["coordinate"] = [_clip(x1, width), _clip(y1, height), _clip(x2, width), _clip(y2, height)]
         boxes = [box for box in boxes if _has_area(*box["coordinate"])]
-        source = BytesItem(item.input_path, content=image) if isinstance(item, URLItem) else item
+        source = BytesItem(item.input_path, content=image) if isinstance(item, URLItem | StretchedItem) else item
         return Result(item.input_path, boxes, page_index=item.page_index, log_id=str(uuid.uuid4()), source=source)
 
     def models(self) -> list[Model]:
