@@ -25,7 +25,7 @@ class PipelineConfig:
 
     Attributes:
         model_name: name of the served model.
-        model_dir: folder of the Paddle inference model, which is not read here.
+        model_dir: folder of a Paddle inference model, relative to the working directory; the model that is used.
         threshold: threshold of calls that pass none.
         use_hpip: as of `create_pipeline`.
     """
@@ -63,6 +63,13 @@ def read_config(pipeline: str | os.PathLike[str] | None, config: Mapping[str, An
         return _parse(document, "the file")
     except InvalidConfigError as error:
         raise add_location(error, name) from None
+
+
+def read_model_dir(pipeline: str | os.PathLike[str] | None) -> str | None:
+    """The `model_dir` of a pipeline file, without the warnings of `read_config`; raises the same errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SodWarning)
+        return read_config(pipeline, None).model_dir
 
 
 def warn_of_ignored_options(options: Mapping[str, object]) -> None:

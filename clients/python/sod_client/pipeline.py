@@ -64,7 +64,7 @@ class _Base:
 
     @property
     def model(self) -> str | None:
-        """Name of the model that is used; None is the server's default."""
+        """Name of the model that is used; None is the server's default. A `model_dir` has one once it is served."""
         return self._session.model
 
     @property
@@ -286,6 +286,10 @@ def create_pipeline(  # noqa: PLR0913 - the user's settings, by name
     server, or grpc:// of Triton itself, which needs `sod-client[grpc]`, sends images without base64, and draws boxes on
     the client. With neither, a local server is started, which takes some seconds; it exists as long as the pipeline,
     and triton-sod must be installed.
+
+    If the pipeline file has a `model_dir`, that model answers: a local server exports it once, by its content, to
+    `$SOD_CACHE/served` or `~/.cache/triton-sod/served`; a server whose address is given must have it, under the name
+    that the local server gives it or, unless that is a name of PaddleX's own models, under `model_name`.
 
     Args:
         pipeline: "small_object_detection", or the path of a PaddleX pipeline file (.yaml, .yml).

@@ -64,7 +64,7 @@ class PredictCall:
                 _LOG.warning("skipped: %s", error)
 
         threshold = session.threshold if threshold is None else threshold
-        self._options = RequestOptions(check_threshold(threshold), visualize, model or session.model)
+        self._options = RequestOptions(check_threshold(threshold), visualize, model)
         self._session = session
         self._inputs: Any = inputs
         self._stretch = stretch

@@ -1,6 +1,7 @@
 """What all calls of a pipeline share: its settings, the connection to the server, and the threads."""
 
 import os
+import sys
 import threading
 import warnings
 import weakref
@@ -8,6 +9,8 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from sod_client._calls.daemon_pool import DaemonPool
@@ -15,6 +18,7 @@ from sod_client._config import read_config, warn_of_ignored_options
 from sod_client._inputs.fetch import Fetcher
 from sod_client._inputs.items import Item
 from sod_client._local_server.device import Placement, choose_placement, parse_device
+from sod_client._local_server.exported_model import OFFICIAL, export_once, served_name
 from sod_client._local_server.local_server import LocalServer
 from sod_client._transport.grpc import GrpcTransport
 from sod_client._transport.http import HttpTransport
@@ -67,12 +71,11 @@ class Session:
         self._retries = check_count("retries", retries, 0)
         self._url = url if url is not None else os.environ.get("SOD_URL") or None
         self._placement = self._place(device, use_hpip)
-        if described.model_dir is not None:
-            name = f" --name {self.model}" if self.model else ""
+        self._model_name = described.model_name
+        self._model_dir = None if model else described.model_dir  # an explicit model takes precedence
+        if described.model_dir is not None and model:
             warnings.warn(
-                f"model_dir {described.model_dir!r} is not read: the server uses its model "
-                f"{self.model or 'by default'}; `sod export --model_dir {described.model_dir}{name}` makes a served "
-                "model of it",
+                f"model_dir {described.model_dir!r} is not used, because model={model!r} is given",
                 SodWarning,
                 stacklevel=4,
             )
@@ -100,20 +103,25 @@ class Session:
             LocalServerError: the local server does not start.
             DependencyError: no address is given, and triton-sod is not installed.
             ConnectionFailedError: the pipeline was closed.
+            InvalidConfigError: the server does not serve the model of the file's `model_dir`.
         """
         with self._lock:
             if not self._finalizer.alive:
                 raise ConnectionFailedError("the pipeline was closed")
             if self._transport is None:
-                server = LocalServer(self._placement, self.model)
+                server = self._start_local_server()
                 self._resources.append(server)
                 self._connect(server.url)
             assert self._transport is not None  # noqa: S101 - set by _connect
+            if self._model_dir is not None:
+                self.model = self._find_served_model(self._transport, self._model_dir)
+                self._model_dir = None
             return self._transport
 
     def submit(self, item: Item, options: RequestOptions) -> "Future[Result]":
-        """Send one image from one of the threads."""
+        """Send one image from one of the threads; without a model in the options, to the pipeline's model."""
         transport = self.open()
+        options = replace(options, model=options.model or self.model)
         return self._pool.submit(lambda: transport.detect(item, options))
 
     def close(self) -> None:
@@ -133,6 +141,34 @@ class Session:
             )
         return Placement()
 
+    def _start_local_server(self) -> LocalServer:
+        if self._model_dir is None:
+            return LocalServer(self._placement, self.model)
+        use_tensorrt = self._placement.profile == "gpu_high_performance"
+        exported = export_once(self._model_dir, self._model_name, tensorrt=use_tensorrt, report=_report)
+        self.model, self._model_dir = exported.name, None
+        return LocalServer(self._placement, exported.name, exported.repository)
+
+    def _find_served_model(self, transport: Transport, model_dir: str) -> str:
+        """The name of the model on the server whose weights are those of `model_dir`.
+
+        A model that is named after the content, as the local server names it, or as the file names it. A name of
+        PaddleX's own models is not enough: the server has the weights of PaddleX under it.
+        """
+        ready = [model.name for model in transport.models()]
+        name = self._model_name
+        wanted = [name] if name is not None and name not in OFFICIAL else []
+        if not wanted or Path(model_dir).is_dir():
+            wanted.insert(0, served_name(model_dir, name))
+        for candidate in wanted:
+            if candidate in ready:
+                return candidate
+        raise InvalidConfigError(
+            f"the server at {transport.url} does not serve model_dir {model_dir!r}, only "
+            f"{', '.join(ready) or 'nothing'}: load it there (sod export --model_dir {model_dir} --name {wanted[0]} "
+            "--load), or leave the address out, so that a local server serves it"
+        )
+
     def _connect(self, url: str) -> None:
         transport: HttpTransport | GrpcTransport
         if url.startswith(_GRPC_SCHEME):
@@ -149,6 +185,10 @@ class Session:
             )
         self._url, self._transport = transport.url, transport
         self._resources.insert(0, transport)
+
+
+def _report(line: str) -> None:
+    print(f"sod: {line}", file=sys.stderr, flush=True)
 
 
 def check_count(name: str, value: int, least: int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sod_client._cli import config, console, options, plugins, predict
 from sod_client._config import PIPELINE, read_config
 from sod_client._local_server.device import choose_placement
+from sod_client._local_server.exported_model import export_once
 from sod_client.errors import SodError
 
 # Options of PaddleX whose purpose another command serves.
@@ -72,6 +73,13 @@ def _serve(arguments: argparse.Namespace, unknown: Sequence[str]) -> int:
         described = read_config(arguments.pipeline or PIPELINE, None)
         use_hpip = described.use_hpip if arguments.use_hpip is None else arguments.use_hpip
         placement = choose_placement(arguments.device, use_hpip)
+        model, repository = arguments.model or described.model_name, None
+        if described.model_dir is not None and arguments.model is None:
+            use_tensorrt = placement.profile == "gpu_high_performance"
+            exported = export_once(
+                described.model_dir, described.model_name, tensorrt=use_tensorrt, report=console.print_error
+            )
+            model, repository = exported.name, str(exported.repository)
     except SodError as error:
         console.print_error(str(error))
         return console.exit_code_before_sending(error)
@@ -79,7 +87,8 @@ def _serve(arguments: argparse.Namespace, unknown: Sequence[str]) -> int:
         "--host": arguments.host,
         "--port": arguments.port,
         "--profile": placement.profile,
-        "--model": arguments.model or described.model_name,
+        "--model": model,
+        "--model-repository": repository,
     }
     os.environ.update(placement.environment)
     if isinstance(described.threshold, float):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sod_client._cli import console, options, server_address
 from sod_client._cli.output import Output
 from sod_client._cli.progress import Progress, count
-from sod_client._config import PIPELINE
+from sod_client._config import PIPELINE, read_model_dir
 from sod_client.errors import SodError
 from sod_client.pipeline import Pipeline, create_pipeline
 from sod_client.result import Result
@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         [file for file in arguments.save if not (file == "img" and arguments.no_image)],
     )
     try:
+        needs_own_model = arguments.model is None and read_model_dir(arguments.pipeline) is not None
         pipeline = create_pipeline(
             arguments.pipeline,
             device=arguments.device,
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
             engine=arguments.engine,
             engine_config=arguments.engine_config,
             hpi_config=arguments.hpi_config,
-            url=server_address.server_url(arguments),
+            url=server_address.server_url(arguments, needs_own_model=needs_own_model),
             model=arguments.model,
             timeout=arguments.timeout,
             retries=arguments.retries,
