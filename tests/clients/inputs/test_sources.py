@@ -283,7 +283,9 @@ def test_an_element_that_cannot_be_read(pipeline: Pipeline, given: Any, error: A
 
 @pytest.mark.parametrize("given", [17, None, {"a": "b"}])
 def test_an_invalid_input_is_refused_at_once(pipeline: Pipeline, given: Any) -> None:
-    with pytest.raises(InvalidInputError, match="an image is a path, a URL, bytes or an array, not"):
+    with pytest.raises(
+        InvalidInputError, match="an image is a path, a URL, bytes, an open file, an array or an image of Pillow, not"
+    ):
         pipeline.predict(given)
 
 

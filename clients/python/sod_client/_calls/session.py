@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 import warnings
 import weakref
 from collections import deque
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sod_client._calls.daemon_pool import DaemonPool
-from sod_client._config import read_config, warn_of_ignored_options
+from sod_client._config import MODULE, PIPELINE, read_config, warn_of_ignored_options
 from sod_client._inputs.fetch import Fetcher
 from sod_client._inputs.items import Item
 from sod_client._local_server.device import Placement, choose_placement, parse_device
@@ -22,11 +23,14 @@ from sod_client._local_server.exported_model import OFFICIAL, export_once, serve
 from sod_client._local_server.local_server import LocalServer
 from sod_client._transport.grpc import GrpcTransport
 from sod_client._transport.http import HttpTransport
+from sod_client._transport.tls import server_verification
 from sod_client._transport.transport import RequestOptions, Transport
 from sod_client.errors import ConnectionFailedError, InvalidConfigError, SodError, SodWarning
-from sod_client.result import Result
+from sod_client.result import Result, SavedNames
 
 _GRPC_SCHEME = "grpc://"
+# Sessions to renew in a forked child, whose threads and connections are those of its parent.
+_SESSIONS: "weakref.WeakSet[Session]" = weakref.WeakSet()
 _MAX_ERRORS = 1000
 
 
@@ -56,6 +60,8 @@ class Session:
         timeout: float,
         retries: int,
         max_in_flight: int,
+        ca_file: str | os.PathLike[str] | None,
+        insecure: bool,
         paddlex_options: Mapping[str, object],
     ) -> None:
         described = read_config(pipeline, config)
@@ -69,6 +75,9 @@ class Session:
         self._api_key = _check_header_value("the API key", api_key or os.environ.get("SOD_API_KEY") or None)
         self._timeout = _check_seconds("timeout", timeout)
         self._retries = check_count("retries", retries, 0)
+        self._ca_file, self._insecure = None if ca_file is None else os.fspath(ca_file), insecure
+        self._has_own_server = url is None and not os.environ.get("SOD_URL")
+        self._own_api_key = api_key
         self._url = url if url is not None else os.environ.get("SOD_URL") or None
         self._placement = self._place(device, use_hpip)
         self._model_name = described.model_name
@@ -86,6 +95,9 @@ class Session:
         # Twice as many threads as requests: while some images are with the server, the next ones are read and encoded,
         # and the last responses are parsed.
         self._pool = DaemonPool(2 * self.max_in_flight)
+        self._is_forked = False
+        self._inherited: tuple[object, ...] = ()
+        _SESSIONS.add(self)
         self.fetcher = Fetcher(self._timeout)
         self._resources += [self._pool, self.fetcher]
         if self._url is not None:  # connect at once, so that an invalid address is refused at once
@@ -94,7 +106,7 @@ class Session:
     @property
     def url(self) -> str | None:
         """The server's address; None before the local server was started."""
-        return None if self._transport is None else self._url
+        return self._url
 
     def open(self) -> Transport:
         """The connection to the server; starts the local server if necessary.
@@ -108,7 +120,9 @@ class Session:
         with self._lock:
             if not self._finalizer.alive:
                 raise ConnectionFailedError("the pipeline was closed")
-            if self._transport is None:
+            if self._transport is None and self._url is not None:  # in a forked child
+                self._connect(self._url)
+            elif self._transport is None:
                 server = self._start_local_server()
                 self._resources.append(server)
                 self._connect(server.url)
@@ -118,11 +132,76 @@ class Session:
                 self._model_dir = None
             return self._transport
 
-    def submit(self, item: Item, options: RequestOptions) -> "Future[Result]":
+    def submit(self, item: Item, options: RequestOptions, saved_names: SavedNames) -> "Future[Result]":
         """Send one image from one of the threads; without a model in the options, to the pipeline's model."""
         transport = self.open()
         options = replace(options, model=options.model or self.model)
-        return self._pool.submit(lambda: transport.detect(item, options))
+
+        def detect() -> Result:
+            start = time.monotonic()
+            result = transport.detect(item, options)
+            result._set_context(item.subfolder, saved_names, time.monotonic() - start)
+            return result
+
+        return self._pool.submit(detect)
+
+    def check_device(self, device: str | None) -> None:
+        """Check the device of one call: a server runs on the device with which it was started.
+
+        Raises:
+            UnsupportedDeviceError: this machine has no such device, or triton-sod does not support it.
+            InvalidConfigError: the local server runs on another device.
+        """
+        if device is None or device == self.device:
+            return
+        parse_device(device)
+        if not self._has_own_server:
+            warnings.warn(
+                f"device has no effect: the server at {self._url} uses its own device", SodWarning, stacklevel=4
+            )
+            return
+        wanted, own = choose_placement(device, self.use_hpip), self._placement
+        if own.profile is None:  # the launcher's own choice, which is the CPU outside of Triton's image
+            own = choose_placement("cpu", self.use_hpip) if parse_device(device)[0] == "cpu" else own
+        if wanted != own:
+            raise InvalidConfigError(
+                f"the local server of this pipeline runs on the device {self.device or 'cpu'!r}, not {device!r}: use "
+                f"another pipeline, create_pipeline(device={device!r})"
+            )
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `Pipeline` that make a pipeline of the same settings, in another process too.
+
+        It connects to the same server, also if that is a local server, which ends with this pipeline.
+        """
+        settings = {"model_name": self._model_name, "model_dir": self._model_dir, "threshold": self.threshold}
+        return {
+            "config": {"pipeline_name": PIPELINE, "SubModules": {MODULE: settings}},
+            "url": self._url,
+            "model": None if self._model_dir is not None else self.model,
+            "device": self.device if self._url is None else None,
+            "use_hpip": self.use_hpip if self._url is None else None,
+            "api_key": self._own_api_key,
+            "timeout": self._timeout,
+            "retries": self._retries,
+            "max_in_flight": self.max_in_flight,
+            "ca_file": self._ca_file,
+            "insecure": self._insecure,
+        }
+
+    def renew(self) -> None:
+        """Replace the threads and connections, which a forked child does not have; the next call connects again."""
+        if not self._finalizer.alive:
+            return
+        self._finalizer.detach()
+        # Kept, because closing them would disturb the parent.
+        self._inherited = (self._resources, self._transport, self._pool)
+        self._lock = threading.Lock()
+        self._resources = []
+        self._finalizer = weakref.finalize(self, _close, self._resources)
+        self._is_forked, self._transport = True, None
+        self._pool, self.fetcher = DaemonPool(2 * self.max_in_flight), Fetcher(self._timeout)
+        self._resources += [self._pool, self.fetcher]
 
     def close(self) -> None:
         """Close the connections and stop the local server."""
@@ -171,7 +250,14 @@ class Session:
 
     def _connect(self, url: str) -> None:
         transport: HttpTransport | GrpcTransport
+        if (self._ca_file is not None or self._insecure) and not url.lower().startswith("https://"):
+            raise InvalidConfigError(f"ca_file and insecure need an https:// address, not {url!r}")
         if url.startswith(_GRPC_SCHEME):
+            if self._is_forked:
+                raise ConnectionFailedError(
+                    "a gRPC connection cannot be used in a process that was forked from one that has used gRPC: use "
+                    "multiprocessing's start method 'spawn' or 'forkserver', or an http:// address"
+                )
             transport = GrpcTransport(
                 url, timeout=self._timeout, retries=self._retries, max_requests=self.max_in_flight
             )
@@ -182,6 +268,7 @@ class Session:
                 retries=self._retries,
                 max_connections=self.max_in_flight,
                 api_key=self._api_key,
+                verify=server_verification(self._ca_file, insecure=self._insecure),
             )
         self._url, self._transport = transport.url, transport
         self._resources.insert(0, transport)
@@ -212,6 +299,14 @@ def _check_seconds(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         raise InvalidConfigError(f"{name} must be a positive number of seconds, not {value!r}")
     return float(value)
+
+
+def _renew_sessions() -> None:
+    for session in list(_SESSIONS):
+        session.renew()
+
+
+os.register_at_fork(after_in_child=_renew_sessions)
 
 
 def _close(resources: list[_Closable]) -> None:

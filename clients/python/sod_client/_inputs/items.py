@@ -1,13 +1,13 @@
 """The images of an input, each of which is read only when it is sent."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
 
 from sod_client._inputs.pdf import render_page
-from sod_client._inputs.pixels import decode_image, to_png, warn_if_dark
+from sod_client._inputs.pixels import decode_image, decoded_size, to_png, to_sendable, warn_if_dark
 from sod_client._inputs.stretch import stretch_encoded
 from sod_client.errors import MissingFileError, SodError, UnreadableFileError
 
@@ -23,16 +23,23 @@ class Item:
             bytes.
         page_index: page of a PDF or frame of a TIFF, from 0; None otherwise.
         index: position in the input, from 0. Errors name an image without a path by it.
+        subfolder: where the image is in the folder, or below the fixed part of the pattern, that was passed.
     """
 
     input_path: str | None = None
     page_index: int | None = None
     index: int = 0
+    subfolder: str = field(default="", kw_only=True)
 
     @property
     def name(self) -> str:
         """The image's name in messages."""
         return f"input[{self.index}]" if self.input_path is None else self.input_path
+
+    @property
+    def is_light(self) -> bool:
+        """Whether the item names a file rather than holding the image."""
+        return False
 
     def encoded(self) -> bytes:
         """The encoded image: JPEG, PNG, ….
@@ -50,6 +57,14 @@ class Item:
         """
         return decode_image(self.encoded())
 
+    def size(self) -> tuple[int, int]:
+        """Width and height of the image as it is shown, in pixels.
+
+        Raises:
+            SodError: the image cannot be read.
+        """
+        return self.decoded().size
+
 
 @dataclass(frozen=True)
 class FileItem(Item):
@@ -57,15 +72,24 @@ class FileItem(Item):
 
     path: Path = Path()
 
+    @property
+    def is_light(self) -> bool:
+        """Yes."""
+        return True
+
     def encoded(self) -> bytes:
-        """The file's content."""
-        content = read_file(self.path)
+        """The file's content, or a PNG of it if the server does not read its format."""
+        content = to_sendable(read_file(self.path))
         warn_if_dark(self.name, content)
         return content
 
     def decoded(self) -> Image.Image:
         """The image."""
-        return decode_image(read_file(self.path))
+        return decode_image(to_sendable(read_file(self.path)))
+
+    def size(self) -> tuple[int, int]:
+        """Width and height, from the header."""
+        return decoded_size(to_sendable(read_file(self.path)))
 
 
 @dataclass(frozen=True)
@@ -75,15 +99,16 @@ class BytesItem(Item):
     content: bytes = b""
 
     def encoded(self) -> bytes:
-        """The bytes unchanged."""
+        """The bytes, or a PNG of them if the server does not read their format."""
         if not self.content:
             raise UnreadableFileError("the image has no bytes")
-        warn_if_dark(self.name, self.content)
-        return self.content
+        content = to_sendable(self.content)
+        warn_if_dark(self.name, content)
+        return content
 
     def decoded(self) -> Image.Image:
         """The image."""
-        return decode_image(self.content)
+        return decode_image(to_sendable(self.content))
 
 
 @dataclass(frozen=True)
@@ -109,6 +134,11 @@ class PageItem(Item):
 
     source: Path | bytes = b""
 
+    @property
+    def is_light(self) -> bool:
+        """Whether the document is a file."""
+        return isinstance(self.source, Path)
+
     def encoded(self) -> bytes:
         """The page as PNG."""
         return to_png(self.decoded())
@@ -123,6 +153,11 @@ class FrameItem(Item):
     """One frame of a TIFF that has several."""
 
     source: Path | bytes = b""
+
+    @property
+    def is_light(self) -> bool:
+        """Whether the document is a file."""
+        return isinstance(self.source, Path)
 
     def encoded(self) -> bytes:
         """The frame as PNG."""

@@ -6,12 +6,17 @@ numbers have no fixed black and white, so they are refused; `stretch` scales the
 
 import io
 import warnings
+from importlib import import_module
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sod_client._inputs.exif import QUARTER_TURNS, orientation_of
 from sod_client.errors import SodWarning, UnreadableFileError
 
+# JPEG, PNG, WebP, BMP, TIFF and BigTIFF: what the server reads.
+_SERVER_SIGNATURES = (b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_CONVERTED_FORMATS = ("PPM", "SUN", "DIB", "GIF", "JPEG2000", "AVIF")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 _PHOTOMETRIC, _MIN_IS_WHITE = 262, 0
 # The largest value of an image with 16 bits whose upper bytes are so few that it looks black: that of 14 bits.
@@ -43,7 +48,7 @@ def decode_image(content: bytes, frame: int = 0) -> Image.Image:
             image.seek(frame)
             image.info.pop("xmp", None)  # Pillow would turn a TIFF by it, which the server does not
             turn = _TURNS.get(orientation_of(content))
-            decoded = _to_rgb(image)
+            decoded = to_rgb(image)
             return decoded if turn is None else decoded.transpose(turn)
     except UnreadableFileError:
         raise
@@ -72,6 +77,37 @@ def to_png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def to_sendable(content: bytes) -> bytes:
+    """An image in a format that the server reads: itself, or the first frame of another format as PNG.
+
+    Other formats are PPM, PGM, PBM, PNM, Sun raster, DIB, GIF, JPEG 2000, AVIF, and HEIC if pillow-heif is installed.
+
+    Raises:
+        UnreadableFileError: the format is HEIC, and pillow-heif is not installed; or the image is damaged.
+    """
+    if content.startswith(_SERVER_SIGNATURES):
+        return content
+    is_heic = content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS
+    if is_heic:
+        try:
+            import_module("pillow_heif").register_heif_opener()
+        except ImportError as error:
+            raise UnreadableFileError(
+                "reading HEIC requires pillow-heif: pip install 'sod-client[heic]', or save the image as JPEG"
+            ) from error
+    try:
+        with Image.open(io.BytesIO(content), formats=_CONVERTED_FORMATS + (("HEIF",) if is_heic else ())) as image:
+            if image.format == "AVIF":
+                return to_png(ImageOps.exif_transpose(image.convert("RGB")))
+            return to_png(to_rgb(image))
+    except UnidentifiedImageError:
+        return content  # the server says what is wrong with it
+    except UnreadableFileError:
+        raise
+    except _UNREADABLE as error:
+        raise _unreadable(error) from error
+
+
 def warn_if_dark(name: str, content: bytes, frame: int = 0) -> None:
     """Warn of an image with 16 bits that uses so few of them, 12 for example, that its upper bytes are almost black."""
     try:
@@ -79,7 +115,7 @@ def warn_if_dark(name: str, content: bytes, frame: int = 0) -> None:
             image.seek(frame)
             if bits_of(image, content) != 16:
                 return
-            brightest = max(high for _, high in _to_rgb(image).getextrema())  # type: ignore[misc]
+            brightest = max(high for _, high in to_rgb(image).getextrema())  # type: ignore[misc]
     except _UNREADABLE:
         return  # the server says what is wrong with it
     if brightest < _DARK:
@@ -106,7 +142,12 @@ def is_negative(image: Image.Image) -> bool:
     return tags is not None and tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """8 bits and three channels: 16 bits keep their upper byte, an alpha is dropped.
+
+    Raises:
+        UnreadableFileError: the samples are 32-bit integers or floating-point numbers.
+    """
     is_16_bit = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
     if not is_16_bit:
         if image.mode in ("I", "F"):
