@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from sod_client._cli import config, console, options, plugins, predict
+from sod_client._cli import config, console, options, output, plugins, predict
 from sod_client._config import PIPELINE, read_config
 from sod_client._local_server.device import choose_placement
 from sod_client._local_server.exported_model import export_once
@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--input", nargs="+", metavar="IMAGE", help="images, PDFs, TIFFs, folders, or http(s) URLs")
     options.add_server(group)
     options.add_request(group)
-    options.add_output(group)
+    options.add_output(group, default_format="python", save_may_be_folder=True)
     options.add_local_server(group)
     group = parser.add_argument_group("write a pipeline file as with paddlex; sod config has more options")
     group.add_argument(
@@ -65,6 +65,10 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, unknown:
         parser.error("--input is missing: pass images, PDFs, folders or URLs, or use a sub-command (see sod --help)")
     if arguments.pipeline is None:
         arguments.pipeline = PIPELINE
+    if isinstance(arguments.save, str):
+        if arguments.save_path is not None:
+            parser.error(f"argument --save: {arguments.save!r} is not one of {', '.join(output.FILES)}")
+        arguments.save_path, arguments.save = arguments.save, output.DEFAULT_FILES
     return predict.run(arguments)
 
 
@@ -91,6 +95,8 @@ def _serve(arguments: argparse.Namespace, unknown: Sequence[str]) -> int:
         "--model-repository": repository,
     }
     os.environ.update(placement.environment)
+    if described.visualize is not None:
+        os.environ.setdefault("SOD_VISUALIZE", str(described.visualize).lower())
     if isinstance(described.threshold, float):
         os.environ.setdefault("SOD_DEFAULT_THRESHOLD", str(described.threshold))
     elif described.threshold is not None:

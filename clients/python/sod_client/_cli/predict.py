@@ -1,6 +1,7 @@
 """`sod predict`, which the command line without a sub-command runs, too."""
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 
@@ -18,7 +19,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "predict",
         help="detect objects in images",
-        description="Detect objects in images, and print one line {'res': {...}} per image.",
+        description="Detect objects in images, and print one line per image: on a terminal the number of objects by "
+        "class, otherwise {'res': {...}}, as PaddleX does.",
         epilog=f"{server_address.RULE}\n{console.EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -40,9 +42,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(arguments: argparse.Namespace) -> int:
     """Process the images that the arguments name; returns the exit code."""
     out = Output(
-        arguments.format,
+        arguments.format or ("text" if sys.stdout.isatty() else "python"),
         arguments.save_path,
         [file for file in arguments.save if not (file == "img" and arguments.no_image)],
+        first_category_id=arguments.first_category_id,
     )
     try:
         needs_own_model = arguments.model is None and read_model_dir(arguments.pipeline) is not None
@@ -58,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
             timeout=arguments.timeout,
             retries=arguments.retries,
             max_in_flight=arguments.max_in_flight,
+            ca_file=arguments.ca,
+            insecure=arguments.insecure,
         )
     except SodError as error:
         console.print_error(str(error))
@@ -121,12 +126,13 @@ class _Run:
         self._images += 1
         self._objects += len(result.boxes)
         with self._progress.paused():
-            self._out.print(result)
+            saved = None
             try:
-                self._out.save(result)
-            except (SodError, OSError) as error:
+                saved = self._out.save(result)
+            except (SodError, OSError, ValueError) as error:
                 self._failed += 1
                 console.print_error(f"{result.input_path}: not saved: {error}")
+            self._out.print(result, saved)
         self._progress.step()
 
     def _report_failure(self, error: SodError) -> None:
