@@ -7,6 +7,7 @@ median is reported. So other load on the machine affects both sides.
 
 import argparse
 import base64
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -128,7 +129,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
         description=__doc__.split("\n\n")[1],
     )
     parser.add_argument("image", type=Path, help="JPEG, PNG, WebP, BMP or TIFF")
-    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the gateway (default: %(default)s)")
+    parser.add_argument(
+        "--url",
+        default=os.environ.get("SOD_URL") or "http://127.0.0.1:8080",
+        help="the gateway (default: SOD_URL, or http://127.0.0.1:8080)",
+    )
     parser.add_argument("--grpc", default="127.0.0.1:8001", help="Triton's gRPC address (default: %(default)s)")
     parser.add_argument("--model", help="ensemble (default: the server's)")
     parser.add_argument(

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import json
 import multiprocessing
+import os
 import sys
 import time
 from collections import defaultdict
@@ -57,7 +58,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
         description=__doc__.split("\n", 1)[1].strip(),
     )
     parser.add_argument(
-        "--url", default="http://127.0.0.1:8080", help="the server, on this machine (default: %(default)s)"
+        "--url",
+        default=os.environ.get("SOD_URL") or "http://127.0.0.1:8080",
+        help="the server, on this machine (default: SOD_URL, or http://127.0.0.1:8080)",
     )
     parser.add_argument(
         "--clients", type=int, default=200, help="clients that post images without end (default: %(default)s)"

@@ -22,6 +22,8 @@ from export.triton.model_name import alias_note, served_name
 LOG = logging.getLogger("export")
 OFFICIAL = tuple(OFFICIAL_ARCHIVES)
 ALL = "all"
+# The folder that `sod serve` reads, whatever the working directory is.
+REPOSITORY = Path(__file__).absolute().parents[1] / "model_repository"
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m export") -> int:
@@ -258,9 +260,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--output_dir",
         type=Path,
-        default=Path("model_repository"),
+        default=REPOSITORY,
         metavar="DIR",
-        help="the model repository to write to (default: %(default)s)",
+        help="the model repository to write to (default: %(default)s, which the server reads)",
     )
     parser.add_argument(
         "--cache_dir",

@@ -30,6 +30,18 @@ class Detections:
         kept = np.sort(np.argsort(-self.scores, kind="stable")[:count])
         return Detections(self.boxes[kept], self.scores[kept], self.class_ids[kept])
 
+    def with_area(self) -> "Detections":
+        """The objects whose box has x2 > x1 and y2 > y1, in unchanged order.
+
+        The distances that the detector predicts can be negative, which gives inverted boxes. PaddleX leaves them out
+        after NMS (`restructured_boxes`). A coordinate that is NaN is kept, as there.
+        """
+        x1, y1, x2, y2 = self.boxes.T
+        has_none = (x2 <= x1) | (y2 <= y1)
+        if not has_none.any():
+            return self
+        return Detections(self.boxes[~has_none], self.scores[~has_none], self.class_ids[~has_none])
+
     @classmethod
     def empty(cls) -> "Detections":
         """An empty result."""

@@ -6,7 +6,7 @@ from sod.detections import Detections
 
 
 def clip(detections: Detections, width: int, height: int) -> Detections:
-    """Clip the boxes at the edges of the image.
+    """Clip the boxes at the edges of the image, and leave out those of which nothing is left, as PaddleX does.
 
     Args:
         detections: Boxes in pixels of the image.
@@ -15,4 +15,4 @@ def clip(detections: Detections, width: int, height: int) -> Detections:
     """
     frame = np.array([width, height, width, height], np.float32)
     boxes = np.clip(detections.boxes, np.float32(0), frame)
-    return Detections(boxes, detections.scores, detections.class_ids)
+    return Detections(boxes, detections.scores, detections.class_ids).with_area()

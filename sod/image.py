@@ -1,7 +1,7 @@
 """Encoded image → pixels, as PaddleX reads them: OpenCV's colour decoding, plain cubic resize, RGB.
 
-Sources: PaddleX `ReadImage` (cv2.IMREAD_COLOR, EXIF orientation applied) and the models' `inference.yml`
-(`Resize: {interp: 2, keep_ratio: false}`).
+Sources: PaddleX `ReadImage` (cv2.IMREAD_COLOR; `sod.exif` finds the EXIF orientation as OpenCV does) and the
+models' `inference.yml` (`Resize: {interp: 2, keep_ratio: false}`).
 """
 
 import io
@@ -25,16 +25,13 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from sod.errors import ImageTooLargeError, InvalidImageError
+from sod.exif import QUARTER_TURNS, orientation_of
+from sod.tiff_samples import describe_problem, is_signed
 
 DEFAULT_LIMITS = StructureLimits()
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 # The first bytes of files in these formats.
 _SIGNATURES = (b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"II", b"MM")
-
-_ORIENTATION_TAG = 0x0112
-_QUARTER_TURNS = (5, 6, 7, 8)
-# OpenCV applies the EXIF orientation of these formats; Pillow reports the size of a TIFF after its rotation.
-_ROTATED_FORMATS = ("JPEG", "PNG")
 
 # `check_image` enforces our limit instead of Pillow's.
 Image.MAX_IMAGE_PIXELS = None
@@ -48,9 +45,9 @@ class ImageHeader:
 
     Attributes:
         format: One of `FORMATS`.
-        width: Stored width in pixels, before any EXIF rotation.
+        width: Stored width in pixels, before any EXIF rotation; of a TIFF, after the rotation by its own tag.
         height: Stored height in pixels.
-        orientation: EXIF orientation that decoding applies, 1 (upright) to 8.
+        orientation: EXIF orientation that decoding applies, 1 (upright) to 8; see `sod.exif`.
     """
 
     format: str
@@ -61,7 +58,7 @@ class ImageHeader:
     @property
     def shown_size(self) -> tuple[int, int]:
         """(width, height) of the decoded image, EXIF rotation applied."""
-        turned = self.orientation in _QUARTER_TURNS
+        turned = self.orientation in QUARTER_TURNS
         return (self.height, self.width) if turned else (self.width, self.height)
 
 
@@ -86,12 +83,13 @@ def read_header(data: bytes) -> ImageHeader:
                 width, height = image.size
                 # An MPO (a stereo or burst JPEG) is read as the JPEG that it begins with.
                 name = "JPEG" if image.format == "MPO" else str(image.format)
-                exif = bytes(image.info.get("exif", b"")) if name in _ROTATED_FORMATS else b""
     except UnidentifiedImageError:
+        if problem := describe_problem(data):
+            raise InvalidImageError(problem) from None
         raise InvalidImageError(f"these {len(data)} bytes are not an image we can read: {wanted}") from None
     except (OSError, ValueError, SyntaxError, struct.error, OverflowError, EOFError, TypeError, KeyError) as error:
         raise InvalidImageError(f"the image's header is damaged ({error}): {wanted}") from None
-    return ImageHeader(name, width, height, _orientation(exif))
+    return ImageHeader(name, width, height, orientation_of(data))
 
 
 def check_image(data: bytes, limits: StructureLimits = DEFAULT_LIMITS) -> ImageHeader:
@@ -125,7 +123,8 @@ def decode_image(data: bytes, limits: StructureLimits = DEFAULT_LIMITS) -> NDArr
 def decode_checked(data: bytes, header: ImageHeader) -> NDArray[np.uint8]:
     """Decode to uint8 BGR [H, W, 3]: EXIF orientation applied, alpha dropped, 16 bits reduced to 8.
 
-    A truncated JPEG decodes to the part that is there, as it does in PaddleX.
+    Samples of 16 bits keep their upper byte (value // 256), and samples of 32 bits and floating-point numbers are
+    refused; see `sod.tiff_samples`. A truncated JPEG decodes to the part that is there, as it does in PaddleX.
 
     Args:
         data: The encoded image.
@@ -134,47 +133,39 @@ def decode_checked(data: bytes, header: ImageHeader) -> NDArray[np.uint8]:
     Raises:
         InvalidImageError: The data is damaged beyond decoding, or decodes to another size than its header says.
     """
-    image = _imdecode(data)
-    if image is not None and image.shape[1::-1] != header.shown_size:
+    image = None if is_signed(data) else _imdecode(data)
+    if image is not None and image.shape[1::-1] != (header.width, header.height):
         raise InvalidImageError(
-            f"the {header.format} image says {header.shown_size[0]} x {header.shown_size[1]} pixels and decodes to "
+            f"the {header.format} image says {header.width} x {header.height} pixels and decodes to "
             f"{image.shape[1]} x {image.shape[0]}: save it anew"
         )
     if image is None and header.format == "JPEG":
         # OpenCV from 4.11 on refuses a truncated JPEG; with an end-of-image marker appended it decodes the rest.
         image = _imdecode(data + b"\xff\xd9")
     if image is None:
+        if problem := describe_problem(data):
+            raise InvalidImageError(problem)
         raise InvalidImageError(
             f"the {header.format} image of {header.width} x {header.height} pixels cannot be decoded: "
             "its data is damaged or of a kind that OpenCV does not read"
         )
-    return image
+    return _upright(image, header.orientation)
 
 
-def _orientation(exif: bytes) -> int:
-    """The orientation tag of EXIF data; 1 without one, or if the data cannot be parsed.
-
-    Pillow's `getexif` would also read XMP, which OpenCV ignores.
-    """
-    tiff = exif.removeprefix(b"Exif\0\0")
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
-    if order is None:
-        return 1
-    try:
-        (start,) = struct.unpack_from(f"{order}4xI", tiff)
-        (count,) = struct.unpack_from(f"{order}H", tiff, start)
-        for index in range(count):
-            tag, value = struct.unpack_from(f"{order}H6xH", tiff, start + 2 + 12 * index)
-            if tag == _ORIENTATION_TAG:
-                return int(value)
-    except struct.error:  # truncated
-        pass
-    return 1
+def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """The image as it is shown, for its EXIF orientation."""
+    if orientation == 1:
+        return image
+    if orientation in QUARTER_TURNS:
+        image = np.asarray(cv2.transpose(image), np.uint8)
+    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
+    return image if flip is None else np.asarray(cv2.flip(image, flip), np.uint8)
 
 
 def _imdecode(data: bytes) -> NDArray[np.uint8] | None:
+    # The orientation is applied by `_upright`, so that the pixels always match the size that the header gives.
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
         return None
     return None if image is None else np.asarray(image, np.uint8)

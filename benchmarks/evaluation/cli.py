@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -144,7 +145,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--images", type=Path, help="folder of the images, where it is not beside the labels")
     parser.add_argument("--format", choices=FORMATS, help="format of the labels (default: recognised)")
     parser.add_argument("--model", help="name of a served model (default: the server's)")
-    parser.add_argument("--url", default="http://127.0.0.1:8080", help="a running gateway (default: %(default)s)")
+    parser.add_argument(
+        "--url",
+        default=os.environ.get("SOD_URL") or "http://127.0.0.1:8080",
+        help="a running gateway (default: SOD_URL, or http://127.0.0.1:8080)",
+    )
     parser.add_argument("--grpc", default="127.0.0.1:8001", help="the running Triton behind it (default: %(default)s)")
     parser.add_argument("--http", action="store_true", help="measure through the gateway, not through Triton's gRPC")
     parser.add_argument("--profile", choices=_PROFILES, help="start a server in this profile instead of asking --url")

@@ -22,7 +22,9 @@ from sod.triton.requests import Arrays, ModelConfig, Request, RequestPool
 
 
 class TritonPythonModel:
-    """Threshold, NMS and padding; shapes in docs/ensemble.md. Without the input `error` every image is valid.
+    """Threshold, NMS and padding; boxes without an area are left out, as in PaddleX. Shapes in docs/ensemble.md.
+
+    Without the input `error` every image is valid.
 
     Parameters in config.pbtxt: the fields of `sod.nms.NmsConfig`.
     """
@@ -59,7 +61,9 @@ class TritonPythonModel:
             raise SodError(f"{SCORE_THRESHOLD} contains NaN; send numbers from 0 to 1")
         errors = inputs.get(ERROR, np.full((len(scores), 1), b"", object))
         detections = [
-            Detections.empty() if error else multiclass_nms(boxes, class_scores, threshold, factor, self._nms)
+            Detections.empty()
+            if error
+            else multiclass_nms(boxes, class_scores, threshold, factor, self._nms).with_area()
             for boxes, class_scores, threshold, factor, error in zip(
                 inputs[RAW_BOXES], scores, thresholds, inputs[SCALE_FACTOR], errors.ravel(), strict=True
             )

@@ -67,11 +67,6 @@ def test_the_client_and_the_export_read_the_same_file_alike(server: FakeServer, 
         assert (exported.model_name, exported.threshold) == (pipeline.model, pipeline.threshold)
 
 
-def test_a_model_dir_is_not_read_but_gives_a_warning(server: FakeServer) -> None:
-    with pytest.warns(SodWarning, match=r"sod export --model_dir \./mine --name tuned"):
-        create_pipeline(config=config({"model_dir": "./mine", "model_name": "tuned"}), url=server.url).close()
-
-
 @pytest.mark.parametrize(
     ("described", "message"),
     [

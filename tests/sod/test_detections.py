@@ -21,5 +21,17 @@ def test_the_best_keep_their_order(count: int, expected: list[int]) -> None:
     assert best.boxes.tolist() == DETECTIONS.boxes[expected].tolist()
 
 
+def test_boxes_without_an_area_are_left_out() -> None:
+    boxes = [[0, 0, 5, 5], [5, 0, 0, 5], [0, 5, 5, 0], [3, 0, 3, 5], [0, 3, 5, 3], [9, 9, 9.5, 9.5]]
+    found = Detections(
+        np.array(boxes, np.float32), np.linspace(0.9, 0.4, 6, dtype=np.float32), np.arange(6, dtype=np.int32)
+    )
+    kept = found.with_area()
+    assert kept.class_ids.tolist() == [0, 5]
+    assert kept.boxes.tolist() == [boxes[0], boxes[5]]
+    assert kept.scores.tolist() == found.scores[[0, 5]].tolist()
+    assert len(Detections.empty().with_area()) == 0
+
+
 def test_the_best_of_an_empty_result() -> None:
     assert len(Detections.empty().best(3)) == 0

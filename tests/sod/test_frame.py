@@ -46,3 +46,10 @@ def test_clip(count: int) -> None:
     assert clipped.boxes.dtype == np.float32
     assert clipped.boxes.tolist() == [[0, 2, 64, 24]] * count
     assert len(clipped) == count
+
+
+def test_a_box_outside_of_the_image_is_left_out() -> None:
+    boxes = np.array([[-9, 2, -1, 8], [70, 2, 80, 8], [2, -9, 8, 0], [2, 24, 8, 30], [60, 20, 70, 30]], np.float32)
+    clipped = clip(Detections(boxes, np.ones(5, np.float32), np.arange(5, dtype=np.int32)), 64, 24)
+    assert clipped.class_ids.tolist() == [4]
+    assert clipped.boxes.tolist() == [[60, 20, 64, 24]]

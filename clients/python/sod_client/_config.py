@@ -25,15 +25,17 @@ class PipelineConfig:
 
     Attributes:
         model_name: name of the served model.
-        model_dir: folder of the Paddle inference model, which is not read here.
+        model_dir: folder of a Paddle inference model, relative to the working directory; the model that is used.
         threshold: threshold of calls that pass none.
         use_hpip: as of `create_pipeline`.
+        visualize: whether a server that is started with the file draws by default (`Serving.visualize`).
     """
 
     model_name: str | None = None
     model_dir: str | None = None
     threshold: float | dict[int, float] | None = None
     use_hpip: bool | None = None
+    visualize: bool | None = None
 
 
 def read_config(pipeline: str | os.PathLike[str] | None, config: Mapping[str, Any] | None) -> PipelineConfig:
@@ -65,6 +67,13 @@ def read_config(pipeline: str | os.PathLike[str] | None, config: Mapping[str, An
         raise add_location(error, name) from None
 
 
+def read_model_dir(pipeline: str | os.PathLike[str] | None) -> str | None:
+    """The `model_dir` of a pipeline file, without the warnings of `read_config`; raises the same errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SodWarning)
+        return read_config(pipeline, None).model_dir
+
+
 def warn_of_ignored_options(options: Mapping[str, object]) -> None:
     """Warn of PaddleX's options that have no effect in this package."""
     if named := [key for key, value in options.items() if value is not None]:
@@ -92,13 +101,15 @@ def _parse(document: object, what: str) -> PipelineConfig:
         raise InvalidConfigError(
             f"SubModules.{MODULE}.module_name must be {PIPELINE!r}, not {settings['module_name']!r}"
         )
+    serving = document.get("Serving")
     warn_of_ignored_options({key: settings.get(key, document.get(key)) for key in _ENGINE_KEYS})
     _check_batch_size(settings.get("batch_size"))
     return PipelineConfig(
         model_name=_text(settings, "model_name"),
         model_dir=_text(settings, "model_dir"),
         threshold=_threshold(settings.get("threshold")),
-        use_hpip=_flag(settings.get("use_hpip", document.get("use_hpip"))),
+        use_hpip=_flag("use_hpip", settings.get("use_hpip", document.get("use_hpip"))),
+        visualize=_flag("Serving.visualize", serving.get("visualize") if isinstance(serving, Mapping) else None),
     )
 
 
@@ -122,7 +133,7 @@ def _threshold(value: Threshold | None) -> float | dict[int, float] | None:
         raise InvalidConfigError(f"SubModules.{MODULE}.threshold: {error}") from None
 
 
-def _flag(value: object) -> bool | None:
+def _flag(name: str, value: object) -> bool | None:
     if value is not None and not isinstance(value, bool):
-        raise InvalidConfigError(f"use_hpip must be true or false, not {value!r}")
+        raise InvalidConfigError(f"{name} must be true or false, not {value!r}")
     return value

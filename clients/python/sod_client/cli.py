@@ -1,6 +1,7 @@
 """The entry point of the command `sod`."""
 
 import argparse
+import io
 import os
 import sys
 import warnings
@@ -12,6 +13,8 @@ from sod_client._cli import completion, console, models, paddlex, parser, plugin
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments, or with those of the process; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show is shown with escapes
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with warnings.catch_warnings():
             console.show_warnings()

@@ -1,95 +1,31 @@
 """The pipelines of the public interface: `create_pipeline`, `Pipeline` and `AsyncPipeline`."""
 
 import asyncio
+import inspect
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sod_client._calls.in_flight import OnError
+from sod_client._calls.keywords import NoKeywords, refuse_unknown
+from sod_client._calls.pipeline_base import PipelineBase, settings
 from sod_client._calls.predict_call import PredictCall
-from sod_client._calls.session import Session
 from sod_client._config import PIPELINE
 from sod_client._inputs.sources import ImageInput
 from sod_client._results.data import Model
 from sod_client._thresholds import Threshold
-from sod_client.errors import SodError
 from sod_client.result import Result
 
-
-class _Base:
-    """The attributes that both pipelines share; the arguments are those of `create_pipeline`."""
-
-    def __init__(  # noqa: PLR0913 - the user's settings, by name
-        self,
-        pipeline: str | os.PathLike[str] | None = PIPELINE,
-        *,
-        config: Mapping[str, Any] | None = None,
-        device: str | None = None,
-        engine: str | None = None,
-        engine_config: Mapping[str, Any] | None = None,
-        pp_option: object = None,
-        use_hpip: bool | None = None,
-        hpi_config: object = None,
-        url: str | None = None,
-        model: str | None = None,
-        api_key: str | None = None,
-        timeout: float = 300.0,
-        retries: int = 3,
-        max_in_flight: int = 4,
-    ) -> None:
-        self._session = Session(
-            pipeline,
-            config=config,
-            device=device,
-            use_hpip=use_hpip,
-            url=url,
-            model=model,
-            api_key=api_key,
-            timeout=timeout,
-            retries=retries,
-            max_in_flight=max_in_flight,
-            paddlex_options={
-                "engine": engine,
-                "engine_config": engine_config,
-                "pp_option": pp_option,
-                "hpi_config": hpi_config,
-            },
-        )
-
-    @property
-    def url(self) -> str | None:
-        """The server's address, without slashes at its end; None before a local server was started."""
-        return self._session.url
-
-    @property
-    def model(self) -> str | None:
-        """Name of the model that is used; None is the server's default."""
-        return self._session.model
-
-    @property
-    def threshold(self) -> float | dict[int, float] | None:
-        """The threshold of calls that pass none, from the pipeline file; None is the model's default."""
-        return self._session.threshold
-
-    @property
-    def device(self) -> str | None:
-        """The device as passed."""
-        return self._session.device
-
-    @property
-    def use_hpip(self) -> bool | None:
-        """The value as passed, or else that of the pipeline file."""
-        return self._session.use_hpip
-
-    @property
-    def errors(self) -> Sequence[SodError]:
-        """The errors of images that the last call skipped (`on_error`), in the input's order; at most the last 1000."""
-        return tuple(self._session.errors)
+if TYPE_CHECKING:
+    from typing import Unpack  # since Python 3.11
 
 
-class Pipeline(_Base):
+class Pipeline(PipelineBase):
     """Small-object detection on a server; created by `create_pipeline`. Several threads may use one pipeline.
+
+    So may processes: a forked child connects anew, and a pickled pipeline too. Over grpc:// only processes that were
+    started by other methods than fork can use it.
 
     The connections, and the local server, are kept until `close()`, the end of a `with` block, or the end of the last
     reference to the pipeline.
@@ -109,6 +45,9 @@ class Pipeline(_Base):
         on_error: OnError = "raise",
         visualize: bool | None = None,
         model: str | None = None,
+        stretch: bool = False,
+        device: str | None = None,
+        **unknown: "Unpack[NoKeywords]",
     ) -> Iterator[Result]:
         """Detect objects in one image or many.
 
@@ -125,8 +64,10 @@ class Pipeline(_Base):
 
         Args:
             input: a path of an image, of a PDF (every page) or of a folder (every image and PDF in it and its
-                subfolders, sorted by name), an http(s) URL, the bytes of an encoded image, an array uint8 [H, W, 3] in
-                BGR order, or an iterable of these.
+                subfolders, sorted by name), a pattern such as `photos/*.jpg`, an http(s) URL, the bytes of an encoded
+                image or PDF, a file opened in binary mode, an image of Pillow (without its EXIF orientation), an array
+                ([H, W, 3] BGR, [H, W, 4] BGRA or [H, W] grey; uint8, uint16, or floating-point numbers from 0 to 255),
+                or an iterable of these.
             threshold: the score that an object must exceed, from 0 to 1: one number for all classes, or a mapping by
                 class id; classes that the mapping leaves out keep the model's default. None is the threshold of the
                 pipeline file, or else the model's default, which is 0.5 unless the server or the model sets another.
@@ -139,6 +80,13 @@ class Pipeline(_Base):
             visualize: whether the server also draws the image for `Result.img`; None is the server's default, which is
                 yes. Without the server's drawing, `Result.img` draws on the source image.
             model: name of one of `models()`; None is the pipeline's model, or else the server's default.
+            stretch: whether images with more than 8 bits are scaled to 8: the range between the 0.5th and the 99.5th
+                percentile of each image becomes 0 to 255. Otherwise samples of 16 bits keep their upper byte, as in
+                PaddleX, which makes an image of 12 bits almost black, and samples of 32 bits and floating-point numbers
+                are refused. Needs `sod-client[stretch]`; the client then reads the images itself.
+            device: PaddleX's argument. The pipeline's own device has no effect; another one is an error if the pipeline
+                has a local server, and gives a warning if it has the address of a server.
+            **unknown: any other argument raises a TypeError, which names the nearest one.
 
         Returns:
             A generator of results in the order of the input; a PDF gives one result per page.
@@ -146,11 +94,14 @@ class Pipeline(_Base):
         Raises:
             InvalidInputError: an argument is invalid (raised at once), or an image is (raised when its result is
                 requested, as are the following errors).
+            TypeError: an argument is unknown (raised at once).
             ConnectionFailedError: the server did not respond.
             ServerError: the server refused the request or failed to process it.
             BadReplyError: the response is not in the server's format.
             DependencyError: the input contains a PDF, and pypdfium2 is not installed.
         """
+        refuse_unknown("predict", list(inspect.signature(self.predict).parameters), unknown)
+        self._session.check_device(device)
         return PredictCall(
             self._session,
             input,
@@ -159,6 +110,7 @@ class Pipeline(_Base):
             on_error=on_error,
             visualize=visualize,
             model=model,
+            stretch=stretch,
         ).results()
 
     def __call__(self, input: ImageInput | Iterable[ImageInput], **options: Any) -> Iterator[Result]:  # noqa: A002
@@ -188,7 +140,7 @@ class Pipeline(_Base):
         self.close()
 
 
-class AsyncPipeline(_Base):
+class AsyncPipeline(PipelineBase):
     """`Pipeline` for asyncio: the same arguments, results and errors. Nothing in it blocks the event loop.
 
     `async with` starts the local server; without it, the first call does.
@@ -209,11 +161,16 @@ class AsyncPipeline(_Base):
         on_error: OnError = "raise",
         visualize: bool | None = None,
         model: str | None = None,
+        stretch: bool = False,
+        device: str | None = None,
+        **unknown: "Unpack[NoKeywords]",
     ) -> AsyncIterator[Result]:
         """The same as `Pipeline.predict`, as an asynchronous generator.
 
         `input` may be an asynchronous iterable too. Any other iterable is read in a thread, one element at a time.
         """
+        refuse_unknown("predict", list(inspect.signature(self.predict).parameters), unknown)
+        self._session.check_device(device)
         return PredictCall(
             self._session,
             input,
@@ -222,6 +179,7 @@ class AsyncPipeline(_Base):
             on_error=on_error,
             visualize=visualize,
             model=model,
+            stretch=stretch,
         ).async_results()
 
     def __call__(
@@ -266,6 +224,9 @@ def create_pipeline(  # noqa: PLR0913 - the user's settings, by name
     timeout: float = 300.0,
     retries: int = 3,
     max_in_flight: int = 4,
+    ca_file: str | os.PathLike[str] | None = None,
+    insecure: bool = False,
+    **unknown: "Unpack[NoKeywords]",
 ) -> Pipeline:
     """Create a pipeline, with PaddleX's arguments and some more.
 
@@ -278,6 +239,10 @@ def create_pipeline(  # noqa: PLR0913 - the user's settings, by name
     server, or grpc:// of Triton itself, which needs `sod-client[grpc]`, sends images without base64, and draws boxes on
     the client. With neither, a local server is started, which takes some seconds; it exists as long as the pipeline,
     and triton-sod must be installed.
+
+    If the pipeline file has a `model_dir`, that model answers: a local server exports it once, by its content, to
+    `$SOD_CACHE/served` or `~/.cache/triton-sod/served`; a server whose address is given must have it, under the name
+    that the local server gives it or, unless that is a name of PaddleX's own models, under `model_name`.
 
     Args:
         pipeline: "small_object_detection", or the path of a PaddleX pipeline file (.yaml, .yml).
@@ -302,6 +267,10 @@ def create_pipeline(  # noqa: PLR0913 - the user's settings, by name
         retries: the most attempts after the first one if the server is overloaded or not ready (429, 503) or cannot be
             reached. The pauses are 0.5, 1, 2, … seconds, or what Retry-After says, up to a minute.
         max_in_flight: the most images that are with the server at once.
+        ca_file: a file with the PEM certificates of authorities that an https:// server may have its certificate from,
+            beside the public ones; None is SOD_CA_FILE or SSL_CERT_FILE of the environment, if one is set.
+        insecure: do not verify the certificate of an https:// server.
+        **unknown: any other argument raises a TypeError, which names the nearest one.
 
     Raises:
         InvalidConfigError: the pipeline is unknown, its file is invalid, or the URL is.
@@ -309,7 +278,9 @@ def create_pipeline(  # noqa: PLR0913 - the user's settings, by name
         UnsupportedDeviceError: this machine has no such device, or triton-sod does not support it.
         DependencyError: a package is missing; the text names it.
         LocalServerError: the local server does not start.
+        TypeError: an argument is unknown; the text names the nearest one.
     """
+    refuse_unknown("create_pipeline", settings(), unknown)
     return Pipeline(
         pipeline,
         config=config,
@@ -325,4 +296,6 @@ def create_pipeline(  # noqa: PLR0913 - the user's settings, by name
         timeout=timeout,
         retries=retries,
         max_in_flight=max_in_flight,
+        ca_file=ca_file,
+        insecure=insecure,
     ).open()

@@ -3,23 +3,28 @@
 import builtins
 import functools
 import io
-import json
+import itertools
 import mimetypes
 import os
 import re
 import uuid
+import warnings
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from PIL import Image
 
-from sod_client._inputs.items import Item, decode_image
+from sod_client._inputs.items import Item
+from sod_client._inputs.pixels import decode_image
 from sod_client._inputs.sources import is_url
+from sod_client._optional import require
 from sod_client._results import convert
 from sod_client._results.data import Box, Model
 from sod_client._results.draw import draw
-from sod_client.errors import InvalidInputError, NoImageError, SodError
+from sod_client._results.files import file_name, to_json, write_whole
+from sod_client.errors import InvalidInputError, NoImageError, SodError, SodWarning
 
 if TYPE_CHECKING:
     import pandas
@@ -28,6 +33,12 @@ if TYPE_CHECKING:
 __all__ = ["Box", "Model", "Result"]
 
 _JPEG = (".jpg", ".jpeg")
+
+
+_Read = TypeVar("_Read")
+
+SavedNames = dict[tuple[str, str], tuple[str | None, int | None]]
+"""Folder and stem of the files that the results of one call were saved as, and whose they are: path and page."""
 
 
 class Result(dict[str, Any]):
@@ -59,6 +70,10 @@ class Result(dict[str, Any]):
         self.image = image
         self.log_id = log_id
         self._source = source
+        self._subfolder = ""
+        self._saved_names: SavedNames | None = None
+        self._is_renamed = False
+        self._seconds: float | None = None
 
     @property
     def input_path(self) -> str | None:
@@ -102,6 +117,20 @@ class Result(dict[str, Any]):
                 raise NoImageError(f"the server's drawing is not an image: {error}") from error
         return {"res": draw(self._decode_source(), self.boxes)}
 
+    def __missing__(self, key: builtins.str) -> Any:
+        """PaddleX's `result["input_img"]`, uint8 [H, W, 3] in BGR order; read from the source when it is asked for.
+
+        Raises:
+            KeyError: another key; or the source is not available, or numpy is not installed.
+        """
+        if key != "input_img":
+            raise KeyError(key)
+        try:
+            numpy = require("numpy", "input_img", "numpy")
+            return numpy.ascontiguousarray(numpy.asarray(self._decode_source())[..., ::-1])
+        except SodError as error:
+            raise KeyError(f"input_img: {error.sentence}") from error
+
     @functools.cached_property
     def size(self) -> tuple[int, int]:
         """Width and height of the image in pixels.
@@ -110,7 +139,7 @@ class Result(dict[str, Any]):
             NoImageError: in the same cases as `img`.
         """
         if self.image is None:
-            return self._decode_source().size
+            return self._read_source(lambda source: source.size())
         try:
             with Image.open(io.BytesIO(self.image)) as image:
                 return image.size
@@ -134,7 +163,7 @@ class Result(dict[str, Any]):
             format_json: the name that PaddleX's documentation uses for `json_format`.
         """
         as_json = json_format if format_json is None else format_json
-        text = json.dumps(self.json, indent=indent, ensure_ascii=ensure_ascii) if as_json else repr(self.json)
+        text = to_json(self.json, indent=indent, ensure_ascii=ensure_ascii) if as_json else repr(self.json)
         builtins.print(text)
 
     def save_to_json(
@@ -143,7 +172,8 @@ class Result(dict[str, Any]):
         """Write the result, without the enclosing "res", to `save_path`, which is a `.json` file or else a folder.
 
         Missing folders are created. In a folder, the file is `<name>_res.json`, or `<name>_<page>_res.json` for the
-        page of a PDF. An existing file is replaced.
+        page of a PDF. The subfolders of a folder that was the input are mirrored. An existing file is replaced, whole
+        or not at all; if it belongs to another image of the same call, `_2` is added to the name, with a warning.
 
         Returns:
             The path of the file.
@@ -152,7 +182,7 @@ class Result(dict[str, Any]):
             OSError: the file cannot be written.
         """
         file = self._file(save_path, ".json", "_res", _is_json)
-        file.write_text(json.dumps(dict(self), indent=indent, ensure_ascii=ensure_ascii), encoding="utf-8")
+        write_whole(file, to_json(dict(self), indent=indent, ensure_ascii=ensure_ascii).encode())
         return file
 
     def save_to_img(self, save_path: builtins.str | os.PathLike[builtins.str]) -> Path:
@@ -176,11 +206,13 @@ class Result(dict[str, Any]):
         if not _is_writable(file.suffix):
             raise InvalidInputError(f"{os.fspath(file)!r}: a {file.suffix} file cannot be written; use .jpg or .png")
         if self.image is not None and file.suffix.lower() in _JPEG:
-            file.write_bytes(self.image)
+            write_whole(file, self.image)
         else:
             # The server's options: without chroma subsampling, thin lines keep their colour.
             options: dict[builtins.str, Any] = {"quality": 90, "subsampling": 0} if file.suffix.lower() in _JPEG else {}
-            self.img["res"].save(file, **options)
+            buffer = io.BytesIO()
+            self.img["res"].save(buffer, Image.registered_extensions()[file.suffix.lower()], **options)
+            write_whole(file, buffer.getvalue())
         return file
 
     def save_all(self, save_path: builtins.str | os.PathLike[builtins.str]) -> None:
@@ -254,20 +286,23 @@ class Result(dict[str, Any]):
         return text
 
     def _decode_source(self) -> Image.Image:
+        return self._read_source(lambda source: source.decoded())
+
+    def _read_source(self, read: Callable[[Item], _Read]) -> _Read:
         if self._source is None:
-            raise NoImageError("the response contains no image: request it with visualize=True")
+            raise NoImageError("the image was not kept: pass a path, or request the drawing with visualize=True")
         try:
-            return self._source.decoded()
+            return read(self._source)
         except SodError as error:
             raise NoImageError(
-                f"the response contains no image, and the source cannot be drawn on: {error.sentence}"
+                f"the response contains no image, and the source cannot be read: {error.sentence}"
             ) from error
 
     def _write(
         self, save_path: builtins.str | os.PathLike[builtins.str], suffix: builtins.str, ending: builtins.str, text: Any
     ) -> None:
         file = self._file(save_path, suffix, ending, lambda path: path.suffix.lower() == suffix)
-        file.write_text(text, encoding="utf-8")
+        write_whole(file, text.encode())
 
     def _file(
         self,
@@ -277,10 +312,34 @@ class Result(dict[str, Any]):
         is_file: Any,
     ) -> Path:
         path = Path(save_path)
-        if path.is_dir() or not is_file(path):
-            path /= f"{self._stem}{ending}{suffix}"
+        if os.fspath(save_path).endswith("/") or path.is_dir() or not is_file(path):
+            folder = path / self._subfolder
+            path = folder / file_name(self._own_stem(folder), f"{ending}{suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+    def _own_stem(self, folder: Path) -> builtins.str:
+        """The stem of this result's files in a folder, which no other image of the call has."""
+        if self._saved_names is None or self.input_path is None:
+            return self._stem
+        own, stem = (self.input_path, self.page_index), self._stem
+        place = os.path.abspath(folder)  # noqa: PTH100 - Path.resolve would follow links
+        for number in itertools.count(2):
+            owner = self._saved_names.setdefault((place, stem), own)
+            if owner == own:
+                break
+            stem = f"{self._stem}_{number}"
+        if stem != self._stem and not self._is_renamed:
+            self._is_renamed = True
+            other = self._saved_names[place, self._stem][0]
+            warnings.warn(
+                f"{self.input_path}: saved as {stem}, because {other} has the same name", SodWarning, stacklevel=4
+            )
+        return stem
+
+    def _set_context(self, subfolder: builtins.str, saved_names: SavedNames, seconds: float) -> None:
+        """Set what the call knows: the subfolder in the folder that was the input, others' files, and the duration."""
+        self._subfolder, self._saved_names, self._seconds = subfolder, saved_names, seconds
 
     @functools.cached_property
     def _stem(self) -> builtins.str:

@@ -3,11 +3,8 @@
 import ast
 import base64
 import json
-import os
-import pty
 import subprocess
 import sys
-import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -199,7 +196,8 @@ def test_pages_and_folders(sod: Run, tmp_path: Path) -> None:
     assert code == 0
     assert [json.loads(line)["res"]["page_index"] for line in out.splitlines()] == [0, 1, None]
     saved = [f"{stem}_res.{kind}" for stem, kind in (("a_0", "png"), ("a_1", "png"), ("b", "jpg"))]
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.[pj][np]g")) == saved
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*.[pj][np]g")) == saved
+    assert (tmp_path / "out" / "below" / "b_res.json").is_file()
 
 
 # What goes wrong
@@ -344,45 +342,3 @@ def test_options_without_effect_are_noted_once(sod: Run, server: FakeServer, str
         "sod: note: engine, hpi_config: this option of PaddleX has no effect; use device and use_hpip instead",
         f"sod: note: device and use_hpip have no effect: the server at {server.url} uses its own device",
     ]
-
-
-# The progress bar
-
-
-def on_a_terminal(command: list[str]) -> tuple[int, str, str]:
-    """Run with stderr at a terminal and stdout in a pipe; exit code and both texts."""
-    reader, writer = pty.openpty()
-    termios.tcsetwinsize(writer, (24, 80))
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=writer, stdin=subprocess.DEVNULL) as process:
-        os.close(writer)
-        shown = b""
-        try:
-            while chunk := os.read(reader, 4096):
-                shown += chunk
-        except OSError:  # EIO: the other end was closed
-            pass
-        assert process.stdout is not None
-        out = process.stdout.read().decode()
-    os.close(reader)
-    return process.returncode, out, shown.decode()
-
-
-def test_a_person_sees_a_bar_and_the_sums_and_a_pipe_does_not(server: FakeServer, tmp_path: Path) -> None:
-    for number in range(3):
-        (tmp_path / f"{number}.jpg").write_bytes(jpeg())
-    command = [sys.executable, "-m", "sod_client", "predict", str(tmp_path), "--url", server.url, "--json"]
-    code, out, shown = on_a_terminal(command)
-    assert code == 0
-    assert len(out.splitlines()) == 3
-    assert "/3 [" in shown
-    assert "sod: 3 images, 3 objects, in " in shown
-    code, out, shown = on_a_terminal([*command, "--no_progress"])
-    assert (code, len(out.splitlines())) == (0, 3)
-    assert "/3 [" not in shown
-    (tmp_path / "scan.pdf").write_bytes(pdf(2))
-    code, out, shown = on_a_terminal(command)
-    assert (code, len(out.splitlines())) == (0, 5)
-    assert "image" in shown
-    assert "/4 [" not in shown, "the number of pages is unknown"
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")

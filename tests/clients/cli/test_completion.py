@@ -84,7 +84,7 @@ def test_bash_completes_commands_and_options(bash: Complete) -> None:
 def test_bash_completes_values_files_and_models(bash: Complete, server: FakeServer) -> None:
     model = {"name": "PP-YOLOE_plus_SOD-S", "labels": ["car"], "inputSize": [640, 640], "default": True}
     server.respond_with(200, {**SUCCESS, "result": {"models": [model]}})
-    assert bash("sod predict street.jpg --format ") == {"python", "json", "csv", "coco"}
+    assert bash("sod predict street.jpg --format ") == {"text", "python", "json", "csv", "coco"}
     assert bash("sod completion z") == {"zsh"}
     assert bash("sod predict str") == {"street.jpg"}
     assert bash("sod --pipeline small_object_detection --input str") == {"street.jpg"}

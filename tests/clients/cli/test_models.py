@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sod_client import BadReplyError, ConnectionFailedError, Model, ServerError, create_pipeline
+from sod_client._local_server.installed_models import find_repository
 from sod_client.cli import main
 
 MODELS = [
@@ -114,3 +115,59 @@ def test_predict_names_a_model(sod: Run, server: Any, tmp_path: Path) -> None:
     image.write_bytes(b"an image")
     assert sod("predict", image, "--model", "mine")[0] == 0
     assert server.requests[0][1]["model"] == "mine"
+
+
+# Without a server
+
+
+@pytest.fixture
+def _no_server(nowhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sod_client._cli.server_address.DEFAULT_URL", nowhere)
+    monkeypatch.setattr(
+        "sod_client._local_server.local_server.LocalServer.__init__", lambda *_: pytest.fail("a server was started")
+    )
+
+
+@pytest.mark.usefixtures("_no_server")
+def test_without_a_server_the_repository_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundled = Path(__file__).parents[3] / "model_repository"
+    for name in ("PP-YOLOE_plus_SOD-S", "PP-YOLOE_plus_SOD-demo", "PP-YOLOE_plus_SOD-L"):
+        for folder in (name, f"{name}_detector"):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "config.pbtxt").write_text((bundled / folder / "config.pbtxt").read_text())
+        if name != "PP-YOLOE_plus_SOD-L":  # its weights are not there
+            (tmp_path / f"{name}_detector" / "1").mkdir()
+            (tmp_path / f"{name}_detector" / "1" / "model.onnx").touch()
+    for stage in ("preprocess_640", "postprocess"):
+        (tmp_path / stage / "1").mkdir(parents=True)
+        (tmp_path / stage / "1" / "model.py").touch()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.pbtxt").write_text("{")
+    monkeypatch.setattr("sod_client._cli.models.find_repository", lambda: tmp_path)
+    assert main(["models", "--json"]) == 0
+    listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(model["name"], model["default"]) for model in listed] == [
+        ("PP-YOLOE_plus_SOD-S", True),
+        ("PP-YOLOE_plus_SOD-demo", False),
+    ]
+    assert listed[0]["input_size"] == [640, 640]
+    assert listed[0]["labels"][3] == "car"
+
+
+@pytest.mark.usefixtures("_no_server")
+def test_without_a_server_and_without_its_package(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sod_client._local_server.installed_models.entry_points", lambda **_: ())
+    assert main(["models"]) == 3
+    assert capsys.readouterr().err == (
+        "sod: no server address is given (--url, or SOD_URL), no server runs here, and triton-sod is not installed\n"
+    )
+
+
+def test_the_repository_is_the_one_that_the_server_reads() -> None:
+    from server.cli import REPOSITORY
+
+    assert find_repository() == REPOSITORY

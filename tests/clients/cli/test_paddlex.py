@@ -101,6 +101,16 @@ def test_the_device_goes_to_the_local_server(monkeypatch: pytest.MonkeyPatch, se
     assert asked == [(name, "gpu:0", None, None), (name, "cpu", True, None), (name, "cpu", False, None)]
 
 
+def test_options_may_be_abbreviated_as_in_paddlex(server: FakeServer) -> None:
+    name = "small_object_detection"
+    assert sod(f"--pipe {name} --inp {name}.jpg --thr 0.25 --save out --dev cpu") == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == [f"{name}_res.jpg", f"{name}_res.json"]
+    assert server.requests[0][1]["threshold"] == 0.25
+    assert sod(f"--input {name}.jpg --save_path some --save json --threshold None") == 0
+    assert [path.name for path in Path("some").iterdir()] == [f"{name}_res.json"]
+    assert server.requests[1][1]["threshold"] is None
+
+
 def test_the_line_that_writes_a_pipeline_file(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert sod(CONFIG) == 0
     assert capsys.readouterr().out == "my_path/small_object_detection.yaml\n"
@@ -197,6 +207,22 @@ def test_it_serves_a_pipeline_file(served: list[Any], capsys: pytest.CaptureFixt
     assert "does not apply the thresholds by class of the file" in capsys.readouterr().err
 
 
+def test_it_serves_without_drawings_if_the_file_says_so(
+    served: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOD_VISUALIZE", "")
+    monkeypatch.delenv("SOD_VISUALIZE")
+    assert sod("config --save_path mine.yaml") == 0
+    text = Path("mine.yaml").read_text()
+    Path("mine.yaml").write_text(f"{text}\nServing:\n  visualize: false\n")
+    assert sod("--serve --pipeline mine.yaml") == 0
+    assert os.environ["SOD_VISUALIZE"] == "false"
+    Path("mine.yaml").write_text(f"{text}\nServing:\n  visualize: perhaps\n")
+    assert sod("--serve --pipeline mine.yaml") == 2
+    assert "Serving.visualize must be true or false, not 'perhaps'" in capsys.readouterr().err
+    assert len(served) == 1
+
+
 def test_it_serves_on_a_gpu(served: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Machine, "detect", lambda: IMAGE_WITH_GPU)
     assert sod("--serve --device gpu:1") == 0
@@ -228,6 +254,7 @@ def test_an_invalid_line_that_serves(
         ("--pipeline small_object_detection", "--input is missing: pass images, PDFs, folders or URLs"),
         ("--input", "argument --input: expected at least one argument"),
         ("--input a.jpg --topk 5", "unrecognized arguments: --topk 5"),
+        ("--input a.jpg --save_path x --save jsn", "argument --save: 'jsn' is not one of json, img, csv, yolo"),
         ("--input a.jpg --threshold 2", "the threshold must be a number from 0 to 1, not 2.0"),
         ("--paddle2onnx --paddle_model_dir x", "--paddle2onnx is not an option of sod: `sod export --model_dir DIR`"),
         ("--install serving", "--install is not an option of sod: there are no plugins"),

@@ -80,15 +80,15 @@ def test_an_array_may_be_written_again_once_it_was_taken(server: FakeServer) -> 
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((4, 4, 3), np.float32), r"not float32 \[4, 4, 3\]"),
-        (np.zeros((4, 4), np.uint8), r"not uint8 \[4, 4\]"),
-        (np.zeros((4, 4, 4), np.uint8), r"not uint8 \[4, 4, 4\]"),
+        (np.zeros((4, 4, 3), np.int64), r"not int64 \[4, 4, 3\]"),
+        (np.zeros((4, 4, 2), np.uint8), r"not uint8 \[4, 4, 2\]"),
+        (np.zeros((4,), np.uint8), r"not uint8 \[4\]"),
         (np.zeros((0, 4, 3), np.uint8), r"not uint8 \[0, 4, 3\]"),
         (np.zeros((2, 4, 4, 3), np.uint8), "as a list"),
     ],
 )
 def test_an_array_of_a_wrong_kind(pipeline: Pipeline, server: FakeServer, array: Any, message: str) -> None:
-    with pytest.raises(InvalidArrayError, match=rf"input\[0\]: .*uint8 \[H, W, 3\], BGR.*{message}"):
+    with pytest.raises(InvalidArrayError, match=rf"input\[0\]: .*array of an image must be.*{message}"):
         next(pipeline.predict(array))
     assert not server.requests
 
@@ -180,6 +180,40 @@ def test_every_frame_of_a_tiff_is_an_image(pipeline: Pipeline, server: FakeServe
     assert frames(30) in server.images()  # as it is
 
 
+def test_frames_of_16_bits_are_sent_as_the_server_would_decode_them(
+    pipeline: Pipeline, server: FakeServer, tmp_path: Path
+) -> None:
+    ramp = np.linspace(0, 65535, 8 * 6).astype(np.uint16).reshape(6, 8)
+    first, second = Image.fromarray(ramp), Image.fromarray(ramp[::-1].copy())
+    first.save(tmp_path / "stack.tif", save_all=True, append_images=[second])
+    list(pipeline.predict(tmp_path / "stack.tif"))
+    sent = sorted(pixels(image)[..., 0].tolist() for image in server.images())
+    assert sent == sorted([(ramp >> 8).tolist(), (ramp[::-1] >> 8).tolist()])
+
+
+def test_frames_of_32_bits_are_refused_unless_they_are_stretched(
+    pipeline: Pipeline, server: FakeServer, tmp_path: Path
+) -> None:
+    ramp = np.linspace(-5, 5, 8 * 6, dtype=np.float32).reshape(6, 8)
+    frame = Image.fromarray(ramp)
+    frame.save(tmp_path / "heights.tif", save_all=True, append_images=[frame])
+    with pytest.raises(UnreadableFileError, match=r"heights\.tif \(page 0\): .*32-bit floating-point samples"):
+        list(pipeline.predict(tmp_path / "heights.tif"))
+    assert not server.requests
+    results = list(pipeline.predict(tmp_path / "heights.tif", stretch=True))
+    assert [result.page_index for result in results] == [0, 1]
+    assert all((pixels(image).min(), pixels(image).max()) == (0, 255) for image in server.images())
+
+
+def test_an_image_at_a_url_is_fetched_to_be_stretched(pipeline: Pipeline, server: FakeServer) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(48, dtype=np.uint16).reshape(6, 8)).save(buffer, "PNG")
+    server.files = {"/dark.png": buffer.getvalue()}
+    (result,) = pipeline.predict(f"{server.url}/dark.png", stretch=True)
+    assert result.input_path == f"{server.url}/dark.png"
+    assert pixels(server.images()[0]).max() == 255
+
+
 # URLs
 
 
@@ -249,7 +283,9 @@ def test_an_element_that_cannot_be_read(pipeline: Pipeline, given: Any, error: A
 
 @pytest.mark.parametrize("given", [17, None, {"a": "b"}])
 def test_an_invalid_input_is_refused_at_once(pipeline: Pipeline, given: Any) -> None:
-    with pytest.raises(InvalidInputError, match="an image is a path, a URL, bytes or an array, not"):
+    with pytest.raises(
+        InvalidInputError, match="an image is a path, a URL, bytes, an open file, an array or an image of Pillow, not"
+    ):
         pipeline.predict(given)
 
 

@@ -57,6 +57,11 @@ async def test_an_image_is_sent_as_it_is(pipeline: AsyncPipeline, triton: FakeTr
     assert result.log_id
 
 
+async def test_a_box_below_the_image_is_left_out(pipeline: AsyncPipeline) -> None:
+    result = await one(pipeline, jpeg(64, 50), {0: 0.4})
+    assert [box["coordinate"] for box in result.boxes if box["cls_id"] == 0] == [[10.5, 10, 20, 30], [40, 10, 50, 30]]
+
+
 async def test_the_client_draws_the_image(pipeline: AsyncPipeline, street: Path, tmp_path: Path) -> None:
     result = await one(pipeline, street)
     assert result.image is None

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from export.cli import main
+from export.cli import _parser, main
 from export.errors import ExportError
 from export.paddle.paddlex_pipeline import MODULE, PipelineFile, read_pipeline_file, source_of
 from export.triton.repository import read_config
@@ -143,3 +143,9 @@ def test_exactly_one_source_is_required(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit) as stop:
         main(["--model_dir", "x", "--pipeline", "y"])
     assert stop.value.code == 2
+
+
+def test_the_export_writes_where_the_server_looks() -> None:
+    from server.cli import REPOSITORY
+
+    assert _parser("sod export").parse_args(["--model", "all"]).output_dir == REPOSITORY

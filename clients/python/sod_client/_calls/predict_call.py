@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -10,11 +11,11 @@ from typing import Any
 from sod_client._calls.in_flight import InFlight, OnError
 from sod_client._calls.session import Session, check_count
 from sod_client._inputs.items import Item
-from sod_client._inputs.sources import ImageInput, is_single, items_of, items_of_all
+from sod_client._inputs.sources import KINDS, ImageInput, is_single, items_of, items_of_all
 from sod_client._thresholds import Threshold, check_threshold
 from sod_client._transport.transport import RequestOptions
-from sod_client.errors import InvalidConfigError, InvalidInputError, SodError
-from sod_client.result import Result
+from sod_client.errors import ConnectionFailedError, InvalidConfigError, InvalidInputError, SodError
+from sod_client.result import Result, SavedNames
 
 _LOG = logging.getLogger("sod_client")
 
@@ -30,6 +31,7 @@ class PredictCall:
         on_error: what happens if an image fails.
         visualize: whether the server draws the objects.
         model: name of a served model.
+        stretch: whether samples of more than 8 bits are scaled.
 
     Raises:
         InvalidInputError: an argument is invalid.
@@ -45,6 +47,7 @@ class PredictCall:
         on_error: OnError,
         visualize: bool | None,
         model: str | None,
+        stretch: bool = False,
     ) -> None:
         if batch_size is not None:
             check_count("batch_size", batch_size, 1)
@@ -52,7 +55,7 @@ class PredictCall:
             raise InvalidConfigError(f"on_error must be 'raise', 'skip' or a function, not {on_error!r}")
         is_iterable = isinstance(inputs, Iterable | AsyncIterable) and not isinstance(inputs, Mapping)
         if not (is_single(inputs) or is_iterable):
-            raise InvalidInputError(f"an image is a path, a URL, bytes or an array, not {type(inputs).__name__}")
+            raise InvalidInputError(f"an image is {KINDS}, not {type(inputs).__name__}")
 
         def skip(error: SodError) -> None:
             session.errors.append(error)
@@ -62,9 +65,11 @@ class PredictCall:
                 _LOG.warning("skipped: %s", error)
 
         threshold = session.threshold if threshold is None else threshold
-        self._options = RequestOptions(check_threshold(threshold), visualize, model or session.model)
+        self._options = RequestOptions(check_threshold(threshold), visualize, model)
         self._session = session
         self._inputs: Any = inputs
+        self._stretch = stretch
+        self._saved_names: SavedNames = {}
         self._in_flight = InFlight(2 * session.max_in_flight, None if on_error == "raise" else skip)
         self._items: Iterator[Item] | None = None
         self._async_inputs: AsyncIterator[Any] | None = None
@@ -73,9 +78,13 @@ class PredictCall:
     def results(self) -> Iterator[Result]:
         """The results, in the input's order."""
         self._session.errors.clear()
-        in_flight = self._in_flight
+        in_flight, process = self._in_flight, os.getpid()
         try:
             while True:
+                if os.getpid() != process:
+                    raise ConnectionFailedError(
+                        "this call of predict began in the process from which this one was forked: call predict again"
+                    )
                 while in_flight.wants_more:
                     self._send_next()
                 if in_flight.next is None:
@@ -109,7 +118,9 @@ class PredictCall:
         try:
             if self._items is None:
                 fetch_all = not self._session.open().fetches_urls
-                self._items = items_of_all(self._inputs, self._session.fetcher, fetch_all=fetch_all)
+                self._items = items_of_all(
+                    self._inputs, self._session.fetcher, fetch_all=fetch_all, stretch=self._stretch
+                )
             self._send(next(self._items, None))
         except Exception as error:
             self._fail(error)
@@ -133,7 +144,9 @@ class PredictCall:
                     self._send(None)
                     return
                 fetch_all = not self._session.open().fetches_urls
-                self._items = items_of(element, self._async_index, self._session.fetcher, fetch_all=fetch_all)
+                self._items = items_of(
+                    element, self._async_index, self._session.fetcher, fetch_all=fetch_all, stretch=self._stretch
+                )
         except Exception as error:
             self._fail(error)
 
@@ -141,7 +154,9 @@ class PredictCall:
         if item is None:
             self._in_flight.end()
         else:
-            self._in_flight.add(self._session.submit(item, self._options), item.name, item.page_index)
+            self._in_flight.add(
+                self._session.submit(item, self._options, self._saved_names), item.name, item.page_index
+            )
 
     def _fail(self, error: Exception) -> None:
         """The input raised an error: it is raised after the results of the images before it."""

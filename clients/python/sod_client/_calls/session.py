@@ -1,28 +1,36 @@
 """What all calls of a pipeline share: its settings, the connection to the server, and the threads."""
 
 import os
+import sys
 import threading
+import time
 import warnings
 import weakref
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from sod_client._calls.daemon_pool import DaemonPool
-from sod_client._config import read_config, warn_of_ignored_options
+from sod_client._config import MODULE, PIPELINE, read_config, warn_of_ignored_options
 from sod_client._inputs.fetch import Fetcher
 from sod_client._inputs.items import Item
 from sod_client._local_server.device import Placement, choose_placement, parse_device
+from sod_client._local_server.exported_model import OFFICIAL, export_once, served_name
 from sod_client._local_server.local_server import LocalServer
 from sod_client._transport.grpc import GrpcTransport
 from sod_client._transport.http import HttpTransport
+from sod_client._transport.tls import server_verification
 from sod_client._transport.transport import RequestOptions, Transport
 from sod_client.errors import ConnectionFailedError, InvalidConfigError, SodError, SodWarning
-from sod_client.result import Result
+from sod_client.result import Result, SavedNames
 
 _GRPC_SCHEME = "grpc://"
+# Sessions to renew in a forked child, whose threads and connections are those of its parent.
+_SESSIONS: "weakref.WeakSet[Session]" = weakref.WeakSet()
 _MAX_ERRORS = 1000
 
 
@@ -52,6 +60,8 @@ class Session:
         timeout: float,
         retries: int,
         max_in_flight: int,
+        ca_file: str | os.PathLike[str] | None,
+        insecure: bool,
         paddlex_options: Mapping[str, object],
     ) -> None:
         described = read_config(pipeline, config)
@@ -65,14 +75,16 @@ class Session:
         self._api_key = _check_header_value("the API key", api_key or os.environ.get("SOD_API_KEY") or None)
         self._timeout = _check_seconds("timeout", timeout)
         self._retries = check_count("retries", retries, 0)
+        self._ca_file, self._insecure = None if ca_file is None else os.fspath(ca_file), insecure
+        self._has_own_server = url is None and not os.environ.get("SOD_URL")
+        self._own_api_key = api_key
         self._url = url if url is not None else os.environ.get("SOD_URL") or None
         self._placement = self._place(device, use_hpip)
-        if described.model_dir is not None:
-            name = f" --name {self.model}" if self.model else ""
+        self._model_name = described.model_name
+        self._model_dir = None if model else described.model_dir  # an explicit model takes precedence
+        if described.model_dir is not None and model:
             warnings.warn(
-                f"model_dir {described.model_dir!r} is not read: the server uses its model "
-                f"{self.model or 'by default'}; `sod export --model_dir {described.model_dir}{name}` makes a served "
-                "model of it",
+                f"model_dir {described.model_dir!r} is not used, because model={model!r} is given",
                 SodWarning,
                 stacklevel=4,
             )
@@ -83,6 +95,9 @@ class Session:
         # Twice as many threads as requests: while some images are with the server, the next ones are read and encoded,
         # and the last responses are parsed.
         self._pool = DaemonPool(2 * self.max_in_flight)
+        self._is_forked = False
+        self._inherited: tuple[object, ...] = ()
+        _SESSIONS.add(self)
         self.fetcher = Fetcher(self._timeout)
         self._resources += [self._pool, self.fetcher]
         if self._url is not None:  # connect at once, so that an invalid address is refused at once
@@ -91,7 +106,7 @@ class Session:
     @property
     def url(self) -> str | None:
         """The server's address; None before the local server was started."""
-        return None if self._transport is None else self._url
+        return self._url
 
     def open(self) -> Transport:
         """The connection to the server; starts the local server if necessary.
@@ -100,21 +115,93 @@ class Session:
             LocalServerError: the local server does not start.
             DependencyError: no address is given, and triton-sod is not installed.
             ConnectionFailedError: the pipeline was closed.
+            InvalidConfigError: the server does not serve the model of the file's `model_dir`.
         """
         with self._lock:
             if not self._finalizer.alive:
                 raise ConnectionFailedError("the pipeline was closed")
-            if self._transport is None:
-                server = LocalServer(self._placement, self.model)
+            if self._transport is None and self._url is not None:  # in a forked child
+                self._connect(self._url)
+            elif self._transport is None:
+                server = self._start_local_server()
                 self._resources.append(server)
                 self._connect(server.url)
             assert self._transport is not None  # noqa: S101 - set by _connect
+            if self._model_dir is not None:
+                self.model = self._find_served_model(self._transport, self._model_dir)
+                self._model_dir = None
             return self._transport
 
-    def submit(self, item: Item, options: RequestOptions) -> "Future[Result]":
-        """Send one image from one of the threads."""
+    def submit(self, item: Item, options: RequestOptions, saved_names: SavedNames) -> "Future[Result]":
+        """Send one image from one of the threads; without a model in the options, to the pipeline's model."""
         transport = self.open()
-        return self._pool.submit(lambda: transport.detect(item, options))
+        options = replace(options, model=options.model or self.model)
+
+        def detect() -> Result:
+            start = time.monotonic()
+            result = transport.detect(item, options)
+            result._set_context(item.subfolder, saved_names, time.monotonic() - start)
+            return result
+
+        return self._pool.submit(detect)
+
+    def check_device(self, device: str | None) -> None:
+        """Check the device of one call: a server runs on the device with which it was started.
+
+        Raises:
+            UnsupportedDeviceError: this machine has no such device, or triton-sod does not support it.
+            InvalidConfigError: the local server runs on another device.
+        """
+        if device is None or device == self.device:
+            return
+        parse_device(device)
+        if not self._has_own_server:
+            warnings.warn(
+                f"device has no effect: the server at {self._url} uses its own device", SodWarning, stacklevel=4
+            )
+            return
+        wanted, own = choose_placement(device, self.use_hpip), self._placement
+        if own.profile is None:  # the launcher's own choice, which is the CPU outside of Triton's image
+            own = choose_placement("cpu", self.use_hpip) if parse_device(device)[0] == "cpu" else own
+        if wanted != own:
+            raise InvalidConfigError(
+                f"the local server of this pipeline runs on the device {self.device or 'cpu'!r}, not {device!r}: use "
+                f"another pipeline, create_pipeline(device={device!r})"
+            )
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `Pipeline` that make a pipeline of the same settings, in another process too.
+
+        It connects to the same server, also if that is a local server, which ends with this pipeline.
+        """
+        settings = {"model_name": self._model_name, "model_dir": self._model_dir, "threshold": self.threshold}
+        return {
+            "config": {"pipeline_name": PIPELINE, "SubModules": {MODULE: settings}},
+            "url": self._url,
+            "model": None if self._model_dir is not None else self.model,
+            "device": self.device if self._url is None else None,
+            "use_hpip": self.use_hpip if self._url is None else None,
+            "api_key": self._own_api_key,
+            "timeout": self._timeout,
+            "retries": self._retries,
+            "max_in_flight": self.max_in_flight,
+            "ca_file": self._ca_file,
+            "insecure": self._insecure,
+        }
+
+    def renew(self) -> None:
+        """Replace the threads and connections, which a forked child does not have; the next call connects again."""
+        if not self._finalizer.alive:
+            return
+        self._finalizer.detach()
+        # Kept, because closing them would disturb the parent.
+        self._inherited = (self._resources, self._transport, self._pool)
+        self._lock = threading.Lock()
+        self._resources = []
+        self._finalizer = weakref.finalize(self, _close, self._resources)
+        self._is_forked, self._transport = True, None
+        self._pool, self.fetcher = DaemonPool(2 * self.max_in_flight), Fetcher(self._timeout)
+        self._resources += [self._pool, self.fetcher]
 
     def close(self) -> None:
         """Close the connections and stop the local server."""
@@ -133,9 +220,44 @@ class Session:
             )
         return Placement()
 
+    def _start_local_server(self) -> LocalServer:
+        if self._model_dir is None:
+            return LocalServer(self._placement, self.model)
+        use_tensorrt = self._placement.profile == "gpu_high_performance"
+        exported = export_once(self._model_dir, self._model_name, tensorrt=use_tensorrt, report=_report)
+        self.model, self._model_dir = exported.name, None
+        return LocalServer(self._placement, exported.name, exported.repository)
+
+    def _find_served_model(self, transport: Transport, model_dir: str) -> str:
+        """The name of the model on the server whose weights are those of `model_dir`.
+
+        A model that is named after the content, as the local server names it, or as the file names it. A name of
+        PaddleX's own models is not enough: the server has the weights of PaddleX under it.
+        """
+        ready = [model.name for model in transport.models()]
+        name = self._model_name
+        wanted = [name] if name is not None and name not in OFFICIAL else []
+        if not wanted or Path(model_dir).is_dir():
+            wanted.insert(0, served_name(model_dir, name))
+        for candidate in wanted:
+            if candidate in ready:
+                return candidate
+        raise InvalidConfigError(
+            f"the server at {transport.url} does not serve model_dir {model_dir!r}, only "
+            f"{', '.join(ready) or 'nothing'}: load it there (sod export --model_dir {model_dir} --name {wanted[0]} "
+            "--load), or leave the address out, so that a local server serves it"
+        )
+
     def _connect(self, url: str) -> None:
         transport: HttpTransport | GrpcTransport
+        if (self._ca_file is not None or self._insecure) and not url.lower().startswith("https://"):
+            raise InvalidConfigError(f"ca_file and insecure need an https:// address, not {url!r}")
         if url.startswith(_GRPC_SCHEME):
+            if self._is_forked:
+                raise ConnectionFailedError(
+                    "a gRPC connection cannot be used in a process that was forked from one that has used gRPC: use "
+                    "multiprocessing's start method 'spawn' or 'forkserver', or an http:// address"
+                )
             transport = GrpcTransport(
                 url, timeout=self._timeout, retries=self._retries, max_requests=self.max_in_flight
             )
@@ -146,9 +268,14 @@ class Session:
                 retries=self._retries,
                 max_connections=self.max_in_flight,
                 api_key=self._api_key,
+                verify=server_verification(self._ca_file, insecure=self._insecure),
             )
         self._url, self._transport = transport.url, transport
         self._resources.insert(0, transport)
+
+
+def _report(line: str) -> None:
+    print(f"sod: {line}", file=sys.stderr, flush=True)
 
 
 def check_count(name: str, value: int, least: int) -> int:
@@ -172,6 +299,14 @@ def _check_seconds(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         raise InvalidConfigError(f"{name} must be a positive number of seconds, not {value!r}")
     return float(value)
+
+
+def _renew_sessions() -> None:
+    for session in list(_SESSIONS):
+        session.renew()
+
+
+os.register_at_fork(after_in_child=_renew_sessions)
 
 
 def _close(resources: list[_Closable]) -> None:

@@ -16,7 +16,7 @@ SubModules:
   {module}:
     module_name: {pipeline}
     model_name: {model}  # one of `sod models`; null is the server's default
-    model_dir: null  # a Paddle inference model; `sod export --pipeline FILE` makes a served model of it
+    model_dir: null  # the folder of a fine-tuned Paddle inference model, which is used instead
     threshold: 0.5  # or by class id: {{0: 0.5, 3: 0.3}}
 """
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from sod_client._cli import console, options, server_address
+from sod_client._local_server.installed_models import find_repository, read_models
 from sod_client._results.data import Model
+from sod_client._transport.grpc import PREFERENCE
 from sod_client.errors import SodError
 from sod_client.pipeline import create_pipeline
 
@@ -20,10 +22,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "models",
         help="list the server's models",
-        description="List the models that the server has ready. * marks the default; SIZE is the height and width\n"
-        "in pixels that images are resized to. Where the server is installed, `sod models load|unload|remove NAME`\n"
-        "changes what it serves: `sod models load --help`.",
-        epilog=f"{server_address.RULE}\n{console.EXIT_CODES}",
+        description="List the models that the server has ready or, if none runs, that are installed here. * marks the\n"
+        "default; SIZE is the height and width in pixels that images are resized to. Where the server is installed,\n"
+        "`sod models load|unload|remove NAME` changes what it serves: `sod models load --help`.",
+        epilog=f"{server_address.RULE_WITHOUT_START}\n{console.EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -35,8 +37,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(arguments: argparse.Namespace) -> int:
     """Print the models; returns the exit code."""
     try:
-        with create_pipeline(url=server_address.server_url(arguments)) as pipeline:
-            models = pipeline.models()
+        models = _read(arguments)
     except SodError as error:
         console.print_error(str(error))
         return console.exit_code_before_sending(error)
@@ -45,6 +46,17 @@ def run(arguments: argparse.Namespace) -> int:
         print(line)
     sys.stdout.flush()
     return console.OK
+
+
+def _read(arguments: argparse.Namespace) -> list[Model]:
+    url = server_address.server_url(arguments, starts_server=False)
+    if url is not None:
+        with create_pipeline(url=url, ca_file=arguments.ca, insecure=arguments.insecure) as pipeline:
+            return pipeline.models()
+    repository = find_repository()
+    models = read_models(repository, PREFERENCE)
+    console.print_status(f"no server runs; these models are installed in {repository}")
+    return models
 
 
 def _table(models: Sequence[Model]) -> list[str]:

@@ -23,6 +23,13 @@ def add_server(parser: OptionGroup) -> None:
     parser.add_argument(
         "--url", help="address of the server: http(s)://HOST:PORT, or grpc://HOST:PORT of Triton itself"
     )
+    parser.add_argument(
+        "--ca",
+        metavar="FILE",
+        help="certificates (PEM) of the authority of an https:// server, trusted beside the public ones (default: that "
+        "of SOD_CA_FILE or SSL_CERT_FILE)",
+    )
+    parser.add_argument("--insecure", action="store_true", help="do not verify the certificate of an https:// server")
 
 
 def add_request(parser: OptionGroup) -> None:
@@ -38,6 +45,13 @@ def add_request(parser: OptionGroup) -> None:
         metavar="T",
         help="score that an object must exceed: a number such as 0.5, or by class id 0:0.5,3:0.3 or '{0: 0.5, 3: 0.3}' "
         "(default: the threshold of the pipeline file, or the model's default)",
+    )
+    parser.add_argument(
+        "--stretch",
+        action="store_true",
+        help="scale images with more than 8 bits: the range between the 0.5th and the 99.5th percentile of each "
+        "becomes 0 to 255 (otherwise 16 bits keep their upper byte, and 32 bits and floating-point numbers are "
+        "refused)",
     )
     parser.add_argument(
         "--max_in_flight",
@@ -82,17 +96,24 @@ def add_local_server(parser: OptionGroup) -> None:
         parser.add_argument(f"--{name}", type=value_type, metavar="X", help="option of PaddleX, without effect")
 
 
-def add_output(parser: OptionGroup) -> None:
-    """Add the options of what is printed and saved."""
+def add_output(parser: OptionGroup, *, default_format: str | None = None, save_may_be_folder: bool = False) -> None:
+    """Add the options of what is printed and saved.
+
+    Args:
+        parser: receives the options.
+        default_format: of `--format`; None is `text` on a terminal, and otherwise `python`.
+        save_may_be_folder: whether `--save FOLDER` stands for `--save_path`, as in PaddleX.
+    """
     parser.add_argument(
         "--save_path",
         "--save-path",
         metavar="DIR",
-        help="folder to write files to; of two inputs with the same name, the later one replaces the earlier one",
+        help="folder to write files to; subfolders of a folder are mirrored, and of two images with the same name the "
+        "second gets _2",
     )
     parser.add_argument(
         "--save",
-        type=output.files,
+        type=output.files_or_folder if save_may_be_folder else output.files,
         default=output.DEFAULT_FILES,
         metavar="FILES",
         help="files to write to --save_path, separated by commas: json (NAME_res.json), img (NAME_res.EXT, the image "
@@ -102,9 +123,17 @@ def add_output(parser: OptionGroup) -> None:
     parser.add_argument(
         "--format",
         choices=output.FORMATS,
-        default="python",
-        help="what to print: python and json print one line per image, csv one line per object, coco the array of a "
-        "COCO results file, whose image_id is the file name without its suffix (default: %(default)s)",
+        default=default_format,
+        help="what to print: text prints the number of objects by class, one line per image, python and json all "
+        "objects, one line per image, csv one line per object, coco the array of a COCO results file, whose image_id "
+        f"is the file name without its suffix (default: {default_format or 'text on a terminal, otherwise python'})",
+    )
+    parser.add_argument(
+        "--first_category_id",
+        type=values.from_zero,
+        default=0,
+        metavar="N",
+        help="category id of the first class in the output of coco; many data sets count from 1 (default: %(default)s)",
     )
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
     parser.add_argument(

@@ -4,9 +4,10 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from sod_client._cli import config, console, options, plugins, predict
+from sod_client._cli import config, console, options, output, plugins, predict
 from sod_client._config import PIPELINE, read_config
 from sod_client._local_server.device import choose_placement
+from sod_client._local_server.exported_model import export_once
 from sod_client.errors import SodError
 
 # Options of PaddleX whose purpose another command serves.
@@ -23,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--input", nargs="+", metavar="IMAGE", help="images, PDFs, TIFFs, folders, or http(s) URLs")
     options.add_server(group)
     options.add_request(group)
-    options.add_output(group)
+    options.add_output(group, default_format="python", save_may_be_folder=True)
     options.add_local_server(group)
     group = parser.add_argument_group("write a pipeline file as with paddlex; sod config has more options")
     group.add_argument(
@@ -64,6 +65,10 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace, unknown:
         parser.error("--input is missing: pass images, PDFs, folders or URLs, or use a sub-command (see sod --help)")
     if arguments.pipeline is None:
         arguments.pipeline = PIPELINE
+    if isinstance(arguments.save, str):
+        if arguments.save_path is not None:
+            parser.error(f"argument --save: {arguments.save!r} is not one of {', '.join(output.FILES)}")
+        arguments.save_path, arguments.save = arguments.save, output.DEFAULT_FILES
     return predict.run(arguments)
 
 
@@ -72,6 +77,13 @@ def _serve(arguments: argparse.Namespace, unknown: Sequence[str]) -> int:
         described = read_config(arguments.pipeline or PIPELINE, None)
         use_hpip = described.use_hpip if arguments.use_hpip is None else arguments.use_hpip
         placement = choose_placement(arguments.device, use_hpip)
+        model, repository = arguments.model or described.model_name, None
+        if described.model_dir is not None and arguments.model is None:
+            use_tensorrt = placement.profile == "gpu_high_performance"
+            exported = export_once(
+                described.model_dir, described.model_name, tensorrt=use_tensorrt, report=console.print_error
+            )
+            model, repository = exported.name, str(exported.repository)
     except SodError as error:
         console.print_error(str(error))
         return console.exit_code_before_sending(error)
@@ -79,9 +91,12 @@ def _serve(arguments: argparse.Namespace, unknown: Sequence[str]) -> int:
         "--host": arguments.host,
         "--port": arguments.port,
         "--profile": placement.profile,
-        "--model": arguments.model or described.model_name,
+        "--model": model,
+        "--model-repository": repository,
     }
     os.environ.update(placement.environment)
+    if described.visualize is not None:
+        os.environ.setdefault("SOD_VISUALIZE", str(described.visualize).lower())
     if isinstance(described.threshold, float):
         os.environ.setdefault("SOD_DEFAULT_THRESHOLD", str(described.threshold))
     elif described.threshold is not None:

@@ -26,7 +26,7 @@ def create_parser(*, with_commands: bool = True) -> argparse.ArgumentParser:
         description="Small-object detection with triton-sod.",
         epilog=f"{server_address.RULE}\n{console.EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        allow_abbrev=not with_commands,  # as in PaddleX
     )
     parser.add_argument("--version", action=_Version)
     if with_commands:

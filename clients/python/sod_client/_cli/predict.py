@@ -1,13 +1,14 @@
 """`sod predict`, which the command line without a sub-command runs, too."""
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 
 from sod_client._cli import console, options, server_address
 from sod_client._cli.output import Output
 from sod_client._cli.progress import Progress, count
-from sod_client._config import PIPELINE
+from sod_client._config import PIPELINE, read_model_dir
 from sod_client.errors import SodError
 from sod_client.pipeline import Pipeline, create_pipeline
 from sod_client.result import Result
@@ -18,7 +19,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "predict",
         help="detect objects in images",
-        description="Detect objects in images, and print one line {'res': {...}} per image.",
+        description="Detect objects in images, and print one line per image: on a terminal the number of objects by "
+        "class, otherwise {'res': {...}}, as PaddleX does.",
         epilog=f"{server_address.RULE}\n{console.EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -40,11 +42,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(arguments: argparse.Namespace) -> int:
     """Process the images that the arguments name; returns the exit code."""
     out = Output(
-        arguments.format,
+        arguments.format or ("text" if sys.stdout.isatty() else "python"),
         arguments.save_path,
         [file for file in arguments.save if not (file == "img" and arguments.no_image)],
+        first_category_id=arguments.first_category_id,
     )
     try:
+        needs_own_model = arguments.model is None and read_model_dir(arguments.pipeline) is not None
         pipeline = create_pipeline(
             arguments.pipeline,
             device=arguments.device,
@@ -52,11 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
             engine=arguments.engine,
             engine_config=arguments.engine_config,
             hpi_config=arguments.hpi_config,
-            url=server_address.server_url(arguments),
+            url=server_address.server_url(arguments, needs_own_model=needs_own_model),
             model=arguments.model,
             timeout=arguments.timeout,
             retries=arguments.retries,
             max_in_flight=arguments.max_in_flight,
+            ca_file=arguments.ca,
+            insecure=arguments.insecure,
         )
     except SodError as error:
         console.print_error(str(error))
@@ -101,6 +107,7 @@ class _Run:
             inputs,
             arguments.threshold,
             visualize=self._out.needs_drawing(inputs),
+            stretch=arguments.stretch,
             on_error="raise" if arguments.on_error == "raise" else self._report_failure,
         )
         try:
@@ -119,12 +126,13 @@ class _Run:
         self._images += 1
         self._objects += len(result.boxes)
         with self._progress.paused():
-            self._out.print(result)
+            saved = None
             try:
-                self._out.save(result)
-            except (SodError, OSError) as error:
+                saved = self._out.save(result)
+            except (SodError, OSError, ValueError) as error:
                 self._failed += 1
                 console.print_error(f"{result.input_path}: not saved: {error}")
+            self._out.print(result, saved)
         self._progress.step()
 
     def _report_failure(self, error: SodError) -> None:

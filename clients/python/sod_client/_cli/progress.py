@@ -8,7 +8,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from sod_client._inputs.sources import PDF_SUFFIX, TIFF_SUFFIXES, images_in_folder, is_url
+from sod_client._inputs.sources import PDF_SUFFIX, TIFF_SUFFIXES, images_in_folder, is_pattern, is_url
 
 
 class Progress:
@@ -44,9 +44,11 @@ class Progress:
 
 
 def count(inputs: Sequence[str]) -> int | None:
-    """The number of images of an input; None if a PDF or TIFF would have to be read to count them."""
+    """The number of images of an input; None for a pattern, or if a PDF or TIFF must be read to count them."""
     total = 0
     for path in inputs:
+        if is_pattern(path):
+            return None
         files = images_in_folder(path) if not is_url(path) and Path(path).is_dir() else [path]
         if any(Path(file).suffix.lower() in (PDF_SUFFIX, *TIFF_SUFFIXES) for file in files):
             return None

@@ -9,23 +9,38 @@ from sod_client._cli import console
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 RULE = f"""\
-server: --url; otherwise the environment variable SOD_URL; otherwise, unless --device or --use_hpip is given, the
-server at {DEFAULT_URL} if one runs there; otherwise a local server for the duration of the command
+server: --url; otherwise the environment variable SOD_URL; otherwise, unless --device, --use_hpip or a pipeline file
+with a model_dir is given, the server at {DEFAULT_URL} if one runs there; otherwise a local server for the
+duration of the command
+"""
+RULE_WITHOUT_START = f"""\
+server: --url; otherwise the environment variable SOD_URL; otherwise the server at {DEFAULT_URL} if one runs there;
+otherwise the installed model repository is read
 """
 _PROBE_TIMEOUT_S = 3.0
 
 
-def server_url(arguments: argparse.Namespace) -> str | None:
-    """The server's address; None starts a local server."""
+def server_url(
+    arguments: argparse.Namespace, *, needs_own_model: bool = False, starts_server: bool = True
+) -> str | None:
+    """The server's address; None if none is given and none runs.
+
+    Args:
+        arguments: those of the command.
+        needs_own_model: whether a local server is started rather than a running one searched.
+        starts_server: whether the command starts a local server then, which is printed.
+    """
     url: str | None = arguments.url
     if url is None:
         url = os.environ.get("SOD_URL") or None
     if url is not None:
         return url
-    if arguments.device is None and not arguments.use_hpip and _is_detection_server(DEFAULT_URL):
+    may_search = arguments.device is None and not arguments.use_hpip and not needs_own_model
+    if may_search and _is_detection_server(DEFAULT_URL):
         console.print_status(f"using the server at {DEFAULT_URL}")
         return DEFAULT_URL
-    console.print_status("starting a local server; --url uses a running one")
+    if starts_server:
+        console.print_status("starting a local server; --url uses a running one")
     return None
 
 

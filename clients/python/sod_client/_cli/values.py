@@ -7,8 +7,8 @@ from sod_client._thresholds import Threshold, check_threshold
 from sod_client.errors import InvalidThresholdError
 
 
-def threshold(text: str) -> Threshold:
-    """Parse `0.5`, `0:0.5,3:0.3`, or a dict in the notation of Python or JSON.
+def threshold(text: str) -> Threshold | None:
+    """Parse `0.5`, `0:0.5,3:0.3`, a dict in the notation of Python or JSON, or `None` for the default.
 
     >>> threshold("0:0.5,3:0.3") == threshold("{0: 0.5, 3: 0.3}") == threshold('{"0": 0.5, "3": 0.3}')
     True
@@ -16,6 +16,8 @@ def threshold(text: str) -> Threshold:
     Raises:
         argparse.ArgumentTypeError: the text is none of these, or a score is outside 0 to 1.
     """
+    if text == "None":
+        return None
     try:
         if text.lstrip().startswith("{"):
             value: Threshold = {int(key): float(score) for key, score in dict(ast.literal_eval(text)).items()}

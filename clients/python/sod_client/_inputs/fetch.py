@@ -1,5 +1,7 @@
 """Downloads what the server does not: PDFs and TIFFs, and all images for Triton."""
 
+import functools
+
 import httpx
 
 from sod_client.errors import UnreadableFileError
@@ -19,9 +21,11 @@ class Fetcher:
 
     def __init__(self, timeout: float, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._client = httpx.Client(
-            timeout=min(timeout, _MAX_TIMEOUT_S), follow_redirects=True, max_redirects=_MAX_REDIRECTS
-        )
+        self._timeout = min(timeout, _MAX_TIMEOUT_S)
+
+    @functools.cached_property
+    def _client(self) -> httpx.Client:
+        return httpx.Client(timeout=self._timeout, follow_redirects=True, max_redirects=_MAX_REDIRECTS)
 
     def __call__(self, url: str) -> bytes:
         """Download a URL.
@@ -46,4 +50,5 @@ class Fetcher:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        if "_client" in vars(self):
+            self._client.close()

@@ -1,20 +1,17 @@
 """The images of an input, each of which is read only when it is sent."""
 
-import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from sod_client._inputs.pdf import render_page
+from sod_client._inputs.pixels import decode_image, decoded_size, to_png, to_sendable, warn_if_dark
+from sod_client._inputs.stretch import stretch_encoded
 from sod_client.errors import MissingFileError, SodError, UnreadableFileError
 
 Fetch = Callable[[str], bytes]
-_ORIENTATION, _QUARTER_TURNS = 0x0112, (5, 6, 7, 8)
-# The formats whose EXIF orientation the server applies. Pillow applies that of a TIFF by itself, as the server does.
-_ORIENTED = ("JPEG", "MPO", "PNG")
-_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -26,16 +23,23 @@ class Item:
             bytes.
         page_index: page of a PDF or frame of a TIFF, from 0; None otherwise.
         index: position in the input, from 0. Errors name an image without a path by it.
+        subfolder: where the image is in the folder, or below the fixed part of the pattern, that was passed.
     """
 
     input_path: str | None = None
     page_index: int | None = None
     index: int = 0
+    subfolder: str = field(default="", kw_only=True)
 
     @property
     def name(self) -> str:
         """The image's name in messages."""
         return f"input[{self.index}]" if self.input_path is None else self.input_path
+
+    @property
+    def is_light(self) -> bool:
+        """Whether the item names a file rather than holding the image."""
+        return False
 
     def encoded(self) -> bytes:
         """The encoded image: JPEG, PNG, ….
@@ -53,6 +57,14 @@ class Item:
         """
         return decode_image(self.encoded())
 
+    def size(self) -> tuple[int, int]:
+        """Width and height of the image as it is shown, in pixels.
+
+        Raises:
+            SodError: the image cannot be read.
+        """
+        return self.decoded().size
+
 
 @dataclass(frozen=True)
 class FileItem(Item):
@@ -60,9 +72,24 @@ class FileItem(Item):
 
     path: Path = Path()
 
+    @property
+    def is_light(self) -> bool:
+        """Yes."""
+        return True
+
     def encoded(self) -> bytes:
-        """The file's content."""
-        return read_file(self.path)
+        """The file's content, or a PNG of it if the server does not read its format."""
+        content = to_sendable(read_file(self.path))
+        warn_if_dark(self.name, content)
+        return content
+
+    def decoded(self) -> Image.Image:
+        """The image."""
+        return decode_image(to_sendable(read_file(self.path)))
+
+    def size(self) -> tuple[int, int]:
+        """Width and height, from the header."""
+        return decoded_size(to_sendable(read_file(self.path)))
 
 
 @dataclass(frozen=True)
@@ -72,10 +99,16 @@ class BytesItem(Item):
     content: bytes = b""
 
     def encoded(self) -> bytes:
-        """The bytes unchanged."""
+        """The bytes, or a PNG of them if the server does not read their format."""
         if not self.content:
             raise UnreadableFileError("the image has no bytes")
-        return self.content
+        content = to_sendable(self.content)
+        warn_if_dark(self.name, content)
+        return content
+
+    def decoded(self) -> Image.Image:
+        """The image."""
+        return decode_image(to_sendable(self.content))
 
 
 @dataclass(frozen=True)
@@ -101,6 +134,11 @@ class PageItem(Item):
 
     source: Path | bytes = b""
 
+    @property
+    def is_light(self) -> bool:
+        """Whether the document is a file."""
+        return isinstance(self.source, Path)
+
     def encoded(self) -> bytes:
         """The page as PNG."""
         return to_png(self.decoded())
@@ -116,19 +154,43 @@ class FrameItem(Item):
 
     source: Path | bytes = b""
 
+    @property
+    def is_light(self) -> bool:
+        """Whether the document is a file."""
+        return isinstance(self.source, Path)
+
     def encoded(self) -> bytes:
         """The frame as PNG."""
+        warn_if_dark(f"{self.name} (page {self.page_index})", self.content(), self.page_index or 0)
         return to_png(self.decoded())
 
     def decoded(self) -> Image.Image:
         """The frame."""
-        content = self.source if isinstance(self.source, bytes) else read_file(self.source)
-        try:
-            with Image.open(io.BytesIO(content)) as image:
-                image.seek(self.page_index or 0)
-                return image.convert("RGB")
-        except (*_UNREADABLE, EOFError) as error:
-            raise UnreadableFileError(f"the frame cannot be read: {error}") from error
+        return decode_image(self.content(), self.page_index or 0)
+
+    def content(self) -> bytes:
+        """The whole TIFF."""
+        return self.source if isinstance(self.source, bytes) else read_file(self.source)
+
+
+@dataclass(frozen=True)
+class StretchedItem(Item):
+    """An image whose samples are scaled to 8 bits; see `stretch`."""
+
+    source: "FileItem | BytesItem | FrameItem | URLItem | None" = None
+
+    def encoded(self) -> bytes:
+        """The scaled image as PNG, or an image of 8 bits as it is."""
+        match self.source:
+            case FileItem(path=path):
+                return stretch_encoded(read_file(path))
+            case BytesItem(content=content):
+                return stretch_encoded(content)
+            case FrameItem() as frame:
+                return stretch_encoded(frame.content(), frame.page_index or 0)
+            case URLItem() as image:
+                return stretch_encoded(image.encoded())
+        raise UnreadableFileError("there is no image to stretch")
 
 
 @dataclass(frozen=True)
@@ -172,43 +234,3 @@ def read_file(path: Path) -> bytes:
     if not content:
         raise UnreadableFileError("the file is empty")
     return content
-
-
-def decode_image(content: bytes) -> Image.Image:
-    """Decode an image to RGB and apply its EXIF orientation.
-
-    Raises:
-        UnreadableFileError: Pillow cannot decode it.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            oriented = ImageOps.exif_transpose(image) if image.format in _ORIENTED else image
-            return oriented.convert("RGB")
-    except _UNREADABLE as error:
-        raise _unreadable(error) from error
-
-
-def decoded_size(content: bytes) -> tuple[int, int]:
-    """Width and height of `decode_image`, read from the header alone.
-
-    Raises:
-        UnreadableFileError: Pillow cannot read the header.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            is_turned = image.format in _ORIENTED and image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
-            return (image.height, image.width) if is_turned else (image.width, image.height)
-    except _UNREADABLE as error:
-        raise _unreadable(error) from error
-
-
-def _unreadable(error: Exception) -> UnreadableFileError:
-    detail = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
-    return UnreadableFileError(f"the image cannot be decoded{detail}")
-
-
-def to_png(image: Image.Image) -> bytes:
-    """Encode an image as PNG, with the fastest compression."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()

@@ -33,13 +33,14 @@ class LocalServer:
     Args:
         placement: where the detectors run.
         model: name of the only model to load; None loads all models of the repository.
+        repository: the model repository; None is the installed one.
 
     Raises:
         DependencyError: triton-sod is not installed.
         LocalServerError: the server does not start.
     """
 
-    def __init__(self, placement: Placement, model: str | None) -> None:
+    def __init__(self, placement: Placement, model: str | None, repository: Path | None = None) -> None:
         if not tuple(entry_points(group="sod.commands", name="serve")):
             raise DependencyError(
                 "no server address is given (url=, or SOD_URL), and triton-sod, which would start a local server, is "
@@ -47,7 +48,7 @@ class LocalServer:
             )
         for attempt in range(_ATTEMPTS):
             try:
-                self._start(placement, model)
+                self._start(placement, model, repository)
                 return
             except LocalServerError as error:
                 if _PORT_TAKEN not in str(error) or attempt == _ATTEMPTS - 1:
@@ -57,11 +58,13 @@ class LocalServer:
         """Stop the server."""
         self._finalizer()
 
-    def _start(self, placement: Placement, model: str | None) -> None:
+    def _start(self, placement: Placement, model: str | None, repository: Path | None) -> None:
         port, *triton = _free_ports(4)
         options = ["--host", "127.0.0.1", "--port", str(port), *(["--model", model] if model else [])]
         for service, number in zip(("http", "grpc", "metrics"), triton, strict=True):
             options += [f"--{service}-port", str(number)]
+        if repository is not None:
+            options += ["--model-repository", str(repository)]
         if placement.profile:
             options += ["--profile", placement.profile]
         with ExitStack() as undo:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sod_client._optional import require
 from sod_client._results.data import Box
+from sod_client._results.files import printable
 
 if TYPE_CHECKING:
     import pandas
@@ -28,7 +29,7 @@ def to_csv(rows: Iterable[_Row], *, header: bool) -> str:
     if header:
         writer.writerow(COLUMNS)
     writer.writerows(rows)
-    return buffer.getvalue()
+    return printable(buffer.getvalue())
 
 
 def to_dataframe(rows: Iterable[_Row]) -> "pandas.DataFrame":

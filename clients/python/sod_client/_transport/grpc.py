@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sod_client import _thresholds
-from sod_client._inputs.items import BytesItem, Item, URLItem, decoded_size
+from sod_client._inputs.items import BytesItem, Item, StretchedItem, URLItem
+from sod_client._inputs.pixels import decoded_size
 from sod_client._optional import require
 from sod_client._results.data import Box, Model
 from sod_client._transport.retry import RetryableError, RetryPolicy
@@ -67,7 +68,7 @@ class GrpcTransport:
         self._catalogue: dict[str, tuple[Model, tuple[float, ...]]] = {}
 
     def detect(self, item: Item, options: RequestOptions) -> Result:
-        """Detect the objects of one image; boxes are clipped to the image."""
+        """Detect the objects of one image; boxes are clipped to the image, and left out if nothing is left."""
         image = item.encoded()
         model, defaults = self._model(options.model)
         thresholds = _threshold_vector(options.threshold, defaults)
@@ -82,7 +83,8 @@ class GrpcTransport:
         for box in boxes:
             x1, y1, x2, y2 = box["coordinate"]
             box["coordinate"] = [_clip(x1, width), _clip(y1, height), _clip(x2, width), _clip(y2, height)]
-        source = BytesItem(item.input_path, content=image) if isinstance(item, URLItem) else item
+        boxes = [box for box in boxes if _has_area(*box["coordinate"])]
+        source = BytesItem(item.input_path, content=image) if isinstance(item, URLItem | StretchedItem) else item
         return Result(item.input_path, boxes, page_index=item.page_index, log_id=str(uuid.uuid4()), source=source)
 
     def models(self) -> list[Model]:
@@ -209,6 +211,10 @@ def _boxes(model: Model, class_ids: list[int], scores: list[float], boxes: list[
     return [
         Box(cls_id=class_id, label=model.label(class_id), score=score, coordinate=box) for class_id, score, box in found
     ]
+
+
+def _has_area(x1: float, y1: float, x2: float, y2: float) -> bool:
+    return x2 > x1 and y2 > y1
 
 
 def _clip(value: float, limit: int) -> float:

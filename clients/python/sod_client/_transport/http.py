@@ -2,6 +2,7 @@
 
 import binascii
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from sod_client.result import Result
 
 _CONNECT_TIMEOUT_S = 5.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -32,11 +34,21 @@ class HttpTransport:
         retries: the most attempts after the first one, on 429, 503 and connections that are refused or interrupted.
         max_connections: the most connections, and requests, at once.
         api_key: sent as a bearer token; None sends none.
+        verify: how the server's certificate is verified; see `tls.server_verification`.
     """
 
     fetches_urls = True
 
-    def __init__(self, url: str, *, timeout: float, retries: int, max_connections: int, api_key: str | None) -> None:
+    def __init__(  # noqa: PLR0913 - the user's settings, by name
+        self,
+        url: str,
+        *,
+        timeout: float,
+        retries: int,
+        max_connections: int,
+        api_key: str | None,
+        verify: ssl.SSLContext | bool = True,
+    ) -> None:
         self.url = check_url(url)
         self._retry = RetryPolicy(retries)
         self._lock = threading.Lock()
@@ -49,6 +61,7 @@ class HttpTransport:
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             # Ignore the environment's proxy for loopback addresses, which it cannot reach.
             trust_env=httpx.URL(self.url).host not in _LOOPBACK,
+            verify=verify,
         )
 
     def detect(self, item: Item, options: RequestOptions) -> Result:
@@ -103,6 +116,11 @@ class HttpTransport:
                 raise RetryableError(failure) from None
             raise failure from error
         except httpx.TransportError as error:
+            if _CERTIFICATE in str(error):
+                raise ConnectionFailedError(
+                    f"{self.url}: the server's certificate cannot be verified ({error}): name the file of its "
+                    "authority with --ca, ca_file= or SOD_CA_FILE, or skip the check with --insecure or insecure=True"
+                ) from error
             failure = ConnectionFailedError(f"cannot reach {self.url}: {error or type(error).__name__}")
             failure.__cause__ = error
             raise RetryableError(failure) from None

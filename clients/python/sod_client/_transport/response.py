@@ -34,7 +34,8 @@ def parse_result(response: httpx.Response, item: Item) -> Result:
         boxes = [_parse_box(detected) for detected in result["detectedObjects"]]
         image = result.get("image")
         overlay = None if image is None else base64.b64decode(image, validate=True)
-        source = item if overlay is None else None
+        # The pixels of arrays and bytes are not kept without need: results stay small.
+        source = item if overlay is None or item.is_light else None
         return Result(item.input_path, boxes, page_index=item.page_index, image=overlay, log_id=log_id, source=source)
 
     return _parse(response, parse)

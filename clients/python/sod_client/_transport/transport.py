@@ -26,6 +26,9 @@ class RequestOptions:
 class Transport(Protocol):
     """A connection to a server. Several threads may call its methods at once."""
 
+    url: str
+    """The server's address, without slashes at its end."""
+
     fetches_urls: bool
     """Whether the server fetches images from URLs; if not, the client must."""
 
