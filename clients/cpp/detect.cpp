@@ -1,4 +1,4 @@
-// Detects small objects in an image. Usage: detect IMAGE [URL] [OUTPUT]
+// Detects small objects in an image. Usage: detect IMAGE [URL] [OUTPUT] [THRESHOLD] [MODEL]
 #include <httplib.h>
 
 #include <algorithm>
@@ -112,9 +112,25 @@ httplib::Result post(const std::string& endpoint, const std::string& body) {
     return response;
 }
 
+// The fields of the request for the threshold and the model, each absent if it is empty.
+json options(const std::string& threshold, const std::string& model) {
+    json fields = json::object();
+    if (!threshold.empty()) {
+        if (!std::regex_match(threshold, std::regex("[0-9]*\\.?[0-9]+"))) {
+            throw std::runtime_error("the threshold is " + threshold + ": give a number from 0 to 1");
+        }
+        fields["threshold"] = std::atof(threshold.c_str());
+    }
+    if (!model.empty()) {
+        fields["model"] = model;
+    }
+    return fields;
+}
+
 // Sends the image to the server. Returns a line for each object, and a JPEG of the image with their boxes.
-Detections detect(const std::string& image, const std::string& endpoint) {
-    const json body = {{"image", base64::encode(read_file(image))}, {"visualize", true}};
+Detections detect(const std::string& image, const std::string& endpoint, const json& fields) {
+    json body = {{"image", base64::encode(read_file(image))}, {"visualize", true}};
+    body.update(fields);
     const httplib::Result response = post(endpoint, body.dump());
     std::string sentence;
     try {
@@ -140,15 +156,17 @@ Detections detect(const std::string& image, const std::string& endpoint) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc < 2 || argc > 4) {
-        std::cerr << "usage: detect IMAGE [URL] [OUTPUT]\n";
+    if (argc < 2 || argc > 6) {
+        std::cerr << "usage: detect IMAGE [URL] [OUTPUT] [THRESHOLD] [MODEL]\n";
         return 2;
     }
     std::string url = argc > 2 ? argv[2] : "http://127.0.0.1:8080";
     const std::string output = argc > 3 ? argv[3] : "out.jpg";
+    const std::string threshold = argc > 4 ? argv[4] : "";
+    const std::string model = argc > 5 ? argv[5] : "";
     url.erase(url.find_last_not_of('/') + 1);
     try {
-        const Detections detections = detect(argv[1], url + "/small-object-detection");
+        const Detections detections = detect(argv[1], url + "/small-object-detection", options(threshold, model));
         write_file(output, detections.overlay);
         for (const std::string& one : detections.lines) {
             std::cout << one << '\n';

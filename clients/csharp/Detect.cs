@@ -1,4 +1,4 @@
-// Detects small objects in an image. Usage: Detect IMAGE [URL] [OUTPUT]
+// Detects small objects in an image. Usage: Detect IMAGE [URL] [OUTPUT] [THRESHOLD] [MODEL]
 // It uses C# 7 only, which both Mono and .NET 8 compile.
 using System;
 using System.Collections.Generic;
@@ -53,17 +53,19 @@ internal static class Program
 {
     private static int Main(string[] arguments)
     {
-        if (arguments.Length < 1 || arguments.Length > 3)
+        if (arguments.Length < 1 || arguments.Length > 5)
         {
-            Console.Error.WriteLine("usage: Detect IMAGE [URL] [OUTPUT]");
+            Console.Error.WriteLine("usage: Detect IMAGE [URL] [OUTPUT] [THRESHOLD] [MODEL]");
             return 2;
         }
         var url = arguments.Length > 1 ? arguments[1] : "http://127.0.0.1:8080";
         var output = arguments.Length > 2 ? arguments[2] : "out.jpg";
+        var threshold = arguments.Length > 3 ? arguments[3] : "";
+        var model = arguments.Length > 4 ? arguments[4] : "";
         Console.OutputEncoding = new UTF8Encoding(false); // prints class names as UTF-8 in every locale
         try
         {
-            var result = Detect(arguments[0], url.TrimEnd('/') + "/small-object-detection");
+            var result = Detect(arguments[0], url.TrimEnd('/') + "/small-object-detection", threshold, model);
             File.WriteAllBytes(output, result.Image);
             foreach (var found in result.DetectedObjects)
             {
@@ -80,9 +82,19 @@ internal static class Program
     }
 
     // Sends the image to the server. Returns the objects, and a JPEG of the image with their boxes.
-    private static Result Detect(string image, string endpoint)
+    // The threshold and the model are not sent if they are empty.
+    private static Result Detect(string image, string endpoint, string threshold, string model)
     {
-        var body = JsonConvert.SerializeObject(new { image = File.ReadAllBytes(image), visualize = true });
+        var fields = new Dictionary<string, object> { ["image"] = File.ReadAllBytes(image), ["visualize"] = true };
+        if (threshold != "")
+        {
+            fields["threshold"] = Number(threshold);
+        }
+        if (model != "")
+        {
+            fields["model"] = model;
+        }
+        var body = JsonConvert.SerializeObject(fields);
         var (status, text) = Post(endpoint, body);
         Reply reply;
         try
@@ -136,6 +148,15 @@ internal static class Program
                 throw new DetectException($"no answer from {endpoint}: {error.GetBaseException().Message}");
             }
         }
+    }
+
+    private static double Number(string threshold)
+    {
+        if (!double.TryParse(threshold, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number))
+        {
+            throw new DetectException($"the threshold is {threshold}: give a number from 0 to 1");
+        }
+        return number;
     }
 
     // The timeout of a response in seconds: SOD_TIMEOUT, or 120.

@@ -1,4 +1,4 @@
-// Detects small objects in an image. Usage: detect IMAGE [URL] [OUTPUT]
+// Detects small objects in an image. Usage: detect IMAGE [URL] [OUTPUT] [THRESHOLD] [MODEL]
 package main
 
 import (
@@ -15,8 +15,10 @@ import (
 )
 
 type request struct {
-	Image     []byte `json:"image"` // encoding/json encodes bytes as base64
-	Visualize bool   `json:"visualize"`
+	Image     []byte   `json:"image"` // encoding/json encodes bytes as base64
+	Visualize bool     `json:"visualize"`
+	Threshold *float64 `json:"threshold,omitempty"`
+	Model     string   `json:"model,omitempty"`
 }
 
 type reply struct {
@@ -39,25 +41,22 @@ type object struct {
 }
 
 func main() {
-	if len(os.Args) < 2 || len(os.Args) > 4 {
-		fmt.Fprintln(os.Stderr, "usage: detect IMAGE [URL] [OUTPUT]")
+	if len(os.Args) < 2 || len(os.Args) > 6 {
+		fmt.Fprintln(os.Stderr, "usage: detect IMAGE [URL] [OUTPUT] [THRESHOLD] [MODEL]")
 		os.Exit(2)
 	}
-	url, output := "http://127.0.0.1:8080", "out.jpg"
-	if len(os.Args) > 2 {
-		url = os.Args[2]
-	}
-	if len(os.Args) > 3 {
-		output = os.Args[3]
-	}
-	if err := run(os.Args[1], strings.TrimRight(url, "/")+"/small-object-detection", output); err != nil {
+	arguments := []string{"", "http://127.0.0.1:8080", "out.jpg", "", ""}
+	copy(arguments, os.Args[1:])
+	image, url, output, threshold, model := arguments[0], arguments[1], arguments[2], arguments[3], arguments[4]
+	endpoint := strings.TrimRight(url, "/") + "/small-object-detection"
+	if err := run(image, endpoint, output, threshold, model); err != nil {
 		fmt.Fprintln(os.Stderr, "detect:", err)
 		os.Exit(1)
 	}
 }
 
-func run(image, endpoint, output string) error {
-	found, err := detect(image, endpoint)
+func run(image, endpoint, output, threshold, model string) error {
+	found, err := detect(image, endpoint, threshold, model)
 	if err != nil {
 		return err
 	}
@@ -72,12 +71,17 @@ func run(image, endpoint, output string) error {
 }
 
 // detect sends the image to the server. It returns the objects, and a JPEG of the image with their boxes.
-func detect(image, endpoint string) (*result, error) {
+// The threshold and the model are not sent if they are empty.
+func detect(image, endpoint, threshold, model string) (*result, error) {
+	number, err := parseThreshold(threshold)
+	if err != nil {
+		return nil, err
+	}
 	data, err := os.ReadFile(image)
 	if err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(request{Image: data, Visualize: true})
+	body, err := json.Marshal(request{Image: data, Visualize: true, Threshold: number, Model: model})
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +99,18 @@ func detect(image, endpoint string) (*result, error) {
 		return nil, fmt.Errorf("%s answered HTTP %d without detections: is it the right server?", endpoint, status)
 	}
 	return found, nil
+}
+
+// parseThreshold returns nil for an empty text.
+func parseThreshold(text string) (*float64, error) {
+	if text == "" {
+		return nil, nil
+	}
+	number, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(number) || math.IsInf(number, 0) {
+		return nil, fmt.Errorf("the threshold is %s: give a number from 0 to 1", text)
+	}
+	return &number, nil
 }
 
 // isComplete reports whether the result has all its fields.

@@ -1,13 +1,13 @@
 #!/usr/bin/env node
-// Detects small objects in an image. Usage: node detect.js IMAGE [URL] [OUTPUT]
+// Detects small objects in an image. Usage: node detect.js IMAGE [URL] [OUTPUT] [THRESHOLD] [MODEL]
 import { readFile, writeFile } from "node:fs/promises";
 
 /** Sends the image to the server. Returns a line for each object, and a JPEG of the image with their boxes. */
-async function detect(image, endpoint) {
+async function detect(image, endpoint, fields) {
   const file = await readFile(image).catch((error) => {
     throw new Error(`cannot read ${image}: ${error.message}`);
   });
-  const body = { image: file.toString("base64"), visualize: true };
+  const body = { image: file.toString("base64"), visualize: true, ...fields };
   const headers = { "Content-Type": "application/json" };
   if (process.env.SOD_API_KEY) headers.Authorization = `Bearer ${process.env.SOD_API_KEY}`;
   const signal = AbortSignal.timeout(replySeconds() * 1000);
@@ -41,6 +41,14 @@ function serverError({ errorCode, errorMsg, logId }) {
   return `the server answered ${errorCode}: ${errorMsg} (logId ${logId})`;
 }
 
+/** The fields of the request for the threshold and the model, each absent if it is empty. */
+function options(threshold, model) {
+  if (threshold && !/^[0-9]*\.?[0-9]+$/.test(threshold)) {
+    throw new Error(`the threshold is ${threshold}: give a number from 0 to 1`);
+  }
+  return { ...(threshold && { threshold: Number(threshold) }), ...(model && { model }) };
+}
+
 /** The timeout of a response in seconds: SOD_TIMEOUT, or 120. */
 function replySeconds() {
   const text = process.env.SOD_TIMEOUT || "120";
@@ -60,13 +68,14 @@ function fixed(number) {
   return (Math.floor(number * 1000 + 0.5) / 1000).toFixed(3);
 }
 
-async function main([image, url = "http://127.0.0.1:8080", output = "out.jpg", ...rest]) {
+async function main([image, url = "http://127.0.0.1:8080", output = "out.jpg", threshold = "", model = "", ...rest]) {
   if (image === undefined || rest.length > 0) {
-    console.error("usage: node detect.js IMAGE [URL] [OUTPUT]");
+    console.error("usage: node detect.js IMAGE [URL] [OUTPUT] [THRESHOLD] [MODEL]");
     return 2;
   }
   try {
-    const { lines, overlay } = await detect(image, `${url.replace(/\/+$/, "")}/small-object-detection`);
+    const endpoint = `${url.replace(/\/+$/, "")}/small-object-detection`;
+    const { lines, overlay } = await detect(image, endpoint, options(threshold, model));
     await writeFile(output, overlay);
     console.log([...lines, `${lines.length} objects, drawn in ${output}`].join("\n"));
     return 0;

@@ -1,5 +1,5 @@
 <?php
-// Detects small objects in an image. Usage: php detect.php IMAGE [URL] [OUTPUT]
+// Detects small objects in an image. Usage: php detect.php IMAGE [URL] [OUTPUT] [THRESHOLD] [MODEL]
 declare(strict_types=1);
 
 // Turn PHP's warnings, such as for a missing file or key, into exceptions.
@@ -8,13 +8,13 @@ exit(main(array_slice($argv, 1)));
 
 function main(array $arguments): int
 {
-    if (count($arguments) < 1 || count($arguments) > 3) {
-        fwrite(STDERR, "usage: php detect.php IMAGE [URL] [OUTPUT]\n");
+    if (count($arguments) < 1 || count($arguments) > 5) {
+        fwrite(STDERR, "usage: php detect.php IMAGE [URL] [OUTPUT] [THRESHOLD] [MODEL]\n");
         return 2;
     }
-    [$image, $url, $output] = $arguments + [1 => 'http://127.0.0.1:8080', 2 => 'out.jpg'];
+    [$image, $url, $output, $threshold, $model] = $arguments + [1 => 'http://127.0.0.1:8080', 'out.jpg', '', ''];
     try {
-        [$lines, $overlay] = detect($image, rtrim($url, '/') . '/small-object-detection');
+        [$lines, $overlay] = detect($image, rtrim($url, '/') . '/small-object-detection', options($threshold, $model));
         file_put_contents($output, $overlay);
     } catch (Exception $error) {
         fwrite(STDERR, "detect: {$error->getMessage()}\n");
@@ -28,14 +28,14 @@ function main(array $arguments): int
 }
 
 /** Sends the image to the server. Returns a line for each object, and a JPEG of the image with their boxes. */
-function detect(string $image, string $endpoint): array
+function detect(string $image, string $endpoint, array $fields): array
 {
     try {
         $data = file_get_contents($image);
     } catch (ErrorException $error) { // its message may not name the file
         throw new RuntimeException("cannot read $image: {$error->getMessage()}");
     }
-    [$status, $body] = post($endpoint, json_encode(['image' => base64_encode($data), 'visualize' => true]));
+    [$status, $body] = post($endpoint, json_encode(['image' => base64_encode($data), 'visualize' => true] + $fields));
     try {
         $reply = json_decode($body, true, flags: JSON_THROW_ON_ERROR);
         if ($reply['errorCode'] === 0) {
@@ -47,6 +47,15 @@ function detect(string $image, string $endpoint): array
         $sentence = "$endpoint answered HTTP $status without detections: is it the right server?";
     }
     throw new RuntimeException($sentence);
+}
+
+/** The fields of the request for the threshold and the model, each absent if it is empty. */
+function options(string $threshold, string $model): array
+{
+    if ($threshold !== '' && !preg_match('/^[0-9]*\.?[0-9]+$/D', $threshold)) {
+        throw new RuntimeException("the threshold is $threshold: give a number from 0 to 1");
+    }
+    return ($threshold === '' ? [] : ['threshold' => (float) $threshold]) + ($model === '' ? [] : ['model' => $model]);
 }
 
 /** Sends a request. Returns the HTTP status and the body of the response. */

@@ -1,4 +1,4 @@
-"""Detects small objects in an image. Usage: python detect.py IMAGE [URL] [OUTPUT]."""
+"""Detects small objects in an image. Usage: python detect.py IMAGE [URL] [OUTPUT] [THRESHOLD] [MODEL]."""
 
 import base64
 import math
@@ -16,12 +16,12 @@ OUTPUT = "out.jpg"
 
 def main(arguments: list[str]) -> int:
     """Print the objects of an image and save the image with their boxes; returns the exit code."""
-    if not 1 <= len(arguments) <= 3:
-        print("usage: python detect.py IMAGE [URL] [OUTPUT]", file=sys.stderr)
+    if not 1 <= len(arguments) <= 5:
+        print("usage: python detect.py IMAGE [URL] [OUTPUT] [THRESHOLD] [MODEL]", file=sys.stderr)
         return 2
-    path, url, output = arguments + [URL, OUTPUT][len(arguments) - 1 :]
+    path, url, output, threshold, model = arguments + [URL, OUTPUT, "", ""][len(arguments) - 1 :]
     try:
-        lines, overlay = detect(path, url.rstrip("/") + "/small-object-detection")
+        lines, overlay = detect(path, url.rstrip("/") + "/small-object-detection", options(threshold, model))
         Path(output).write_bytes(overlay)
     except (OSError, RuntimeError) as error:
         print(f"detect: {error}", file=sys.stderr)
@@ -30,9 +30,16 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def detect(image: str, endpoint: str) -> tuple[list[str], bytes]:
+def options(threshold: str, model: str) -> dict[str, Any]:
+    """The fields of the request for the threshold and the model, each absent if it is empty."""
+    if threshold and not re.fullmatch(r"[0-9]*\.?[0-9]+", threshold):
+        raise RuntimeError(f"the threshold is {threshold}: give a number from 0 to 1")
+    return ({"threshold": float(threshold)} if threshold else {}) | ({"model": model} if model else {})
+
+
+def detect(image: str, endpoint: str, fields: dict[str, Any]) -> tuple[list[str], bytes]:
     """Send the image to the server; returns a line for each object, and a JPEG of the image with their boxes."""
-    body = {"image": base64.b64encode(Path(image).read_bytes()).decode(), "visualize": True}
+    body = {"image": base64.b64encode(Path(image).read_bytes()).decode(), "visualize": True, **fields}
     key = os.environ.get("SOD_API_KEY")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     seconds = reply_seconds()

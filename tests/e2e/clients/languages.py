@@ -27,7 +27,6 @@ NEEDS: dict[str, dict[str, str]] = {
     "Java": {
         "javac": "openjdk-17-jdk-headless",
         "make": "make",
-        "/usr/share/java/okhttp.jar": "libokhttp-java",
         "/usr/share/java/jackson-databind.jar": "libjackson2-databind-java",
     },
     "Go": {"go": "golang-go"},

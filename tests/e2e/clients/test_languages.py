@@ -169,11 +169,11 @@ def test_an_output_that_cannot_be_written_is_named(program, web, image_path, tmp
     assert_failed(done, tmp_path / "absent/out.jpg", str(tmp_path / "absent/out.jpg"))
 
 
-@pytest.mark.parametrize("count", [0, 4])
+@pytest.mark.parametrize("count", [0, 6])
 def test_a_wrong_number_of_arguments_shows_the_usage(program, count):
     done = program(*["x"] * count)
     assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"usage: .*IMAGE \[URL\] \[OUTPUT\]\n", done.stderr)
+    assert re.fullmatch(r"usage: .*IMAGE \[URL\] \[OUTPUT\] \[THRESHOLD\] \[MODEL\]\n", done.stderr)
 
 
 def test_the_request(program, web, image_path):
@@ -188,6 +188,29 @@ def test_the_request(program, web, image_path):
     assert headers["content-type"].startswith("application/json")
     assert "authorization" not in headers
     assert with_key["authorization"] == "Bearer the-key"
+
+
+def test_threshold_and_model_are_sent(program, web, image_path, tmp_path):
+    web.answers(success())
+    output = tmp_path / "out.jpg"
+    for threshold, model in (("0.25", "my-model"), (".5", ""), ("", "检测模型"), ("", "")):
+        # Java reads arguments in the encoding of the locale, and that of the other tests may not be installed.
+        assert program(image_path, web.url, output, threshold, model, LC_ALL="C.UTF-8").returncode == 0
+    documents = [document for _, _, document in web.got]
+    given = [{name: one[name] for name in ("threshold", "model") if name in one} for one in documents]
+    assert given == [{"threshold": 0.25, "model": "my-model"}, {"threshold": 0.5}, {"model": "检测模型"}, {}]
+    done = program(image_path, web.url, tmp_path / "none.jpg", "half")
+    assert_failed(done, tmp_path / "none.jpg", "the threshold is half: give a number from 0 to 1")
+
+
+def test_the_server_uses_threshold_and_model(server: Serving, program, image_path, tmp_path):
+    models = [one["name"] for one in server.http.get("/models").json()["result"]["models"]]
+    done = program(image_path, server.url, tmp_path / "out.jpg", "0.1", models[-1])
+    response = server.post(image_path.read_bytes(), threshold=0.1, model=models[-1])
+    assert done.stdout.splitlines()[-1].startswith(f"{len(response.json()['result']['detectedObjects'])} objects, ")
+    assert_failed(
+        program(image_path, server.url, tmp_path / "none.jpg", "0.1", "absent"), tmp_path / "none.jpg", "absent"
+    )
 
 
 def test_numbers_and_names_look_the_same_everywhere(program, web, image_path, tmp_path):
@@ -232,7 +255,7 @@ def test_the_packages_are_the_same_in_the_table_the_readmes_and_the_list():
         readme = (row.folder / "README.md").read_text()
         assert f"`apt-get install {' '.join(row.packages)}`" in readme
         assert row.build in readme
-        assert f"`{row.run} IMAGE [URL] [OUTPUT]`" in readme
+        assert f"`{row.run} IMAGE [URL] [OUTPUT] [THRESHOLD] [MODEL]`" in readme
     debian = (CLIENTS / "debian-packages").read_text().split()
     every = {package for needs in NEEDS.values() for package in needs.values()}
-    assert debian == sorted(every - {"python3-requests"}), "the tests' requests is the lock's"
+    assert debian == sorted(every)

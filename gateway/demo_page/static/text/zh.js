@@ -121,7 +121,7 @@ export const ZH = {
   listLabel: "显示的目标",
   columnClass: "类别",
   columnScore: "置信度",
-  columnSize: "尺寸（px）",
+  columnSize: "尺寸 (px)",
 
   exports: "下载或复制显示的目标",
   exportFormat: "文件格式",

@@ -3,29 +3,30 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpConnectTimeoutException;
+import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublishers;
+import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.net.http.HttpTimeoutException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import okhttp3.HttpUrl;
-import okhttp3.MediaType;
-import okhttp3.OkHttpClient;
-import okhttp3.Request;
-import okhttp3.RequestBody;
-import okhttp3.Response;
 
-/** Detects small objects in an image. Usage: {@code java Detect IMAGE [URL] [OUTPUT]}. */
+/** Detects small objects in an image. Usage: {@code java Detect IMAGE [URL] [OUTPUT] [THRESHOLD] [MODEL]}. */
 public final class Detect {
     private static final ObjectMapper MAPPER = new ObjectMapper();
     // Print class names as UTF-8 in every locale.
     private static final PrintStream OUT = new PrintStream(System.out, true, StandardCharsets.UTF_8);
     private static final PrintStream ERR = new PrintStream(System.err, true, StandardCharsets.UTF_8);
-
-    private record HttpReply(int status, byte[] body) {}
 
     private record Detections(List<String> lines, byte[] overlay) {}
 
@@ -34,14 +35,17 @@ public final class Detect {
     }
 
     private static int run(String[] arguments) {
-        if (arguments.length < 1 || arguments.length > 3) {
-            ERR.println("usage: java Detect IMAGE [URL] [OUTPUT]");
+        if (arguments.length < 1 || arguments.length > 5) {
+            ERR.println("usage: java Detect IMAGE [URL] [OUTPUT] [THRESHOLD] [MODEL]");
             return 2;
         }
         String url = arguments.length > 1 ? arguments[1] : "http://127.0.0.1:8080";
         String output = arguments.length > 2 ? arguments[2] : "out.jpg";
+        String threshold = arguments.length > 3 ? arguments[3] : "";
+        String model = arguments.length > 4 ? arguments[4] : "";
         try {
-            Detections found = detect(Path.of(arguments[0]), url.replaceAll("/+$", "") + "/small-object-detection");
+            String endpoint = url.replaceAll("/+$", "") + "/small-object-detection";
+            Detections found = detect(Path.of(arguments[0]), endpoint, options(threshold, model));
             write(Path.of(output), found.overlay());
             found.lines().forEach(OUT::println);
             OUT.println(found.lines().size() + " objects, drawn in " + output);
@@ -52,11 +56,27 @@ public final class Detect {
         }
     }
 
+    /** The fields of the request for the threshold and the model, each absent if it is empty. */
+    private static Map<String, Object> options(String threshold, String model) {
+        Map<String, Object> fields = new HashMap<>();
+        if (!threshold.isEmpty()) {
+            if (!threshold.matches("[0-9]*\\.?[0-9]+")) {
+                throw new IllegalArgumentException("the threshold is " + threshold + ": give a number from 0 to 1");
+            }
+            fields.put("threshold", Double.parseDouble(threshold));
+        }
+        if (!model.isEmpty()) {
+            fields.put("model", model);
+        }
+        return fields;
+    }
+
     /** Sends the image to the server. Returns a line for each object, and a JPEG of the image with their boxes. */
-    private static Detections detect(Path image, String endpoint) throws IOException {
-        // Jackson encodes the bytes of the image as base64.
-        byte[] body = MAPPER.writeValueAsBytes(Map.of("image", read(image), "visualize", true));
-        HttpReply response = post(endpoint, body);
+    private static Detections detect(Path image, String endpoint, Map<String, Object> options) throws IOException {
+        Map<String, Object> fields = new HashMap<>(options);
+        fields.put("image", read(image)); // Jackson encodes bytes as base64
+        fields.put("visualize", true);
+        HttpResponse<byte[]> response = post(endpoint, MAPPER.writeValueAsBytes(fields));
         try {
             JsonNode reply = MAPPER.readTree(response.body());
             int code = reply.required("errorCode").intValue();
@@ -76,34 +96,39 @@ public final class Detect {
             }
             return new Detections(lines, overlay);
         } catch (JsonProcessingException | IllegalArgumentException error) { // invalid JSON or base64, or a missing field
-            String status = " answered HTTP " + response.status();
+            String status = " answered HTTP " + response.statusCode();
             throw new IOException(endpoint + status + " without detections: is it the right server?", error);
         }
     }
 
-    private static HttpReply post(String endpoint, byte[] body) throws IOException {
+    private static HttpResponse<byte[]> post(String endpoint, byte[] body) throws IOException {
         Duration limit = Duration.ofSeconds(replySeconds());
-        OkHttpClient client =
-                new OkHttpClient.Builder()
-                        .connectTimeout(Duration.ofSeconds(5))
-                        .readTimeout(limit)
-                        .writeTimeout(limit)
-                        .callTimeout(limit)
-                        .build();
-        HttpUrl url = HttpUrl.parse(endpoint);
-        if (url == null) {
-            throw new IOException(endpoint + " is no URL: it should look like http://127.0.0.1:8080");
-        }
-        RequestBody json = RequestBody.create(MediaType.get("application/json"), body);
-        Request.Builder request = new Request.Builder().url(url).post(json);
+        HttpRequest.Builder request = request(endpoint).timeout(limit).header("Content-Type", "application/json");
         String key = System.getenv("SOD_API_KEY");
         if (key != null && !key.isEmpty()) {
             request.header("Authorization", "Bearer " + key);
         }
-        try (Response response = client.newCall(request.build()).execute()) {
-            return new HttpReply(response.code(), response.body().bytes());
-        } catch (IOException error) {
-            throw new IOException("no answer from " + endpoint + ": " + error.getMessage(), error);
+        HttpClient client = HttpClient.newBuilder().connectTimeout(Duration.ofSeconds(5)).build();
+        try {
+            return client.send(request.POST(BodyPublishers.ofByteArray(body)).build(), BodyHandlers.ofByteArray());
+        } catch (HttpConnectTimeoutException error) {
+            throw new IOException("no answer from " + endpoint + ": the host cannot be reached", error);
+        } catch (HttpTimeoutException error) {
+            throw new IOException("no answer from " + endpoint + ": " + limit.toSeconds() + " s have passed", error);
+        } catch (IOException error) { // that of a refused connection has no message
+            String reason = error.getMessage() == null ? "the connection was refused" : error.getMessage();
+            throw new IOException("no answer from " + endpoint + ": " + reason, error);
+        } catch (InterruptedException error) {
+            Thread.currentThread().interrupt();
+            throw new IOException("no answer from " + endpoint + ": interrupted", error);
+        }
+    }
+
+    private static HttpRequest.Builder request(String endpoint) throws IOException {
+        try {
+            return HttpRequest.newBuilder(URI.create(endpoint));
+        } catch (IllegalArgumentException error) {
+            throw new IOException(endpoint + " is no URL: it should look like http://127.0.0.1:8080", error);
         }
     }
 
