@@ -81,7 +81,7 @@ class HttpConnection(StrictHttpProtocol):
         if response is None:
             super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
             return
-        head = [b"%b: %b\r\n" % header for header in response.raw_headers]
+        head = [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *response.raw_headers)]
         if not cycle.keep_alive:
             head.append(b"connection: close\r\n")
         self.transport.write(b"".join((STATUS_LINE[response.status_code], *head, b"\r\n", response.body)))

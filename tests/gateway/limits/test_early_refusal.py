@@ -1,5 +1,6 @@
 """A busy server refuses by the headers alone."""
 
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -31,11 +32,13 @@ async def test_a_busy_server_refuses_by_the_headers_as_the_application_does(trit
             listening(counted, limits) as port,
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http,
         ):
+            began = monotonic()
             by_headers = await http.post(PATH, content=b"x" * 5000)
             assert (by_headers.status_code, runs) == (503, 0)
             assert live.shedder.rejected == {"slots": 1}
             assert (await http.post(f"{PATH}/batch")).status_code == 503  # on the same connection
             assert runs == 0
+            assert monotonic() - began >= 1, "a client that does not wait for Retry-After is read a second later"
             closing = await http.post(PATH, content=b"x", headers={"connection": "close"})
             assert (closing.status_code, closing.headers["connection"], runs) == (503, "close", 0)
 
