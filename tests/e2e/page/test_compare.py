@@ -82,7 +82,7 @@ def test_the_numbers_of_both_models_are_shown(
     for side, model, count in zip(("left", "right"), models, counts, strict=True):
         objects = "object" if count == 1 else "objects"
         assert page[f"#side-{side}"].inner_text() == f"{model}: {count} {objects}"
-    assert page["#status"].inner_text().splitlines()[-1].endswith(f"shown, of {len(of_other)}.")
+    assert page["#status"].inner_text().splitlines()[-1].endswith(f"shown, of {len(of_other)} found.")
     page.set_score(FLOOR)
     assert page["#side-right"].inner_text() == f"{models[1]}: {len(above(of_other, FLOOR))} objects"
     requests = len(page.requests)

@@ -83,7 +83,7 @@ export const EN = {
             .filter(Boolean)
             .join(", ")}.`
         : "",
-      other ? `${other.model}: ${count(other.shown, "object")} shown, of ${other.found}.` : "",
+      other ? `${other.model}: ${count(other.shown, "object")} shown, of ${other.found} found.` : "",
     ]
       .filter(Boolean)
       .join("\n"),

@@ -109,7 +109,7 @@ export const ZH = {
             .filter(Boolean)
             .join("，")}。`
         : "",
-      other ? `${other.model}：显示 ${other.shown} 个，共 ${other.found} 个。` : "",
+      other ? `${other.model}：显示 ${other.shown} 个，共检测到 ${other.found} 个。` : "",
     ]
       .filter(Boolean)
       .join("\n"),
