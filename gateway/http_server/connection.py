@@ -15,10 +15,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from gateway.http_server.strict_protocol import HeadLimits, StrictHttpProtocol
 
-# After a rejection nothing is read from the connection for so long: neither the rest of the body, because most clients
-# stop sending when they see the response and reading megabytes costs far more than the rejection, nor a next request,
-# which the shortest `Retry-After` asks to come no earlier.
+# Pause before the rest of a rejected body is read. Most clients stop sending when they see the response, and reading
+# megabytes only to discard them costs far more than the rejection.
 _DISCARD_DELAY_S = 1.0
+# After a refusal with `Retry-After` the next request is read no earlier, but at most so much later: a proxy may send
+# another client's.
+_MAX_PAUSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class HttpConnection(StrictHttpProtocol):
         self._receive_timeout: asyncio.TimerHandle | None = None
         self._send_timeout: asyncio.TimerHandle | None = None
         self._discard: asyncio.TimerHandle | None = None
+        self._next_request_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Limit the time until the first request."""
@@ -86,6 +89,8 @@ class HttpConnection(StrictHttpProtocol):
             head.append(b"connection: close\r\n")
         self.transport.write(b"".join((STATUS_LINE[response.status_code], *head, b"\r\n", response.body)))
         cycle.response_started = cycle.response_complete = True
+        pause = min(float(response.headers.get("retry-after", 0)), _MAX_PAUSE_S, self.timeout_keep_alive / 2)
+        self._next_request_at = self.loop.time() + pause
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
@@ -95,8 +100,7 @@ class HttpConnection(StrictHttpProtocol):
         rejected = self.cycle.response_complete and self.cycle.more_body
         super().on_response_complete()
         if rejected and not self.transport.is_closing():
-            self.flow.pause_reading()
-            self._discard = self.loop.call_later(_DISCARD_DELAY_S, self._discard_rest)
+            self._pause_reading(_DISCARD_DELAY_S)
 
     def on_message_complete(self) -> None:
         """Start the keep-alive timeout after the rest of a rejected body, which uvicorn does not."""
@@ -107,6 +111,8 @@ class HttpConnection(StrictHttpProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
+            if (pause := self._next_request_at - self.loop.time()) > 0:
+                self._pause_reading(pause)
 
     def pause_writing(self) -> None:
         """Limit the time until the client has read what was written."""
@@ -121,7 +127,13 @@ class HttpConnection(StrictHttpProtocol):
             self._send_timeout.cancel()
             self._send_timeout = None
 
-    def _discard_rest(self) -> None:
+    def _pause_reading(self, seconds: float) -> None:
+        if self._discard is not None:
+            self._discard.cancel()
+        self.flow.pause_reading()
+        self._discard = self.loop.call_later(seconds, self._read_on)
+
+    def _read_on(self) -> None:
         if not self.transport.is_closing():
             self.flow.resume_reading()
 

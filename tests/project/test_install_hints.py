@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-OWN = re.compile(r"pip install[^\n`]*?['\" ](?:triton-sod|sod-client)\b")
+OWN = re.compile(r"pip install[^\n`]*?['\" ](?:triton-sod|sod-client)\b|\"'sod-client\[")
 SOURCES = sorted(
     path
     for folder in ("sod", "gateway", "server", "export", "benchmarks", "finetune", "clients", "docs", "deploy")

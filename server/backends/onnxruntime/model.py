@@ -55,6 +55,6 @@ def _providers(config: ModelConfig) -> list[Any]:
     if "CUDAExecutionProvider" not in ort.get_available_providers():
         raise RuntimeError(
             f"{config.name} asks for a GPU, and this onnxruntime has no CUDA: "
-            "install triton-sod[gpu], or serve with PROFILE=cpu_high_performance"
+            "pip install onnxruntime-gpu, or serve with PROFILE=cpu_high_performance"
         )
     return [("CUDAExecutionProvider", {"device_id": config.device_id}), "CPUExecutionProvider"]

@@ -93,7 +93,7 @@ def to_sendable(content: bytes) -> bytes:
             import_module("pillow_heif").register_heif_opener()
         except ImportError as error:
             raise UnreadableFileError(
-                "reading HEIC requires pillow-heif: pip install 'sod-client[heic]', or save the image as JPEG"
+                "reading HEIC requires pillow-heif: pip install pillow-heif, or save the image as JPEG"
             ) from error
     try:
         with Image.open(io.BytesIO(content), formats=_CONVERTED_FORMATS + (("HEIF",) if is_heic else ())) as image:

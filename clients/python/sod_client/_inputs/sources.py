@@ -187,7 +187,7 @@ def _array_item(array: Any, index: int, *, stretch: bool) -> ArrayItem:
 def _pillow_item(image: Image.Image, index: int, *, stretch: bool) -> ArrayItem:
     """The pixels as they are, because the caller counts in them: an EXIF orientation is not applied."""
     if stretch and (image.mode in ("I", "F") or image.mode.startswith("I;16")):
-        numpy = require("numpy", "stretch", "'sod-client[stretch]'")
+        numpy = require("numpy", "stretch", "opencv-python-headless")
         return _array_item(numpy.array(image), index, stretch=True)
     try:
         bgr = to_rgb(image).tobytes("raw", "BGR")

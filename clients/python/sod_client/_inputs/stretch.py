@@ -11,7 +11,7 @@ from sod_client.errors import UnreadableFileError
 
 LOW, HIGH = 0.5, 99.5  # percentiles
 _FEATURE = "stretch"
-_INSTALL = "'sod-client[stretch]'"
+_INSTALL = "opencv-python-headless"
 
 
 def stretch_encoded(content: bytes, frame: int = 0) -> bytes:

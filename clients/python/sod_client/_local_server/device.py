@@ -87,7 +87,7 @@ def parse_device(device: str) -> tuple[str, tuple[int, ...]]:
 def choose_placement(device: str | None, use_hpip: bool | None, machine: Machine | None = None) -> Placement:
     """Select the profile.
 
-    With `use_hpip=None`, the profile is one that the packages of triton-sod[serve] can run: on a CPU the
+    With `use_hpip=None`, the profile is one that `make serve` installs the packages for: on a CPU the
     high-performance profile, whose results the export compares with those of Paddle Inference. `use_hpip=False` selects
     PaddleX's regular mode.
 

@@ -51,8 +51,8 @@ def read_models(repository: Path, preference: Sequence[str]) -> list[Model]:
 
 
 def _read(repository: Path) -> Iterator[tuple[str, list[str], Any]]:
-    text_format = require("google.protobuf.text_format", _FEATURE, "'sod-client[grpc]'")
-    model_config = require("tritonclient.grpc.model_config_pb2", _FEATURE, "'sod-client[grpc]'")
+    text_format = require("google.protobuf.text_format", _FEATURE, "'tritonclient[grpc]'")
+    model_config = require("tritonclient.grpc.model_config_pb2", _FEATURE, "'tritonclient[grpc]'")
     for path in repository.glob("*/config.pbtxt"):
         try:
             config = text_format.Parse(path.read_text(encoding="utf-8"), model_config.ModelConfig())
