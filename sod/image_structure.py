@@ -279,7 +279,8 @@ def _tiff_tags(data: bytes) -> Iterator[_TiffTag]:
             integer = {1: data[position + head.size], 3: short, 4: word, 16: word}.get(kind, 0)
             yield _TiffTag(number, length, size, integer if size <= inline else 0)
             position += head.size + inline
-    except (struct.error, IndexError):  # it ends early, which the decoder refuses
+    # It ends early, or BigTIFF gives an offset of more than 63 bits: the decoder refuses it.
+    except (struct.error, IndexError, OverflowError):
         return
 
 

@@ -57,6 +57,6 @@ def _tags(data: bytes) -> dict[int, int]:
                     (value_at,) = struct.unpack_from(f"{order}{pointer}", data, value_at)
                 found.setdefault(tag, struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", data, value_at)[0])
             position += 4 + 2 * inline
-    except struct.error:  # it ends early
+    except (struct.error, OverflowError):  # it ends early, or BigTIFF gives an offset of more than 63 bits
         pass
     return found

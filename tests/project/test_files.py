@@ -24,6 +24,8 @@ REGISTRY = re.compile(
         ("CONTRIBUTING.md", r"make check[\s\S]+## Make a release"),
         ("SECURITY.md", r"CVE-2025-23319"),
         (".editorconfig", r"root = true"),
+        (".gitignore", r"\n\*\.pem\n"),
+        ("docs/gateway.md", r"-keyout \$TLS/key\.pem"),
         (".github/pull_request_template.md", r"make test"),
     ],
 )

@@ -17,6 +17,7 @@ from sod_client._inputs.stretch import stretch_encoded
 
 from sod.errors import InvalidImageError
 from sod.image import decode_image
+from sod.tiff_samples import is_signed
 
 Array = NDArray[Any]
 RAMP = np.linspace(0, 65535, 64 * 48).reshape(48, 64)
@@ -108,6 +109,14 @@ def test_many_bands_are_refused_with_what_to_do(bands: int, photometric: int) ->
     array = np.repeat(GREY16[..., None], bands, axis=2)
     with pytest.raises(InvalidImageError, match=rf"has {bands} bands.*gdal_translate -b 3 -b 2 -b 1 .*in.tif out.tif"):
         decode_image(tiff(array, photometric))
+
+
+@pytest.mark.parametrize("offset", [2**31, 2**63, 2**64 - 1])
+def test_a_bigtiff_whose_directory_is_nowhere_is_refused(offset: int) -> None:
+    data = b"II+\0" + struct.pack("<HHQ", 8, 0, offset) + bytes(100)
+    with pytest.raises(InvalidImageError):
+        decode_image(data)
+    assert not is_signed(data)
 
 
 def test_12_bits_in_16_are_told_and_stretched() -> None:
