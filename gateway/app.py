@@ -34,7 +34,7 @@ from gateway.security.api_keys import ApiKeys
 from gateway.security.security_headers import SecurityHeaders
 from gateway.settings import Settings
 from sod import __version__
-from sod.image_structure import StructureLimits
+from sod.formats.image_structure import StructureLimits
 
 _DESCRIPTION = """\
 PP-YOLOE+ SOD small-object detection with PaddleX's REST contract. Every error, of whatever status, is

@@ -1,6 +1,6 @@
 """Encoded image → pixels, as PaddleX reads them: OpenCV's colour decoding, plain cubic resize, RGB.
 
-Sources: PaddleX `ReadImage` (cv2.IMREAD_COLOR; `sod.exif` finds the EXIF orientation as OpenCV does) and the
+Sources: PaddleX `ReadImage` (cv2.IMREAD_COLOR; `sod.formats.exif` finds the EXIF orientation as OpenCV does) and the
 models' `inference.yml` (`Resize: {interp: 2, keep_ratio: false}`).
 """
 
@@ -11,7 +11,7 @@ import warnings
 from dataclasses import dataclass
 from threading import Lock
 
-from sod.image_structure import StructureLimits, check_structure
+from sod.formats.image_structure import StructureLimits, check_structure
 
 # OpenCV reads this when it is loaded. It is the second line behind `check_image`, for files whose header says less than
 # the decoder finds.
@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from sod.errors import ImageTooLargeError, InvalidImageError
-from sod.exif import QUARTER_TURNS, orientation_of
-from sod.tiff_samples import describe_problem, is_signed
+from sod.formats.exif import QUARTER_TURNS, orientation_of
+from sod.formats.tiff_samples import describe_problem, is_signed
 
 DEFAULT_LIMITS = StructureLimits()
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
@@ -47,7 +47,7 @@ class ImageHeader:
         format: One of `FORMATS`.
         width: Stored width in pixels, before any EXIF rotation; of a TIFF, after the rotation by its own tag.
         height: Stored height in pixels.
-        orientation: EXIF orientation that decoding applies, 1 (upright) to 8; see `sod.exif`.
+        orientation: EXIF orientation that decoding applies, 1 (upright) to 8; see `sod.formats.exif`.
     """
 
     format: str
@@ -124,7 +124,7 @@ def decode_checked(data: bytes, header: ImageHeader) -> NDArray[np.uint8]:
     """Decode to uint8 BGR [H, W, 3]: EXIF orientation applied, alpha dropped, 16 bits reduced to 8.
 
     Samples of 16 bits keep their upper byte (value // 256), and samples of 32 bits and floating-point numbers are
-    refused; see `sod.tiff_samples`. A truncated JPEG decodes to the part that is there, as it does in PaddleX.
+    refused; see `sod.formats.tiff_samples`. A truncated JPEG decodes to the part that is there, as it does in PaddleX.
 
     Args:
         data: The encoded image.

@@ -12,8 +12,8 @@ from gateway.limits.workers import Workers
 from gateway.observability import metrics
 from gateway.observability.request_context import stage
 from sod.errors import ImageTooLargeError, InvalidImageError
+from sod.formats.image_structure import StructureLimits
 from sod.image import ImageHeader, check_image
-from sod.image_structure import StructureLimits
 
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")
 _DATA_URL = re.compile(r"\s*data:[^,]*?;base64\s*,", re.IGNORECASE)

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from sod.errors import InvalidImageError
+from sod.formats.image_structure import StructureLimits
 from sod.image import DEFAULT_LIMITS, decode_image, scale_factor, to_pixels
-from sod.image_structure import StructureLimits
 from sod.interface import ERROR, IMAGE, PIXELS, SCALE_FACTOR
 from sod.thread_pool import DEFAULT_TASK_TIMEOUT_S
 from sod.triton.requests import Arrays, ModelConfig, Request, RequestPool, as_bytes

@@ -11,8 +11,8 @@ import sys
 import time
 
 from sod.errors import InvalidImageError
+from sod.formats.image_structure import StructureLimits
 from sod.image import decode_image
-from sod.image_structure import StructureLimits
 
 _MEMORY = 3 * 2**30
 _LIMITS = StructureLimits(pixels=4_000_000)

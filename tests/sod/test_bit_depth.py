@@ -16,8 +16,8 @@ from sod_client._inputs.pixels import warn_if_dark
 from sod_client._inputs.stretch import stretch_encoded
 
 from sod.errors import InvalidImageError
+from sod.formats.tiff_samples import is_signed
 from sod.image import decode_image
-from sod.tiff_samples import is_signed
 
 Array = NDArray[Any]
 RAMP = np.linspace(0, 65535, 64 * 48).reshape(48, 64)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sod.errors import ImageTooLargeError, InvalidImageError
+from sod.formats.image_structure import StructureLimits
 from sod.image import ImageHeader, check_image, decode_image, may_be_image, read_header, resize, scale_factor, to_pixels
-from sod.image_structure import StructureLimits
 
 # A gradient with red on the left and green growing downwards: shows swapped channels, flips and turns.
 HEIGHT, WIDTH = 48, 80

@@ -14,7 +14,7 @@ from sod_client._inputs import exif as client_exif
 from sod_client._inputs.pixels import decode_image as client_decode
 from sod_client._inputs.pixels import decoded_size as client_size
 
-from sod import exif
+from sod.formats import exif
 from sod.image import decode_image, read_header
 
 # Red at the upper left, blue at the lower right: every orientation looks different.

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sod.errors import ImageTooComplexError, ImageTooLargeError, InvalidImageError
-from sod.image_structure import StructureLimits, check_structure
+from sod.formats.image_structure import StructureLimits, check_structure
 from tests.hostile import images
 
 LIMITS = StructureLimits()

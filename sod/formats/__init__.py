@@ -1,0 +1,1 @@
+"""File formats of images: what their bytes say before anything is decoded."""
