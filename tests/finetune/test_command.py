@@ -72,9 +72,7 @@ class TestBeforeTheFirstStep:
         assert f"note: the model 我的模型 is served as {alias}" in capsys.readouterr().err
         assert (tmp_path / "output/finetune" / alias / "labels.jpg").is_file()
 
-    @pytest.mark.parametrize(
-        ("name", "message"), [("my model", "is not valid"), ("x_detector", "is reserved for a")]
-    )
+    @pytest.mark.parametrize(("name", "message"), [("my model", "is not valid"), ("x_detector", "is reserved for a")])
     def test_an_impossible_name(self, four, tmp_path, capsys, name, message):
         assert self.check(four, tmp_path, "--name", name) == 2
         assert message in capsys.readouterr().err
