@@ -22,6 +22,7 @@ from export.errors import ExportError
 from export.paddle.inference_model import find_model
 from export.paddle.predictor import ReferenceDetector
 from export.triton.model_control import load_exported
+from export.triton.models_command import main as on_models
 from export.verification.images import synthetic_image
 from sod.detections import Detections
 from sod.drawing import fonts
@@ -233,3 +234,21 @@ def test_a_model_that_was_taken_in_survives_triton(swapped: Serving, encoded: by
     swapped.wait_for(lambda: swapped.post(encoded, model=MINE).status_code == 200, "a response")
     assert triton_pid(swapped) != pid
     assert swapped.post(encoded).status_code == 200
+
+
+def test_an_installed_model_is_unloaded_loaded_and_removed(swapped: Serving, models: Path, encoded: bytes) -> None:
+    def act(action: str) -> int:
+        return on_models([action, MINE, "--triton", swapped.grpc, "--model-repository", str(models)])
+
+    before = found(swapped.post(encoded, model=MINE))
+    assert act("remove") == 1, "it is still served"
+    assert act("unload") == 0
+    assert swapped.post(encoded, model=MINE).status_code in (404, 422, 503)
+    assert swapped.post(encoded, model=DEMO).status_code == 200, "its stages are shared"
+    assert act("unload") == 1
+    assert act("load") == 0
+    assert_same(found(swapped.post(encoded, model=MINE)), before)
+    assert act("unload") == 0
+    assert act("remove") == 0
+    assert not list(models.glob(f"{MINE}*"))
+    assert swapped.post(encoded, model=DEMO).status_code == 200
