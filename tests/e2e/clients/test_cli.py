@@ -99,8 +99,8 @@ def test_a_folder_with_a_broken_image(sod: Sod, folder: Path) -> None:
     assert refusal.startswith("sod: images/b.jpg: the server answered 422: ")
     assert "not an image we can read" in refusal
     assert sums.startswith(f"sod: 2 images, {2 * len(results[0]['boxes'])} objects, 1 failed, in ")
-    saved = sorted(path.name for path in (folder / "out").iterdir())
-    assert saved == ["a_res.jpg", "a_res.json", "c_res.jpg", "c_res.json"]
+    saved = sorted(str(path.relative_to(folder / "out")) for path in (folder / "out").rglob("*_res.*"))
+    assert saved == ["a_res.jpg", "a_res.json", "below/c_res.jpg", "below/c_res.json"]
 
     done = sod("predict images --on_error raise")
     assert done.returncode == 1
