@@ -4,8 +4,8 @@ JPEG: the first APP1 segment before the first scan; if XMP comes first, EXIF beh
 eXIf chunk, before or behind the pixels. An orientation in XMP, in ImageMagick's raw profiles and in WebP has no effect.
 A TIFF is turned by its decoder, by its own tag.
 
-This is a copy of the server's `sod/formats/exif.py`, since the client depends on no package of the server. A test compares the
-two.
+This is a copy of the server's `sod/formats/exif.py`, since the client depends on no package of the server. A test
+compares the two.
 """
 
 import struct
