@@ -12,6 +12,7 @@ from sod_client._calls.in_flight import InFlight, OnError
 from sod_client._calls.session import Session, check_count
 from sod_client._inputs.items import Item
 from sod_client._inputs.sources import KINDS, ImageInput, is_single, items_of, items_of_all
+from sod_client._slices import SliceOptions
 from sod_client._thresholds import Threshold, check_threshold
 from sod_client._transport.transport import RequestOptions
 from sod_client.errors import ConnectionFailedError, InvalidConfigError, InvalidInputError, SodError
@@ -32,6 +33,7 @@ class PredictCall:
         visualize: whether the server draws the objects.
         model: name of a served model.
         stretch: whether samples of more than 8 bits are scaled.
+        slices: how images are sliced.
 
     Raises:
         InvalidInputError: an argument is invalid.
@@ -48,6 +50,7 @@ class PredictCall:
         visualize: bool | None,
         model: str | None,
         stretch: bool = False,
+        slices: SliceOptions | None = None,
     ) -> None:
         if batch_size is not None:
             check_count("batch_size", batch_size, 1)
@@ -65,7 +68,9 @@ class PredictCall:
                 _LOG.warning("skipped: %s", error)
 
         threshold = session.threshold if threshold is None else threshold
-        self._options = RequestOptions(check_threshold(threshold), visualize, model)
+        self._options = RequestOptions(
+            check_threshold(threshold), visualize, model, None if slices is None else slices.field()
+        )
         self._session = session
         self._inputs: Any = inputs
         self._stretch = stretch

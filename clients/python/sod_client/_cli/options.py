@@ -4,6 +4,7 @@ import argparse
 
 from sod_client._cli import output, values
 from sod_client._config import PIPELINE
+from sod_client._slices import COMBINE_METHODS, MATCH_METRICS
 
 OptionGroup = argparse.ArgumentParser | argparse._ArgumentGroup
 
@@ -73,6 +74,53 @@ def add_request(parser: OptionGroup) -> None:
         default=3,
         metavar="N",
         help="the most further attempts if the server is overloaded or cannot be reached (default: %(default)s)",
+    )
+
+
+def add_slices(parser: OptionGroup) -> None:
+    """Add the options of sliced inference, with PaddleDetection's names."""
+    parser.add_argument(
+        "--slice_infer",
+        nargs="?",
+        choices=("auto",),
+        const=True,
+        default=False,
+        help="detect images in overlapping slices, so that small objects in large images are found; auto: only images "
+        "larger than 1.5 times the model's input",
+    )
+    parser.add_argument(
+        "--slice_size",
+        type=values.at_least_one,
+        nargs=2,
+        metavar=("W", "H"),
+        help="width and height of a slice in pixels (default: the model's input)",
+    )
+    parser.add_argument(
+        "--overlap_ratio",
+        type=values.share,
+        nargs=2,
+        default=(0.25, 0.25),
+        metavar=("X", "Y"),
+        help="share of a slice that its neighbours cover too (default: 0.25 0.25)",
+    )
+    parser.add_argument(
+        "--combine_method",
+        choices=COMBINE_METHODS,
+        default="nms",
+        help="what becomes of boxes that match: the best stays (nms), their common box (nmm), or all (default: nms)",
+    )
+    parser.add_argument(
+        "--match_metric",
+        choices=MATCH_METRICS,
+        default="ios",
+        help="overlap of two boxes, over the smaller one (ios) or over both (iou) (default: ios)",
+    )
+    parser.add_argument(
+        "--match_threshold",
+        type=values.share,
+        default=0.6,
+        metavar="T",
+        help="boxes of one class match from this overlap on (default: %(default)s)",
     )
 
 

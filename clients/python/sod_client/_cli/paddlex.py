@@ -24,6 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--input", nargs="+", metavar="IMAGE", help="images, PDFs, TIFFs, folders, or http(s) URLs")
     options.add_server(group)
     options.add_request(group)
+    options.add_slices(group)
     options.add_output(group, default_format="python", save_may_be_folder=True)
     options.add_local_server(group)
     group = parser.add_argument_group("write a pipeline file as with paddlex; sod config has more options")

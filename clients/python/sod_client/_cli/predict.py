@@ -35,6 +35,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     options.add_pipeline(parser, PIPELINE)
     options.add_server(parser)
     options.add_request(parser)
+    options.add_slices(parser)
     options.add_output(parser)
     options.add_local_server(parser)
 
@@ -108,6 +109,12 @@ class _Run:
             arguments.threshold,
             visualize=self._out.needs_drawing(inputs),
             stretch=arguments.stretch,
+            slice_infer=arguments.slice_infer,
+            slice_size=arguments.slice_size,
+            overlap_ratio=arguments.overlap_ratio,
+            combine_method=arguments.combine_method,
+            match_metric=arguments.match_metric,
+            match_threshold=arguments.match_threshold,
             on_error="raise" if arguments.on_error == "raise" else self._report_failure,
         )
         try:

@@ -69,6 +69,8 @@ class GrpcTransport:
 
     def detect(self, item: Item, options: RequestOptions) -> Result:
         """Detect the objects of one image; boxes are clipped to the image, and left out if nothing is left."""
+        if options.slices is not None:
+            raise InvalidConfigError("slices are made by the gateway: use its address, such as http://127.0.0.1:8080")
         image = item.encoded()
         model, defaults = self._model(options.model)
         thresholds = _threshold_vector(options.threshold, defaults)

@@ -155,4 +155,6 @@ def _encode_body(item: Item, options: RequestOptions) -> bytes:
     fields: dict[str, Any] = {"threshold": options.threshold, "visualize": options.visualize}
     if options.model is not None:  # left out otherwise, because PaddleX's server has no such field
         fields["model"] = options.model
+    if options.slices is not None:
+        fields["slice"] = options.slices
     return b'{"image": ' + image + b", " + json.dumps(fields).encode()[1:]

@@ -1,7 +1,7 @@
 """The interface that both transports implement, over HTTP and over gRPC."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from sod_client._inputs.items import Item
 from sod_client._results.data import Model
@@ -16,11 +16,13 @@ class RequestOptions:
         threshold: the score that an object must exceed, for all classes or by class id; None is the model's default.
         visualize: whether the server draws the objects; None is the server's default.
         model: name of a served model; None is the server's default.
+        slices: the server's field `slice`; None detects images whole.
     """
 
     threshold: float | dict[int, float] | None = None
     visualize: bool | None = None
     model: str | None = None
+    slices: bool | str | dict[str, Any] | None = None
 
 
 class Transport(Protocol):
