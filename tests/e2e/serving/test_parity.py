@@ -21,12 +21,12 @@ Reference = Callable[[str, str], Detections]
 
 @pytest.fixture(scope="session")
 def reference(paddle_models: dict[str, Path], images: dict[str, bytes]) -> Reference:
-    """Paddle's detections over 0.01, by model and image."""
+    """Paddle's detections over 0.01 that have an area, as PaddleX keeps them, by model and image."""
     detectors = {name: ReferenceDetector(find_model(folder)) for name, folder in paddle_models.items()}
 
     @cache
     def detect(model: str, image: str) -> Detections:
-        return detectors[model](decode_image(images[image]))
+        return detectors[model](decode_image(images[image])).with_area()
 
     return detect
 
