@@ -67,6 +67,8 @@ def test_the_files_in_the_repository(exported: Path) -> None:
     assert {str(path.relative_to(repository)) for path in repository.rglob("*") if path.is_file()} == {
         f"{name}/1/.gitkeep",
         f"{name}/config.pbtxt",
+        f"{name}_pixels/1/.gitkeep",
+        f"{name}_pixels/config.pbtxt",
         f"{name}_detector/1/inference.json",
         f"{name}_detector/1/inference.pdiparams",
         f"{name}_detector/1/model.onnx",
