@@ -83,6 +83,7 @@ class Supervised:
 @pytest.fixture
 def supervised(tmp_path: Path, free_ports: Any) -> Any:
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and stays so
     yield Supervised(tmp_path, free_ports(1)[0])
     for number, handler in handlers.items():
         signal.signal(number, handler)
