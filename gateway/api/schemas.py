@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
+from gateway.inference.sliced import SliceOptions
 from gateway.observability.request_context import log_id_text
 from sod.encode import ImageFormat
 from sod.merging import Combine, MatchMetric
@@ -26,6 +27,7 @@ def _each(value: object) -> object:
     return [value, value] if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+_SLICES = SliceOptions()  # the defaults, which `slice: true` has too
 _Share = Annotated[float, Field(ge=0, le=0.9)]
 _Side = Annotated[int, Field(ge=32, le=16_384)]
 
@@ -44,17 +46,24 @@ class Slices(BaseModel):
     )
     overlap: Annotated[tuple[_Share, _Share], BeforeValidator(_each, json_schema_input_type=_Share | list[_Share])] = (
         Field(
-            (0.25, 0.25),
+            _SLICES.overlap,
             description="Share of a slice that its neighbours cover too, horizontal and vertical, or "
             "one number for both.",
         )
     )
-    fullImage: bool = Field(True, description="Detect the whole image too, for objects larger than a slice.")
-    combine: Combine = Field(
-        "nms", description="`nms` keeps the best of the boxes that match, `nmm` their common box, `none` all of them."
+    fullImage: bool = Field(
+        _SLICES.full_image, description="Detect the whole image too, for objects larger than a slice."
     )
-    matchMetric: MatchMetric = Field("ios", description="Intersection over the smaller box, or over the union.")
-    matchThreshold: float = Field(0.6, gt=0, le=1, description="Boxes match if their metric is at least this.")
+    combine: Combine = Field(
+        _SLICES.merging.combine,
+        description="`nms` keeps the best of the boxes that match, `nmm` their common box, `none` all of them.",
+    )
+    matchMetric: MatchMetric = Field(
+        _SLICES.merging.metric, description="Intersection over the smaller box, or over the union."
+    )
+    matchThreshold: float = Field(
+        _SLICES.merging.threshold, gt=0, le=1, description="Boxes match if their metric is at least this."
+    )
 
 
 class InferOptions(BaseModel):

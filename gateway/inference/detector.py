@@ -20,7 +20,7 @@ from sod.detections import Detections
 from sod.drawing.overlay import draw_detections
 from sod.encode import FORMATS, MAX_SIDE, ImageFormat, encode_image
 from sod.frame import clip
-from sod.image import decode_checked, scale_factor, to_pixels
+from sod.image import decode_checked
 from sod.jpeg_strips import join, split
 
 Pixels = NDArray[np.uint8]
@@ -198,7 +198,7 @@ def decode_for_overlay(image: EncodedImage, input_size: tuple[int, int] | None) 
         return pixels, None
     if input_size[0] * input_size[1] > min(pixels.shape[0] * pixels.shape[1], _MAX_SENT_PIXELS):
         return pixels, None
-    return pixels, ResizedImage(to_pixels(pixels, input_size), scale_factor(pixels, input_size))
+    return pixels, ResizedImage.of(pixels, input_size)
 
 
 def _check_drawable(image: EncodedImage, overlay_format: ImageFormat) -> None:

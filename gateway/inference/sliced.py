@@ -15,7 +15,6 @@ from gateway.limits.concurrency_limiter import ConcurrencyLimiter
 from gateway.limits.workers import Workers
 from gateway.observability.request_context import stage
 from sod.detections import Detections
-from sod.image import scale_factor, to_pixels
 from sod.merging import MergeOptions, merge
 from sod.slicing import Slice, count_slices, slice_grid
 
@@ -137,7 +136,7 @@ class SlicedInference:
         async def work() -> None:
             for index, one in pending:
                 async with self._limiter.slot():
-                    resized = await self._workers.run(_resize, one.view(pixels), plan.input_size)
+                    resized = await self._workers.run(ResizedImage.of, one.view(pixels), plan.input_size)
                     with stage("infer"):
                         found[index] = await self._triton.infer(resized, thresholds, model)
 
@@ -181,7 +180,3 @@ def merge_slices(found: Sequence[Detections], plan: SlicePlan, image_size: tuple
     )
     cut = [one.cut_sides(inside, image_size) for one, inside in zip(plan.slices, boxes, strict=True)]
     return merge(together, plan.merging, np.concatenate(cut))
-
-
-def _resize(pixels: Pixels, size: tuple[int, int]) -> ResizedImage:
-    return ResizedImage(to_pixels(pixels, size), scale_factor(pixels, size))

@@ -6,12 +6,14 @@ blocked for 3 ms, and protobuf's own message takes three times as long to build.
 
 import struct
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from sod import interface
+from sod.image import scale_factor, to_pixels
 
 _LENGTH = struct.Struct("<I")  # precedes each element of a BYTES tensor
 # In protobuf's wire format: the number of the field, and the wire type of length-delimited content.
@@ -29,6 +31,11 @@ class ResizedImage:
 
     pixels: NDArray[np.uint8]
     scale_factor: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, image: NDArray[np.uint8], size: tuple[int, int]) -> Self:
+        """Resize an image, uint8 [H, W, 3], BGR, to the detector's (height, width)."""
+        return cls(to_pixels(image, size), scale_factor(image, size))
 
 
 def serialize_request(image: bytes | ResizedImage, thresholds: NDArray[np.float32], model: str) -> bytes:
