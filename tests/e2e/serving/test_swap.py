@@ -247,6 +247,8 @@ def test_an_installed_model_is_unloaded_loaded_and_removed(swapped: Serving, mod
     assert swapped.post(encoded, model=DEMO).status_code == 200, "its stages are shared"
     assert act("unload") == 1
     assert act("load") == 0
+    # The gateway has just read the list of models, and reads it again after a second at the earliest.
+    swapped.wait_for(lambda: swapped.post(encoded, model=MINE).status_code == 200, "the model", 10)
     assert_same(found(swapped.post(encoded, model=MINE)), before)
     assert act("unload") == 0
     assert act("remove") == 0
