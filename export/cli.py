@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from export.errors import ExportError
@@ -80,14 +81,14 @@ def _load(arguments: argparse.Namespace, names: Sequence[str]) -> int:
     if arguments.load is None:
         return 0
     # Imported here: few exports need the client.
-    from export.triton.model_control import load_exported, triton_url  # noqa: PLC0415
+    from export.triton.model_control import load_exported, on_each, triton_urls  # noqa: PLC0415
 
     if not names:
         print("nothing is loaded, because nothing was exported", file=sys.stderr)
     code = 0
     for name in names:
         try:
-            load_exported(arguments.load or triton_url(), arguments.output_dir, name)
+            on_each(triton_urls(arguments.load), partial(load_exported, repository=arguments.output_dir, name=name))
         except ExportError as error:
             print(f"{name} is exported, but not loaded: {error}", file=sys.stderr)
             code = 3
@@ -300,7 +301,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         nargs="?",
         const="",
         metavar="HOST:PORT",
-        help="load the exported model into a running Triton at this gRPC address, without a restart (default address: "
-        "SOD_TRITON_URL of the environment, or 127.0.0.1:8001)",
+        help="load the exported model into a running Triton at this gRPC address, without a restart; several are "
+        "separated by commas, dns:///HOST:PORT is every address of a name (default: SOD_TRITON_URL of the environment, "
+        "or 127.0.0.1:8001)",
     )
     return parser

@@ -35,6 +35,7 @@ from gateway.security.security_headers import SecurityHeaders
 from gateway.settings import Settings
 from sod import __version__
 from sod.formats.image_structure import StructureLimits
+from sod.triton_addresses import TritonAddresses
 
 _DESCRIPTION = """\
 PP-YOLOE+ SOD small-object detection with PaddleX's REST contract. Every error, of whatever status, is
@@ -173,10 +174,12 @@ async def _start(settings: Settings, drain: Drain, limiter: ConcurrencyLimiter, 
     fetcher = await stack.enter_async_context(ImageFetcher(fetch_options(settings)))
     triton = await stack.enter_async_context(
         TritonDetector(
-            settings.triton_url,
+            TritonAddresses.parse(settings.triton_url),
             model=settings.model,
             info_ttl=settings.model_info_ttl,
             timeout=settings.request_timeout,
+            canary_timeout=settings.ready_timeout,
+            resolve_interval=settings.triton_resolve_interval,
         )
     )
     readiness = Readiness(

@@ -18,6 +18,7 @@ from gateway.security.api_keys import ApiKey, parse_api_keys
 from sod.encode import JPEG_QUALITY
 from sod.image import DEFAULT_LIMITS
 from sod.thread_pool import DEFAULT_TASK_TIMEOUT_S
+from sod.triton_addresses import TritonAddresses
 
 ENV_PREFIX = "SOD_"
 _MIB = 1024 * 1024
@@ -57,6 +58,11 @@ def _check_proxies(value: str | None) -> str | None:
     return value
 
 
+def _check_triton_url(value: str) -> str:
+    TritonAddresses.parse(value)
+    return value
+
+
 class Settings(BaseSettings):
     """Settings of the gateway. An empty variable counts as absent."""
 
@@ -90,8 +96,11 @@ class Settings(BaseSettings):
     shutdown_timeout: int = Field(30, gt=0)
     """Seconds for requests in progress to finish after SIGTERM and `SOD_DRAIN_DELAY`."""
 
-    triton_url: str = "127.0.0.1:8001"
-    """Triton's gRPC address, `host:port`."""
+    triton_url: Annotated[str, AfterValidator(_check_triton_url)] = "127.0.0.1:8001"
+    """Triton's gRPC address, `host:port`. Several that serve the same models are separated by commas; with
+    `dns:///host:port` every address that the name has is a Triton."""
+    triton_resolve_interval: float = Field(5.0, ge=0.1)
+    """Seconds between two lookups of the names in `SOD_TRITON_URL` that begin with `dns:///`."""
     model: str | None = None
     """Default ensemble; unset takes the first READY one of L, S, largesize-L, demo, then by name."""
     model_info_ttl: float = Field(5.0, ge=0)

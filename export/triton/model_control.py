@@ -3,7 +3,8 @@
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+import socket
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tritonclient.utils import InferenceServerException
 from export.errors import ExportError
 from export.triton.repository import read_config
 from sod.interface import pixel_entrance
+from sod.triton_addresses import TritonAddresses, join_port
 
 LOG = logging.getLogger(__name__)
 DEFAULT_URL = "127.0.0.1:8001"
@@ -23,14 +25,48 @@ _CHANNEL_ARGS = [
     ("grpc.max_metadata_size", 1024 * 1024),
     ("grpc.absolute_max_metadata_size", 1024 * 1024),
 ]
-_ADDRESS = re.compile(r"[^\s/]+:\d{1,5}")
 _PREFIX = re.compile(r"\s*\[StatusCode\.\w+\]\s*")
 _MAX_LENGTH = 500  # characters of a reason
 
 
-def triton_url() -> str:
-    """Triton's gRPC address: SOD_TRITON_URL, which the gateway reads too, or Triton's default port on this machine."""
-    return os.environ.get("SOD_TRITON_URL") or DEFAULT_URL
+def triton_urls(given: str | None) -> list[str]:
+    """The gRPC addresses of the Tritons to act on, host:port.
+
+    Args:
+        given: As the gateway's setting has them: `host:port`, `dns:///host:port`, several separated by commas; None or
+            empty takes SOD_TRITON_URL, or Triton's default port on this machine.
+
+    Raises:
+        ExportError: it is no address, or a name has no address.
+    """
+    try:
+        addresses = TritonAddresses.parse(given or os.environ.get("SOD_TRITON_URL") or DEFAULT_URL)
+    except ValueError as error:
+        raise ExportError(f"{error} (for example {DEFAULT_URL})") from error
+    urls = dict.fromkeys(addresses.fixed)
+    for name, port in addresses.names:
+        try:
+            found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise ExportError(f"no Triton is known by the name {name}: {error.strerror or error}") from error
+        urls.update(dict.fromkeys(join_port(str(address[0]), port) for *_, address in found))
+    return list(urls)
+
+
+def on_each(urls: Sequence[str], action: Callable[[str], None]) -> None:
+    """Act on one Triton after the other, also when one fails, so that requests find the model somewhere meanwhile.
+
+    Raises:
+        ExportError: the action failed on at least one; the text names each.
+    """
+    failures = []
+    for url in urls:
+        try:
+            action(url)
+        except ExportError as error:
+            failures.append(str(error))
+    if failures:
+        raise ExportError("; ".join(failures))
 
 
 def load_exported(url: str, repository: Path, name: str) -> None:
@@ -105,8 +141,6 @@ def unload_models(url: str, names: Sequence[str]) -> None:
 
 
 def _client(url: str) -> InferenceServerClient:
-    if not _ADDRESS.fullmatch(url):
-        raise ExportError(f"{url!r} is not the address of a Triton server: give HOST:PORT, for example {DEFAULT_URL}")
     return InferenceServerClient(url, channel_args=_CHANNEL_ARGS)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from export.errors import ExportError
 from export.triton.installed_models import find_installed, remove_installed
-from export.triton.model_control import load_exported, ready_models, triton_url, unload_models
+from export.triton.model_control import load_exported, on_each, ready_models, triton_urls, unload_models
 
 _SHIPPED = tuple(f"PP-YOLOE_plus_SOD-{size}" for size in ("demo", "S", "L", "largesize-L"))
 
@@ -19,40 +19,49 @@ def main(arguments: Sequence[str] | None = None, prog: str = "sod models") -> in
         0, or 1 after printing what is wrong.
     """
     options = _parser(prog).parse_args(arguments)
-    url = options.triton or triton_url()
+    action = _ACTIONS[options.action]
     try:
-        _ACTIONS[options.action](url, options.model_repository, options.name)
+        action(triton_urls(options.triton), options.model_repository, options.name)
     except ExportError as error:
         print(f"{prog} {options.action}: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _load(url: str, repository: Path, name: str) -> None:
+def _load(urls: Sequence[str], repository: Path, name: str) -> None:
     find_installed(repository, name)
-    load_exported(url, repository, name)
-    print(f"Triton at {url} serves {name}")
+
+    def load(url: str) -> None:
+        load_exported(url, repository, name)
+        print(f"Triton at {url} serves {name}")
+
+    on_each(urls, load)
 
 
-def _unload(url: str, repository: Path, name: str) -> None:
+def _unload(urls: Sequence[str], repository: Path, name: str) -> None:
     model = find_installed(repository, name)
-    ready = ready_models(url)
-    if name not in ready:
-        raise ExportError(f"Triton at {url} does not serve {name}: it serves {', '.join(ready) or 'nothing'}")
-    unload_models(url, [part for part in (*model.ensembles, *model.stages) if part in ready])
-    print(f"Triton at {url} no longer serves {name}; its next start loads every model of its repository again")
+
+    def unload(url: str) -> None:
+        ready = ready_models(url)
+        if name not in ready:
+            raise ExportError(f"Triton at {url} does not serve {name}: it serves {', '.join(ready) or 'nothing'}")
+        unload_models(url, [part for part in (*model.ensembles, *model.stages) if part in ready])
+        print(f"Triton at {url} no longer serves {name}; its next start loads every model of its repository again")
+
+    on_each(urls, unload)
 
 
-def _remove(url: str, repository: Path, name: str) -> None:
+def _remove(urls: Sequence[str], repository: Path, name: str) -> None:
     model = find_installed(repository, name)
     if name in _SHIPPED:
         raise ExportError(f"{name} belongs to triton-sod, and only models that you exported can be removed")
-    try:
-        ready = ready_models(url)
-    except ExportError:  # no server runs there
-        ready = []
-    if name in ready:
-        raise ExportError(f"Triton at {url} serves {name}: first `sod models unload {name}`")
+    for url in urls:
+        try:
+            ready = ready_models(url)
+        except ExportError:  # no server runs there
+            continue
+        if name in ready:
+            raise ExportError(f"Triton at {url} serves {name}: first `sod models unload {name}`")
     for folder in remove_installed(repository, model):
         print(f"removed {folder}")
 
@@ -71,7 +80,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--triton",
         metavar="HOST:PORT",
-        help="Triton's gRPC address (default: SOD_TRITON_URL of the environment, or 127.0.0.1:8001)",
+        help="Triton's gRPC address; several are separated by commas, dns:///HOST:PORT is every address of a name "
+        "(default: SOD_TRITON_URL of the environment, or 127.0.0.1:8001)",
     )
     parser.add_argument(
         "--model-repository",

@@ -15,12 +15,10 @@ import numpy as np
 from gateway.drain import DRAINING, Drain
 from gateway.errors import DetectorUnavailableError, GatewayError, GatewayTimeoutError
 from gateway.inference.single_flight import SingleFlight
-from gateway.inference.triton_client import TritonDetector
+from gateway.inference.triton_client import TritonDetector, probe_image
 from gateway.observability import metrics
-from sod.encode import encode_image
 
 _log = logging.getLogger(__name__)
-_SIDE = 32
 # Probe a busy Triton only after this many times the duration of the last inference.
 _OVERDUE = 2
 
@@ -57,7 +55,6 @@ class Readiness:
         self._request_timeout = request_timeout
         self._in_work = in_work
         self._starved = starved
-        self._probe_image = encode_image(np.full((_SIDE, _SIDE, 3), 128, np.uint8))
         self._shared_probe = SingleFlight(self._probe)
         self._probe_problem: str | None = "no inference has been run yet"
         self._probed_at = float("-inf")
@@ -117,7 +114,7 @@ class Readiness:
         try:
             async with asyncio.timeout(timeout):
                 model = await self._triton.model_info()
-                await self._triton.infer(self._probe_image, np.ones(len(model.labels), np.float32), model)
+                await self._triton.infer(probe_image(), np.ones(len(model.labels), np.float32), model)
         except (TimeoutError, GatewayTimeoutError):
             return None if self._succeeded_since(started) else f"No inference finished within {timeout:g} s"
         except DetectorUnavailableError as error:

@@ -1,8 +1,14 @@
-"""What is known of the models in Triton: its index and their configurations, read anew when they have aged."""
+"""What is known of the models in Triton: its index and their configurations, read anew when they have aged.
+
+With several Tritons a model is known if all of them have it. While its configuration is being changed on one after the
+other, the one that most of them have holds, and only these are asked.
+"""
 
 import asyncio
 import json
 import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
@@ -11,6 +17,7 @@ import grpc
 from tritonclient.grpc import service_pb2
 
 from gateway.errors import DetectorUnavailableError, UnknownModelError
+from gateway.inference.replicas.replica import Replica
 from gateway.inference.single_flight import SingleFlight
 from gateway.inference.triton_errors import is_not_loaded
 from sod.interface import pixel_entrance
@@ -25,6 +32,10 @@ PREFERENCE = (
 _log = logging.getLogger(__name__)
 # An unknown name may be a model that was just loaded, so the list of models is refreshed if it is older than this.
 _FRESH_S = 1.0
+# Of several Tritons, one that does not answer within these seconds is left out: its index needs no inference.
+_SLOWEST_S = 2.0
+# With several Tritons, what has aged is used while it is read anew, up to this many times its age.
+_AGED = 3
 _SERVER_FAILED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 
@@ -50,20 +61,31 @@ class ModelInfo:
 class ModelCatalogue:
     """The detector ensembles that are ready. A method raises `grpc.RpcError` if Triton cannot be asked."""
 
-    def __init__(self, stub: Any, *, default: str | None, ttl: float, timeout: float) -> None:
+    def __init__(
+        self,
+        replicas: Callable[[], Sequence[Replica]],
+        *,
+        silent: Callable[[Replica], None],
+        default: str | None,
+        ttl: float,
+        timeout: float,
+    ) -> None:
         """Set up; Triton is asked at the first use.
 
         Args:
-            stub: gRPC's generated stub.
+            replicas: Returns the Tritons to ask.
+            silent: Called with one of several that did not answer.
             default: Name of the default ensemble; None selects the first one in the order of `PREFERENCE`.
             ttl: Seconds for which what Triton has said is used.
             timeout: Deadline of one call in seconds.
         """
-        self._stub = stub
+        self._replicas = replicas
+        self._silent = silent
         self._default = default
         self._ttl = ttl
         self._timeout = timeout
         self._models: dict[str, ModelInfo] | None = None
+        self._having: dict[str, frozenset[Replica]] = {}
         self._ready: tuple[str, ...] = ()
         self._read_at = 0.0
         self._refresh = SingleFlight(self._read)
@@ -96,7 +118,7 @@ class ModelCatalogue:
         """
         wanted = self._default if name is None else name
         for max_age in (self._ttl, 0 if name is None else min(_FRESH_S, self._ttl)):
-            models = await self._known(max_age)
+            models = await self._known(max_age, aged_will_do=max_age == self._ttl)
             found = next(iter(models.values()), None) if wanted is None else models.get(wanted)
             if found is not None:
                 return found
@@ -108,29 +130,75 @@ class ModelCatalogue:
             raise DetectorUnavailableError(f"The model {wanted} is not an ensemble with class labels")
         raise DetectorUnavailableError(f"The model {wanted} is not loaded in the inference server; try again")
 
-    async def _known(self, max_age: float) -> dict[str, ModelInfo]:
-        if self._models is not None and monotonic() - self._read_at < max_age:
+    def having(self, model: ModelInfo) -> frozenset[Replica]:
+        """The Tritons that have the model as it is known."""
+        return self._having.get(model.name, frozenset())
+
+    async def read(self, replica: Replica) -> tuple[dict[str, ModelInfo], frozenset[str]]:
+        """The ensembles of one Triton, and the names of everything that is ready there."""
+        index = await replica.stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=self._timeout)
+        ready = frozenset(model.name for model in index.models if model.state == "READY")
+        infos = await asyncio.gather(*(self._query(replica, name) for name in sorted(ready, key=_preference)))
+        models = {}
+        for info in infos:
+            if info is not None:
+                entrance = pixel_entrance(info.name)
+                models[info.name] = replace(info, pixel_entrance=entrance) if entrance in ready else info
+        return models, ready
+
+    def first(self, models: dict[str, ModelInfo]) -> ModelInfo | None:
+        """The default model among those of one Triton."""
+        return next(iter(models.values()), None) if self._default is None else models.get(self._default)
+
+    async def _known(self, max_age: float, *, aged_will_do: bool = False) -> dict[str, ModelInfo]:
+        age = monotonic() - self._read_at
+        if self._models is not None and age < max_age:
+            return self._models
+        if self._models is not None and aged_will_do and age < _AGED * max_age and len(self._replicas()) > 1:
+            self._refresh.start()  # a silent Triton would delay the request
             return self._models
         return await self._refresh()
 
     async def _read(self) -> dict[str, ModelInfo]:
-        index = await self._stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=self._timeout)
-        ready = {model.name for model in index.models if model.state == "READY"}
-        infos = await asyncio.gather(*map(self._query, sorted(ready, key=_preference)))
-        found = [info for info in infos if info is not None]
-        entrances = {info.name: pixel_entrance(info.name) for info in found}
-        self._models = {
-            info.name: replace(info, pixel_entrance=entrances[info.name]) if entrances[info.name] in ready else info
-            for info in found
-        }
+        replicas = self._replicas()
+        if len(replicas) == 1:
+            self._models, ready = await self.read(replicas[0])
+            self._having = dict.fromkeys(self._models, frozenset(replicas))
+        else:
+            self._models, ready = await self._read_several(replicas)
         self._ready, self._read_at = tuple(ready), monotonic()
         return self._models
 
-    async def _query(self, name: str) -> ModelInfo | None:
+    async def _read_several(self, replicas: Sequence[Replica]) -> tuple[dict[str, ModelInfo], frozenset[str]]:
+        answers = await asyncio.gather(*map(self._read_in_time, replicas), return_exceptions=True)
+        found: list[tuple[Replica, dict[str, ModelInfo], frozenset[str]]] = []
+        for replica, answer in zip(replicas, answers, strict=True):
+            if isinstance(answer, TimeoutError | grpc.RpcError):
+                self._silent(replica)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                found.append((replica, *answer))
+        if not found:
+            raise DetectorUnavailableError("No inference server can be reached; try again")
+        self._having = {}
+        models = {}
+        for name in found[0][1]:
+            infos = [one[name] for _, one, _ in found if name in one]
+            if len(infos) == len(found):
+                models[name] = Counter(infos).most_common(1)[0][0]
+                self._having[name] = frozenset(replica for replica, one, _ in found if one[name] == models[name])
+        return models, frozenset.intersection(*(ready for _, _, ready in found))
+
+    async def _read_in_time(self, replica: Replica) -> tuple[dict[str, ModelInfo], frozenset[str]]:
+        async with asyncio.timeout(min(_SLOWEST_S, self._timeout)):
+            return await self.read(replica)
+
+    async def _query(self, replica: Replica, name: str) -> ModelInfo | None:
         """The configuration of a detector ensemble; None for another kind of model."""
         request = service_pb2.ModelConfigRequest(name=name)
         try:
-            config = (await self._stub.ModelConfig(request, timeout=self._timeout)).config
+            config = (await replica.stub.ModelConfig(request, timeout=self._timeout)).config
         except grpc.RpcError as error:
             if is_not_loaded(error):  # unloaded since the index was read
                 return None

@@ -26,6 +26,7 @@ _MISMATCH = re.compile(
 _SHARED_MEMORY_FULL = re.compile(r"Failed to increase the shared memory pool size for key '[^']*' to (\d+) bytes")
 _REGION_STEP = 2 * 2**20  # by which a region grows beyond what a tensor needs
 _STUB_DEAD = re.compile(r"stub process.*not healthy", re.IGNORECASE | re.DOTALL)
+_QUEUE_FULL = "Exceeds maximum queue size"
 _MAX_MESSAGE = 500
 
 
@@ -91,3 +92,16 @@ def is_not_loaded(error: Any) -> bool:
     """Whether the `grpc.RpcError` says that there is no such model, or no version of it is loaded."""
     text = str(error.details() or "")
     return error.code() is grpc.StatusCode.NOT_FOUND or "is not found" in text or "has no available versions" in text
+
+
+def is_refused(error: Any) -> bool:
+    """Whether Triton has not worked on the request of this `grpc.RpcError`, so that another Triton may do it."""
+    return is_broken(error) or is_not_loaded(error) or error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def is_broken(error: Any) -> bool:
+    """Whether the `grpc.RpcError` says that this Triton cannot do any request now."""
+    text = str(error.details() or "")
+    if _STUB_DEAD.search(text):
+        return True
+    return error.code() is grpc.StatusCode.UNAVAILABLE and not is_not_loaded(error) and _QUEUE_FULL not in text

@@ -108,6 +108,22 @@ _detections = _counter(
 ready = _gauge(
     "sod_ready", "1 if the last readiness check passed, 0 if it failed or while draining.", workers="livemostrecent"
 )
+_replica_serving = _gauge(
+    "sod_triton_serving",
+    "1 if this Triton gets requests, 0 if it was ejected or is new. Only with several in `SOD_TRITON_URL`.",
+    "replica",
+    workers="livemostrecent",
+)
+_replica_requests = _counter(
+    "sod_triton_requests_total",
+    "Inferences that were sent to this Triton, by `outcome`: `answered`, `failed`, `cancelled`. Only with several.",
+    "replica",
+    "outcome",
+)
+_ejections = _counter("sod_triton_ejections_total", "How often this Triton was ejected. Only with several.", "replica")
+_retries = _counter(
+    "sod_triton_retries_total", "Inferences that were sent to a second Triton because the first one failed."
+)
 workers = _gauge("sod_workers", "Worker processes in service.")
 _build_info = _gauge("sod_build_info", "Always 1; the labels identify the build.", "version", "python", workers="max")
 
@@ -165,6 +181,38 @@ def record_image(model: str, labels: Sequence[str], class_ids: NDArray[np.int32]
             _detections.labels(model, label).inc(count)
 
 
+def record_replica(replica: str, *, serving: bool) -> None:
+    """Record whether one of several Tritons, host:port, gets requests."""
+    _replica_serving.labels(replica).set(serving)
+
+
+def record_replica_request(replica: str, outcome: Literal["answered", "failed", "cancelled"]) -> None:
+    """Record an inference that one of several Tritons was asked for."""
+    _replica_counter(replica, outcome).inc()
+
+
+def record_ejection(replica: str) -> None:
+    """Record that one of several Tritons gets no requests because it failed."""
+    _ejections.labels(replica).inc()
+
+
+def record_retry() -> None:
+    """Record an inference that was sent to a second Triton."""
+    _retries.inc()
+
+
+def forget_replica(replica: str) -> None:
+    """Remove the metrics of a Triton that is gone; in worker processes, which cannot do that, it serves no longer."""
+    if FOLDER_VARIABLE in os.environ:
+        _replica_serving.labels(replica).set(0)
+        return
+    for outcome in ("answered", "failed", "cancelled"):
+        _replica_requests.remove(replica, outcome)
+    _replica_counter.cache_clear()
+    _replica_serving.remove(replica)
+    _ejections.remove(replica)
+
+
 def render() -> bytes:
     """All metrics in Prometheus' text format 0.0.4; blocks for a few milliseconds."""
     if FOLDER_VARIABLE not in os.environ:
@@ -207,3 +255,8 @@ def _request_histogram(path: str) -> Histogram:
 @cache
 def _stage_histogram(stage: Stage) -> Histogram:
     return _stage_seconds.labels(stage)
+
+
+@cache
+def _replica_counter(replica: str, outcome: str) -> Counter:
+    return _replica_requests.labels(replica, outcome)

@@ -18,6 +18,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from gateway.app import create_app
 from gateway.settings import Settings
+from sod.triton_addresses import TritonAddresses
 
 LABELS = ["pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motorcycle"]
 MODEL = "PP-YOLOE_plus_SOD-S"
@@ -69,6 +70,10 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def add_pixel_entrance(self, name: str) -> None:
         self.add(f"{name}_pixels", labels=None)
+
+    @property
+    def addresses(self) -> TritonAddresses:
+        return TritonAddresses.parse(f"127.0.0.1:{self.port}")
 
     async def start(self) -> None:
         self._server = grpc.aio.server(

@@ -12,7 +12,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from export.cli import main
 from export.errors import ExportError
-from export.triton.model_control import load_exported, load_model, triton_url
+from export.triton.model_control import load_exported, load_model, on_each, triton_urls
 from export.triton.model_spec import ModelSpec
 from export.triton.repository import pending_files
 
@@ -127,10 +127,10 @@ def test_a_model_that_is_not_ready_afterwards_is_named(
         load_model(url, "mine", STAGES)
 
 
-@pytest.mark.parametrize("url", ["", "nonsense", "http://127.0.0.1:8001", "127.0.0.1:", "a b:1", "127.0.0.1:8001/x"])
+@pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1:8001", "127.0.0.1:", "a b:1", "127.0.0.1:8001/x"])
 def test_an_invalid_address(url: str) -> None:
-    with pytest.raises(ExportError, match="is not the address of a Triton server"):
-        load_model(url, "mine", STAGES)
+    with pytest.raises(ExportError, match="is not the address of a Triton: give host:port"):
+        triton_urls(url)
 
 
 def test_no_server(free_ports: Any) -> None:
@@ -142,11 +142,24 @@ def test_no_server(free_ports: Any) -> None:
 
 def test_the_address_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SOD_TRITON_URL", raising=False)
-    assert triton_url() == "127.0.0.1:8001"
+    assert triton_urls(None) == ["127.0.0.1:8001"]
     monkeypatch.setenv("SOD_TRITON_URL", "")
-    assert triton_url() == "127.0.0.1:8001"
-    monkeypatch.setenv("SOD_TRITON_URL", "triton:9001")
-    assert triton_url() == "triton:9001"
+    assert triton_urls("") == ["127.0.0.1:8001"]
+    monkeypatch.setenv("SOD_TRITON_URL", "triton:9001,dns:///localhost:9002")
+    urls = triton_urls("")
+    assert urls[0] == "triton:9001"
+    assert {"127.0.0.1:9002", "[::1]:9002"} & set(urls[1:])
+    assert triton_urls("a:1,b:2,a:1") == ["a:1", "b:2"], "what is given goes before the environment"
+    with pytest.raises(ExportError, match=r"no Triton is known by the name absent\.invalid"):
+        triton_urls("dns:///absent.invalid:1")
+
+
+def test_every_triton_is_acted_on(triton: tuple[FakeTriton, str], free_ports: Any) -> None:
+    fake, url = triton
+    (port,) = free_ports(1)
+    with pytest.raises(ExportError, match=f"no Triton responds at 127.0.0.1:{port}"):
+        on_each([f"127.0.0.1:{port}", url], lambda one: load_model(one, "mine", STAGES))
+    assert fake.loaded[0] == "mine"
 
 
 def test_the_command_loads_the_model(

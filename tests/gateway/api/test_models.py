@@ -113,7 +113,7 @@ async def test_a_model_loaded_a_moment_ago_is_found(make_gateway: Any, triton: A
 
 async def test_named_models_are_asked_for_once(triton: Any) -> None:
     triton.add("mine")
-    async with TritonDetector(f"127.0.0.1:{triton.port}", model=None, info_ttl=1000, timeout=10) as detector:
+    async with TritonDetector(triton.addresses, model=None, info_ttl=1000, timeout=10) as detector:
         infos = await asyncio.gather(*(detector.model_info(name) for name in ["mine", DEFAULT] * 5))
         assert [info.name for info in infos] == ["mine", DEFAULT] * 5
         assert triton.asked == 1
@@ -123,7 +123,7 @@ async def test_another_models_success_is_no_evidence_of_readiness(triton: Any, i
     import numpy as np
 
     triton.add("mine")
-    async with TritonDetector(f"127.0.0.1:{triton.port}", model=None, info_ttl=5, timeout=10) as detector:
+    async with TritonDetector(triton.addresses, model=None, info_ttl=5, timeout=10) as detector:
         default = await detector.model_info()
         thresholds = np.ones(len(default.labels), np.float32)
         await detector.infer(image, thresholds, await detector.model_info("mine"))

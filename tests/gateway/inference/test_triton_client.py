@@ -210,7 +210,7 @@ async def test_model_replaced_by_one_with_other_classes(make_gateway: Any, trito
 async def test_an_image_of_any_size_arrives_as_it_is(triton: Any, size: int) -> None:
     image = (bytes(range(256)) * (size // 256 + 1))[:size]
     thresholds = np.linspace(0.5, 0.95, 10, dtype=np.float32)
-    async with TritonDetector(f"127.0.0.1:{triton.port}", model=None, info_ttl=5, timeout=10) as detector:
+    async with TritonDetector(triton.addresses, model=None, info_ttl=5, timeout=10) as detector:
         detections = await detector.infer(image, thresholds, await detector.model_info())
     assert detections.boxes.shape == (3, 4)
     assert detections.class_ids.tolist() == [0, 0, 3]
@@ -238,13 +238,13 @@ async def test_preference(triton: Any, models: tuple[str, ...], expected: str) -
     triton.add("AA_labels_of_another_kind", labels=[1, 2])
     for name in models:
         triton.add(name)
-    async with TritonDetector(f"127.0.0.1:{triton.port}", model=None, info_ttl=5, timeout=10) as detector:
+    async with TritonDetector(triton.addresses, model=None, info_ttl=5, timeout=10) as detector:
         assert (await detector.model_info()).name == expected
 
 
 async def test_model_that_is_named(triton: Any) -> None:
     triton.add("mine", labels=["a", "b"])
-    async with TritonDetector(f"127.0.0.1:{triton.port}", model="mine", info_ttl=5, timeout=10) as detector:
+    async with TritonDetector(triton.addresses, model="mine", info_ttl=5, timeout=10) as detector:
         assert await detector.model_info() == ModelInfo("mine", ("a", "b"))
 
 
@@ -265,7 +265,7 @@ async def test_no_detector_ready(gateway: httpx.AsyncClient, triton: Any, image6
 
 
 async def test_model_info_is_kept_and_dropped(triton: Any, image: bytes) -> None:
-    async with TritonDetector(f"127.0.0.1:{triton.port}", model=None, info_ttl=1000, timeout=10) as detector:
+    async with TritonDetector(triton.addresses, model=None, info_ttl=1000, timeout=10) as detector:
         infos = await asyncio.gather(*(detector.model_info() for _ in range(20)))
         info = await detector.model_info()
         assert all(one is info for one in infos)
@@ -292,7 +292,7 @@ async def test_model_info_is_kept_and_dropped(triton: Any, image: bytes) -> None
 
 
 async def test_model_info_grows_old(triton: Any) -> None:
-    async with TritonDetector(f"127.0.0.1:{triton.port}", model=None, info_ttl=0, timeout=10) as detector:
+    async with TritonDetector(triton.addresses, model=None, info_ttl=0, timeout=10) as detector:
         assert (await detector.model_info()).name == "PP-YOLOE_plus_SOD-S"
         triton.add("PP-YOLOE_plus_SOD-L")
         assert (await detector.model_info()).name == "PP-YOLOE_plus_SOD-L"
