@@ -5,12 +5,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
-import numpy as np
-from numpy.typing import NDArray
 from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 
 from gateway.errors import DetectorUnavailableError, GatewayError
 from gateway.inference.model_catalogue import ModelCatalogue, ModelInfo
+from gateway.inference.postprocess import PostprocessOptions
 from gateway.inference.tensors import ResizedImage, image_size, serialize_request
 from gateway.inference.triton_errors import client_error, undecodable
 from gateway.observability.tracing import trace_metadata
@@ -99,12 +98,12 @@ class TritonDetector:
         except grpc.RpcError as error:
             raise self._failed(error, None) from error
 
-    async def infer(self, image: bytes | ResizedImage, thresholds: NDArray[np.float32], model: ModelInfo) -> Detections:
+    async def infer(self, image: bytes | ResizedImage, options: PostprocessOptions, model: ModelInfo) -> Detections:
         """Detect objects in one image.
 
         Args:
             image: JPEG, PNG, WebP, BMP or TIFF; or, if the model has a `pixel_entrance`, pixels of its `input_size`.
-            thresholds: float32 [classes]; an object is kept if its score is greater.
+            options: Which objects are kept; a model whose `nms_inputs` is false takes thresholds only.
             model: The ensemble, from `model_info`.
 
         Returns:
@@ -115,7 +114,7 @@ class TritonDetector:
             TooManyBytesError: Triton's shared memory is too small for this image.
         """
         name = model.name if isinstance(image, bytes) else model.pixel_entrance
-        request, started = serialize_request(image, thresholds, name), monotonic()
+        request, started = serialize_request(image, options, name), monotonic()
         try:
             response = await self._model_infer(request, timeout=self._timeout, metadata=trace_metadata())
         except grpc.RpcError as error:
