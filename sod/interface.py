@@ -3,6 +3,9 @@
 # The ensemble's inputs. Its second entrance takes `PIXELS` and `SCALE_FACTOR` instead of `IMAGE`.
 IMAGE = "image"  # BYTES [1]: one encoded image
 SCORE_THRESHOLD = "score_threshold"  # FP32 [classes]: objects with a score above it are kept
+# Optional inputs; models that were exported before 0.3.0 have none.
+IOU_THRESHOLD = "iou_threshold"  # FP32 [1]: an object is suppressed by a better one with a greater IoU
+CLASS_AGNOSTIC = "class_agnostic"  # BOOL [1]: whether objects of other classes suppress an object too
 
 # The ensemble's outputs. M is the largest number of objects in the request's batch; shorter results are zero-padded.
 BOXES = "boxes"  # FP32 [M, 4]: xyxy in pixels of the source image

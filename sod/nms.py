@@ -1,8 +1,8 @@
-"""Turns raw detector output into detections: score threshold, greedy NMS per class, the best `keep_top_k` objects.
+"""Turns raw detector output into detections: score threshold, greedy NMS, the best `keep_top_k` objects.
 
-The result equals that of Paddle's `multiclass_nms3` operator (phi/kernels/cpu/multiclass_nms3_kernel.cc, normalized,
-eta 1), also in its order and in edge cases: comparisons are strict, ties keep the order of the anchors, and a pair of
-degenerate boxes whose IoU is 0/0 counts as overlapping.
+Per class, the result equals that of Paddle's `multiclass_nms3` operator (phi/kernels/cpu/multiclass_nms3_kernel.cc,
+normalized, eta 1), also in its order and in edge cases: comparisons are strict, ties keep the order of the anchors, and
+a pair of degenerate boxes whose IoU is 0/0 counts as overlapping.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,17 @@ _FAR = 1e7  # pixels; larger than any coordinate
 
 @dataclass(frozen=True, slots=True)
 class NmsConfig:
-    """Parameters of Paddle's `multiclass_nms3`; the defaults are PP-YOLOE+ SOD's (configs/smalldet)."""
+    """Parameters of Paddle's `multiclass_nms3`; the defaults are PP-YOLOE+ SOD's (configs/smalldet).
+
+    `class_agnostic` is not in Paddle: boxes of different classes suppress each other too, so that an object has one
+    class.
+    """
 
     score_threshold: float = 0.01
     nms_top_k: int = 10_000
     keep_top_k: int = 500
     iou_threshold: float = 0.6
+    class_agnostic: bool = False
 
 
 def multiclass_nms(
@@ -45,6 +50,7 @@ def multiclass_nms(
         boxes: float32 [A, 4], xyxy in pixels of the detector's input.
         scores: float32 [C, A].
         score_threshold: float32 [C]; objects are kept if their score exceeds both this and the config's threshold.
+            A threshold of 1 or more leaves the class out; it then suppresses nothing.
         scale_factor: float32 [2], (scale_y, scale_x); boxes are divided by it before NMS. None stands for (1, 1).
         config: NMS parameters; None for PP-YOLOE+ SOD's.
     """
@@ -57,23 +63,27 @@ def multiclass_nms(
     candidate_scores = scores[class_ids, anchors]
     best_first = _top_of_each_class(np.argsort(-candidate_scores, kind="stable"), class_ids, config.nms_top_k)
     class_ids, candidate_scores, anchors = class_ids[best_first], candidate_scores[best_first], anchors[best_first]
+    if config.class_agnostic and config.iou_threshold < 1:
+        alone = _best_of_each_anchor(anchors, boxes)
+        class_ids, candidate_scores, anchors = class_ids[alone], candidate_scores[alone], anchors[alone]
     candidate_boxes = boxes[anchors]
     if scale_factor is not None:
         candidate_boxes = candidate_boxes / scale_factor[[1, 0, 1, 0]]
     # All classes go through NMS together, best score first, so that the first `keep_top_k` kept are the best of all.
-    kept = greedy_nms(candidate_boxes, class_ids, config.iou_threshold, config.keep_top_k)
+    groups = np.zeros_like(class_ids) if config.class_agnostic else class_ids
+    kept = greedy_nms(candidate_boxes, groups, config.iou_threshold, config.keep_top_k)
     kept = kept[np.argsort(class_ids[kept], kind="stable")]
     return Detections(candidate_boxes[kept], candidate_scores[kept], class_ids[kept].astype(np.int32))
 
 
 def greedy_nms(
-    boxes: NDArray[np.float32], class_ids: NDArray[np.intp], iou_threshold: float, limit: int
+    boxes: NDArray[np.float32], groups: NDArray[np.intp], iou_threshold: float, limit: int
 ) -> NDArray[np.intp]:
-    """Indices of the boxes that no earlier kept box of their class overlaps by more than `iou_threshold`.
+    """Indices of the boxes that no earlier kept box of their group overlaps by more than `iou_threshold`.
 
     Args:
         boxes: float32 [N, 4] xyxy, the best first.
-        class_ids: intp [N].
+        groups: intp [N]; boxes of different groups do not suppress each other.
         iou_threshold: compared as float32, strictly.
         limit: stop after this many.
 
@@ -84,7 +94,7 @@ def greedy_nms(
     kept = np.zeros(0, np.intp)
     for start in range(0, len(boxes), _CHUNK):
         pool = np.concatenate([kept, np.arange(start, min(start + _CHUNK, len(boxes)))])
-        better, worse = _overlapping_pairs(boxes[pool], class_ids[pool], threshold)
+        better, worse = _overlapping_pairs(boxes[pool], groups[pool], threshold)
         alive = np.ones(len(pool), bool)
         starts = np.searchsorted(better, np.arange(len(pool) + 1))
         for row in np.flatnonzero(np.diff(starts)).tolist():
@@ -107,16 +117,28 @@ def _top_of_each_class(best_first: NDArray[np.intp], class_ids: NDArray[np.intp]
     return np.asarray(best_first[within])
 
 
+def _best_of_each_anchor(anchors: NDArray[np.intp], boxes: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Indices of the candidates without those that one of the same anchor suppresses; the best come first.
+
+    A box overlaps itself entirely, except for an inverted one. There are up to as many candidates as classes at each
+    object, and all their pairs would be compared.
+    """
+    first = np.zeros(len(anchors), bool)
+    first[np.unique(anchors, return_index=True)[1]] = True
+    x1, y1, x2, y2 = boxes[anchors].T
+    return np.flatnonzero(first | (x1 > x2) | (y1 > y2))
+
+
 def _overlapping_pairs(
-    boxes: NDArray[np.float32], class_ids: NDArray[np.intp], threshold: np.float32
+    boxes: NDArray[np.float32], groups: NDArray[np.intp], threshold: np.float32
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Pairs of boxes of one class whose IoU exceeds the threshold: indices of the better [P], ascending, and worse [P].
+    """Pairs of boxes of one group whose IoU exceeds the threshold: indices of the better [P], ascending, and worse [P].
 
     Boxes are sorted by their left edge. Each is compared only with those that start before its right edge, which are
     few for small objects.
     """
-    # Each class gets its own interval of the x axis. NaN coordinates may overlap anything. Rounding keeps the order.
-    offset = class_ids * (4.0 * _FAR)
+    # Each group gets its own interval of the x axis. NaN coordinates may overlap anything. Rounding keeps the order.
+    offset = groups * (4.0 * _FAR)
     left = offset + np.clip(np.nan_to_num(boxes[:, 0], nan=-_FAR), -_FAR, _FAR)
     right = offset + np.clip(np.nan_to_num(boxes[:, 2], nan=_FAR), -_FAR, _FAR)
     order = np.argsort(left, kind="stable")

@@ -150,7 +150,9 @@ platform: "ensemble"
 max_batch_size: {batch}
 input [
   {{ name: "image" data_type: TYPE_STRING dims: [ 1 ] }},
-  {{ name: "score_threshold" data_type: TYPE_FP32 dims: [ {classes} ] }}
+  {{ name: "score_threshold" data_type: TYPE_FP32 dims: [ {classes} ] }},
+  {{ name: "iou_threshold" data_type: TYPE_FP32 dims: [ 1 ] optional: true }},
+  {{ name: "class_agnostic" data_type: TYPE_BOOL dims: [ 1 ] optional: true }}
 ]
 output [
   {{ name: "boxes" data_type: TYPE_FP32 dims: [ -1, 4 ] }},
@@ -183,6 +185,8 @@ ensemble_scheduling {{
       input_map {{ key: "raw_scores" value: "raw_scores" }}
       input_map {{ key: "scale_factor" value: "scale_factor" }}
       input_map {{ key: "score_threshold" value: "score_threshold" }}
+      input_map {{ key: "iou_threshold" value: "iou_threshold" }}
+      input_map {{ key: "class_agnostic" value: "class_agnostic" }}
       input_map {{ key: "error" value: "unreadable" }}
       output_map {{ key: "boxes" value: "boxes" }}
       output_map {{ key: "scores" value: "scores" }}
@@ -202,7 +206,9 @@ max_batch_size: {batch}
 input [
   {{ name: "pixels" data_type: TYPE_UINT8 dims: [ {height}, {width}, 3 ] }},
   {{ name: "scale_factor" data_type: TYPE_FP32 dims: [ 2 ] }},
-  {{ name: "score_threshold" data_type: TYPE_FP32 dims: [ -1 ] }}
+  {{ name: "score_threshold" data_type: TYPE_FP32 dims: [ -1 ] }},
+  {{ name: "iou_threshold" data_type: TYPE_FP32 dims: [ 1 ] optional: true }},
+  {{ name: "class_agnostic" data_type: TYPE_BOOL dims: [ 1 ] optional: true }}
 ]
 output [
   {{ name: "boxes" data_type: TYPE_FP32 dims: [ -1, 4 ] }},
@@ -226,6 +232,8 @@ ensemble_scheduling {{
       input_map {{ key: "raw_scores" value: "raw_scores" }}
       input_map {{ key: "scale_factor" value: "scale_factor" }}
       input_map {{ key: "score_threshold" value: "score_threshold" }}
+      input_map {{ key: "iou_threshold" value: "iou_threshold" }}
+      input_map {{ key: "class_agnostic" value: "class_agnostic" }}
       output_map {{ key: "boxes" value: "boxes" }}
       output_map {{ key: "scores" value: "scores" }}
       output_map {{ key: "class_ids" value: "class_ids" }}
@@ -288,6 +296,8 @@ input [
   {{ name: "raw_scores" data_type: TYPE_FP32 dims: [ -1, -1 ] }},
   {{ name: "scale_factor" data_type: TYPE_FP32 dims: [ 2 ] }},
   {{ name: "score_threshold" data_type: TYPE_FP32 dims: [ -1 ] }},
+  {{ name: "iou_threshold" data_type: TYPE_FP32 dims: [ 1 ] optional: true }},
+  {{ name: "class_agnostic" data_type: TYPE_BOOL dims: [ 1 ] optional: true }},
   {{ name: "error" data_type: TYPE_STRING dims: [ 1 ] optional: true }}
 ]
 output [

@@ -84,7 +84,8 @@ def _query_parameters() -> list[_Document]:
 
 def _query_parameter(name: str, schema: _Document) -> _Document:
     description = f"Only if the body is an encoded image. {schema.pop('description')}"
-    content = {"content": {"application/json": {"schema": schema}}} if name == "threshold" else {"schema": schema}
+    is_json = name in ("threshold", "classes")
+    content = {"content": {"application/json": {"schema": schema}}} if is_json else {"schema": schema}
     return {"name": name, "in": "query", "description": description, **content}
 
 

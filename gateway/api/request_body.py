@@ -27,6 +27,7 @@ _OPTIONS = tuple(InferOptions.model_fields)
 _JSON_OPTIONS = {
     "threshold": 'a number, or an object like {"0": 0.3}',
     "slice": 'true, auto, or an object like {"size": 640}',
+    "classes": 'labels or class ids, like car,bus or ["car", 3]',
 }
 # Parts that a form may have beside its images; unknown ones are ignored, as in JSON.
 _MAX_OTHER_PARTS = 32
@@ -205,7 +206,10 @@ def _unique_options(fields: Iterable[tuple[str, str]], location: Location) -> di
 
 
 def _parse_text_options(fields: Mapping[str, str], location: Location) -> InferOptions:
-    """Options whose values are texts: `threshold` and `slice` are JSON, Pydantic converts the others."""
+    """Options whose values are texts: `_JSON_OPTIONS` are JSON, Pydantic converts the others.
+
+    `classes` may also be labels and class ids with commas between them.
+    """
     values: dict[str, object] = dict(fields)
     for name, wanted in _JSON_OPTIONS.items():
         if name not in fields:
@@ -216,6 +220,9 @@ def _parse_text_options(fields: Mapping[str, str], location: Location) -> InferO
             if fields[name].lstrip().startswith(("{", "[")):
                 message = f"It is not JSON: send {wanted}"
                 raise InvalidRequestError.single("json_invalid", f"{location}.{name}", message) from None
+    if "classes" in fields and not isinstance(listed := values["classes"], list):
+        text = listed if isinstance(listed, str) else fields["classes"]
+        values["classes"] = [part for each in text.split(",") if (part := each.strip())]
     with stage("parse"):
         return _validate(InferOptions, values, location)
 

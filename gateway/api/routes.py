@@ -163,8 +163,11 @@ def _detection_request(
     return DetectionRequest(
         image=parsed.image,
         threshold=options.threshold,
+        classes=None if options.classes is None else tuple(options.classes),
+        iou_threshold=options.iouThreshold,
+        class_agnostic=options.classAgnosticNms is True,
         model=options.model,
-        slices=_slice_options(options.slice),
+        slices=_slice_options(options.slice, class_agnostic=options.classAgnosticNms is True),
         max_detections=options.maxDetections,
         visualize=visualize or overlay_format is not None,
         overlay_format=overlay_format or options.imageFormat or "jpeg",
@@ -172,10 +175,10 @@ def _detection_request(
     )
 
 
-def _slice_options(given: bool | Literal["auto"] | Slices | None) -> SliceOptions | None:
+def _slice_options(given: bool | Literal["auto"] | Slices | None, *, class_agnostic: bool) -> SliceOptions | None:
     if given is None or given is False:
         return None
     if given is True or given == "auto":
-        return SliceOptions(only_if_larger=given == "auto")
-    merging = MergeOptions(given.combine, given.matchMetric, given.matchThreshold)
+        return SliceOptions(only_if_larger=given == "auto", merging=MergeOptions(class_agnostic=class_agnostic))
+    merging = MergeOptions(given.combine, given.matchMetric, given.matchThreshold, class_agnostic)
     return SliceOptions(given.size, given.overlap, given.fullImage, merging=merging)

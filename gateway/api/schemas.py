@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.inference.sliced import SliceOptions
@@ -76,6 +76,26 @@ class InferOptions(BaseModel):
         description="An object is kept if its score is greater. A number from 0 to 1 for all classes, or an object of "
         "class id → number; classes without one, and all if it is null or absent, use the model's default, or else "
         "the server's (0.5).",
+    )
+    classes: Annotated[list[StrictInt | str] | None, Field(min_length=1)] = Field(
+        None,
+        description="Detect only objects of these classes: class ids, or labels of `GET /models`. Other classes are "
+        "left out before objects suppress each other. Null or absent: all classes. Not in PaddleX.",
+        examples=[["car", "bus"], [3]],
+    )
+    iouThreshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="An object is left out if its intersection over union with a better one is greater; null or "
+        "absent: the model's own value (0.6). Not in PaddleX.",
+        examples=[0.5],
+    )
+    classAgnosticNms: bool | None = Field(
+        None,
+        description="Whether an object is left out because of a better one of another class too, so that a vehicle "
+        "is not both a van and a bus; null or absent: only within its class. Not in PaddleX.",
+        examples=[True],
     )
     visualize: bool | None = Field(
         None,

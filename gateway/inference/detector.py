@@ -6,9 +6,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.errors import DetectorUnavailableError, FieldError, InputError
+from gateway.errors import DetectorUnavailableError, InputError
 from gateway.images.image_input import EncodedImage, ImageInput
 from gateway.inference.model_catalogue import ModelInfo
+from gateway.inference.postprocess import (
+    PostprocessOptions,
+    check_nms_options,
+    only_classes,
+    threshold_vector,
+)
 from gateway.inference.sliced import SlicedInference, SliceOptions, SlicePlan
 from gateway.inference.tensors import ResizedImage
 from gateway.inference.triton_client import TritonDetector
@@ -36,6 +42,9 @@ class DetectionRequest:
     Attributes:
         image: An encoded image, or a string with its base64 or URL.
         threshold: One score threshold for all classes, thresholds by class id, or None for the default.
+        classes: Class ids and labels of the wanted objects; None for all.
+        iou_threshold: An object is suppressed by a better one with a greater IoU; None for the model's own threshold.
+        class_agnostic: Whether objects of other classes suppress an object too.
         model: Name of the model; None for the default one.
         slices: How to slice the image; None detects it whole.
         max_detections: Keep at most this many objects, those with the highest scores; None keeps all.
@@ -46,6 +55,9 @@ class DetectionRequest:
 
     image: str | bytes
     threshold: float | dict[int, float] | None = None
+    classes: tuple[int | str, ...] | None = None
+    iou_threshold: float | None = None
+    class_agnostic: bool = False
     model: str | None = None
     slices: SliceOptions | None = None
     max_detections: int | None = None
@@ -123,33 +135,40 @@ class Detector:
 
     async def _process(self, request: DetectionRequest, image: EncodedImage) -> DetectionResult:
         model = await self._triton.model_info(request.model)
-        thresholds = threshold_vector(request.threshold, model, self._default_threshold)
+        options = self._postprocess_options(request, model)
         if not request.visualize:
             with stage("infer"):
-                detections = await self._triton.infer(image.data, thresholds, model)
+                detections = await self._triton.infer(image.data, options, model)
             return DetectionResult(_finish(detections, request, image, model), model.labels)
         with stage("decode"):
             input_size = model.input_size if model.pixel_entrance else None
             pixels, resized = await self._workers.run(decode_for_overlay, image, input_size)
         with stage("infer"):
-            detections = await self._triton.infer(image.data if resized is None else resized, thresholds, model)
+            detections = await self._triton.infer(image.data if resized is None else resized, options, model)
         return await self._draw(request, pixels, _finish(detections, request, image, model), model)
 
     async def _process_slices(
         self, request: DetectionRequest, image: EncodedImage, model: ModelInfo, plan: SlicePlan
     ) -> DetectionResult:
         """Each slice takes a slot of its own, and so do decoding and drawing."""
-        thresholds = threshold_vector(request.threshold, model, self._default_threshold)
+        options = self._postprocess_options(request, model)
         async with self._limiter.slot():
             with stage("decode"):
                 pixels = await self._workers.run(decode_checked, image.data, image.header)
-        found = await self._sliced.detect(pixels, plan, thresholds, model)
+        found = await self._sliced.detect(pixels, plan, options, model)
         detections = _finish(found, request, image, model)
         if not request.visualize:
             return DetectionResult(detections, model.labels, slices=len(plan.slices))
         async with self._limiter.slot():
             result = await self._draw(request, pixels, detections, model)
         return replace(result, slices=len(plan.slices))
+
+    def _postprocess_options(self, request: DetectionRequest, model: ModelInfo) -> PostprocessOptions:
+        check_nms_options(model, iou_threshold=request.iou_threshold, class_agnostic=request.class_agnostic)
+        thresholds = threshold_vector(request.threshold, model, self._default_threshold)
+        if request.classes is not None:
+            thresholds = only_classes(thresholds, request.classes, model)
+        return PostprocessOptions(thresholds, request.iou_threshold, request.class_agnostic)
 
     async def _draw(
         self, request: DetectionRequest, pixels: Pixels, detections: Detections, model: ModelInfo
@@ -212,30 +231,3 @@ def _check_drawable(image: EncodedImage, overlay_format: ImageFormat) -> None:
         f"{overlay_format.upper()} cannot hold the drawn image of {image.width} x {image.height} pixels: "
         f"ask with {hint}`visualize` false"
     )
-
-
-def threshold_vector(
-    threshold: float | dict[int, float] | None, model: ModelInfo, default: float
-) -> NDArray[np.float32]:
-    """The score threshold of every class: float32 [classes].
-
-    Args:
-        threshold: The request's.
-        model: Its own thresholds replace the default.
-        default: The gateway's, for classes that have a threshold neither in the request nor in the model.
-
-    Raises:
-        FieldError: The model has no such class id.
-    """
-    classes = len(model.labels)
-    if isinstance(threshold, float):
-        return np.full(classes, threshold, np.float32)
-    own = model.thresholds or (None,) * classes
-    vector = np.array([default if value is None else value for value in own], np.float32)
-    if isinstance(threshold, dict):
-        for class_id, value in threshold.items():
-            if not 0 <= class_id < classes:
-                message = f"the model has no class {class_id}; its class ids are 0 to {classes - 1}"
-                raise FieldError("threshold", "threshold_class", message)
-            vector[class_id] = value
-    return vector

@@ -14,6 +14,7 @@ import numpy as np
 
 from gateway.drain import DRAINING, Drain
 from gateway.errors import DetectorUnavailableError, GatewayError, GatewayTimeoutError
+from gateway.inference.postprocess import PostprocessOptions
 from gateway.inference.single_flight import SingleFlight
 from gateway.inference.triton_client import TritonDetector, probe_image
 from gateway.observability import metrics
@@ -114,7 +115,8 @@ class Readiness:
         try:
             async with asyncio.timeout(timeout):
                 model = await self._triton.model_info()
-                await self._triton.infer(probe_image(), np.ones(len(model.labels), np.float32), model)
+                nothing = PostprocessOptions(np.ones(len(model.labels), np.float32))
+                await self._triton.infer(probe_image(), nothing, model)
         except (TimeoutError, GatewayTimeoutError):
             return None if self._succeeded_since(started) else f"No inference finished within {timeout:g} s"
         except DetectorUnavailableError as error:

@@ -20,7 +20,7 @@ from gateway.errors import DetectorUnavailableError, UnknownModelError
 from gateway.inference.replicas.replica import Replica
 from gateway.inference.single_flight import SingleFlight
 from gateway.inference.triton_errors import is_not_loaded
-from sod.interface import pixel_entrance
+from sod.interface import CLASS_AGNOSTIC, IOU_THRESHOLD, pixel_entrance
 
 PREFERENCE = (
     "PP-YOLOE_plus_SOD-L",
@@ -49,6 +49,7 @@ class ModelInfo:
         input_size: (height, width) of the detector's input; None if the configuration does not state it.
         thresholds: Score thresholds of the model by class id; None for classes, or models, that use the gateway's.
         pixel_entrance: Name of the ensemble that takes pixels of `input_size`; empty if it is not loaded.
+        nms_inputs: Whether a request may say how NMS is done; models that were exported before 0.3.0 do not allow that.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ModelInfo:
     input_size: tuple[int, int] | None = None
     thresholds: tuple[float | None, ...] | None = None
     pixel_entrance: str = ""
+    nms_inputs: bool = False
 
 
 class ModelCatalogue:
@@ -222,6 +224,7 @@ def read_info(config: Any) -> ModelInfo | None:
         labels=tuple(label.encode("utf-8", "replace").decode() for label in labels),
         input_size=(size[0], size[1]) if has_size else None,
         thresholds=_model_thresholds(_json_parameter(config, "default_threshold"), len(labels)),
+        nms_inputs={IOU_THRESHOLD, CLASS_AGNOSTIC} <= {tensor.name for tensor in config.input},
     )
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gateway.errors import FieldError
 from gateway.inference.model_catalogue import ModelInfo
+from gateway.inference.postprocess import PostprocessOptions
 from gateway.inference.tensors import ResizedImage
 from gateway.inference.triton_client import TritonDetector
 from gateway.limits.concurrency_limiter import ConcurrencyLimiter
@@ -117,14 +118,14 @@ class SlicedInference:
         return SlicePlan(tuple(slices), model.input_size, options.merging)
 
     async def detect(
-        self, pixels: Pixels, plan: SlicePlan, thresholds: NDArray[np.float32], model: ModelInfo
+        self, pixels: Pixels, plan: SlicePlan, options: PostprocessOptions, model: ModelInfo
     ) -> Detections:
         """Detect the objects of all slices and merge them. If one slice fails, so does the image.
 
         Args:
             pixels: uint8 [H, W, 3], BGR, the decoded image; it is only read.
             plan: From `plan`.
-            thresholds: float32 [classes].
+            options: Applied to each slice.
             model: The detector.
 
         Returns:
@@ -138,7 +139,7 @@ class SlicedInference:
                 async with self._limiter.slot():
                     resized = await self._workers.run(ResizedImage.of, one.view(pixels), plan.input_size)
                     with stage("infer"):
-                        found[index] = await self._triton.infer(resized, thresholds, model)
+                        found[index] = await self._triton.infer(resized, options, model)
 
         try:
             async with asyncio.TaskGroup() as group:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
+from gateway.inference.postprocess import PostprocessOptions
 from sod import interface
 from sod.image import scale_factor, to_pixels
 
@@ -38,12 +39,12 @@ class ResizedImage:
         return cls(to_pixels(image, size), scale_factor(image, size))
 
 
-def serialize_request(image: bytes | ResizedImage, thresholds: NDArray[np.float32], model: str) -> bytes:
+def serialize_request(image: bytes | ResizedImage, options: PostprocessOptions, model: str) -> bytes:
     """Serialise a `ModelInferRequest`, copying the image once.
 
     Args:
         image: An encoded image, or pixels for the ensemble's second entrance.
-        thresholds: float32 [classes].
+        options: For the last stage.
         model: Name of the ensemble.
     """
     request = service_pb2.ModelInferRequest(model_name=model)
@@ -58,7 +59,11 @@ def serialize_request(image: bytes | ResizedImage, thresholds: NDArray[np.float3
     else:
         add(interface.PIXELS, "UINT8", image.pixels.shape, image.pixels.data.cast("B"))
         add(interface.SCALE_FACTOR, "FP32", (2,), image.scale_factor.tobytes())
-    add(interface.SCORE_THRESHOLD, "FP32", (len(thresholds),), thresholds.tobytes())
+    add(interface.SCORE_THRESHOLD, "FP32", (len(options.thresholds),), options.thresholds.tobytes())
+    if options.iou_threshold is not None:
+        add(interface.IOU_THRESHOLD, "FP32", (1,), np.float32(options.iou_threshold).tobytes())
+    if options.class_agnostic:
+        add(interface.CLASS_AGNOSTIC, "BOOL", (1,), b"\x01")
     # Protobuf allows the fields in any order; repeated values of one field keep theirs.
     return b"".join((request.SerializeToString(), *(part for content in contents for part in _raw_input(content))))
 

@@ -8,11 +8,11 @@ from typing import Any, Literal, Self
 
 import grpc
 import numpy as np
-from numpy.typing import NDArray
 from tritonclient.grpc import InferResult
 
 from gateway.errors import DetectorUnavailableError, GatewayError, GatewayTimeoutError
 from gateway.inference.model_catalogue import ModelCatalogue, ModelInfo
+from gateway.inference.postprocess import PostprocessOptions
 from gateway.inference.replicas.pool import ReplicaPool
 from gateway.inference.replicas.replica import Replica, StalledError
 from gateway.inference.tensors import ResizedImage, image_size, serialize_request
@@ -118,12 +118,12 @@ class TritonDetector:
         except grpc.RpcError as error:
             raise self._failed(error, None) from error
 
-    async def infer(self, image: bytes | ResizedImage, thresholds: NDArray[np.float32], model: ModelInfo) -> Detections:
+    async def infer(self, image: bytes | ResizedImage, options: PostprocessOptions, model: ModelInfo) -> Detections:
         """Detect objects in one image.
 
         Args:
             image: JPEG, PNG, WebP, BMP or TIFF; or, if the model has a `pixel_entrance`, pixels of its `input_size`.
-            thresholds: float32 [classes]; an object is kept if its score is greater.
+            options: Which objects are kept; a model whose `nms_inputs` is false takes thresholds only.
             model: The ensemble, from `model_info`.
 
         Returns:
@@ -134,7 +134,7 @@ class TritonDetector:
             TooManyBytesError: Triton's shared memory is too small for this image.
         """
         name = model.name if isinstance(image, bytes) else model.pixel_entrance
-        request, started = serialize_request(image, thresholds, name), monotonic()
+        request, started = serialize_request(image, options, name), monotonic()
         try:
             response = await self._ask(request, model, self._timeout)
         except (grpc.RpcError, StalledError) as error:
@@ -193,7 +193,8 @@ class TritonDetector:
                 model = self._catalogue.first(models)
                 if model is None:
                     return "it has no detector that is ready"
-                request = serialize_request(probe_image(), np.ones(len(model.labels), np.float32), model.name)
+                nothing = PostprocessOptions(np.ones(len(model.labels), np.float32))
+                request = serialize_request(probe_image(), nothing, model.name)
                 response = await replica.infer(request, model.name, self._canary_timeout, may_stall=False)
                 self._parse_outputs(InferResult(response))
         except TimeoutError:

@@ -1,6 +1,7 @@
 """Triton model: the detector's raw output → detections in source pixels. One for all models."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,8 +9,10 @@ from sod.detections import Detections
 from sod.errors import SodError
 from sod.interface import (
     BOXES,
+    CLASS_AGNOSTIC,
     CLASS_IDS,
     ERROR,
+    IOU_THRESHOLD,
     NUM_DETECTIONS,
     RAW_BOXES,
     RAW_SCORES,
@@ -24,7 +27,7 @@ from sod.triton.requests import Arrays, ModelConfig, Request, RequestPool
 class TritonPythonModel:
     """Threshold, NMS and padding; boxes without an area are left out, as in PaddleX. Shapes in docs/ensemble.md.
 
-    Without the input `error` every image is valid.
+    Without the input `error` every image is valid; `iou_threshold` and `class_agnostic` replace the configuration's.
 
     Parameters in config.pbtxt: the fields of `sod.nms.NmsConfig`.
     """
@@ -39,7 +42,7 @@ class TritonPythonModel:
             keep_top_k=int(config.parameter("keep_top_k", str(default.keep_top_k))),
             iou_threshold=float(config.parameter("iou_threshold", str(default.iou_threshold))),
         )
-        names = [RAW_BOXES, RAW_SCORES, SCALE_FACTOR, SCORE_THRESHOLD, ERROR]
+        names = [RAW_BOXES, RAW_SCORES, SCALE_FACTOR, SCORE_THRESHOLD, IOU_THRESHOLD, CLASS_AGNOSTIC, ERROR]
         self._pool = RequestPool(self._compute, names, int(config.parameter("threads", str(os.cpu_count()))))
 
     def execute(self, requests: list[Request]) -> None:
@@ -61,14 +64,31 @@ class TritonPythonModel:
             raise SodError(f"{SCORE_THRESHOLD} contains NaN; send numbers from 0 to 1")
         errors = inputs.get(ERROR, np.full((len(scores), 1), b"", object))
         detections = [
-            Detections.empty()
-            if error
-            else multiclass_nms(boxes, class_scores, threshold, factor, self._nms).with_area()
-            for boxes, class_scores, threshold, factor, error in zip(
-                inputs[RAW_BOXES], scores, thresholds, inputs[SCALE_FACTOR], errors.ravel(), strict=True
+            Detections.empty() if error else multiclass_nms(boxes, class_scores, threshold, factor, nms).with_area()
+            for boxes, class_scores, threshold, factor, nms, error in zip(
+                inputs[RAW_BOXES],
+                scores,
+                thresholds,
+                inputs[SCALE_FACTOR],
+                self._nms_of_images(inputs, len(scores)),
+                errors.ravel(),
+                strict=True,
             )
         ]
         return {**pad(detections), ERROR: errors}
+
+    def _nms_of_images(self, inputs: Arrays, count: int) -> list[NmsConfig]:
+        """The configuration of each image: the model's, with what the request says."""
+        configs = [self._nms] * count
+        if IOU_THRESHOLD in inputs:
+            values = inputs[IOU_THRESHOLD].ravel().tolist()
+            if wrong := [value for value in values if not 0 <= value <= 1]:  # NaN, too
+                raise SodError(f"{IOU_THRESHOLD} is {wrong[0]:g}; send a number from 0 to 1")
+            configs = [replace(one, iou_threshold=value) for one, value in zip(configs, values, strict=True)]
+        if CLASS_AGNOSTIC in inputs:
+            values = inputs[CLASS_AGNOSTIC].ravel().tolist()
+            configs = [replace(one, class_agnostic=value) for one, value in zip(configs, values, strict=True)]
+        return configs
 
 
 def pad(detections: list[Detections]) -> Arrays:

@@ -52,6 +52,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.find: Callable[[Any], list[tuple[int, float, tuple[float, ...]]]] | None = None
         self.most_held = 0
         self.thresholds: list[list[float]] = []
+        self.nms: list[tuple[float | None, bool | None]] = []  # IoU threshold, class-agnostic
         self.names: list[str] = []
         self.metadata: list[dict[str, str]] = []  # of the requests
         self.vanished: set[str] = set()  # in the index, and no longer there
@@ -66,7 +67,13 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self, name: str, *, state: str = "READY", platform: str = "ensemble", labels: Any = LABELS, **parameters: Any
     ) -> None:
         """Parameters are written as JSON, strings as they are."""
-        self.models[name] = {"state": state, "platform": platform, "labels": labels, "parameters": parameters}
+        self.models[name] = {
+            "state": state,
+            "platform": platform,
+            "labels": labels,
+            "parameters": parameters,
+            "inputs": ["image", "score_threshold", "iou_threshold", "class_agnostic"],
+        }
 
     def add_pixel_entrance(self, name: str) -> None:
         self.add(f"{name}_pixels", labels=None)
@@ -107,6 +114,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         answer = service_pb2.ModelConfigResponse()
         answer.config.name = request.name
         answer.config.platform = model["platform"]
+        for tensor in model["inputs"]:
+            answer.config.input.add(name=tensor)
         for key, value in {"labels": model["labels"], **model["parameters"]}.items():
             if value is not None:
                 answer.config.parameters[key].string_value = value if isinstance(value, str) else json.dumps(value)
@@ -128,6 +137,11 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         contents = dict(zip([i.name for i in request.inputs], request.raw_input_contents, strict=True))
         shapes = {i.name: list(i.shape) for i in request.inputs}
         assert shapes.pop("score_threshold") == [1, len(contents["score_threshold"]) // 4]
+        iou, agnostic = (
+            np.frombuffer(contents[name], kind).tolist() if shapes.pop(name, None) == [1, 1] else [None]
+            for name, kind in (("iou_threshold", np.float32), ("class_agnostic", np.bool_))
+        )
+        self.nms.append((*iou, *agnostic))
         if "image" in contents:
             assert shapes == {"image": [1, 1]}
             (length,) = struct.unpack_from("<I", contents["image"])

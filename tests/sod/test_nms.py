@@ -1,6 +1,7 @@
 """Our NMS against Paddle's own `multiclass_nms3` operator."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -138,6 +139,65 @@ def test_boxes_are_divided_by_the_scale_factor():
         boxes, np.ones((1, 1), np.float32), np.zeros(1, np.float32), np.array([0.5, 2], np.float32)
     )
     assert detections.boxes.tolist() == [[32, 64, 64, 128]]
+
+
+def agnostic(boxes: Array, scores: Array, config: NmsConfig, threshold: Array | None = None) -> NDArray[np.float32]:
+    own = np.zeros(len(scores), np.float32) if threshold is None else threshold
+    found = multiclass_nms(boxes, scores, own, config=replace(config, class_agnostic=True))
+    return np.concatenate([found.class_ids[:, None], found.scores[:, None], found.boxes], 1).astype(np.float32)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_class_agnostic_equals_paddle_with_all_classes_as_one(paddle_nms, data):
+    rows = data.draw(st.lists(row, min_size=1, max_size=30))
+    classes = data.draw(st.integers(1, 4))
+    score = st.sampled_from([0.0, 0.01, 0.02, 0.3, 0.5, 0.9])
+    flat = data.draw(st.lists(score, min_size=classes * len(rows), max_size=classes * len(rows)))
+    boxes, scores = np.array(rows, np.float32), np.array(flat, np.float32).reshape(classes, len(rows))
+    config = NmsConfig(
+        iou_threshold=data.draw(st.sampled_from([0.0, 1 / 3, 0.6, 1.0])),
+        keep_top_k=data.draw(st.sampled_from([3, 500])),
+    )
+    # Every box once for each class, all in one class: then classes cannot keep objects apart.
+    theirs = paddle_nms(np.tile(boxes, (classes, 1)), scores.reshape(1, -1), config)
+    theirs = theirs[theirs[:, 0] >= 0]  # Paddle marks an empty result by one row of -1
+    found = agnostic(boxes, scores, config)
+    assert np.isin(found[:, 0], range(classes)).all()
+    by_row = np.lexsort(found[:, 1:].T[::-1])
+    np.testing.assert_array_equal(found[by_row, 1:], theirs[np.lexsort(theirs[:, 1:].T[::-1]), 1:])
+    for class_id, *rest in found.tolist():
+        anchors = np.flatnonzero((boxes == rest[1:]).all(axis=1))
+        assert np.float32(rest[0]) in scores[int(class_id), anchors]
+
+
+def iou(one: Array, others: Array) -> NDArray[np.float64]:
+    sides = np.minimum(one[2:], others[:, 2:]) - np.maximum(one[:2], others[:, :2])
+    inside = np.prod(np.maximum(sides, 0), axis=1)
+    return np.asarray(inside / (np.prod(one[2:] - one[:2]) + np.prod(others[:, 2:] - others[:, :2], axis=1) - inside))
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.6, 0.9])
+def test_class_agnostic_leaves_no_pair_over_the_iou_and_drops_nothing_else(threshold):
+    boxes, scores = crowd(np.random.default_rng(7), 1500, 5, 150)
+    scores *= scores > 0.05
+    found = agnostic(boxes, scores, NmsConfig(iou_threshold=threshold, keep_top_k=100_000))
+    assert len(found)
+    for index, one in enumerate(found):
+        assert (iou(one[2:], np.delete(found[:, 2:], index, axis=0)) <= threshold + 1e-6).all()
+    best = scores.max(axis=0)
+    for box, score in zip(boxes[best > 0.05], best[best > 0.05], strict=True):
+        better = found[found[:, 1] >= score, 2:]
+        assert (better == box).all(axis=1).any() or (iou(box, better) > threshold - 1e-6).any()
+
+
+def test_a_class_that_is_left_out_suppresses_nothing_and_takes_no_place():
+    boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 9.5], [20, 20, 29, 29]], np.float32)
+    scores = np.array([[0.9, 0, 0.9], [0, 0.5, 0.4]], np.float32)
+    one_place = NmsConfig(keep_top_k=1)
+    assert agnostic(boxes, scores, one_place)[:, 0].tolist() == [0]
+    only = agnostic(boxes, scores, one_place, np.array([np.inf, 0.1], np.float32))
+    assert only[:, :2].tolist() == [[1, 0.5]]
 
 
 def test_no_candidates_give_an_empty_result():

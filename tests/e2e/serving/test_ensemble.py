@@ -10,7 +10,7 @@ from tritonclient.utils import InferenceServerException
 from sod import interface
 from sod.image import decode_image, scale_factor, to_pixels
 from tests.e2e.conftest import DEMO, FULL
-from tests.e2e.started_server import infer, infer_arrays, infer_tensors
+from tests.e2e.started_server import REPOSITORY, infer, infer_arrays, infer_tensors
 
 THRESHOLD = 0.05
 SIZE = (640, 640)
@@ -128,6 +128,65 @@ def test_thresholds_that_do_not_fit_are_refused(triton, image):
         infer_arrays(triton, FULL, [image], np.full((1, 3), 0.5, np.float32))
     with pytest.raises(InferenceServerException, match="score_threshold contains NaN"):
         infer_arrays(triton, FULL, [image], np.full((1, 10), np.nan, np.float32))
+
+
+def options(count, iou=None, agnostic=None):
+    given = {}
+    if iou is not None:
+        given[interface.IOU_THRESHOLD] = np.full((count, 1), iou, np.float32)
+    if agnostic is not None:
+        given[interface.CLASS_AGNOSTIC] = np.full((count, 1), agnostic, np.bool_)
+    return given
+
+
+@pytest.mark.parametrize("entrance", ["encoded", "pixels"])
+def test_concurrent_requests_get_the_nms_that_each_asks_for(triton, entrance):
+    data = (REPOSITORY.parent / "docs/street.jpg").read_bytes()
+    thresholds = np.full((1, 10), 0.3, np.float32)
+    if entrance == "encoded":
+        name, image = DEMO, {interface.IMAGE: np.array([[data]], object)}
+    else:
+        decoded = decode_image(data)
+        name = interface.pixel_entrance(DEMO)
+        image = {
+            interface.PIXELS: to_pixels(decoded, SIZE)[None],
+            interface.SCALE_FACTOR: scale_factor(decoded, SIZE)[None],
+        }
+
+    def ask(given):
+        inputs = {**image, interface.SCORE_THRESHOLD: thresholds, **options(1, *given)}
+        outputs = infer_tensors(triton, name, inputs)
+        return int(outputs[interface.NUM_DETECTIONS][0, 0])
+
+    asked = [(iou, agnostic) for iou in (None, 0.2, 0.6, 0.9) for agnostic in (None, False, True)]
+    alone = {given: ask(given) for given in asked}
+    assert alone[None, None] == alone[0.6, False]  # the model's own
+    assert alone[0.2, None] < alone[None, None] < alone[0.9, None]
+    assert alone[None, True] < alone[None, None]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, asked * 3)) == [alone[given] for given in asked * 3]
+
+
+def test_class_agnostic_nms_leaves_no_overlapping_objects(triton, image):
+    thresholds = np.full((1, 10), THRESHOLD, np.float32)
+    inputs = {interface.IMAGE: np.array([[image]], object), interface.SCORE_THRESHOLD: thresholds}
+    outputs = infer_tensors(triton, DEMO, {**inputs, **options(1, 0.5, True)})
+    boxes = outputs[interface.BOXES][0].astype(np.float64)
+    assert len(boxes) > 1
+    sides = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    inside = np.prod(np.maximum(sides, 0), axis=-1)
+    area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    iou = inside / (area[:, None] + area[None] - inside) - np.eye(len(boxes))
+    assert iou.max() <= 0.5 + 1e-3
+
+
+def test_an_iou_threshold_outside_its_range_is_refused(triton, image):
+    inputs = {
+        interface.IMAGE: np.array([[image]], object),
+        interface.SCORE_THRESHOLD: np.full((1, 10), 0.5, np.float32),
+    }
+    with pytest.raises(InferenceServerException, match=r"iou_threshold is 1\.5"):
+        infer_tensors(triton, DEMO, {**inputs, **options(1, 1.5)})
 
 
 def test_nothing_found_is_an_empty_answer(triton, noise):

@@ -8,6 +8,7 @@ import grpc
 import httpx
 import pytest
 
+from gateway.inference.postprocess import PostprocessOptions
 from gateway.inference.triton_client import TritonDetector
 from tests.gateway.api.test_contract import PATH, assert_error, issues, scores
 
@@ -125,10 +126,10 @@ async def test_another_models_success_is_no_evidence_of_readiness(triton: Any, i
     triton.add("mine")
     async with TritonDetector(triton.addresses, model=None, info_ttl=5, timeout=10) as detector:
         default = await detector.model_info()
-        thresholds = np.ones(len(default.labels), np.float32)
-        await detector.infer(image, thresholds, await detector.model_info("mine"))
+        options = PostprocessOptions(np.ones(len(default.labels), np.float32))
+        await detector.infer(image, options, await detector.model_info("mine"))
         assert detector.seconds_since_success is None
-        await detector.infer(image, thresholds, await detector.model_info(DEFAULT))
+        await detector.infer(image, options, await detector.model_info(DEFAULT))
         assert detector.seconds_since_success is not None
 
 

@@ -76,7 +76,19 @@ def test_every_kind_of_body_and_answer_is_described() -> None:
         "X-Slices",
     }
     schemas = json.loads(DOCUMENT.read_text("utf-8"))["components"]["schemas"]
-    options = ["threshold", "visualize", "model", "slice", "maxDetections", "imageFormat", "imageQuality", "logId"]
+    options = [
+        "threshold",
+        "classes",
+        "iouThreshold",
+        "classAgnosticNms",
+        "visualize",
+        "model",
+        "slice",
+        "maxDetections",
+        "imageFormat",
+        "imageQuality",
+        "logId",
+    ]
     assert list(schemas["InferRequest"]["properties"]) == ["image", *options]
     assert list(schemas["InferForm"]["properties"]) == ["image", *options]
     assert [one["name"] for one in infer["parameters"]] == options

@@ -12,6 +12,7 @@ from tritonclient.grpc import service_pb2
 
 from gateway.errors import DetectorUnavailableError, InputError
 from gateway.inference.model_catalogue import PREFERENCE, ModelInfo
+from gateway.inference.postprocess import PostprocessOptions
 from gateway.inference.tensors import ResizedImage, serialize_request
 from gateway.inference.triton_client import TritonDetector
 from gateway.inference.triton_errors import clean_message
@@ -58,7 +59,10 @@ def test_a_request_is_a_protobuf_message(size: int, classes: int) -> None:
     expected.inputs.add(name="image", datatype="BYTES", shape=[1, 1])
     expected.inputs.add(name="score_threshold", datatype="FP32", shape=[1, classes])
     expected.raw_input_contents.extend((size.to_bytes(4, "little") + image, thresholds.tobytes()))
-    assert service_pb2.ModelInferRequest.FromString(serialize_request(image, thresholds, "a model")) == expected
+    assert (
+        service_pb2.ModelInferRequest.FromString(serialize_request(image, PostprocessOptions(thresholds), "a model"))
+        == expected
+    )
 
 
 def test_a_request_with_pixels_is_a_protobuf_message() -> None:
@@ -69,8 +73,18 @@ def test_a_request_with_pixels_is_a_protobuf_message() -> None:
     expected.inputs.add(name="scale_factor", datatype="FP32", shape=[1, 2])
     expected.inputs.add(name="score_threshold", datatype="FP32", shape=[1, 10])
     expected.raw_input_contents.extend((pixels.tobytes(), scale.tobytes(), thresholds.tobytes()))
-    written = serialize_request(ResizedImage(pixels, scale), thresholds, "a model")
+    written = serialize_request(ResizedImage(pixels, scale), PostprocessOptions(thresholds), "a model")
     assert service_pb2.ModelInferRequest.FromString(written) == expected
+
+
+def test_a_request_says_how_nms_is_done() -> None:
+    options = PostprocessOptions(np.ones(2, np.float32), iou_threshold=0.25, class_agnostic=True)
+    message = service_pb2.ModelInferRequest.FromString(serialize_request(b"image", options, "a model"))
+    assert [(one.name, one.datatype, list(one.shape)) for one in message.inputs[2:]] == [
+        ("iou_threshold", "FP32", [1, 1]),
+        ("class_agnostic", "BOOL", [1, 1]),
+    ]
+    assert list(message.raw_input_contents[2:]) == [np.float32(0.25).tobytes(), b"\x01"]
 
 
 @pytest.mark.parametrize("visualize", [True, False])
@@ -211,7 +225,7 @@ async def test_an_image_of_any_size_arrives_as_it_is(triton: Any, size: int) -> 
     image = (bytes(range(256)) * (size // 256 + 1))[:size]
     thresholds = np.linspace(0.5, 0.95, 10, dtype=np.float32)
     async with TritonDetector(triton.addresses, model=None, info_ttl=5, timeout=10) as detector:
-        detections = await detector.infer(image, thresholds, await detector.model_info())
+        detections = await detector.infer(image, PostprocessOptions(thresholds), await detector.model_info())
     assert detections.boxes.shape == (3, 4)
     assert detections.class_ids.tolist() == [0, 0, 3]
     assert triton.images == [image]
@@ -245,7 +259,7 @@ async def test_preference(triton: Any, models: tuple[str, ...], expected: str) -
 async def test_model_that_is_named(triton: Any) -> None:
     triton.add("mine", labels=["a", "b"])
     async with TritonDetector(triton.addresses, model="mine", info_ttl=5, timeout=10) as detector:
-        assert await detector.model_info() == ModelInfo("mine", ("a", "b"))
+        assert await detector.model_info() == ModelInfo("mine", ("a", "b"), nms_inputs=True)
 
 
 @pytest.mark.parametrize(
@@ -272,20 +286,20 @@ async def test_model_info_is_kept_and_dropped(triton: Any, image: bytes) -> None
         assert triton.asked == 1
         assert detector.seconds_since_success is None
 
-        thresholds = np.full(len(info.labels), 0.5, np.float32)
-        await detector.infer(image, thresholds, info)
+        options = PostprocessOptions(np.full(len(info.labels), 0.5, np.float32))
+        await detector.infer(image, options, info)
         assert detector.seconds_since_success is not None
 
         triton.fails = (INVALID, "a broken image")  # says nothing against Triton
         with pytest.raises(InputError):
-            await detector.infer(image, thresholds, info)
+            await detector.infer(image, options, info)
         await detector.model_info()
         assert triton.asked == 1
         assert detector.seconds_since_success is not None
 
         triton.fails = DEAD_STUB
         with pytest.raises(DetectorUnavailableError):
-            await detector.infer(image, thresholds, info)
+            await detector.infer(image, options, info)
         assert detector.seconds_since_success is None
         await detector.model_info()
         assert triton.asked == 2

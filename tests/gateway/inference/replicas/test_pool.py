@@ -12,6 +12,7 @@ import pytest
 
 from gateway.errors import GatewayTimeoutError
 from gateway.inference import triton_client
+from gateway.inference.postprocess import PostprocessOptions
 from gateway.inference.replicas import pool as pool_module
 from gateway.inference.replicas import replica as replica_module
 from gateway.inference.triton_client import TritonDetector
@@ -169,7 +170,7 @@ async def test_all_hang_until_the_deadline(tritons: list[FakeTriton]) -> None:
     async with TritonDetector(addresses, model=None, info_ttl=5, timeout=0.6) as detector:
         model = await detector.model_info()
         with pytest.raises(GatewayTimeoutError):
-            await detector.infer(encode(".jpg"), np.full(len(model.labels), 0.5, np.float32), model)
+            await detector.infer(encode(".jpg"), PostprocessOptions(np.full(len(model.labels), 0.5, np.float32)), model)
     assert sum(bool(one.held or one.cancelled) for one in tritons) == 2, "one retry, on another"
 
 
@@ -184,7 +185,7 @@ async def test_a_slow_model_is_not_taken_for_a_silent_one(
     async with TritonDetector(addresses, model=None, info_ttl=5, timeout=10) as detector:
         model = await detector.model_info()
         request = asyncio.create_task(
-            detector.infer(encode(".jpg"), np.full(len(model.labels), 0.5, np.float32), model)
+            detector.infer(encode(".jpg"), PostprocessOptions(np.full(len(model.labels), 0.5, np.float32)), model)
         )
         await asyncio.sleep(1)
         assert sum(one.held for one in tritons) == 1
