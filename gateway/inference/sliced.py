@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -21,13 +21,11 @@ from gateway.limits.workers import Workers
 from gateway.observability import metrics
 from gateway.observability.request_context import stage
 from sod.detections import Detections
-from sod.merging import MergeOptions, merge
-from sod.slicing import Slice, count_slices, slice_grid
+from sod.merging import MergeOptions, merge_slices
+from sod.slicing import Slice, count_slices, is_large, slice_grid
 
 Pixels = NDArray[np.uint8]
 
-# With `only_if_larger` an image is sliced if a side is longer than this many times the detector's input.
-_LARGE = 1.5
 # Weight of the latest slice in the exponentially weighted mean of their times, and how long that mean counts: after it
 # the load may be another, and a mean that refused every image would never be updated.
 _WEIGHT = 0.1
@@ -129,7 +127,7 @@ class SlicedInference:
                 "slice", "slice_unsupported", f"{model.name} cannot be asked in slices: export it again to enable that"
             )
         height, width = model.input_size
-        if options.only_if_larger and image_size[0] <= _LARGE * width and image_size[1] <= _LARGE * height:
+        if options.only_if_larger and not is_large(image_size, (width, height)):
             return None
         size = options.size or (width, height)
         count = count_slices(image_size, size, options.overlap)
@@ -204,7 +202,7 @@ class SlicedInference:
             raise failures.exceptions[0] from None
         in_order = [found[index] for index in range(len(plan.slices))]
         with stage("merge"):
-            return await self._workers.run(merge_slices, in_order, plan, (pixels.shape[1], pixels.shape[0]))
+            return await self._workers.run(merge_slices, in_order, plan.slices, plan.image_size, plan.merging)
 
     def _check_count(self, count: int, image_size: tuple[int, int]) -> None:
         if count > self._max_slices:
@@ -246,24 +244,3 @@ _REMEDY = "send a larger `size` or a smaller `overlap`"
 
 def _what(count: int, image_size: tuple[int, int]) -> str:
     return f"the image of {image_size[0]} x {image_size[1]} pixels makes {count:,} slices"
-
-
-def merge_slices(found: Sequence[Detections], plan: SlicePlan, image_size: tuple[int, int]) -> Detections:
-    """Put the detections of slices together.
-
-    Args:
-        found: Of each slice of the plan, in its order, boxes in pixels of the slice.
-        plan: The slices.
-        image_size: (width, height) of the image.
-
-    Returns:
-        Boxes in pixels of the image.
-    """
-    boxes = [one.to_source(detections.boxes) for one, detections in zip(plan.slices, found, strict=True)]
-    together = Detections(
-        np.concatenate(boxes),
-        np.concatenate([detections.scores for detections in found]),
-        np.concatenate([detections.class_ids for detections in found]),
-    )
-    cut = [one.cut_sides(inside, image_size) for one, inside in zip(plan.slices, boxes, strict=True)]
-    return merge(together, plan.merging, np.concatenate(cut))
