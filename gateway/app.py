@@ -23,7 +23,9 @@ from gateway.inference.triton_client import TritonDetector
 from gateway.limits.concurrency_limiter import ConcurrencyLimiter
 from gateway.limits.early_refusal import EarlyRefusal
 from gateway.limits.load_shedder import LoadShedder
-from gateway.limits.rate_limit import MovingWindows, RateLimit
+from gateway.limits.memory_budget import MemoryBudget
+from gateway.limits.moving_windows import MovingWindows
+from gateway.limits.rate_limit import RateLimit
 from gateway.limits.request_limits import RequestLimits, TimeLimits
 from gateway.limits.workers import Workers
 from gateway.observability import metrics
@@ -46,6 +48,7 @@ PP-YOLOE+ SOD small-object detection with PaddleX's REST contract. Every error, 
 _EXPOSED_HEADERS = (
     "X-Log-Id",
     "X-Detections",
+    "X-Slices",
     "Server-Timing",
     "Retry-After",
     "RateLimit-Limit",
@@ -211,6 +214,7 @@ async def _start(settings: Settings, drain: Drain, limiter: ConcurrencyLimiter, 
             triton,
             workers,
             limiter,
+            memory=MemoryBudget(settings.max_sliced_bytes),
             concurrency=settings.slice_concurrency,
             max_slices=settings.max_slices,
             time_limit_s=settings.request_timeout,

@@ -13,7 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr,
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.images.addresses import AllowList
-from gateway.limits.rate_limit import Rate, parse_rates
+from gateway.limits.moving_windows import Rate
+from gateway.limits.rate_limit import parse_rates
 from gateway.security.api_keys import ApiKey, parse_api_keys
 from sod.encode import JPEG_QUALITY
 from sod.image import DEFAULT_LIMITS
@@ -124,6 +125,8 @@ class Settings(BaseSettings):
     """Largest number of slices of an image; else 422."""
     slice_concurrency: int = Field(4, ge=1, le=64)
     """Slices of one image that are processed at once."""
+    max_sliced_bytes: int = Field(256 * _MIB, gt=0)
+    """Memory for the decoded pixels of all sliced images, 3 bytes each; further images wait, a larger one is 413."""
     worker_threads: int = Field(4, ge=1, le=256)
     """Threads that read, decode, draw and encode images, besides the event loop."""
 
@@ -186,7 +189,8 @@ class Settings(BaseSettings):
     """Keys of which clients must send one: `name:sha256hex` separated by commas, or a JSON list; `python -m gateway
     --new-api-key NAME` makes one. Unset requires none."""
     rate_limit: Annotated[tuple[Rate, ...], NoDecode, BeforeValidator(parse_rates)] = ()
-    """Detection requests per client, such as `10/second` or `10/second; 600/hour`; else 429. Unset is unlimited."""
+    """Detection requests per client, such as `10/second` or `10/second; 600/hour`, each slice counted; else 429. Unset
+    is unlimited."""
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_origins)] = ()
     """Origins whose pages may send requests from a browser, separated by commas, or `*`. Unset allows none."""
     forwarded_allow_ips: Annotated[str | None, AfterValidator(_check_proxies)] = None

@@ -5,6 +5,7 @@ PaddleDetection's `combine_method`, `match_metric` and `match_threshold`. Here b
 them, and a box that the border of a slice cuts yields to one that holds the object whole.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -12,7 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sod.detections import Detections
+# Relative, because the Python client has these modules too, as links (docs/large-images.md).
+from .detections import Detections
+from .slicing import Slice
 
 Combine = Literal["nms", "nmm", "none"]
 MatchMetric = Literal["ios", "iou"]
@@ -63,6 +66,30 @@ def merge(detections: Detections, options: MergeOptions, cut: NDArray[np.bool_] 
     if cut is not None:
         kept, boxes = _join_parts(boxes, kept, groups, cut[order])
     return _sorted(Detections(boxes[kept], scores[kept], class_ids[kept]))
+
+
+def merge_slices(
+    found: Sequence[Detections], slices: Sequence[Slice], image_size: tuple[int, int], options: MergeOptions
+) -> Detections:
+    """Put the detections of an image's slices together.
+
+    Args:
+        found: Of each slice, boxes in pixels of the slice.
+        slices: In the same order.
+        image_size: (width, height) of the image.
+        options: How to merge.
+
+    Returns:
+        Boxes in pixels of the image, sorted as `Detections` are.
+    """
+    boxes = [one.to_source(detections.boxes) for one, detections in zip(slices, found, strict=True)]
+    together = Detections(
+        np.concatenate(boxes),
+        np.concatenate([detections.scores for detections in found]),
+        np.concatenate([detections.class_ids for detections in found]),
+    )
+    cut = [one.cut_sides(inside, image_size) for one, inside in zip(slices, boxes, strict=True)]
+    return merge(together, options, np.concatenate(cut))
 
 
 def _ranking(detections: Detections, is_cut: NDArray[np.bool_] | None) -> _Indices:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 # A box that ends within so many pixels of a slice's border is taken for one that the border cuts.
 _BORDER_PX = 2.0
+# With `slice: "auto"` an image is sliced if a side is longer than this many times the detector's input.
+_LARGE = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,16 @@ class Slice:
         near[:, :2] = boxes[:, :2] <= np.array([self.x, self.y], np.float32) + _BORDER_PX
         near[:, 2:] = boxes[:, 2:] >= np.array([right, bottom], np.float32) - _BORDER_PX
         return np.asarray(near & inner)
+
+
+def is_large(image_size: tuple[int, int], input_size: tuple[int, int]) -> bool:
+    """Whether `auto` slices an image.
+
+    Args:
+        image_size: (width, height) of the image in pixels.
+        input_size: (width, height) of the detector's input.
+    """
+    return image_size[0] > _LARGE * input_size[0] or image_size[1] > _LARGE * input_size[1]
 
 
 def slice_grid(image_size: tuple[int, int], size: tuple[int, int], overlap: tuple[float, float]) -> list[Slice]:

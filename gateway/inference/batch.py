@@ -8,7 +8,11 @@ from gateway.inference.detector import DetectionRequest, DetectionResult, Detect
 
 
 class BatchRunner:
-    """Runs the images of a batch concurrently; an image that fails does not fail the others."""
+    """Runs the images of a batch concurrently; an image that fails does not fail the others.
+
+    Images that are sliced are processed one after the other, so that a batch of them has no more slices in work, and no
+    more decoded pixels in memory, than one such image.
+    """
 
     def __init__(self, detector: Detector, *, concurrency: int, max_overlay_bytes: int) -> None:
         """Set up.
@@ -27,11 +31,12 @@ class BatchRunner:
         results: dict[int, DetectionResult | Exception] = {}
         pending = iter(enumerate(requests))
         overlay_bytes = 0
+        turn = asyncio.Lock()
 
         async def work() -> None:
             nonlocal overlay_bytes
             for index, request in pending:
-                result = await self._detect(request)
+                result = await self._detect(request, turn)
                 size = len(result.overlay or b"") if isinstance(result, DetectionResult) else 0
                 if size and overlay_bytes + size > self._max_overlay_bytes:
                     result = TooManyBytesError(
@@ -47,10 +52,10 @@ class BatchRunner:
                 group.create_task(work())
         return [results[index] for index in range(len(requests))]
 
-    async def _detect(self, request: DetectionRequest | Exception) -> DetectionResult | Exception:
+    async def _detect(self, request: DetectionRequest | Exception, turn: asyncio.Lock) -> DetectionResult | Exception:
         if isinstance(request, Exception):
             return request
         try:
-            return await self._detector.detect(request)
+            return await self._detector.detect(request, turn)
         except Exception as error:  # only this image fails
             return error

@@ -1,6 +1,7 @@
 """From an image and its thresholds to detections and an overlay, without HTTP."""
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -116,8 +117,12 @@ class Detector:
             default = None
         return models, default
 
-    async def detect(self, request: DetectionRequest) -> DetectionResult:
+    async def detect(self, request: DetectionRequest, turn: asyncio.Lock | None = None) -> DetectionResult:
         """Detect objects in one image.
+
+        Args:
+            request: The image, and what to return.
+            turn: Of the sliced images of one request, which are processed one after the other.
 
         Raises:
             GatewayError: The image cannot be fetched, read, processed or drawn; the text says why.
@@ -129,7 +134,8 @@ class Detector:
             model = await self._triton.model_info(request.model)
             plan = self._sliced.plan(request.slices, (image.width, image.height), model)
             if plan is not None:
-                return await self._process_slices(request, image, model, plan)
+                async with turn or nullcontext(), self._sliced.admit(plan):
+                    return await self._process_slices(request, image, model, plan)
         async with self._limiter.slot():
             return await self._process(request, image)
 
@@ -152,14 +158,14 @@ class Detector:
     ) -> DetectionResult:
         """Each slice takes a slot of its own, and so do decoding and drawing."""
         options = self._postprocess_options(request, model)
-        async with self._limiter.slot():
+        async with self._limiter.slot(sliced=True):
             with stage("decode"):
                 pixels = await self._workers.run(decode_checked, image.data, image.header)
         found = await self._sliced.detect(pixels, plan, options, model)
         detections = _finish(found, request, image, model)
         if not request.visualize:
             return DetectionResult(detections, model.labels, slices=len(plan.slices))
-        async with self._limiter.slot():
+        async with self._limiter.slot(sliced=True):
             result = await self._draw(request, pixels, detections, model)
         return replace(result, slices=len(plan.slices))
 

@@ -1,28 +1,38 @@
 """Sliced inference: a large image is detected in overlapping slices at their own resolution, and the objects merged."""
 
 import asyncio
-from collections.abc import Sequence
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.errors import FieldError
+from gateway.errors import FieldError, OverloadedError, TooManyBytesError
 from gateway.inference.model_catalogue import ModelInfo
 from gateway.inference.postprocess import PostprocessOptions
 from gateway.inference.tensors import ResizedImage
 from gateway.inference.triton_client import TritonDetector
 from gateway.limits.concurrency_limiter import ConcurrencyLimiter
+from gateway.limits.load_shedder import current_deadline
+from gateway.limits.memory_budget import MemoryBudget
+from gateway.limits.moving_windows import charge_requests
 from gateway.limits.workers import Workers
+from gateway.observability import metrics
 from gateway.observability.request_context import stage
 from sod.detections import Detections
-from sod.merging import MergeOptions, merge
-from sod.slicing import Slice, count_slices, slice_grid
+from sod.merging import MergeOptions, merge_slices
+from sod.slicing import Slice, count_slices, is_large, slice_grid
 
 Pixels = NDArray[np.uint8]
 
-# With `only_if_larger` an image is sliced if a side is longer than this many times the detector's input.
-_LARGE = 1.5
+# Weight of the latest slice in the exponentially weighted mean of their times, and how long that mean counts: after it
+# the load may be another, and a mean that refused every image would never be updated.
+_WEIGHT = 0.1
+_RECENT_S = 60.0
+_CHANNELS = 3
+_MAX_RETRY_AFTER_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +62,18 @@ class SlicePlan:
         slices: Rectangles of the image; the whole image may be the last.
         input_size: (height, width) of the detector's input, to which each is resized.
         merging: How the objects are merged.
+        image_size: (width, height) of the image in pixels.
     """
 
     slices: tuple[Slice, ...]
     input_size: tuple[int, int]
     merging: MergeOptions
+    image_size: tuple[int, int]
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of the decoded image, which is held until all slices are done."""
+        return self.image_size[0] * self.image_size[1] * _CHANNELS
 
 
 class SlicedInference:
@@ -68,6 +85,7 @@ class SlicedInference:
         workers: Workers,
         limiter: ConcurrencyLimiter,
         *,
+        memory: MemoryBudget,
         concurrency: int,
         max_slices: int,
         time_limit_s: float,
@@ -78,6 +96,7 @@ class SlicedInference:
             triton: Takes the slices' pixels.
             workers: Threads that resize them.
             limiter: Each slice takes a slot, so that slices and images of other requests take turns.
+            memory: For the decoded images.
             concurrency: Slices of one image that are in work at a time.
             max_slices: Largest number of slices of an image.
             time_limit_s: Seconds for a request; an image that cannot be detected in it is refused at once.
@@ -85,9 +104,12 @@ class SlicedInference:
         self._triton = triton
         self._workers = workers
         self._limiter = limiter
+        self._memory = memory
         self._concurrency = concurrency
         self._max_slices = max_slices
         self._time_limit_s = time_limit_s
+        self._mean_s: float | None = None  # of a slice, waiting for its slot included
+        self._measured_at = 0.0
 
     def plan(self, options: SliceOptions, image_size: tuple[int, int], model: ModelInfo) -> SlicePlan | None:
         """How to slice an image; None if it is to be detected whole, because one slice would hold it.
@@ -99,23 +121,52 @@ class SlicedInference:
 
         Raises:
             FieldError: The model does not take pixels, or there are more slices than can be done.
+            TooManyBytesError: The decoded image exceeds the memory for sliced images.
         """
         if not model.pixel_entrance or model.input_size is None:
             raise FieldError(
                 "slice", "slice_unsupported", f"{model.name} cannot be asked in slices: export it again to enable that"
             )
         height, width = model.input_size
-        if options.only_if_larger and image_size[0] <= _LARGE * width and image_size[1] <= _LARGE * height:
+        if options.only_if_larger and not is_large(image_size, (width, height)):
             return None
         size = options.size or (width, height)
         count = count_slices(image_size, size, options.overlap)
-        self._check_count(count, image_size)
         if count == 1:
             return None
+        self._check_count(count, image_size)
         slices = slice_grid(image_size, size, options.overlap)
         if options.full_image:
             slices.append(Slice(0, 0, *image_size))
-        return SlicePlan(tuple(slices), model.input_size, options.merging)
+        plan = SlicePlan(tuple(slices), model.input_size, options.merging, image_size)
+        seconds = self._estimate_s(len(slices))
+        if seconds > self._time_limit_s:
+            what = f"{_what(len(slices), image_size)}, which take about {seconds:.0f} s"
+            message = f"{what}; the limit is {self._time_limit_s:g} s: {_REMEDY}"
+            raise FieldError("slice", "too_many_slices", message)
+        if plan.decoded_bytes > self._memory.max_bytes:
+            metrics.record_rejection("too_large")
+            raise TooManyBytesError(
+                f"The image of {image_size[0]} x {image_size[1]} pixels needs {plan.decoded_bytes:,} bytes while it is "
+                f"sliced; the limit is {self._memory.max_bytes:,}: send a smaller image, or parts of it"
+            )
+        return plan
+
+    @asynccontextmanager
+    async def admit(self, plan: SlicePlan) -> AsyncIterator[None]:
+        """Wait for the memory of the decoded image and hold it inside the context; charge the slices to the client.
+
+        Raises:
+            OverloadedError: The wait has left too little of the request's time for the slices.
+        """
+        charge_requests(len(plan.slices) - 1)  # the request itself is counted as one
+        with stage("queue"):
+            await self._memory.acquire(plan.decoded_bytes)
+        try:
+            self._check_time_left(plan)
+            yield
+        finally:
+            self._memory.release(plan.decoded_bytes)
 
     async def detect(
         self, pixels: Pixels, plan: SlicePlan, options: PostprocessOptions, model: ModelInfo
@@ -133,13 +184,16 @@ class SlicedInference:
         """
         found: dict[int, Detections] = {}
         pending = iter(enumerate(plan.slices))
+        loop = asyncio.get_running_loop()
 
         async def work() -> None:
             for index, one in pending:
-                async with self._limiter.slot():
+                started = loop.time()
+                async with self._limiter.slot(sliced=True):
                     resized = await self._workers.run(ResizedImage.of, one.view(pixels), plan.input_size)
                     with stage("infer"):
                         found[index] = await self._triton.infer(resized, options, model)
+                self._update_mean(loop.time() - started)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -149,35 +203,45 @@ class SlicedInference:
             raise failures.exceptions[0] from None
         in_order = [found[index] for index in range(len(plan.slices))]
         with stage("merge"):
-            return await self._workers.run(merge_slices, in_order, plan, (pixels.shape[1], pixels.shape[0]))
+            return await self._workers.run(merge_slices, in_order, plan.slices, plan.image_size, plan.merging)
 
     def _check_count(self, count: int, image_size: tuple[int, int]) -> None:
-        what = f"the image of {image_size[0]} x {image_size[1]} pixels makes {count:,} slices"
-        remedy = "send a larger `size` or a smaller `overlap`"
         if count > self._max_slices:
-            raise FieldError("slice", "too_many_slices", f"{what}; the limit is {self._max_slices:,}: {remedy}")
-        seconds = self._limiter.estimated_wait_s(count)
-        if seconds > self._time_limit_s:
-            message = f"{what}, which take about {seconds:.0f} s; the limit is {self._time_limit_s:g} s: {remedy}"
+            message = f"{_what(count, image_size)}; the limit is {self._max_slices:,}: {_REMEDY}"
             raise FieldError("slice", "too_many_slices", message)
 
+    def _check_time_left(self, plan: SlicePlan) -> None:
+        deadline = current_deadline()
+        if deadline is None:
+            return
+        left = deadline - asyncio.get_running_loop().time()
+        seconds = self._estimate_s(len(plan.slices))
+        if seconds > left:
+            metrics.record_rejection("deadline")
+            raise OverloadedError(
+                f"{_what(len(plan.slices), plan.image_size)}, which take about {seconds:.0f} s; after the wait for "
+                f"other large images {max(0, left):.0f} s are left: try again, with fewer images at a time",
+                max(1, min(_MAX_RETRY_AFTER_S, math.ceil(seconds))),
+            )
 
-def merge_slices(found: Sequence[Detections], plan: SlicePlan, image_size: tuple[int, int]) -> Detections:
-    """Put the detections of slices together.
+    def _estimate_s(self, count: int) -> float:
+        """Seconds that so many slices of one image take, by recent slices or else recent images; 0 without any."""
+        at_once = min(self._concurrency, self._limiter.slots)
+        recent = asyncio.get_running_loop().time() - self._measured_at < _RECENT_S
+        mean = self._mean_s if recent else None
+        if mean is None:
+            mean = self._limiter.recent_duration_s()
+        return count * (mean or 0.0) / at_once
 
-    Args:
-        found: Of each slice of the plan, in its order, boxes in pixels of the slice.
-        plan: The slices.
-        image_size: (width, height) of the image.
+    def _update_mean(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        mean = self._mean_s if loop.time() - self._measured_at < _RECENT_S else None
+        self._mean_s = seconds if mean is None else mean + _WEIGHT * (seconds - mean)
+        self._measured_at = loop.time()
 
-    Returns:
-        Boxes in pixels of the image.
-    """
-    boxes = [one.to_source(detections.boxes) for one, detections in zip(plan.slices, found, strict=True)]
-    together = Detections(
-        np.concatenate(boxes),
-        np.concatenate([detections.scores for detections in found]),
-        np.concatenate([detections.class_ids for detections in found]),
-    )
-    cut = [one.cut_sides(inside, image_size) for one, inside in zip(plan.slices, boxes, strict=True)]
-    return merge(together, plan.merging, np.concatenate(cut))
+
+_REMEDY = "send a larger `size` or a smaller `overlap`"
+
+
+def _what(count: int, image_size: tuple[int, int]) -> str:
+    return f"the image of {image_size[0]} x {image_size[1]} pixels makes {count:,} slices"

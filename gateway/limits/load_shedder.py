@@ -103,9 +103,14 @@ class LoadShedder:
 
 
 class Permit:
-    """The share of one request; leaving the context releases its slot and its bytes."""
+    """The share of one request; leaving the context releases its slot and its bytes.
+
+    Attributes:
+        deadline: Time of the event loop at which its response is due; None until its body is complete.
+    """
 
     def __init__(self, shedder: LoadShedder) -> None:
+        self.deadline: float | None = None
         self._shedder = shedder
         self._has_slot = False
         self._reserved_bytes = 0
@@ -193,3 +198,9 @@ def charge(count: int) -> None:
     permit = _current.get()
     if permit is not None:
         permit.reserve_more(count)
+
+
+def current_deadline() -> float | None:
+    """Time of the event loop at which the response to the current request is due; None if it has no permit."""
+    permit = _current.get()
+    return None if permit is None else permit.deadline

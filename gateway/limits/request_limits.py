@@ -192,7 +192,8 @@ class _LimitedRequest:
         self._cancel_late_check()
         self._body_complete = True
         self._permit.acquire_slot(late=True)
-        self._reschedule(self._loop.time() + self._time_limits.response)
+        self._permit.deadline = self._loop.time() + self._time_limits.response
+        self._reschedule(self._permit.deadline)
         self._monitor = self._loop.create_task(self._monitor_client())
 
     async def _monitor_client(self) -> None:

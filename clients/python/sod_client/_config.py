@@ -3,12 +3,13 @@
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from sod_client._slices import SliceOptions
 from sod_client._thresholds import Threshold, check_threshold
 from sod_client.errors import InvalidConfigError, InvalidThresholdError, MissingFileError, SodWarning, add_location
 
@@ -16,6 +17,15 @@ PIPELINE = "small_object_detection"
 MODULE = "SmallObjectDetection"
 _YAML = (".yaml", ".yml")
 # PaddleX's options of the inference engine. Here the server's profile decides, which `device` and `use_hpip` select.
+# PaddleDetection's names, and the attributes of `SliceOptions`.
+_SLICE_KEYS = {
+    "slice_infer": "infer",
+    "slice_size": "size",
+    "overlap_ratio": "overlap",
+    "combine_method": "combine",
+    "match_metric": "metric",
+    "match_threshold": "threshold",
+}
 _ENGINE_KEYS = ("engine", "engine_config", "hpi_config", "pp_option")
 
 
@@ -28,6 +38,7 @@ class PipelineConfig:
         model_dir: folder of a Paddle inference model, relative to the working directory; the model that is used.
         threshold: threshold of calls that pass none.
         use_hpip: as of `create_pipeline`.
+        slices: how images are sliced in calls that do not say; these keys are not PaddleX's.
         visualize: whether a server that is started with the file draws by default (`Serving.visualize`).
     """
 
@@ -35,6 +46,7 @@ class PipelineConfig:
     model_dir: str | None = None
     threshold: float | dict[int, float] | None = None
     use_hpip: bool | None = None
+    slices: SliceOptions = field(default_factory=SliceOptions)
     visualize: bool | None = None
 
 
@@ -109,6 +121,7 @@ def _parse(document: object, what: str) -> PipelineConfig:
         model_dir=_text(settings, "model_dir"),
         threshold=_threshold(settings.get("threshold")),
         use_hpip=_flag("use_hpip", settings.get("use_hpip", document.get("use_hpip"))),
+        slices=_slices(settings),
         visualize=_flag("Serving.visualize", serving.get("visualize") if isinstance(serving, Mapping) else None),
     )
 
@@ -131,6 +144,22 @@ def _threshold(value: Threshold | None) -> float | dict[int, float] | None:
         return check_threshold(value)
     except InvalidThresholdError as error:
         raise InvalidConfigError(f"SubModules.{MODULE}.threshold: {error}") from None
+
+
+def _slices(settings: Mapping[str, Any]) -> SliceOptions:
+    given = {key: value for key, value in settings.items() if str(key) in _SLICE_KEYS or str(key).startswith("slice")}
+    if unknown := sorted(str(key) for key in given if key not in _SLICE_KEYS):
+        raise InvalidConfigError(
+            f"SubModules.{MODULE}.{unknown[0]} is no setting of slices; these are: {', '.join(_SLICE_KEYS)}"
+        )
+    options = SliceOptions(**{_SLICE_KEYS[key]: value for key, value in given.items()})
+    try:
+        options.check()
+        if options.infer == "auto":
+            options.field()  # refuses further options, which the automatic choice replaces
+    except InvalidConfigError as error:
+        raise InvalidConfigError(f"SubModules.{MODULE}: {error}") from None
+    return options
 
 
 def _flag(name: str, value: object) -> bool | None:

@@ -1,7 +1,7 @@
 """Options of sliced inference, under PaddleDetection's names, as the server's field `slice`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -11,27 +11,37 @@ SliceInfer = bool | Literal["auto"]
 Pair = float | Sequence[float]
 COMBINE_METHODS = ("nms", "nmm", "none")
 MATCH_METRICS = ("ios", "iou")
+_OVERLAP = (0.25, 0.25)
+_THRESHOLD = 0.6
 
 
 @dataclass(frozen=True)
 class SliceOptions:
-    """How images are sliced.
+    """How images are sliced; None is the value of the pipeline file, or else the default.
 
     Attributes:
         infer: whether images are sliced; "auto" slices only those that are larger than 1.5 times the model's input.
-        size: (width, height) of a slice in pixels, or one number for both; None is the model's input.
+        size: (width, height) of a slice in pixels, or one number for both; by default the model's input.
         overlap: share of a slice that its neighbours cover too, horizontal and vertical, or one number for both.
         combine: "nms", "nmm" or "none".
         metric: "ios" or "iou".
         threshold: boxes whose metric is at least this are taken for one object.
     """
 
-    infer: SliceInfer = False
+    infer: SliceInfer | None = None
     size: Pair | None = None
-    overlap: Pair = (0.25, 0.25)
-    combine: str = "nms"
-    metric: str = "ios"
-    threshold: float = 0.6
+    overlap: Pair | None = None
+    combine: str | None = None
+    metric: str | None = None
+    threshold: float | None = None
+
+    def over(self, file: "SliceOptions") -> "SliceOptions":
+        """These options of a call, completed by those of the pipeline file."""
+        infer = file.infer if self.infer is None else self.infer
+        if infer is not True:
+            return replace(self, infer=infer)
+        given = {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
+        return replace(file, **{**given, "infer": True})
 
     def field(self) -> bool | str | dict[str, Any] | None:
         """The value of the field `slice`; None leaves it out.
@@ -39,34 +49,54 @@ class SliceOptions:
         Raises:
             InvalidConfigError: an option is invalid, or is given without `slice_infer=True`.
         """
-        if self.infer not in (True, False, "auto"):
-            raise InvalidConfigError(f"slice_infer must be True, False or 'auto', not {self.infer!r}")
+        self.check()
         if self == SliceOptions(self.infer):
             return self.infer or None
         if self.infer is not True:
             raise InvalidConfigError("options of slices have an effect only with slice_infer=True")
-        if self.combine not in COMBINE_METHODS:
-            raise InvalidConfigError(f"combine_method must be nms, nmm or none, not {self.combine!r}")
-        if self.metric not in MATCH_METRICS:
-            raise InvalidConfigError(f"match_metric must be ios or iou, not {self.metric!r}")
+        size, overlap = _pair("slice_size", self.size), _pair("overlap_ratio", self.overlap)
         return {
-            **({} if self.size is None else {"size": _pair("slice_size", self.size, 32, 16_384, whole=True)}),
-            "overlap": _pair("overlap_ratio", self.overlap, 0, 0.9),
-            "combine": self.combine,
-            "matchMetric": self.metric,
-            "matchThreshold": _number("match_threshold", self.threshold, 0.01, 1),
+            **({} if size is None else {"size": [int(one) for one in size]}),
+            "overlap": overlap or list(_OVERLAP),
+            "combine": self.combine or "nms",
+            "matchMetric": self.metric or "ios",
+            "matchThreshold": _THRESHOLD if self.threshold is None else float(self.threshold),
         }
 
+    def check(self) -> None:
+        """Check each value.
 
-def _pair(name: str, value: Pair, least: float, most: float, *, whole: bool = False) -> list[float]:
-    values = [value, value] if isinstance(value, int | float) else list(value)
+        Raises:
+            InvalidConfigError: a value is invalid; the text begins with the name of its argument.
+        """
+        if self.infer not in (None, True, False, "auto"):
+            raise InvalidConfigError(f"slice_infer must be True, False or 'auto', not {self.infer!r}")
+        _pair("slice_size", self.size)
+        _pair("overlap_ratio", self.overlap)
+        if self.combine is not None and self.combine not in COMBINE_METHODS:
+            raise InvalidConfigError(f"combine_method must be nms, nmm or none, not {self.combine!r}")
+        if self.metric is not None and self.metric not in MATCH_METRICS:
+            raise InvalidConfigError(f"match_metric must be ios or iou, not {self.metric!r}")
+        if self.threshold is not None:
+            _number("match_threshold", self.threshold, (0.01, 1))
+
+
+def _pair(name: str, value: Pair | None) -> list[float] | None:
+    if value is None:
+        return None
+    values = [value, value] if isinstance(value, int | float) else _listed(value)
     if len(values) != 2:
         raise InvalidConfigError(f"{name} must be a number or a pair of them (horizontal, vertical), not {value!r}")
-    numbers = [_number(name, one, least, most, whole=whole) for one in values]
-    return [int(one) for one in numbers] if whole else numbers
+    is_size = name == "slice_size"
+    return [_number(name, one, (32, 16_384) if is_size else (0, 0.9), whole=is_size) for one in values]
 
 
-def _number(name: str, value: object, least: float, most: float, *, whole: bool = False) -> float:
+def _listed(value: object) -> list[Any]:
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else []
+
+
+def _number(name: str, value: object, limits: tuple[float, float], *, whole: bool = False) -> float:
+    least, most = limits
     kind = Integral if whole else Real
     if isinstance(value, bool) or not isinstance(value, kind) or not least <= float(value) <= most:
         raise InvalidConfigError(

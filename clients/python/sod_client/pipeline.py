@@ -47,12 +47,12 @@ class Pipeline(PipelineBase):
         visualize: bool | None = None,
         model: str | None = None,
         stretch: bool = False,
-        slice_infer: SliceInfer = False,
+        slice_infer: SliceInfer | None = None,
         slice_size: Pair | None = None,
-        overlap_ratio: Pair = (0.25, 0.25),
-        combine_method: str = "nms",
-        match_metric: str = "ios",
-        match_threshold: float = 0.6,
+        overlap_ratio: Pair | None = None,
+        combine_method: str | None = None,
+        match_metric: str | None = None,
+        match_threshold: float | None = None,
         device: str | None = None,
         **unknown: "Unpack[NoKeywords]",
     ) -> Iterator[Result]:
@@ -91,14 +91,18 @@ class Pipeline(PipelineBase):
                 percentile of each image becomes 0 to 255. Otherwise samples of 16 bits keep their upper byte, as in
                 PaddleX, which makes an image of 12 bits almost black, and samples of 32 bits and floating-point numbers
                 are refused. Needs `sod-client[stretch]`; the client then reads the images itself.
-            slice_infer: whether the gateway detects an image in overlapping slices at their own resolution, and in the
-                whole image too, so that small objects in large images are found; "auto" does so only for images larger
-                than 1.5 times the model's input. This and the following arguments have PaddleDetection's names.
-            slice_size: (width, height) of a slice in pixels, or one number for both; None is the model's input.
-            overlap_ratio: share of a slice that its neighbours cover too, (horizontal, vertical) or one number.
-            combine_method: "nms" keeps the best of the boxes that match, "nmm" their common box, "none" all of them.
-            match_metric: how the overlap of two boxes is measured, "ios" (over the smaller one) or "iou".
-            match_threshold: boxes of one class match if their metric is at least this.
+            slice_infer: whether an image is detected in overlapping slices at their own resolution, and in the whole
+                image too, so that small objects in large images are found; "auto" does so only for images larger than
+                1.5 times the model's input. The gateway slices, or with a grpc:// address this client. This and the
+                following arguments have PaddleDetection's names; None is the value of the pipeline file, or else no
+                slices.
+            slice_size: (width, height) of a slice in pixels, or one number for both; by default the model's input.
+            overlap_ratio: share of a slice that its neighbours cover too, (horizontal, vertical) or one number; by
+                default 0.25.
+            combine_method: "nms" (the default) keeps the best of the boxes that match, "nmm" their common box, "none"
+                all of them.
+            match_metric: how the overlap of two boxes is measured, "ios" (over the smaller one, the default) or "iou".
+            match_threshold: boxes of one class match if their metric is at least this; by default 0.6.
             device: PaddleX's argument. The pipeline's own device has no effect; another one is an error if the pipeline
                 has a local server, and gives a warning if it has the address of a server.
             **unknown: any other argument raises a TypeError, which names the nearest one.
@@ -178,12 +182,12 @@ class AsyncPipeline(PipelineBase):
         visualize: bool | None = None,
         model: str | None = None,
         stretch: bool = False,
-        slice_infer: SliceInfer = False,
+        slice_infer: SliceInfer | None = None,
         slice_size: Pair | None = None,
-        overlap_ratio: Pair = (0.25, 0.25),
-        combine_method: str = "nms",
-        match_metric: str = "ios",
-        match_threshold: float = 0.6,
+        overlap_ratio: Pair | None = None,
+        combine_method: str | None = None,
+        match_metric: str | None = None,
+        match_threshold: float | None = None,
         device: str | None = None,
         **unknown: "Unpack[NoKeywords]",
     ) -> AsyncIterator[Result]:

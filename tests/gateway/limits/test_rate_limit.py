@@ -1,14 +1,18 @@
 """The rate limit: its syntax, its decisions, how clients are told apart, and bounded memory."""
 
+import base64
 import tracemalloc
 from typing import Any
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.limits.rate_limit import MovingWindows, Rate, client_of, parse_rates
+from gateway.limits.moving_windows import MovingWindows, Rate
+from gateway.limits.rate_limit import client_of, parse_rates
 from gateway.settings import Settings
 from tests.gateway.api.test_contract import assert_error
 from tests.gateway.security.test_api_keys import entry
@@ -257,3 +261,46 @@ def test_client_of_an_address(address: str, name: str) -> None:
 def test_without_the_setting_there_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOD_RATE_LIMIT", "")
     assert Settings().rate_limit == ()
+
+
+def test_what_is_charged_beyond_the_rates_is_paid_for_before_the_next_request() -> None:
+    clock = Clock()
+    windows = MovingWindows([Rate(10, 1), Rate(20, 10)], clock=clock)
+    assert windows.acquire("a").remaining == 9
+    assert windows.charge("a", 4).remaining == 5
+    assert windows.charge("a", 45).remaining == 0  # 50 in all, which the rates allow in 20 s: at 0, 1, 10, 11, 20 s
+    waited = 0.0
+    while not (decision := windows.acquire("a")).allowed:
+        assert decision.wait > 0
+        clock.now += decision.wait
+        waited += decision.wait
+    assert waited == 21
+    assert windows.acquire("b").allowed, "another client pays for its own"
+
+
+def test_what_is_charged_takes_bounded_memory() -> None:
+    clock = Clock()
+    windows = MovingWindows([Rate(100, 60)], clock=clock)
+    windows.acquire("a")
+    windows.charge("a", 100_000)
+    assert windows.times == 100
+    clock.now += 60 * 1000
+    assert windows.acquire("a").allowed
+
+
+async def test_each_slice_counts(make_gateway: Any, triton: Any) -> None:
+    triton.models["PP-YOLOE_plus_SOD-S"]["parameters"]["input_size"] = [100, 100]
+    triton.add_pixel_entrance("PP-YOLOE_plus_SOD-S")
+    encoded = cv2.imencode(".png", np.zeros((300, 400, 3), np.uint8))[1].tobytes()
+    body = {"image": base64.b64encode(encoded).decode(), "visualize": False}
+    async with make_gateway(rate_limit="50/hour") as gateway:
+        whole = await gateway.post(PATH, json=body)
+        sliced = await gateway.post(PATH, json={**body, "slice": True})
+        assert [one.headers["RateLimit-Remaining"] for one in (whole, sliced)] == ["49", "28"]
+        images = [{**body, "slice": True}, {**body, "slice": {"fullImage": False}}]
+        batch = await gateway.post(f"{PATH}/batch", json={"images": images})  # 21 and 20: more than are left
+        assert [one["errorCode"] for one in batch.json()["result"]["results"]] == [0, 0]
+        assert batch.headers["RateLimit-Remaining"] == "0"
+        refused = await gateway.post(PATH, json=body)
+        assert refused.status_code == 429
+        assert 3500 < int(refused.headers["Retry-After"]) <= 3600

@@ -50,7 +50,7 @@ class PredictCall:
         visualize: bool | None,
         model: str | None,
         stretch: bool = False,
-        slices: SliceOptions | None = None,
+        slices: SliceOptions = SliceOptions(),  # noqa: B008 - it is immutable
     ) -> None:
         if batch_size is not None:
             check_count("batch_size", batch_size, 1)
@@ -69,7 +69,7 @@ class PredictCall:
 
         threshold = session.threshold if threshold is None else threshold
         self._options = RequestOptions(
-            check_threshold(threshold), visualize, model, None if slices is None else slices.field()
+            check_threshold(threshold), visualize, model, slices.over(session.slices).field()
         )
         self._session = session
         self._inputs: Any = inputs

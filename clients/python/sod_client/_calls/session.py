@@ -68,6 +68,7 @@ class Session:
         warn_of_ignored_options(paddlex_options)
         self.model = model or described.model_name
         self.threshold = described.threshold
+        self.slices = described.slices
         self.device = device
         self.use_hpip = described.use_hpip if use_hpip is None else use_hpip
         self.errors: deque[SodError] = deque(maxlen=_MAX_ERRORS)

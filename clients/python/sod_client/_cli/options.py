@@ -84,7 +84,6 @@ def add_slices(parser: OptionGroup) -> None:
         nargs="?",
         choices=("auto",),
         const=True,
-        default=False,
         help="detect images in overlapping slices, so that small objects in large images are found; auto: only images "
         "larger than 1.5 times the model's input",
     )
@@ -99,28 +98,24 @@ def add_slices(parser: OptionGroup) -> None:
         "--overlap_ratio",
         type=values.share,
         nargs=2,
-        default=(0.25, 0.25),
         metavar=("X", "Y"),
         help="share of a slice that its neighbours cover too (default: 0.25 0.25)",
     )
     parser.add_argument(
         "--combine_method",
         choices=COMBINE_METHODS,
-        default="nms",
         help="what becomes of boxes that match: the best stays (nms), their common box (nmm), or all (default: nms)",
     )
     parser.add_argument(
         "--match_metric",
         choices=MATCH_METRICS,
-        default="ios",
         help="overlap of two boxes, over the smaller one (ios) or over both (iou) (default: ios)",
     )
     parser.add_argument(
         "--match_threshold",
         type=values.share,
-        default=0.6,
         metavar="T",
-        help="boxes of one class match from this overlap on (default: %(default)s)",
+        help="boxes of one class match from this overlap on (default: 0.6)",
     )
 
 

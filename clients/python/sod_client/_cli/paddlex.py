@@ -105,6 +105,11 @@ def _serve(arguments: argparse.Namespace, unknown: Sequence[str]) -> int:
             "note: the server does not apply the thresholds by class of the file; `sod export --pipeline FILE` stores "
             "them in the model"
         )
+    if described.slices.infer:
+        console.print_error(
+            "note: the server slices an image only if its request says so (`slice`); the file's slice_infer is for "
+            "`sod predict` and create_pipeline"
+        )
     serve_arguments = [part for option, value in serve_options.items() if value is not None for part in (option, value)]
     code = plugins.run("serve", [*serve_arguments, *unknown])
     return console.USAGE if code is None else code

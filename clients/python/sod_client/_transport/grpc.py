@@ -13,6 +13,7 @@ from sod_client._inputs.pixels import decoded_size
 from sod_client._optional import require
 from sod_client._results.data import Box, Model
 from sod_client._transport.retry import RetryableError, RetryPolicy
+from sod_client._transport.sliced import SliceRequest, detect_sliced
 from sod_client._transport.transport import RequestOptions
 from sod_client.errors import (
     BadReplyError,
@@ -69,19 +70,20 @@ class GrpcTransport:
 
     def detect(self, item: Item, options: RequestOptions) -> Result:
         """Detect the objects of one image; boxes are clipped to the image, and left out if nothing is left."""
-        if options.slices is not None:
-            raise InvalidConfigError("slices are made by the gateway: use its address, such as http://127.0.0.1:8080")
         image = item.encoded()
         model, defaults = self._model(options.model)
         thresholds = _threshold_vector(options.threshold, defaults)
-        outputs = self._retry.run(lambda: self._infer(model.name, image, thresholds))
-        if outputs["error"].size and outputs["error"].flat[0]:
-            raise ServerError(
-                _INVALID_INPUT, _INVALID_INPUT, bytes(outputs["error"].flat[0]).decode("utf-8", "replace")
-            )
-        count = int(outputs["num_detections"].flat[0])
-        boxes = _boxes(model, *(outputs[name][0, :count].tolist() for name in ("class_ids", "scores", "boxes")))
+
+        def detect_one(encoded: bytes) -> tuple[Any, Any, Any]:
+            return self._objects(self._retry.run(lambda: self._infer(model.name, encoded, thresholds)))
+
+        found = None
+        if options.slices:
+            request = SliceRequest.of(options.slices, model)
+            found = detect_sliced(image, decoded_size(image), request, detect_one)
+        class_ids, scores, coordinates = detect_one(image) if found is None else found
         width, height = decoded_size(image)
+        boxes = _boxes(model, class_ids.tolist(), scores.tolist(), coordinates.tolist())
         for box in boxes:
             x1, y1, x2, y2 = box["coordinate"]
             box["coordinate"] = [_clip(x1, width), _clip(y1, height), _clip(x2, width), _clip(y2, height)]
@@ -142,6 +144,16 @@ class GrpcTransport:
         if any(array is None for array in outputs.values()):
             raise BadReplyError(f"{self.url}: the outputs of {model} are not those of a small-object detector")
         return outputs
+
+    def _objects(self, outputs: dict[str, Any]) -> tuple[Any, Any, Any]:
+        """Class ids [N], scores [N] and boxes [N, 4] of one image; raises the error of an image that is invalid."""
+        if outputs["error"].size and outputs["error"].flat[0]:
+            raise ServerError(
+                _INVALID_INPUT, _INVALID_INPUT, bytes(outputs["error"].flat[0]).decode("utf-8", "replace")
+            )
+        count = int(outputs["num_detections"].flat[0])
+        class_ids, scores, boxes = (outputs[name][0, :count] for name in ("class_ids", "scores", "boxes"))
+        return class_ids, scores, boxes
 
     def _failure(self, error: Exception) -> Exception:
         """The error to raise for an error of the gRPC client. The models are read again afterwards."""
