@@ -11,7 +11,7 @@ PROFILE ?=
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format export finetune lock clean bench bench-paddlex chaos fuzz
+.PHONY: help serve test check format export finetune lock clean bench bench-paddlex compare-paddlex chaos fuzz
 
 help:  ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ bench: $(VENV)/.dev  ## measure speed, compared with the detector alone, and che
 bench-paddlex: $(VENV)/.dev  ## the same and PaddleX, which is installed in .cache/paddlex (1.8 GB): MODEL_DIR=<Paddle models> …
 	@test -n "$(MODEL_DIR)" || { echo "name the Paddle inference models that PaddleX is to serve: make bench-paddlex MODEL_DIR=<folder>" >&2; exit 2; }
 	@$(BENCH) --install-paddlex --paddlex "$(MODEL_DIR)" $(ARGS)
+
+compare-paddlex: $(VENV)/.dev  ## run PaddleX and triton-sod side by side, and print what differs and is not in docs/paddlex-compat.md: minutes, PaddleX as above; ARGS='--only jpg --verbose'
+	@$(BIN)/python -m tests.paddlex --install $(ARGS)
 
 test: $(VENV)/.dev  ## run the checks and every test, the end-to-end ones against a started Triton
 	$(MAKE) check

@@ -124,17 +124,15 @@ def parse_document(body: bytes) -> object:
     Raises:
         InvalidRequestError: It is empty or not JSON.
     """
-    document: object = None
     if _has_too_many_values(body):
         message = f"The document has more than {_MAX_JSON_VALUES:,} values, which is the limit"
         raise InvalidRequestError.single("too_many_values", "body", message)
-    if body:
-        try:
-            document = from_json(body)
-        except ValueError:
-            document = _parse_leniently(body)
-    if document is None:
+    if not body:
         raise InvalidRequestError.single("missing", "body", "Field required")
+    try:
+        document: object = from_json(body)
+    except ValueError:
+        document = _parse_leniently(body)
     return document
 
 

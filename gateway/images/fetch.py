@@ -168,17 +168,20 @@ class ImageFetcher:
             raise InputError(
                 f"The image URL's host sends the image with Content-Encoding {shown!a}; only gzip is accepted"
             )
-        if headers.get("content-type", "").partition(";")[0].strip().lower() in _HTML_TYPES:
-            raise InputError("The image URL leads to a page (HTML), not to an image")
+        # The first bytes decide, because some hosts call every file a page.
+        is_called_page = headers.get("content-type", "").partition(";")[0].strip().lower() in _HTML_TYPES
+        page = InputError("The image URL leads to a page (HTML), not to an image")
         too_many = TooManyBytesError(f"The image behind the image URL is larger than {self._options.max_bytes:,} bytes")
         if (parse_content_length(headers.get("content-length")) or 0) > self._options.max_bytes:
-            raise too_many
+            raise page if is_called_page else too_many
         received = bytearray()
         chunks = response.aiter_stream()
         async for chunk in _unzipped(chunks) if encoding.endswith("gzip") else chunks:
             charge(len(chunk))
             received += chunk
             if len(received) >= _SIGNATURE_BYTES and not may_be_image(received):
+                if is_called_page:
+                    raise page
                 wanted = ", ".join(FORMATS)
                 raise InputError(f"What the image URL leads to is not an image: it begins as none of {wanted} does")
             if len(received) > self._options.max_bytes:

@@ -224,9 +224,15 @@ def test_a_gpu_in_the_image() -> None:
     assert choose_placement("gpu", False, here).profile == "gpu_regular"
 
 
-def test_a_gpu_that_is_not_here() -> None:
+@pytest.mark.parametrize(("use_hpip", "profile"), [(None, "cpu_high_performance"), (False, "cpu_regular")])
+def test_without_a_gpu_the_cpu_is_used_as_in_paddlex(use_hpip: bool | None, profile: str) -> None:
+    with pytest.warns(SodWarning, match="device 'gpu:0' is not available: .*; the CPU is used, as in PaddleX"):
+        assert choose_placement("gpu:0", use_hpip, machine(has_paddle=True)) == Placement(profile)
+
+
+def test_the_high_performance_profile_of_a_gpu_needs_one() -> None:
     with pytest.raises(UnsupportedDeviceError, match="no NVIDIA GPU, or its driver is not installed"):
-        choose_placement("gpu:0", None, machine(has_onnxruntime_gpu=True))
+        choose_placement("gpu:0", True, machine(has_onnxruntime_gpu=True))
 
 
 def test_a_gpu_without_onnxruntime_gpu() -> None:

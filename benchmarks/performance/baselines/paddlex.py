@@ -88,14 +88,33 @@ def architecture(model: Path) -> str:
         raise BenchmarkError(f"{model / 'inference.yml'} has no Global.model_name, which PaddleX needs") from None
 
 
+def environment(cache: Path) -> dict[str, str]:
+    """Variables with which PaddleX runs without contacting other hosts.
+
+    Args:
+        cache: folder for what it downloads; `official_models` in it has models by their names.
+
+    Raises:
+        BenchmarkError: the package with the font for labels is not installed.
+    """
+    return {
+        # Without a font of ours PaddleX downloads one.
+        "PADDLE_PDX_LOCAL_FONT_FILE_PATH": str(_font()),
+        # The check would contact the sites from which PaddleX downloads models.
+        "PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True",
+        "PADDLE_PDX_CACHE_HOME": str(cache),
+    }
+
+
 @contextmanager
-def started(model: Path, work: Path, venv: Path = VENV) -> Iterator[PaddleXServer]:
+def started(model: Path, work: Path, venv: Path = VENV, cache: Path | None = None) -> Iterator[PaddleXServer]:
     """Serve a model by PaddleX on a free port; the server is stopped at exit.
 
     Args:
         model: folder of the Paddle inference model.
         work: folder for the pipeline file and the log.
         venv: virtual environment in which PaddleX is installed.
+        cache: see `environment`; None is a folder in `venv`.
 
     Raises:
         BenchmarkError: PaddleX is not installed, or does not start.
@@ -108,13 +127,7 @@ def started(model: Path, work: Path, venv: Path = VENV) -> Iterator[PaddleXServe
     (port,) = free_ports(1)
     command = [str(program), "--serve", "--pipeline", str(pipeline), "--device", "cpu"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
-    settings = {
-        # Without a font of ours PaddleX downloads one.
-        "PADDLE_PDX_LOCAL_FONT_FILE_PATH": str(_font()),
-        # The check would contact the sites from which PaddleX downloads models.
-        "PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True",
-        "PADDLE_PDX_CACHE_HOME": str(venv / "paddlex"),
-    }
+    settings = environment(cache or venv / "paddlex")
     url = f"http://127.0.0.1:{port}"
     try:
         with launched(

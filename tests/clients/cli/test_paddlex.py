@@ -69,7 +69,7 @@ IMAGE_WITH_GPU = Machine(has_nvidia_gpu=True, is_triton_image=True, has_paddle=F
         ("xpu:0", "device 'xpu:0' is not supported: "),
         ("mlu:0", "device 'mlu:0' is not supported: "),
         ("dcu:0", "device 'dcu:0' is not supported: "),
-        ("gpu:0", "device 'gpu:0' is not available: "),
+        ("gpu:0 --use_hpip", "device 'gpu:0' is not available: "),
         ("tpu", "there is no device 'tpu'; "),
     ],
 )

@@ -156,6 +156,23 @@ async def test_content_length_that_is_none(impatient: httpx.AsyncClient, web: An
 async def test_a_page_is_not_read(impatient: httpx.AsyncClient, web: Any) -> None:
     url = web.answer("/", "HTTP/1.1 200 OK\nContent-Type: Text/HTML; charset=utf-8\nContent-Length: 99999999999")
     assert "a page (HTML), not to an image" in await refused(impatient, url)
+    url = web.answer("/", "HTTP/1.1 200 OK\nContent-Type: text/html\nContent-Length: 99", b"<!doctype html><title>Log")
+    assert "a page (HTML), not to an image" in await refused(impatient, url)
+
+
+async def test_a_scheme_in_capitals(gateway: httpx.AsyncClient, web: Any, image: bytes) -> None:
+    url = web.image("/a.jpg", image).replace("http", "HTTP")
+    response = await gateway.post(PATH, json={"image": url})
+    assert response.status_code == 200, response.text
+
+
+async def test_an_image_that_is_called_a_page(
+    impatient: httpx.AsyncClient, triton: Any, web: Any, image: bytes
+) -> None:
+    url = web.answer("/a", f"HTTP/1.1 200 OK\nContent-Type: text/html\nContent-Length: {len(image)}", image)
+    response = await impatient.post(PATH, json={"image": url})
+    assert response.status_code == 200, response.text
+    assert triton.images == [image]
 
 
 async def test_silent_host(impatient: httpx.AsyncClient, web: Any) -> None:

@@ -1,11 +1,12 @@
 """Selects a profile of the local server from PaddleX's `device` and `use_hpip`."""
 
 import importlib.util
+import warnings
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from sod_client.errors import DependencyError, UnsupportedDeviceError
+from sod_client.errors import DependencyError, SodWarning, UnsupportedDeviceError
 
 _NVIDIA_DRIVER = Path("/dev/nvidiactl")
 _TRITON_IMAGE = Path("/opt/tritonserver")
@@ -102,6 +103,14 @@ def choose_placement(device: str | None, use_hpip: bool | None, machine: Machine
     """
     machine = machine or Machine.detect()
     kind, numbers = ("cpu", ()) if device is None else parse_device(device)
+    if kind == "gpu" and not machine.has_nvidia_gpu and not use_hpip:
+        warnings.warn(
+            f"device {device!r} is not available: this machine has no NVIDIA GPU, or its driver is not installed; the "
+            "CPU is used, as in PaddleX",
+            SodWarning,
+            stacklevel=2,
+        )
+        kind = device = "cpu"
     if kind == "gpu":
         return _gpu(str(device), numbers, use_hpip, machine)
     if kind != "cpu":
@@ -123,8 +132,8 @@ def choose_placement(device: str | None, use_hpip: bool | None, machine: Machine
 def _gpu(device: str, numbers: tuple[int, ...], use_hpip: bool | None, machine: Machine) -> Placement:
     if not machine.has_nvidia_gpu:
         raise UnsupportedDeviceError(
-            f"device {device!r} is not available: this machine has no NVIDIA GPU, or its driver is not installed; use "
-            "device='cpu', or pass url= of a server with a GPU"
+            f"device {device!r} is not available: this machine has no NVIDIA GPU, or its driver is not installed; "
+            "leave use_hpip out to use the CPU, or pass url= of a server with a GPU"
         )
     use_tensorrt = machine.is_triton_image if use_hpip is None else use_hpip
     if use_tensorrt and not machine.is_triton_image:
