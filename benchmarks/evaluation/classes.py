@@ -23,12 +23,14 @@ class Matched:
         dataset: the labels, with ids of `names`.
         names: the classes of the first model, then those that only the second has.
         known: bool [m, n]; whether model i has class j.
+        labelled: bool [n]; whether the labels' list of classes has class j, with objects or without.
         mappings: for each model int64 [its classes], its class ids → ids of `names`.
     """
 
     dataset: Dataset
     names: Names
     known: NDArray[np.bool_]
+    labelled: NDArray[np.bool_]
     mappings: tuple[Ids, ...]
 
     @property
@@ -87,7 +89,8 @@ def match(dataset: Dataset, models: Sequence[Sequence[str]]) -> Matched:
         lists = "; ".join(", ".join(model) for model in models)
         raise EvaluationError(f"the models have no labelled class in common, so they cannot be compared: {lists}")
     images = tuple(_renumbered(image, mapping) for image in dataset.images)
-    return Matched(Dataset(images, tuple(names)), tuple(names), known, mappings)
+    labelled = np.isin(np.arange(len(names)), mapping)
+    return Matched(Dataset(images, tuple(names)), tuple(names), known, labelled, mappings)
 
 
 def align(dataset: Dataset, class_names: Sequence[str]) -> Dataset:

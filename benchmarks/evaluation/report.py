@@ -1,12 +1,10 @@
-"""Metrics as tables, JSON and precision-recall curves."""
+"""Metrics as tables and JSON."""
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
-import numpy as np
-
-from benchmarks.evaluation.metrics import Figures
+from benchmarks.evaluation.confusion import BACKGROUND, ConfusionMatrix
+from benchmarks.evaluation.metrics import SCORES, Figures
 
 # AP on VisDrone2019-DET val, in per cent (PaddleX's model list, small_object_detection).
 OFFICIAL = {
@@ -46,51 +44,58 @@ def markdown(runs: Sequence[tuple[str, Figures]], model: str) -> str:
     for index, first in enumerate(runs[0][1].classes):
         values = [value for _, figures in runs for value in (figures.classes[index].ap, figures.classes[index].ap50)]
         lines.append(_row([first.name, f"{first.labelled:,}", *(_per_cent(value) for value in values)]))
-    return text + "\n" + "\n".join(lines) + "\n"
+    return text + "\n" + "\n".join(lines) + "\n\n" + "\n".join(_best_thresholds(runs)) + "\n"
 
 
-def as_dict(figures: Figures) -> dict[str, object]:
+def _best_thresholds(runs: Sequence[tuple[str, Figures]]) -> list[str]:
+    return [
+        f"{title}: mean F1 at IoU 0.5 is highest at the score threshold {figures.best_threshold:.2f}: "
+        f"{_per_cent(figures.best_f1)}."
+        for title, figures in runs
+    ]
+
+
+def confusion_markdown(title: str, matrix: ConfusionMatrix) -> str:
+    """A table of the counts, with a row for each labelled class and a column for each detected one."""
+    columns = matrix.columns
+    lines = [
+        f"{title}: what is detected (columns) where a class is labelled (rows), at a score of at least "
+        f"{matrix.min_score:g} and IoU over {matrix.min_iou:g}:\n",
+        _row(["labelled", *(matrix.name(index) for index in columns)]),
+        _row(["---", *["---:"] * len(columns)]),
+    ]
+    for row in matrix.rows:
+        lines.append(_row([matrix.name(row), *(f"{matrix.counts[row, column]:,}" for column in columns)]))
+    return "\n".join(lines) + "\n"
+
+
+def as_dict(figures: Figures, confusion: ConfusionMatrix) -> dict[str, object]:
     """The metrics for JSON; NaN becomes null."""
     summary: dict[str, object] = {name: _known(getattr(figures, name)) for _, name in _SUMMARY}
     summary["classes"] = [
-        {"name": one.name, "labelled": one.labelled, "ap": _known(one.ap), "ap50": _known(one.ap50)}
+        {
+            "name": one.name,
+            "labelled": one.labelled,
+            "ap": _known(one.ap),
+            "ap50": _known(one.ap50),
+            "f1": [_known(value) for value in one.f1.tolist()],
+        }
         for one in figures.classes
     ]
+    summary["f1"] = {
+        "scores": SCORES.round(2).tolist(),
+        "mean": [_known(value) for value in figures.f1.tolist()],
+        "best": _known(figures.best_f1),
+        "best_score": _known(figures.best_threshold),
+    }
+    summary["confusion"] = {
+        "min_score": confusion.min_score,
+        "min_iou": confusion.min_iou,
+        "names": [*confusion.names, BACKGROUND],
+        "counts": confusion.counts.tolist(),
+        "shares": confusion.shares.round(4).tolist(),
+    }
     return summary
-
-
-def plot_curves(runs: Sequence[tuple[str, Figures]], path: Path) -> None:
-    """Draw precision over recall at IoU 0.5: one panel for each labelled class, one line for each run."""
-    import matplotlib as mpl  # noqa: PLC0415 - takes a second to import, and only plots need it
-
-    mpl.use("Agg")
-    from matplotlib import pyplot  # noqa: PLC0415
-
-    shown = [index for index, one in enumerate(runs[0][1].classes) if one.labelled]
-    columns = min(5, len(shown))
-    rows = math.ceil(len(shown) / columns)
-    figure, axes = pyplot.subplots(
-        rows, columns, figsize=(3 * columns, 2.9 * rows), squeeze=False, layout="constrained"
-    )
-    recall = np.linspace(0, 1, 101)
-    for panel, axis in enumerate(axes.flat):
-        if panel >= len(shown):
-            axis.set_visible(False)
-            continue
-        for run, (title, figures) in enumerate(runs):
-            one = figures.classes[shown[panel]]
-            style = "-" if run == 0 else "--"
-            if np.isnan(one.ap50):
-                axis.plot([], [], style, label=f"{title}: no such class")
-                continue
-            axis.plot(recall, one.precision50, style, label=f"{title}: {_per_cent(one.ap50)}")
-        axis.set(title=f"{one.name} ({one.labelled:,})", xlim=(0, 1), ylim=(0, 1.02))
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize="x-small", title="AP50", title_fontsize="x-small")
-    figure.supxlabel("recall")
-    figure.supylabel("precision at IoU 0.5")
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
 
 
 def _cells(values: list[float]) -> list[str]:

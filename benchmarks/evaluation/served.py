@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import numpy as np
@@ -88,14 +89,30 @@ def through_triton(address: str, model: Model) -> Iterator[Predict]:
 
 
 @contextmanager
-def through_gateway(url: str, model: Model) -> Iterator[Predict]:
-    """A client of the gateway's REST API."""
+def through_gateway(url: str, model: Model, slices: Any = None) -> Iterator[Predict]:
+    """A client of the gateway's REST API.
+
+    Args:
+        url: of the gateway.
+        model: the served model.
+        slices: value of the request's field `slice`; None detects images whole.
+    """
     with httpx.Client(base_url=url, timeout=_TIMEOUT_S) as http:
 
         def predict(image: bytes) -> Detections:
-            image_tensor = pybase64.b64encode(image).decode()
-            body = {"image": image_tensor, "threshold": SCORE_THRESHOLD, "visualize": False, "model": model.name}
-            found = http.post(_PATH, json=body).raise_for_status().json()["result"]["detectedObjects"]
+            text = pybase64.b64encode(image).decode()
+            body: dict[str, Any] = {
+                "image": text,
+                "threshold": SCORE_THRESHOLD,
+                "visualize": False,
+                "model": model.name,
+            }
+            if slices is not None:
+                body["slice"] = slices
+            response = http.post(_PATH, json=body)
+            if response.is_error:
+                raise httpx.HTTPError(_message(response))
+            found = response.json()["result"]["detectedObjects"]
             return Detections(
                 np.array([one["bbox"] for one in found], np.float32).reshape(-1, 4),
                 np.array([one["score"] for one in found], np.float32),
@@ -103,6 +120,14 @@ def through_gateway(url: str, model: Model) -> Iterator[Predict]:
             )
 
         yield predict
+
+
+def _message(response: httpx.Response) -> str:
+    """The status and, where there is one, the message of an error response."""
+    try:
+        return f"{response.status_code}: {response.json()['errorMsg']}"
+    except (ValueError, LookupError, TypeError):
+        return f"{response.status_code} {response.reason_phrase}"
 
 
 def find_model(url: str, name: str | None) -> Model:

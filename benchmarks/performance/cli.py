@@ -66,7 +66,7 @@ def _options(parsed: argparse.Namespace, folder: Path) -> Options:
     return Options(
         repository=parsed.model_repository.absolute(),
         models=tuple(parsed.models or []),
-        profiles=tuple(parsed.profiles or _default_profiles()),
+        profiles=tuple(parsed.profiles or (_default_profiles()[:1] if parsed.quick else _default_profiles())),
         images=tuple(images),
         labels=parsed.labels,
         paddlex=parsed.paddlex,
@@ -109,7 +109,12 @@ def _parser(prog: str, epilog: str) -> argparse.ArgumentParser:
         description="Measure the server on this machine, compare it with its inference engine alone and with PaddleX, "
         "and check the targets.",
     )
-    parser.add_argument("--quick", action="store_true", help="measure one short round of the section load")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="measure one model in one profile for about a minute: one short round of the section load. Without a "
+        "verdict where other programs use the processors",
+    )
     parser.add_argument(
         "--models", nargs="+", metavar="NAME", help="ensembles to measure (default: all that can be served)"
     )

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 from benchmarks.performance import machine
 from benchmarks.performance.errors import BenchmarkError
+from benchmarks.performance.estimate import estimate
 from benchmarks.performance.loadgen.closed_loop import RequestError
 from benchmarks.performance.options import Options
+from benchmarks.performance.other_programs import sample
 from benchmarks.performance.participants import Participants, read_images, started_participants
 from benchmarks.performance.report import plots
 from benchmarks.performance.report.markdown import markdown
@@ -33,6 +36,7 @@ _SECTIONS: dict[str, _Section] = {
     "accuracy": accuracy_section.measure,
     "soak": soak_section.measure,
 }
+_DEMO = "PP-YOLOE_plus_SOD-demo"  # which every checkout can serve
 # Options that must be the same for a run to be resumed.
 _SAME_OPTIONS = ("repository", "profiles", "images", "threshold")
 
@@ -52,18 +56,23 @@ def run(options: Options, *, resume: bool, command: str) -> None:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BenchmarkError(f"{options.out} cannot be written: {error.strerror}") from None
+    began = time.monotonic()
     images = read_images(options.images)
     document: dict[str, Any] = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "machine": machine.describe(),
         "options": options.as_dict(),
+        "other_programs": sample(),
         "images": [image.as_dict() for image in images],
         "models": {},
     }
     if resume:
         document["models"] = _earlier(options.out / "results.json", document)
-    for model in options.models or _served(options):
+    models = _models(options)
+    if options.quick:
+        print(estimate(options, models), file=sys.stderr, flush=True)
+    for model in models:
         results = document["models"].setdefault(model, {})
         missing = [name for name in options.sections if results.get(name, {"missing": True}).get("missing")]
         if not missing:
@@ -77,7 +86,17 @@ def run(options: Options, *, resume: bool, command: str) -> None:
                     raise BenchmarkError(str(error)) from None
                 _save(document, options.out)
     print(markdown(document))
-    print(f"report and results: {options.out}", file=sys.stderr)
+    print(f"report and results, after {time.monotonic() - began:.0f} s: {options.out}", file=sys.stderr)
+
+
+def _models(options: Options) -> tuple[str, ...]:
+    """The models to measure: those asked for, else all that can be served; of these a quick run takes only one."""
+    if options.models:
+        return options.models
+    served = _served(options)
+    if options.quick:
+        return (_DEMO,) if _DEMO in served else (served[0],)
+    return tuple(served)
 
 
 def _served(options: Options) -> list[str]:

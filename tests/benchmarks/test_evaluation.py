@@ -11,10 +11,12 @@ import pytest
 from benchmarks.evaluation import served
 from benchmarks.evaluation.classes import align, match
 from benchmarks.evaluation.cli import main
+from benchmarks.evaluation.confusion import confusion_matrix
 from benchmarks.evaluation.datasets import read_dataset
 from benchmarks.evaluation.errors import EvaluationError
 from benchmarks.evaluation.metrics import ModelClasses, evaluate, outside
-from benchmarks.evaluation.report import as_dict, markdown, plot_curves
+from benchmarks.evaluation.plots import plot_precision
+from benchmarks.evaluation.report import as_dict, markdown
 from sod.datasets.dataset import Dataset, LabelledImage
 from sod.detections import Detections
 
@@ -148,7 +150,8 @@ class TestFigures:
         figures = evaluate(dataset(labels(BOXES, [1, 1, 1])), [found(BOXES, [0.9] * 3, [1, 1, 1])], NAMES)
         assert [figures.ap] == ONE
         assert np.isnan(figures.classes[0].ap)
-        assert as_dict(figures)["classes"][0]["ap"] is None  # type: ignore[index]
+        matrix = confusion_matrix(dataset(labels(BOXES, [1, 1, 1])), [Detections.empty()], NAMES)
+        assert as_dict(figures, matrix)["classes"][0]["ap"] is None  # type: ignore[index]
 
     def test_nothing_found_is_zero(self):
         figures = evaluate(dataset(labels(BOXES, [1, 1, 1])), [Detections.empty()], NAMES)
@@ -228,6 +231,7 @@ class TestAgainstAModelWithOtherClasses:
         drawn = []
         monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: drawn.append(figure))
         assert main([str(data), "--against", "new", "--plot", str(data / "pr.png")]) == 0
+        assert len(drawn) == 3  # precision over recall, F1 over the score, the confusion matrix
         panels = [axis for axis in drawn[0].axes if axis.get_visible()]
         assert [axis.get_title() for axis in panels] == ["pedestrian (1)", "car (1)", "bus (1)"]
         assert [[text.get_text() for text in axis.get_legend().get_texts()] for axis in panels] == [
@@ -254,15 +258,19 @@ class TestReport:
         assert lines[0] == "|  | cpu_regular | cpu_bf16 | difference |"
         assert lines[2] == "| AP | 100.00 | 33.66 | -66.34 |"
         assert "Official weights of PP-YOLOE_plus_SOD-L have AP 31.9 on VisDrone val" in "\n".join(lines)
-        assert lines[-1] == "| car | 3 | 100.00 | 100.00 | 33.66 | 33.66 |"
-        assert lines[-2] == "| pedestrian | 0 | n/a | n/a | n/a | n/a |"
+        assert "| car | 3 | 100.00 | 100.00 | 33.66 | 33.66 |" in lines
+        assert "| pedestrian | 0 | n/a | n/a | n/a | n/a |" in lines
+        assert lines[-2:] == [
+            "cpu_regular: mean F1 at IoU 0.5 is highest at the score threshold 0.00: 100.00.",
+            "cpu_bf16: mean F1 at IoU 0.5 is highest at the score threshold 0.00: 50.00.",
+        ]
 
     def test_one_run_has_none(self, runs):
         assert "difference" not in markdown(runs[:1], "mine")
         assert "Official" not in markdown(runs[:1], "mine")
 
     def test_curves_are_drawn(self, runs, tmp_path):
-        plot_curves(runs, tmp_path / "pr.png")
+        plot_precision(runs, tmp_path / "pr.png")
         height, width = cv2.imread(str(tmp_path / "pr.png")).shape[:2]
         assert width > 200
         assert height > 200

@@ -18,8 +18,8 @@ from benchmarks.performance.report.figures import (
 )
 from benchmarks.performance.report.published import MACHINES, PUBLISHED
 from benchmarks.performance.report.targets import ENSEMBLE, Target, targets
+from benchmarks.performance.report.verdict import BUSY, others, reasons_for_no_verdict
 
-_NOISY = 0.05  # the share of processor time used by other programs from which on a report warns
 _NUMBER = re.compile(r"[-+≥≤ ]*[\d,.]+ ?(x|ms|MiB|%)?")
 
 
@@ -40,17 +40,20 @@ def markdown(document: dict[str, Any]) -> str:
     ]
     if options["quick"]:
         parts.append("**This was a quick run: one short round, whose figures are inaccurate.**\n")
-    if noisy := _noise(document["models"].values()):
+    no_verdict = reasons_for_no_verdict(document)
+    if no_verdict:
+        parts.append(f"**No verdict: {'; '.join(no_verdict)}. Measure again on an idle machine.**\n")
+    elif noisy := _noise(document["models"].values()):
         parts.append(noisy)
     parts.append(_overview(document["models"]))
     for model, results in document["models"].items():
         parts.append(f"## {model}\n")
-        parts += _model({**results, "model": model})
+        parts += _model({**results, "model": model}, judge=not no_verdict)
     return "\n".join(parts)
 
 
-def _model(results: dict[str, Any]) -> Iterator[str]:
-    yield _targets(results)
+def _model(results: dict[str, Any], *, judge: bool) -> Iterator[str]:
+    yield _targets(results, judge=judge)
     if load := results.get("load"):
         yield _load(load)
     if accuracy := results.get("accuracy"):
@@ -89,12 +92,12 @@ def _images(images: Iterable[dict[str, Any]]) -> str:
 
 
 def _noise(models: Iterable[dict[str, Any]]) -> str:
-    others = [share for results in models for share in (results.get("load") or {}).get("others", ())]
-    if not others or median(others) < _NOISY:
+    shares = [share for results in models for share in others(results)]
+    if not shares or median(shares) < BUSY:
         return ""
     return (
-        f"**Other programs took {median(others):.0%} of the processors (median over the measurements, at "
-        f"most {max(others):.0%}): measure again on an idle machine.**\n"
+        f"**Other programs took {median(shares):.0%} of the processors (median over the measurements, at "
+        f"most {max(shares):.0%}): measure again on an idle machine.**\n"
     )
 
 
@@ -120,13 +123,13 @@ def _slashed(values: Sequence[float]) -> list[str]:
     return [f"{_fixed(values[0])} / {_fixed(values[1])}", f"{_fixed(values[2])} / {_fixed(values[3])}"]
 
 
-def _targets(results: dict[str, Any]) -> str:
+def _targets(results: dict[str, Any], *, judge: bool) -> str:
     rows = [
         [
             f"{one.number}. {one.what}",
             _value(one.value, one.unit),
             f"{'≥' if one.at_least else '≤'} {_value(one.limit, one.unit)}",
-            _verdict(one),
+            _verdict(one) if judge else "no verdict",
         ]
         for one in targets(results)
     ]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import psutil
@@ -16,6 +16,7 @@ from benchmarks.performance.baselines.engine_only import EngineProcess
 from benchmarks.performance.loadgen.closed_loop import Client, LoadResult, run_closed_loop
 from benchmarks.performance.loadgen.usage import cpu_ms, per_request, proportional_mib, resident_mib
 from benchmarks.performance.options import LATENCY_CLIENTS, LOAD_CLIENTS, Options
+from benchmarks.performance.other_programs import spent_since
 from benchmarks.performance.participants import Participants, resumed
 from benchmarks.servers import ProcessTree
 
@@ -132,7 +133,7 @@ def measure_load(processes: ProcessTree, client: Client, concurrency: int, secon
     run_closed_loop(client, min(concurrency, _WARM_UP_CLIENTS), min(_WARM_UP_S, seconds))
     before, own, machine = cpu_ms(processes), time.process_time(), psutil.cpu_times()
     result = run_closed_loop(client, concurrency, seconds, min_responses=_MIN_REQUESTS_PER_CLIENT * concurrency)
-    after, own, whole = cpu_ms(processes), 1e3 * (time.process_time() - own), _machine_ms_since(machine)
+    after, own, whole = cpu_ms(processes), 1e3 * (time.process_time() - own), spent_since(machine)
     responses = len(result.latencies_ms)
     measured = sum(after.values()) - sum(before.values()) + own
     return {
@@ -143,21 +144,6 @@ def measure_load(processes: ProcessTree, client: Client, concurrency: int, secon
         "pss_mib": round(proportional_mib(processes), 1),
         "rss_mib": {name: round(mib, 1) for name, mib in resident_mib(processes).items()},
     }
-
-
-class _MachineTime(NamedTuple):
-    busy_ms: float
-    all_ms: float
-
-
-def _machine_ms_since(before: Any) -> _MachineTime:
-    """Processor time of the whole machine since an earlier `psutil.cpu_times()`."""
-    spent = [1e3 * (b - a) for a, b in zip(before, psutil.cpu_times(), strict=True)]
-    names = before._fields
-    # The time of guests is contained in `user`.
-    everything = sum(ms for name, ms in zip(names, spent, strict=True) if not name.startswith("guest"))
-    idle = sum(ms for name, ms in zip(names, spent, strict=True) if name in ("idle", "iowait"))
-    return _MachineTime(everything - idle, max(everything, 1.0))
 
 
 def summarize(result: LoadResult) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The command lines of `sod bench`."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import cv2
 import pytest
 
 import benchmarks.cli
-from benchmarks.performance import cli, machine
+from benchmarks.performance import cli, machine, run
+from benchmarks.performance.estimate import estimate, estimated_seconds
 from benchmarks.performance.options import CPU_PROFILES, SECTIONS
 from export.verification.images import synthetic_image
 
@@ -38,6 +40,29 @@ def test_quick_is_short(started_runs):
     assert cli.main(["--quick"]) == 0
     (options,) = started_runs
     assert (options.sections, options.rounds, options.seconds) == (("load",), 1, 1.0)
+    assert len(options.profiles) == 1
+
+
+def test_quick_measures_one_model_in_about_a_minute(started_runs, monkeypatch):
+    assert cli.main(["--quick"]) == 0
+    monkeypatch.setattr(run, "_served", lambda _: ["PP-YOLOE_plus_SOD-S", "PP-YOLOE_plus_SOD-demo"])
+    models = run._models(started_runs[0])
+    assert models == ("PP-YOLOE_plus_SOD-demo",)
+    assert 20 < estimated_seconds(started_runs[0], 1) <= 60
+    line = estimate(started_runs[0], models)
+    assert "PP-YOLOE_plus_SOD-demo in " in line
+    assert re.search("about [2-6]0 seconds", line)
+    monkeypatch.setattr(run, "_served", lambda _: ["mine", "others"])
+    assert run._models(started_runs[0]) == ("mine",)
+
+
+def test_the_estimate_grows_with_what_is_measured(started_runs):
+    assert cli.main(["--quick", "--profiles", "cpu_bf16", "cpu_int8", "--rounds", "3"]) == 0
+    assert cli.main(["--quick", "--profiles", "cpu_bf16", "--sections", "load", "soak"]) == 0
+    long, short = started_runs
+    assert estimated_seconds(long, 2) > 4 * estimated_seconds(short, 1)
+    assert "minutes" in estimate(long, ("a", "b"))
+    assert "and what soak takes" in estimate(short, ("a",))
 
 
 def test_soak_adds_its_section(started_runs):
@@ -101,7 +126,9 @@ def test_a_finished_run_is_resumed_only_with_the_same_options_machine_and_commit
         status = cli.main(words)
         return status, capsys.readouterr().err
 
-    assert resume() == (0, f"report and results: {out}\n")
+    status, message = resume()
+    assert status == 0
+    assert re.fullmatch(rf"report and results, after \d+ s: {re.escape(str(out))}\n", message)
     status, error = resume(options={**options, "threshold": 0.1})
     assert (status, error) == (
         1,

@@ -63,6 +63,18 @@ def test_two_models_are_compared(server: Serving, labelled: Path, tmp_path: Path
     assert plot.stat().st_size > 1000
 
 
+def test_whole_images_and_slices_are_compared(server: Serving, labelled: Path, tmp_path: Path, capsys):
+    out, plot = tmp_path / "figures.json", tmp_path / "curves.png"
+    options = ["--url", server.url, "--model", FULL, "--against", "slices", "--slice_size", "400", "400"]
+    assert main([str(labelled), *options, "--json", str(out), "--plot", str(plot)]) == 0
+    runs = json.loads(out.read_text())["runs"]
+    assert list(runs) == ["whole", "slices"]
+    assert runs["whole"]["ap50"] > 0.99  # the labels are what the whole images gave
+    assert 0 < runs["slices"]["ap50"] < 0.99
+    assert "|  | whole | slices | difference |" in capsys.readouterr().out
+    assert all((tmp_path / name).stat().st_size > 1000 for name in ("curves_f1.png", "curves_confusion.png"))
+
+
 def test_an_absent_server_is_one_sentence(labelled: Path, free_ports, capsys):
     assert main([str(labelled), "--url", f"http://127.0.0.1:{free_ports(1)[0]}"]) == 1
     assert "sod eval: no server responds at http://127.0.0.1:" in capsys.readouterr().err
