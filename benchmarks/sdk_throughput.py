@@ -52,7 +52,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--url", required=True, help="address of a running gateway")
+    parser.add_argument(
+        "--url",
+        default=os.environ.get("SOD_URL") or "http://127.0.0.1:8080",
+        help="a running gateway (default: SOD_URL, or http://127.0.0.1:8080)",
+    )
     parser.add_argument(
         "--images", type=Path, help="folder of JPEG files, which are sent repeatedly (default: synthetic images)"
     )

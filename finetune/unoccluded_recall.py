@@ -4,6 +4,7 @@ python -m finetune.unoccluded_recall image.jpg image.txt --threshold 0.3
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -64,7 +65,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--threshold", type=float, default=0.3, help="score that a detection must exceed (default: 0.3)"
     )
-    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the server (default: http://127.0.0.1:8080)")
+    parser.add_argument(
+        "--url",
+        default=os.environ.get("SOD_URL") or "http://127.0.0.1:8080",
+        help="a running gateway (default: SOD_URL, or http://127.0.0.1:8080)",
+    )
     parser.add_argument("--model", help="name of the model, where the server has several")
     options = parser.parse_args(arguments)
     return run(lambda: report(options))

@@ -145,7 +145,8 @@ internal static class Program
             }
             catch (HttpRequestException error)
             {
-                throw new DetectException($"no answer from {endpoint}: {error.GetBaseException().Message}");
+                string reason = error.GetBaseException().Message.Split('\n')[0].Trim(); // Mono's has a second line for TLS
+                throw new DetectException($"no answer from {endpoint}: {reason}");
             }
         }
     }

@@ -109,7 +109,15 @@ import sod_client, sod_client.cli
     assert [re.split(r"[><=]", each)[0] for each in project["dependencies"]] == [
         "argcomplete", "httpx", "pillow", "pyyaml", "tqdm"
     ]  # fmt: skip
-    assert sorted(project["optional-dependencies"]) == ["grpc", "heic", "pandas", "pdf", "stretch", "supervision"]
+    assert sorted(project["optional-dependencies"]) == [
+        "grpc",
+        "heic",
+        "pandas",
+        "pdf",
+        "stretch",
+        "supervision",
+        "triton-http",
+    ]
 
 
 @pytest.fixture

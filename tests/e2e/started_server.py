@@ -36,6 +36,7 @@ class Serving:
     process: subprocess.Popen[bytes]
     url: str
     grpc: str
+    triton_http: str
     log: Path
     tls: ssl.SSLContext | None = None
     http: httpx.Client = field(init=False)
@@ -113,7 +114,9 @@ def serve(
         stop_timeout_s=STOP_TIMEOUT_S,
     ) as process:
         scheme = "http" if tls is None else "https"
-        serving = Serving(process, f"{scheme}://127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[2]}", log, tls)
+        serving = Serving(
+            process, f"{scheme}://127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[2]}", f"127.0.0.1:{ports[1]}", log, tls
+        )
         try:
             yield serving
         finally:

@@ -19,6 +19,6 @@ def require(module: str, feature: str, install: str) -> Any:
     """
     try:
         return import_module(module)
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # tritonclient raises a RuntimeError if what it needs is missing
         package = module.split(".", maxsplit=1)[0]
         raise DependencyError(f"{feature} requires {package}: pip install {install}") from error

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Pipeline(PipelineBase):
     """Small-object detection on a server; created by `create_pipeline`. Several threads may use one pipeline.
 
-    So may processes: a forked child connects anew, and a pickled pipeline too. Over grpc:// only processes that were
+    So may processes: a forked child connects anew, and a pickled pipeline too. Over gRPC only processes that were
     started by other methods than fork can use it.
 
     The connections, and the local server, are kept until `close()`, the end of a `with` block, or the end of the last
@@ -263,9 +263,10 @@ def create_pipeline(  # noqa: PLR0913 - the user's settings, by name
     car output/street_res.json output/street_res.jpg
 
     `url`, or the environment variable SOD_URL, is the address of a server: http(s):// of a gateway or of PaddleX's own
-    server, or grpc:// of Triton itself, which needs `sod-client[grpc]`, sends images without base64, and draws boxes on
-    the client. With neither, a local server is started, which takes some seconds; it exists as long as the pipeline,
-    and triton-sod must be installed.
+    server; or grpc(s):// or triton+http(s):// of Triton itself, whose gRPC or HTTP port receives images without base64,
+    so that boxes are drawn on the client. These need `sod-client[grpc]` or `sod-client[triton-http]`. With neither
+    `url` nor SOD_URL, a local server is started, which takes some seconds; it exists as long as the pipeline, and
+    triton-sod must be installed.
 
     If the pipeline file has a `model_dir`, that model answers: a local server exports it once, by its content, to
     `$SOD_CACHE/served` or `~/.cache/triton-sod/served`; a server whose address is given must have it, under the name
@@ -285,18 +286,20 @@ def create_pipeline(  # noqa: PLR0913 - the user's settings, by name
             `use_hpip` of the pipeline file, or else the mode that needs no further packages: OpenVINO on a CPU, ONNX
             Runtime on a GPU outside of Triton's image.
         hpi_config: see `engine`.
-        url: the server's address: http(s)://… or grpc://host:port.
+        url: the server's address: http(s)://…, or of Triton itself grpc(s)://host:port or triton+http(s)://….
         model: name of a served model; None is `model_name` of the pipeline file, or else the server's default. A local
             server loads only this model.
-        api_key: sent to the gateway as a bearer token; None is the environment variable SOD_API_KEY, if it is set.
+        api_key: sent to the server as a bearer token; None is the environment variable SOD_API_KEY, if it is set.
         timeout: seconds to wait for a response, and at most 5 of them for the connection. Large models on a CPU need
             many seconds.
         retries: the most attempts after the first one if the server is overloaded or not ready (429, 503) or cannot be
             reached. The pauses are 0.5, 1, 2, … seconds, or what Retry-After says, up to a minute.
         max_in_flight: the most images that are with the server at once.
-        ca_file: a file with the PEM certificates of authorities that an https:// server may have its certificate from,
-            beside the public ones; None is SOD_CA_FILE or SSL_CERT_FILE of the environment, if one is set.
-        insecure: do not verify the certificate of an https:// server.
+        ca_file: a file with the PEM certificates of authorities that the server of an address with TLS (https://,
+            grpcs:// or triton+https://) may have its certificate from, beside the public ones; None is SOD_CA_FILE or
+            SSL_CERT_FILE of the environment, if one is set.
+        insecure: do not verify the certificate of such a server. gRPC cannot leave the check out and trusts the
+            certificate that the server presents first, unless it has expired.
         **unknown: any other argument raises a TypeError, which names the nearest one.
 
     Raises:

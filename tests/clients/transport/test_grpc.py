@@ -20,7 +20,7 @@ from sod_client import (
     ServerError,
     create_pipeline,
 )
-from sod_client._transport.grpc import PREFERENCE
+from sod_client._transport.triton import PREFERENCE
 
 from gateway.inference import model_catalogue
 from sod import interface

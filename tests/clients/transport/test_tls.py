@@ -1,62 +1,39 @@
-"""Certificates of https:// servers: which authorities are trusted, and what is said if one is not."""
+"""Certificates of servers: which authorities are trusted, and what is said if one is not."""
 
-import http.server
-import json
-import shutil
-import ssl
-import subprocess
-import threading
-from collections.abc import Iterator
+import re
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sod_client import ConnectionFailedError, InvalidConfigError, create_pipeline
+from sod_client import AsyncPipeline, ConnectionFailedError, InvalidConfigError, create_pipeline
 from sod_client.cli import main
 
-from tests.clients.conftest import SUCCESS, jpeg
+from tests.clients.conftest import FakeServer, jpeg
+from tests.clients.tls_terminator import make_certificate, tls_terminator
+from tests.gateway.conftest import FakeTriton
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the certificate and the key of 127.0.0.1, signed by itself."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl, which makes the certificate, is not on this machine")
-    folder = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out ca.pem -days 2 -subj /CN=localhost"
-    subprocess.run(
-        [*command.split(), "-addext", "subjectAltName=IP:127.0.0.1"], cwd=folder, check=True, capture_output=True
-    )
-    return folder
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
-def url(certificate: Path) -> Iterator[str]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+def url(certificate: Path, server: FakeServer) -> Iterator[str]:
+    """A gateway behind TLS."""
+    with tls_terminator(certificate, server.port) as port:
+        yield f"https://127.0.0.1:{port}"
 
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            reply = json.dumps(SUCCESS).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(reply)))
-            self.end_headers()
-            self.wfile.write(reply)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate / "ca.pem", certificate / "key.pem")
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield f"https://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+@pytest.fixture
+async def grpc_url(certificate: Path) -> AsyncIterator[str]:
+    """Triton's gRPC port behind TLS."""
+    triton = FakeTriton()
+    await triton.start()
+    with tls_terminator(certificate, triton.port, "h2") as port:
+        yield f"grpcs://127.0.0.1:{port}"
+    await triton.stop()
 
 
 def test_an_unknown_authority_is_refused_with_what_to_do(url: str) -> None:
@@ -94,5 +71,48 @@ def test_an_invalid_file_or_address(url: str, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("SOD_CA_FILE", "missing.pem")
     with pytest.raises(InvalidConfigError, match=r"SOD_CA_FILE 'missing\.pem' cannot be read: No such file"):
         create_pipeline(url=url)
-    with pytest.raises(InvalidConfigError, match="ca_file and insecure need an https:// address, not 'http://"):
+    with pytest.raises(
+        InvalidConfigError, match="ca_file and insecure need an address with TLS, such as https://, not 'http://"
+    ):
         create_pipeline(url="http://127.0.0.1:1", insecure=True)
+    for scheme in ("grpc", "triton+http"):
+        with pytest.raises(InvalidConfigError, match=re.escape(f"such as https://, not '{scheme}://")):
+            create_pipeline(url=f"{scheme}://127.0.0.1:1", ca_file="ca.pem")
+    monkeypatch.setenv("SOD_CA_FILE", str(tmp_path / "no.pem"))
+    for scheme in ("grpcs", "triton+https"):
+        with pytest.raises(InvalidConfigError, match=r"SOD_CA_FILE '.*no\.pem' contains no certificate"):
+            create_pipeline(url=f"{scheme}://127.0.0.1:1")
+
+
+async def found(url: str, **options: Any) -> int:
+    async with AsyncPipeline(url=url, retries=0, **options) as pipeline:
+        return sum([len(result.boxes) async for result in pipeline.predict(jpeg())])
+
+
+async def test_an_unknown_authority_over_grpc(grpc_url: str) -> None:
+    with pytest.raises(ConnectionFailedError, match=r"certificate cannot be verified.*--ca, ca_file= or SOD_CA_FILE"):
+        await found(grpc_url)
+
+
+async def test_an_authority_over_grpc(grpc_url: str, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = certificate / "ca.pem"
+    assert await found(grpc_url, ca_file=authority) == 3
+    for variable in ("SOD_CA_FILE", "SSL_CERT_FILE"):
+        monkeypatch.setenv(variable, str(authority))
+        assert await found(grpc_url) == 3
+        monkeypatch.delenv(variable)
+
+
+@pytest.mark.parametrize("names", ["IP:127.0.0.1", "DNS:triton.example.com", "DNS:*.example.com"])
+async def test_grpc_without_verification(names: str, tmp_path: Path) -> None:
+    triton = FakeTriton()
+    await triton.start()
+    certificate = make_certificate(tmp_path, names=names)
+    with tls_terminator(certificate, triton.port, "h2") as port:
+        if "DNS" in names:
+            with pytest.raises(ConnectionFailedError, match="certificate cannot be verified"):
+                await found(f"grpcs://127.0.0.1:{port}", ca_file=certificate / "ca.pem")
+        assert await found(f"grpcs://127.0.0.1:{port}", insecure=True) == 3
+    await triton.stop()
+    with pytest.raises(ConnectionFailedError, match="cannot reach grpcs://"):
+        await found(f"grpcs://127.0.0.1:{port}", insecure=True)

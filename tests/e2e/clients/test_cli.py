@@ -118,10 +118,14 @@ def test_models_and_a_model(sod: Sod) -> None:
 
 def test_triton_itself_can_be_asked(sod: Sod, server: Serving) -> None:
     line = f"predict small_object_detection.jpg --threshold 0:0.3,1:0.3 --model {DEMO} --json"
-    through_gateway, from_triton = sod(line), sod(f"{line} --url grpc://{server.grpc}")
-    assert from_triton.returncode == 0, from_triton.stderr
-    boxes = [json.loads(done.stdout)["res"]["boxes"] for done in (through_gateway, from_triton)]
-    assert [box["label"] for box in boxes[0]] == [box["label"] for box in boxes[1]]
+    urls = (server.url, f"grpc://{server.grpc}", f"triton+http://{server.triton_http}")
+    printed = [sod(f"{line} --url {url}") for url in urls]
+    assert [(done.returncode, done.stderr) for done in printed] == [(0, "")] * 3
+    through_gateway, over_grpc, over_http = [json.loads(done.stdout)["res"]["boxes"] for done in printed]
+    assert over_grpc == over_http
+    assert [box["label"] for box in through_gateway] == [box["label"] for box in over_grpc]
+    done = sod("models --json", SOD_URL=f"triton+http://{server.triton_http}")
+    assert done.stdout == sod("models --json").stdout != ""
 
 
 # Ctrl-C

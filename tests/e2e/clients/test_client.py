@@ -5,15 +5,27 @@ import json
 import signal
 import subprocess
 import sys
+from io import BytesIO
 
 import cv2
 import httpx
+import pillow_heif
 import psutil
 import pytest
-from sod_client import AsyncPipeline, LocalServerError, ServerError, create_pipeline
+from PIL import Image, ImageOps
+from sod_client import (
+    AsyncPipeline,
+    BadReplyError,
+    ConnectionFailedError,
+    InvalidThresholdError,
+    LocalServerError,
+    ServerError,
+    create_pipeline,
+)
 
 from sod.image import decode_image
 from tests.clients.conftest import pdf
+from tests.clients.tls_terminator import make_certificate, tls_terminator
 from tests.e2e.conftest import DEMO
 
 
@@ -35,24 +47,72 @@ def test_predict_saves_json_and_overlay(server, file, tmp_path):
     assert cv2.imread(str(overlay)).shape == decode_image(file.read_bytes()).shape
 
 
+def assert_same_objects(result, expected):
+    """The same objects; the gateway writes float32 values with fewer digits."""
+    assert [box["label"] for box in result.boxes] == [box["label"] for box in expected.boxes]
+    for box, other in zip(result.boxes, expected.boxes, strict=True):
+        assert box["coordinate"] == pytest.approx(other["coordinate"], abs=1e-3)
+        assert box["score"] == pytest.approx(other["score"], abs=1e-5)
+
+
 def test_every_protocol_and_every_kind_of_input_gives_the_same_objects(server, file, image):
     pixels = decode_image(image)
-    with create_pipeline(url=server.url) as gateway, create_pipeline(url=f"grpc://{server.grpc}") as triton:
-        assert gateway.models() == triton.models()
-        results = [
-            result
-            for pipeline in (gateway, triton)
-            for result in pipeline.predict([file, image, pixels, file.parent], threshold=0.3)
-        ]
-    assert len(results) == 8
-    assert results[0].boxes
-    for result in results[1:]:
-        # The gateway writes float32 values with fewer digits.
-        assert [box["label"] for box in result.boxes] == [box["label"] for box in results[0].boxes]
-        for box, expected in zip(result.boxes, results[0].boxes, strict=True):
-            assert box["coordinate"] == pytest.approx(expected["coordinate"], abs=1e-3)
-            assert box["score"] == pytest.approx(expected["score"], abs=1e-5)
-    assert results[4].img["res"].size == results[0].img["res"].size == (pixels.shape[1], pixels.shape[0])
+    inputs = [file, image, pixels, file.parent]
+    with create_pipeline(url=server.url) as gateway:
+        models = gateway.models()
+        through_gateway = list(gateway.predict(inputs, threshold=0.3))
+    assert through_gateway[0].boxes
+    for result in through_gateway:
+        assert_same_objects(result, through_gateway[0])
+    from_triton = []
+    for url in (f"grpc://{server.grpc}", f"triton+http://{server.triton_http}"):
+        with create_pipeline(url=url) as triton:
+            assert triton.models() == models
+            from_triton.append(list(triton.predict(inputs, threshold=0.3)))
+    for grpc, http in zip(*from_triton, strict=True):
+        assert grpc.boxes == http.boxes, "both are float32 in binary"
+        assert_same_objects(grpc, through_gateway[0])
+        assert grpc.img["res"].size == http.img["res"].size == (pixels.shape[1], pixels.shape[0])
+
+
+def test_triton_behind_tls(server, file, tmp_path):
+    certificate = make_certificate(tmp_path)
+    with create_pipeline(url=f"grpc://{server.grpc}") as plain:
+        (expected,) = plain.predict(file, threshold=0.3)
+    for scheme, address, protocol in (("grpcs", server.grpc, "h2"), ("triton+https", server.triton_http, "http/1.1")):
+        with tls_terminator(certificate, int(address.rpartition(":")[2]), protocol) as port:
+            url = f"{scheme}://127.0.0.1:{port}"
+            for options in ({"ca_file": certificate / "ca.pem"}, {"insecure": True}):
+                with create_pipeline(url=url, retries=0, **options) as pipeline:
+                    (result,) = pipeline.predict(file, threshold=0.3)
+                    assert result.boxes == expected.boxes
+            with (
+                create_pipeline(url=url, retries=0) as pipeline,
+                pytest.raises(ConnectionFailedError, match=f"^{url}: the server's certificate cannot be verified"),
+            ):
+                pipeline.models()
+
+
+@pytest.mark.parametrize("kind", [".heic", ".avif"])
+def test_an_image_of_a_phone_is_detected_upright(server, image, tmp_path, kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pillow_heif.register_heif_opener()
+    file = tmp_path / f"IMG_1{kind}"
+    with Image.open(BytesIO(image)) as source:
+        upright = (source.height, source.width)
+        source.convert("RGB").save(file, exif=exif.tobytes(), quality=90)
+    png = tmp_path / "upright.png"
+    with Image.open(file) as shown:
+        ImageOps.exif_transpose(shown).convert("RGB").save(png)
+    for url in (server.url, f"grpc://{server.grpc}", f"triton+http://{server.triton_http}"):
+        with create_pipeline(url=url) as pipeline:
+            turned, expected = pipeline.predict([file, png], threshold=0.05)
+        assert turned.boxes == expected.boxes != []
+        assert turned.img["res"].size == expected.img["res"].size == upright
+    refused = server.post(file.read_bytes())
+    assert refused.status_code == 422, "the gateway itself reads neither"
+    assert "send JPEG, PNG, WebP, BMP or TIFF" in refused.json()["errorMsg"]
 
 
 def test_pages_of_a_pdf(server, tmp_path):
@@ -67,7 +127,7 @@ def test_pages_of_a_pdf(server, tmp_path):
 
 def test_a_bad_image_does_not_end_the_call(server, file, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"not an image")
-    for url in (server.url, f"grpc://{server.grpc}"):
+    for url in (server.url, f"grpc://{server.grpc}", f"triton+http://{server.triton_http}"):
         with create_pipeline(url=url) as pipeline:
             results = list(pipeline.predict([tmp_path / "bad.jpg", file, "missing.jpg"], on_error="skip"))
             assert [result.input_path for result in results] == [str(file)]
@@ -122,6 +182,22 @@ def test_the_local_server_dies_with_a_killed_parent(tmp_path):
         assert _triton_below(parent.pid)
         parent.send_signal(signal.SIGKILL)
     assert not psutil.wait_procs(children, timeout=60)[1]
+
+
+def test_an_unknown_model_and_an_unknown_class_are_reported_by_triton_too(server, file):
+    for url in (f"grpc://{server.grpc}", f"triton+http://{server.triton_http}"):
+        with create_pipeline(url=url) as pipeline:
+            with pytest.raises(
+                ServerError, match="the server answered 422: there is no model other; these are ready: "
+            ):
+                next(pipeline.predict(file, model="other"))
+            with pytest.raises(InvalidThresholdError, match="no class 10"):
+                next(pipeline.predict(file, {10: 0.5}, model=DEMO))
+    with (
+        create_pipeline(url=server.url.replace("http", "triton+http")) as pipeline,
+        pytest.raises(BadReplyError, match="is not Triton's HTTP port: it answered 404"),
+    ):
+        pipeline.models()
 
 
 def test_an_unknown_model_is_reported(monkeypatch):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.clients.tls_terminator import make_certificate, tls_terminator
 from tests.e2e.clients.languages import CLIENTS, LANGUAGES, NEEDS, Program, build, missing, rows
 from tests.e2e.started_server import Serving
 
@@ -188,6 +189,20 @@ def test_the_request(program, web, image_path):
     assert headers["content-type"].startswith("application/json")
     assert "authorization" not in headers
     assert with_key["authorization"] == "Bearer the-key"
+
+
+def test_an_authority_of_ones_own_is_trusted_as_the_readme_says(program, web, image_path, tmp_path):
+    web.answers(success())
+    certificate = make_certificate(tmp_path, names="IP:127.0.0.1,DNS:localhost")
+    host = "localhost" if program.language == "C#" else "127.0.0.1"
+    output = tmp_path / "out.jpg"
+    with tls_terminator(certificate, web.server.server_address[1]) as port:
+        url = f"https://{host}:{port}"
+        assert_failed(program(image_path, url, output), output, f"no answer from {url}")
+        assert not web.got
+        done = program.trusting(certificate / "ca.pem", image_path, url, output)
+    assert (done.returncode, done.stdout) == (0, f"0 objects, drawn in {output}\n"), done
+    assert len(web.got) == 1
 
 
 def test_threshold_and_model_are_sent(program, web, image_path, tmp_path):

@@ -21,14 +21,12 @@ from sod_client._inputs.items import Item
 from sod_client._local_server.device import Placement, choose_placement, parse_device
 from sod_client._local_server.exported_model import OFFICIAL, export_once, served_name
 from sod_client._local_server.local_server import LocalServer
-from sod_client._transport.grpc import GrpcTransport
-from sod_client._transport.http import HttpTransport
-from sod_client._transport.tls import server_verification
+from sod_client._transport.connect import connect
+from sod_client._transport.tls import Verification
 from sod_client._transport.transport import RequestOptions, Transport
 from sod_client.errors import ConnectionFailedError, InvalidConfigError, SodError, SodWarning
 from sod_client.result import Result, SavedNames
 
-_GRPC_SCHEME = "grpc://"
 # Sessions to renew in a forked child, whose threads and connections are those of its parent.
 _SESSIONS: "weakref.WeakSet[Session]" = weakref.WeakSet()
 _MAX_ERRORS = 1000
@@ -250,27 +248,15 @@ class Session:
         )
 
     def _connect(self, url: str) -> None:
-        transport: HttpTransport | GrpcTransport
-        if (self._ca_file is not None or self._insecure) and not url.lower().startswith("https://"):
-            raise InvalidConfigError(f"ca_file and insecure need an https:// address, not {url!r}")
-        if url.startswith(_GRPC_SCHEME):
-            if self._is_forked:
-                raise ConnectionFailedError(
-                    "a gRPC connection cannot be used in a process that was forked from one that has used gRPC: use "
-                    "multiprocessing's start method 'spawn' or 'forkserver', or an http:// address"
-                )
-            transport = GrpcTransport(
-                url, timeout=self._timeout, retries=self._retries, max_requests=self.max_in_flight
-            )
-        else:
-            transport = HttpTransport(
-                url,
-                timeout=self._timeout,
-                retries=self._retries,
-                max_connections=self.max_in_flight,
-                api_key=self._api_key,
-                verify=server_verification(self._ca_file, insecure=self._insecure),
-            )
+        transport = connect(
+            url,
+            timeout=self._timeout,
+            retries=self._retries,
+            max_requests=self.max_in_flight,
+            api_key=self._api_key,
+            verification=Verification(self._ca_file, insecure=self._insecure),
+            is_forked=self._is_forked,
+        )
         self._url, self._transport = transport.url, transport
         self._resources.insert(0, transport)
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from sod_client._cli import console, options, server_address
 from sod_client._local_server.installed_models import find_repository, read_models
 from sod_client._results.data import Model
-from sod_client._transport.grpc import PREFERENCE
+from sod_client._transport.triton import PREFERENCE
 from sod_client.errors import SodError
 from sod_client.pipeline import create_pipeline
 

@@ -22,15 +22,17 @@ def add_pipeline(parser: OptionGroup, default: str | None) -> None:
 def add_server(parser: OptionGroup) -> None:
     """Add the option that selects the server."""
     parser.add_argument(
-        "--url", help="address of the server: http(s)://HOST:PORT, or grpc://HOST:PORT of Triton itself"
+        "--url",
+        help="address of the server: http(s)://HOST:PORT, or grpc(s)://HOST:PORT or triton+http(s)://HOST:PORT of "
+        "Triton itself",
     )
     parser.add_argument(
         "--ca",
         metavar="FILE",
-        help="certificates (PEM) of the authority of an https:// server, trusted beside the public ones (default: that "
+        help="certificates (PEM) of the authority of a server with TLS, trusted beside the public ones (default: that "
         "of SOD_CA_FILE or SSL_CERT_FILE)",
     )
-    parser.add_argument("--insecure", action="store_true", help="do not verify the certificate of an https:// server")
+    parser.add_argument("--insecure", action="store_true", help="do not verify the certificate of a server with TLS")
 
 
 def add_request(parser: OptionGroup) -> None:
@@ -183,6 +185,7 @@ def add_output(parser: OptionGroup, *, default_format: str | None = None, save_m
         "--on_error",
         choices=("skip", "raise"),
         default="skip",
-        help="if an image cannot be read or is refused, print the error and continue, or stop (default: %(default)s)",
+        help="if an image cannot be read or saved, or is refused, print the error and continue, or stop (default: "
+        "%(default)s)",
     )
     parser.add_argument("--no_progress", action="store_true", help="show no progress bar")

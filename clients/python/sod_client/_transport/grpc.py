@@ -1,177 +1,138 @@
-"""The transport to Triton itself: the encoded image over gRPC, without base64 and without a gateway."""
+"""The transport to Triton over gRPC: the encoded image without base64 and without a gateway."""
 
-import json
-import re
+import ssl
 import threading
-import uuid
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
-from sod_client import _thresholds
-from sod_client._inputs.items import BytesItem, Item, StretchedItem, URLItem
-from sod_client._inputs.pixels import decoded_size
 from sod_client._optional import require
-from sod_client._results.data import Box, Model
 from sod_client._transport.retry import RetryableError, RetryPolicy
-from sod_client._transport.sliced import SliceRequest, detect_sliced
-from sod_client._transport.transport import RequestOptions
-from sod_client.errors import (
-    BadReplyError,
-    ConnectionFailedError,
-    InvalidConfigError,
-    InvalidThresholdError,
-    ServerBusyError,
-    ServerError,
-    SodError,
-)
-from sod_client.result import Result
+from sod_client._transport.tls import Verification, certificate_error, is_certificate_error, presented_certificate
+from sod_client._transport.triton import INVALID_INPUT, ModelConfig, TritonTransport, readable
+from sod_client.errors import ConnectionFailedError, InvalidConfigError, ServerError, SodError
 
-# The first of these that is ready is the default model, as in the gateway. Other models follow, sorted by name.
-PREFERENCE = (
-    "PP-YOLOE_plus_SOD-L",
-    "PP-YOLOE_plus_SOD-S",
-    "PP-YOLOE_plus_SOD-largesize-L",
-    "PP-YOLOE_plus_SOD-demo",
-)
-_CHANNEL = [
+SCHEME, SECURE_SCHEME = "grpc", "grpcs"
+_CHANNEL: list[tuple[str, int | str]] = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.enable_http_proxy", 0),
 ]
-_INVALID_INPUT = 422  # the gateway's status for an invalid image
-# Triton's prefix of an error message of a model in an ensemble.
-_ERROR_PREFIX = re.compile(r"^(?:\[[^\]]*\]\s*|in ensemble '[^']*',\s*)+")
 
 
-class GrpcTransport:
-    """A connection to Triton. The list of models is read once, and again after an error.
+class GrpcTransport(TritonTransport):
+    """A connection to Triton over gRPC.
 
     Args:
-        url: grpc://host:port.
+        url: grpc://host:port, or grpcs://host:port with TLS.
         timeout: seconds to wait for a response.
         retries: the most attempts after the first one, while Triton cannot be reached.
         max_requests: the most inferences at once.
+        api_key: sent as a bearer token; None sends none.
+        verification: how the server's certificate is verified.
     """
 
-    fetches_urls = False
-
-    def __init__(self, url: str, *, timeout: float, retries: int, max_requests: int) -> None:
-        self.url = url.rstrip("/")
-        self._grpc = require("tritonclient.grpc", "a grpc:// address", "'tritonclient[grpc]'")
+    def __init__(  # noqa: PLR0913 - the user's settings, by name
+        self,
+        url: str,
+        *,
+        timeout: float,
+        retries: int,
+        max_requests: int,
+        api_key: str | None,
+        verification: Verification,
+    ) -> None:
+        library = require("tritonclient.grpc", "a grpc:// address", "'tritonclient[grpc]'")
+        super().__init__(library, url.rstrip("/"))
         self._error: type[Exception] = require("tritonclient.utils", "a grpc:// address", "").InferenceServerException
-        self._numpy = require("numpy", "a grpc:// address", "'tritonclient[grpc]'")
-        self._client = self._grpc.InferenceServerClient(_address(url), channel_args=_CHANNEL)
+        self._address = _address(url)
         self._timeout = timeout
         self._slots = threading.Semaphore(max_requests)
         self._retry = RetryPolicy(retries)
-        self._catalogue: dict[str, tuple[Model, tuple[float, ...]]] = {}
-
-    def detect(self, item: Item, options: RequestOptions) -> Result:
-        """Detect the objects of one image; boxes are clipped to the image, and left out if nothing is left."""
-        image = item.encoded()
-        model, defaults = self._model(options.model)
-        thresholds = _threshold_vector(options.threshold, defaults)
-
-        def detect_one(encoded: bytes) -> tuple[Any, Any, Any]:
-            return self._objects(self._retry.run(lambda: self._infer(model.name, encoded, thresholds)))
-
-        found = None
-        if options.slices:
-            request = SliceRequest.of(options.slices, model)
-            found = detect_sliced(image, decoded_size(image), request, detect_one)
-        class_ids, scores, coordinates = detect_one(image) if found is None else found
-        width, height = decoded_size(image)
-        boxes = _boxes(model, class_ids.tolist(), scores.tolist(), coordinates.tolist())
-        for box in boxes:
-            x1, y1, x2, y2 = box["coordinate"]
-            box["coordinate"] = [_clip(x1, width), _clip(y1, height), _clip(x2, width), _clip(y2, height)]
-        boxes = [box for box in boxes if _has_area(*box["coordinate"])]
-        source = BytesItem(item.input_path, content=image) if isinstance(item, URLItem | StretchedItem) else item
-        return Result(item.input_path, boxes, page_index=item.page_index, log_id=str(uuid.uuid4()), source=source)
-
-    def models(self) -> list[Model]:
-        """The models that Triton has ready."""
-        self._catalogue = self._retry.run(self._read_models)
-        return [model for model, _ in self._catalogue.values()]
+        self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        self._verification = verification if urlsplit(url).scheme == SECURE_SCHEME else None
+        self._authorities = None if self._verification is None else self._verification.for_grpc()
+        self._lock = threading.Lock()
+        self._connected: Any = None
 
     def close(self) -> None:
         """Close the connection."""
         self._retry.close()
-        self._client.close()
+        with self._lock:
+            if self._connected is not None:
+                self._connected.close()
 
-    def _model(self, name: str | None) -> tuple[Model, tuple[float, ...]]:
-        if not self._catalogue or (name is not None and name not in self._catalogue):
-            self.models()
-        if not self._catalogue:
-            raise ServerBusyError(503, 503, "Triton has no detector ready")
-        if name is None:
-            return next(iter(self._catalogue.values()))
-        if name not in self._catalogue:
-            ready = ", ".join(self._catalogue)
-            raise ServerError(_INVALID_INPUT, _INVALID_INPUT, f"there is no model {name}; these are ready: {ready}")
-        return self._catalogue[name]
+    def _client(self) -> Any:
+        """The gRPC client. It is made by the first call, because without verification that needs a connection."""
+        with self._lock:
+            if self._connected is None:
+                self._connected = self._library.InferenceServerClient(self._address, **self._channel())
+            return self._connected
 
-    def _read_models(self) -> dict[str, tuple[Model, tuple[float, ...]]]:
-        try:
-            index = self._client.get_model_repository_index(client_timeout=self._timeout)
-            names = sorted({model.name for model in index.models if model.state == "READY"}, key=_preference)
-            configs = [self._client.get_model_config(name, client_timeout=self._timeout).config for name in names]
-        except (self._error, ValueError) as error:  # ValueError: the channel was closed
-            raise self._failure(error) from error
-        found: dict[str, tuple[Model, tuple[float, ...]]] = {}
-        for config in configs:
-            if config.platform == "ensemble" and (labels := _parameter(config, "labels")):
-                size = _parameter(config, "input_size")
-                model = Model(config.name, tuple(labels), tuple(size) if size else None, default=not found)
-                found[config.name] = model, _default_thresholds(_parameter(config, "default_threshold"), len(labels))
-        return found
+    def _channel(self) -> dict[str, Any]:
+        if self._verification is None:
+            return {"channel_args": _CHANNEL}
+        authorities, options = self._authorities, list(_CHANNEL)
+        if self._verification.insecure:
+            # gRPC always verifies: let it trust the certificate that the server presents.
+            parts = urlsplit(f"//{self._address}")
+            try:
+                authorities, name = presented_certificate(str(parts.hostname), parts.port or 0, self._timeout)
+            except ssl.SSLError as error:
+                raise certificate_error(self.url, str(error)) from error
+            except OSError as error:
+                failure = ConnectionFailedError(f"cannot reach {self.url}: {error}")
+                failure.__cause__ = error
+                raise RetryableError(failure) from None
+            options += [("grpc.ssl_target_name_override", name)] if name else []
+        library = require("grpc", "a grpcs:// address", "'tritonclient[grpc]'")
+        return {"channel_args": options, "creds": library.ssl_channel_credentials(authorities)}
 
-    def _infer(self, model: str, image: bytes, thresholds: list[float]) -> dict[str, Any]:
-        image_tensor = self._grpc.InferInput("image", [1, 1], "BYTES")
-        image_tensor.set_data_from_numpy(self._numpy.array([[image]], dtype=self._numpy.object_))
-        threshold_tensor = self._grpc.InferInput("score_threshold", [1, len(thresholds)], "FP32")
-        threshold_tensor.set_data_from_numpy(self._numpy.array([thresholds], dtype=self._numpy.float32))
-        try:
-            with self._slots:
-                response = self._client.infer(model, [image_tensor, threshold_tensor], client_timeout=self._timeout)
-        except (self._error, ValueError) as error:  # ValueError: the channel was closed
-            raise self._failure(error) from error
-        outputs = {
-            name: response.as_numpy(name) for name in ("boxes", "scores", "class_ids", "num_detections", "error")
-        }
-        if any(array is None for array in outputs.values()):
-            raise BadReplyError(f"{self.url}: the outputs of {model} are not those of a small-object detector")
-        return outputs
+    def _ready_models(self) -> set[str]:
+        index = self._call("get_model_repository_index")
+        return {model.name for model in index.models if model.state == "READY"}
 
-    def _objects(self, outputs: dict[str, Any]) -> tuple[Any, Any, Any]:
-        """Class ids [N], scores [N] and boxes [N, 4] of one image; raises the error of an image that is invalid."""
-        if outputs["error"].size and outputs["error"].flat[0]:
-            raise ServerError(
-                _INVALID_INPUT, _INVALID_INPUT, bytes(outputs["error"].flat[0]).decode("utf-8", "replace")
-            )
-        count = int(outputs["num_detections"].flat[0])
-        class_ids, scores, boxes = (outputs[name][0, :count] for name in ("class_ids", "scores", "boxes"))
-        return class_ids, scores, boxes
+    def _config(self, name: str) -> ModelConfig:
+        config = self._call("get_model_config", name).config
+        return ModelConfig(
+            name, config.platform, {key: config.parameters[key].string_value for key in config.parameters}
+        )
+
+    def _send(self, model: str, inputs: Sequence[Any]) -> Any:
+        return self._call("infer", model, inputs, slots=self._slots)
+
+    def _call(self, method: str, *arguments: Any, slots: AbstractContextManager[object] | None = None) -> Any:
+        def attempt() -> Any:
+            try:
+                client = self._client()
+                with slots or nullcontext():
+                    return getattr(client, method)(*arguments, headers=self._headers, client_timeout=self._timeout)
+            except (self._error, ValueError) as error:  # ValueError: the channel was closed
+                raise self._failure(error) from error
+
+        return self._retry.run(attempt)
 
     def _failure(self, error: Exception) -> Exception:
-        """The error to raise for an error of the gRPC client. The models are read again afterwards."""
-        self._catalogue = {}
+        """The error to raise for an error of the gRPC client."""
         status = getattr(error, "status", lambda: None)()
         text = " ".join(str(getattr(error, "message", lambda: error)()).split())[:500]
         failure: SodError
-        if status == "StatusCode.UNAVAILABLE":
+        if is_certificate_error(text):
+            failure = certificate_error(self.url, text)
+        elif status == "StatusCode.UNAVAILABLE":
             failure = ConnectionFailedError(f"cannot reach {self.url}: {text}")
             failure.__cause__ = error
             return RetryableError(failure)
-        if status == "StatusCode.DEADLINE_EXCEEDED":
+        elif status == "StatusCode.DEADLINE_EXCEEDED":
             failure = ConnectionFailedError(f"{self.url} did not respond in time")
         elif status is None:  # an error of the gRPC library: the channel was closed
             failure = ConnectionFailedError(f"the connection to {self.url} is closed: {text}")
         else:
-            code = _INVALID_INPUT if status == "StatusCode.INVALID_ARGUMENT" else 500
-            failure = ServerError(code, code, _ERROR_PREFIX.sub("", text))
+            code = INVALID_INPUT if status == "StatusCode.INVALID_ARGUMENT" else 500
+            failure = ServerError(code, code, readable(text))
         failure.__cause__ = error
         return failure
 
@@ -185,51 +146,3 @@ def _address(url: str) -> str:
     if not parts.hostname or port is None or parts.path.strip("/"):
         raise InvalidConfigError(f"{url!r} is not an address of Triton; it should look like grpc://127.0.0.1:8001")
     return parts.netloc
-
-
-def _preference(name: str) -> tuple[int, str]:
-    return (PREFERENCE.index(name) if name in PREFERENCE else len(PREFERENCE), name)
-
-
-def _parameter(config: Any, key: str) -> Any:
-    """A parameter of a model's configuration, which holds JSON; None if it is absent or not JSON."""
-    if key not in config.parameters:
-        return None
-    try:
-        return json.loads(config.parameters[key].string_value)
-    except ValueError:
-        return None
-
-
-def _default_thresholds(configured: Any, classes: int) -> tuple[float, ...]:
-    """The default thresholds of a model by class id: the configured ones, or `_thresholds.DEFAULT`."""
-    if isinstance(configured, dict):
-        return tuple(float(configured.get(str(class_id), _thresholds.DEFAULT)) for class_id in range(classes))
-    return (float(configured) if isinstance(configured, int | float) else _thresholds.DEFAULT,) * classes
-
-
-def _threshold_vector(threshold: float | dict[int, float] | None, defaults: tuple[float, ...]) -> list[float]:
-    if isinstance(threshold, float):
-        return [threshold] * len(defaults)
-    vector = list(defaults)
-    for class_id, score in (threshold or {}).items():
-        if class_id >= len(vector):
-            raise InvalidThresholdError(f"the model has no class {class_id}; its class ids are 0 to {len(vector) - 1}")
-        vector[class_id] = score
-    return vector
-
-
-def _boxes(model: Model, class_ids: list[int], scores: list[float], boxes: list[list[float]]) -> list[Box]:
-    """The objects sorted by class id and then by descending score, as the gateway sorts them."""
-    found = sorted(zip(class_ids, scores, boxes, strict=True), key=lambda each: (each[0], -each[1]))
-    return [
-        Box(cls_id=class_id, label=model.label(class_id), score=score, coordinate=box) for class_id, score, box in found
-    ]
-
-
-def _has_area(x1: float, y1: float, x2: float, y2: float) -> bool:
-    return x2 > x1 and y2 > y1
-
-
-def _clip(value: float, limit: int) -> float:
-    return min(max(value, 0.0), float(limit))

@@ -1,4 +1,4 @@
-"""Parses the server's HTTP responses into results, models and errors."""
+"""Parses HTTP responses of a server into results, models and errors."""
 
 import base64
 import math
@@ -13,7 +13,7 @@ from sod_client.errors import AuthenticationError, BadReplyError, ServerBusyErro
 from sod_client.result import Result
 
 _Parsed = TypeVar("_Parsed")
-_FORMAT_ERRORS = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+FORMAT_ERRORS = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 _ERRORS: dict[int, type[ServerError]] = {
     401: AuthenticationError,
     403: AuthenticationError,
@@ -42,14 +42,16 @@ def parse_result(response: httpx.Response, item: Item) -> Result:
 
 
 def parse_error(response: httpx.Response) -> ServerError:
-    """The error that a response reports; it quotes the body if that is not in the server's format."""
+    """The error that a response of a gateway or of Triton reports; it quotes the body if that has another format."""
     status = response.status_code
     kind = _ERRORS.get(status, ServerError)
     try:
         reply = response.json()
+        if isinstance(reply.get("error"), str):  # Triton's
+            return kind(status, status, reply["error"])
         return kind(status, int(reply["errorCode"]), str(reply["errorMsg"]), _log_id(reply))
-    except _FORMAT_ERRORS:
-        return kind(status, status, _excerpt(response))
+    except FORMAT_ERRORS:
+        return kind(status, status, excerpt(response))
 
 
 def parse_models(response: httpx.Response) -> list[Model]:
@@ -69,9 +71,9 @@ def _parse(response: httpx.Response, parse: Callable[[dict[str, Any], str | None
         if reply["errorCode"] != 0:
             raise parse_error(response)
         return parse(reply["result"], log_id)
-    except _FORMAT_ERRORS as error:
+    except FORMAT_ERRORS as error:
         raise BadReplyError(
-            f"{response.url} answered {status}, but not in the format of triton-sod: {_excerpt(response)}"
+            f"{response.url} answered {status}, but not in the format of triton-sod: {excerpt(response)}"
         ) from error
 
 
@@ -104,6 +106,7 @@ def _parse_model(model: dict[str, Any]) -> Model:
     )
 
 
-def _excerpt(response: httpx.Response) -> str:
+def excerpt(response: httpx.Response) -> str:
+    """The beginning of a response in one line, for error messages."""
     text = " ".join(response.text.split())
     return (text if len(text) <= 120 else text[:119] + "…") or response.reason_phrase or "an empty body"

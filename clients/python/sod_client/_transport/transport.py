@@ -1,4 +1,4 @@
-"""The interface that both transports implement, over HTTP and over gRPC."""
+"""The interface that all transports implement."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
