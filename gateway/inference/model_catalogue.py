@@ -32,7 +32,7 @@ PREFERENCE = (
 _log = logging.getLogger(__name__)
 # An unknown name may be a model that was just loaded, so the list of models is refreshed if it is older than this.
 _FRESH_S = 1.0
-# Of several Tritons, one that does not answer within these seconds is left out: its index needs no inference.
+# Of several Tritons, one that lists its models so many seconds later than the first is left out.
 _SLOWEST_S = 2.0
 # With several Tritons, what has aged is used while it is read anew, up to this many times its age.
 _AGED = 3
@@ -172,13 +172,10 @@ class ModelCatalogue:
         return self._models
 
     async def _read_several(self, replicas: Sequence[Replica]) -> tuple[dict[str, ModelInfo], frozenset[str]]:
-        answers = await asyncio.gather(*map(self._read_in_time, replicas), return_exceptions=True)
-        found: list[tuple[Replica, dict[str, ModelInfo], frozenset[str]]] = []
-        for replica, answer in zip(replicas, answers, strict=True):
-            if isinstance(answer, TimeoutError | grpc.RpcError):
+        found = []
+        for replica, answer in zip(replicas, await self._read_each(replicas), strict=True):
+            if answer is None:
                 self._silent(replica)
-            elif isinstance(answer, BaseException):
-                raise answer
             else:
                 found.append((replica, *answer))
         if not found:
@@ -192,9 +189,26 @@ class ModelCatalogue:
                 self._having[name] = frozenset(replica for replica, one, _ in found if one[name] == models[name])
         return models, frozenset.intersection(*(ready for _, _, ready in found))
 
-    async def _read_in_time(self, replica: Replica) -> tuple[dict[str, ModelInfo], frozenset[str]]:
-        async with asyncio.timeout(min(_SLOWEST_S, self._timeout)):
-            return await self.read(replica)
+    async def _read_each(self, replicas: Sequence[Replica]) -> list[tuple[dict[str, ModelInfo], frozenset[str]] | None]:
+        """What each Triton has; None for one that fails, or is much slower than the first to answer."""
+        tasks = [asyncio.create_task(self.read(replica)) for replica in replicas]
+        pending, until = set(tasks), None
+        try:
+            while pending and (until is None or monotonic() < until):
+                left = None if until is None else until - monotonic()
+                done, pending = await asyncio.wait(pending, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if until is None and any(task.exception() is None for task in done):
+                    until = monotonic() + _SLOWEST_S
+        finally:
+            for task in pending:
+                task.cancel()
+        answers: list[tuple[dict[str, ModelInfo], frozenset[str]] | None] = []
+        for task in tasks:
+            if task in pending or isinstance(task.exception(), grpc.RpcError):
+                answers.append(None)
+            else:
+                answers.append(task.result())
+        return answers
 
     async def _query(self, replica: Replica, name: str) -> ModelInfo | None:
         """The configuration of a detector ensemble; None for another kind of model."""

@@ -122,10 +122,14 @@ class ReplicaPool:
         self._try(replica)
 
     def _add(self, address: str, *, serving: bool) -> None:
-        replica = self._replicas[address] = Replica(address, serving=serving)
+        replica = self._replicas[address] = Replica(address, serving=serving, elsewhere=self._last_answer)
         metrics.record_replica(address, serving=serving)
         if not serving:
             self._try(replica)
+
+    def _last_answer(self, without: Replica) -> float:
+        others = (one.workload.finished_at for one in self._replicas.values() if one is not without)
+        return max(others, default=float("-inf"))
 
     def _try(self, replica: Replica) -> None:
         self._tasks[replica.address] = asyncio.create_task(self._keep_trying(replica))

@@ -1,6 +1,7 @@
 """One Triton: its channel, its work, and whether it gets requests."""
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -26,8 +27,8 @@ _CHANNEL_ARGS = [
     ("grpc.enable_retries", 0),
 ]
 _MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
-# A request is given up when the replica has answered nothing for this many times the expected duration, but not
-# before as many seconds.
+# A request is given up when the replica has answered nothing for this many times the expected duration, and at least as
+# many seconds, while another one has answered: otherwise it is the machine or the network that is slow.
 _PATIENCE = 8
 _SHORTEST_PATIENCE_S = 2.0
 
@@ -46,9 +47,16 @@ class Replica:
         serving: Whether it gets requests; False until a canary has passed, and after a failure until the next one has.
     """
 
-    def __init__(self, address: str, *, serving: bool) -> None:
-        """Create the channel, which connects at the first call. Requires a running event loop."""
+    def __init__(self, address: str, *, serving: bool, elsewhere: Callable[["Replica"], float]) -> None:
+        """Create the channel, which connects at the first call. Requires a running event loop.
+
+        Args:
+            address: host:port.
+            serving: Whether it gets requests from the start.
+            elsewhere: Returns when another replica than this one has answered last, by `time.monotonic()`.
+        """
         self.address = address
+        self._elsewhere = elsewhere
         self.serving = serving
         self.workload = Workload()
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_ARGS)
@@ -101,11 +109,12 @@ class Replica:
         def check() -> None:
             nonlocal timer
             silent = monotonic() - max(job.started, self.workload.finished_at)
-            if silent >= patience:
+            enough = patience if self._elsewhere(self) > job.started else longest
+            if silent >= enough:
                 stalled.set()
                 call.cancel()
             else:
-                timer = loop.call_later(patience - silent, check)
+                timer = loop.call_later(min(enough - silent, patience), check)
 
         timer = loop.call_later(patience, check)
         self._calls[call] = stalled

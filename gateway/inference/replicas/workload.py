@@ -1,5 +1,6 @@
 """How many seconds of work a Triton has before it: the measure by which one of several is chosen."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,11 +8,12 @@ from itertools import count
 from math import exp
 from time import monotonic
 
-# Weight of the latest image in the mean duration, and the most by which one image may change it.
+# Least weight of the latest image in the mean duration, and the most by which one image may change it. The weight of the
+# n-th image is 1/n at first, because the first one also pays for the connection.
 _WEIGHT = 0.2
 _MOST = 10.0
 # An idle Triton that was slow is taken for as fast as the others again with this time constant, in seconds.
-_FORGET_S = 10.0
+_FORGET_S = 3.0
 # What is assumed of a model that no Triton has been asked for yet, in seconds.
 _UNKNOWN_S = 0.1
 
@@ -31,10 +33,14 @@ class Workload:
 
     Requests count by their expected seconds and not by their number, since an image may take 0.1 s with one model and
     7 s with another. A Triton that answers nothing counts as busier the longer it does so.
+
+    Attributes:
+        finished_at: When the last request was answered, by `time.monotonic()`; at first, when this was created.
     """
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
+        self._measured: Counter[str] = Counter()
         self._jobs: dict[int, Job] = {}
         self._ids = count()
         self._ahead = 0.0
@@ -83,9 +89,11 @@ class Workload:
         return (self._ahead + own) * max(1.0, oldest / max(self._ahead, own))
 
     def _learn(self, job: Job, took: float, ahead: int) -> None:
+        self._measured[job.model] += 1
         known = self._seconds.get(job.model)
         if known is None:
             self._seconds[job.model] = took / (ahead + 1)
             return
         ratio = min(max(took / job.expected, 1 / _MOST), _MOST)
-        self._seconds[job.model] = known * (1 + _WEIGHT * (ratio - 1))
+        weight = max(_WEIGHT, 1 / self._measured[job.model])
+        self._seconds[job.model] = known * (1 + weight * (ratio - 1))
