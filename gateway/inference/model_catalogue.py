@@ -192,7 +192,8 @@ class ModelCatalogue:
     async def _read_each(self, replicas: Sequence[Replica]) -> list[tuple[dict[str, ModelInfo], frozenset[str]] | None]:
         """What each Triton has; None for one that fails, or is much slower than the first to answer."""
         tasks = [asyncio.create_task(self.read(replica)) for replica in replicas]
-        pending, until = set(tasks), None
+        pending = set(tasks)
+        until: float | None = None
         try:
             while pending and (until is None or monotonic() < until):
                 left = None if until is None else until - monotonic()

@@ -8,8 +8,8 @@ from itertools import count
 from math import exp
 from time import monotonic
 
-# Least weight of the latest image in the mean duration, and the most by which one image may change it. The weight of the
-# n-th image is 1/n at first, because the first one also pays for the connection.
+# Least weight of the latest image in the mean duration, and the most by which one image may change it. The weight of
+# the n-th image is 1/n at first, because the first one also pays for the connection.
 _WEIGHT = 0.2
 _MOST = 10.0
 # An idle Triton that was slow is taken for as fast as the others again with this time constant, in seconds.
