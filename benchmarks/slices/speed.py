@@ -18,7 +18,7 @@ from benchmarks.performance.baselines.engine_only import EngineProcess
 from benchmarks.performance.errors import BenchmarkError
 from benchmarks.performance.loadgen.clients import objects
 from benchmarks.performance.participants import resumed
-from benchmarks.slices.images import encoded_scene
+from benchmarks.slices.images import SCENE, encoded_scene
 from benchmarks.slices.options import PATIENT, Options
 from benchmarks.slices.requests import post, request_body
 from sod.detections import Detections
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FRAME = (3840, 2160)
 SIDE = 640
 THRESHOLD = 0.5
+_TIMEOUT_S = 1800
 _MIN_SHARE = 0.9  # of the objects that SAHI and the server must have in common
 
 
@@ -57,18 +58,21 @@ def measure(options: Options) -> dict[str, Any]:
         and a value a round: `answer_s`, `engine_throughput` in images a second, `sahi_s`.
     """
     missing = "" if importlib.util.find_spec("sahi") else "SAHI is not installed"
-    image = encoded_scene(*FRAME)
-    body = request_body(image, options.speed_model, THRESHOLD, SIDE)
+    image, small = encoded_scene(*FRAME), encoded_scene(*SCENE)
+    body, warm_up = (request_body(one, options.speed_model, THRESHOLD, SIDE) for one in (image, small))
     with tempfile.TemporaryDirectory(prefix="sod-slices-") as folder, ExitStack() as stack:
-        file = Path(folder) / "frame.jpg"
-        file.write_bytes(image)
+        files = Path(folder) / "frame.jpg", Path(folder) / "small.jpg"
+        files[0].write_bytes(image)
+        files[1].write_bytes(small)
         participants = {
             profile: _started(stack, options, profile, image, sahi=not missing) for profile in options.profiles
         }
+        for one in participants.values():
+            _warm_up(one, warm_up, str(files[1]))
         for number in range(options.rounds):
             for profile, one in participants.items():
                 print(f"speed: round {number + 1} of {options.rounds}, {profile}", file=sys.stderr, flush=True)
-                _measure(one, body, str(file), options.seconds, first=not number)
+                _measure(one, body, str(files[0]), options.seconds)
     return {
         "sahi": missing or f"SAHI {importlib.import_module('sahi').__version__}",
         "model": options.speed_model,
@@ -92,10 +96,17 @@ def _started(stack: ExitStack, options: Options, profile: str, image: bytes, *, 
     return _Participant(server, engine, model, detector.precision)
 
 
-def _measure(one: _Participant, body: bytes, file: str, seconds: float, *, first: bool) -> None:
-    with resumed(one.server), httpx.Client(base_url=one.server.url, timeout=600) as http:
-        if first:
-            post(http, body)
+def _warm_up(one: _Participant, body: bytes, file: str) -> None:
+    with resumed(one.server), httpx.Client(base_url=one.server.url, timeout=_TIMEOUT_S) as http:
+        post(http, body)
+    if one.sahi is not None:
+        from benchmarks.slices.sahi_detector import detect  # noqa: PLC0415
+
+        detect(one.sahi, file, SIDE)
+
+
+def _measure(one: _Participant, body: bytes, file: str, seconds: float) -> None:
+    with resumed(one.server), httpx.Client(base_url=one.server.url, timeout=_TIMEOUT_S) as http:
         began = time.perf_counter()
         response = post(http, body)
         one.answers_s.append(round(time.perf_counter() - began, 3))
@@ -107,8 +118,6 @@ def _measure(one: _Participant, body: bytes, file: str, seconds: float, *, first
         return
     from benchmarks.slices.sahi_detector import detect  # noqa: PLC0415
 
-    if first:
-        detect(one.sahi, file, SIDE)
     began = time.perf_counter()
     theirs = detect(one.sahi, file, SIDE)
     one.sahi_s.append(round(time.perf_counter() - began, 3))
