@@ -17,6 +17,10 @@ _COMMANDS = {
     ),
     "gpu": ("benchmarks.gpu", "the detector on a CUDA GPU in FP32 and FP16"),
     "overload": ("benchmarks.overload", "the server under far more load than its capacity"),
+    "slices": (
+        "benchmarks.slices.cli",
+        "accuracy, speed, memory and fairness of sliced inference, beside SAHI",
+    ),
     "sdk-throughput": (
         "benchmarks.sdk_throughput",
         "throughput of the Python SDK and of raw HTTP requests",

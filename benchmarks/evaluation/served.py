@@ -26,6 +26,7 @@ from sod.frame import clip
 SCORE_THRESHOLD = 0.01
 _PATH = "/small-object-detection"
 _TIMEOUT_S = 120.0
+_SLICES_TIMEOUT_S = 1800.0
 
 Predict = Callable[[bytes], Detections]
 
@@ -97,7 +98,8 @@ def through_gateway(url: str, model: Model, slices: Any = None) -> Iterator[Pred
         model: the served model.
         slices: value of the request's field `slice`; None detects images whole.
     """
-    with httpx.Client(base_url=url, timeout=_TIMEOUT_S) as http:
+    timeout_s = _TIMEOUT_S if slices is None else _SLICES_TIMEOUT_S
+    with httpx.Client(base_url=url, timeout=timeout_s) as http:
 
         def predict(image: bytes) -> Detections:
             text = pybase64.b64encode(image).decode()

@@ -34,4 +34,4 @@ def estimate(options: Options, models: tuple[str, ...]) -> str:
     duration = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{round(seconds, -1):.0f} seconds"
     further = [name for name in options.sections if name != "load"]
     more = f", and what {', '.join(further)} takes" if further else ""
-    return f"measuring {what}: about {duration}{more} (a model slower than the demo takes longer)"
+    return f"measuring {what}: about {duration} on an idle machine{more} (a model slower than the demo takes longer)"

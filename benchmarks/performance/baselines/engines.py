@@ -38,13 +38,15 @@ def load(config: DetectorConfig, pixels: Pixels, setting: str) -> Engine:
             the engine choose the number of simultaneous images. ONNX Runtime and Paddle have no such choice.
     """
     if config.backend == "openvino":
-        return _OpenVino(config, pixels, setting)
+        return OpenVinoEngine(config, pixels, setting)
     if config.backend == "onnxruntime":
         return _OneByOne(_onnxruntime(config, pixels))
     return _OneByOne(_paddle(config, pixels))
 
 
-class _OpenVino:
+class OpenVinoEngine:
+    """The detector in OpenVINO."""
+
     def __init__(self, config: DetectorConfig, pixels: Pixels, setting: str) -> None:
         ov = import_openvino()
         p = ov.properties
@@ -72,11 +74,13 @@ class _OpenVino:
         self._pixels = pixels[None]
         self._outputs = config.outputs
 
-    def infer(self) -> Outputs:
-        self._request.infer([self._pixels])
+    def infer(self, pixels: Pixels | None = None) -> Outputs:
+        """Infer the image, or another one of the same size, once; each output is [1, …]."""
+        self._request.infer([self._pixels if pixels is None else pixels[None]])
         return [self._request.get_tensor(name).data.copy() for name in self._outputs]
 
     def run(self, seconds: float) -> tuple[int, float]:
+        """See `Engine.run`."""
         ends: list[float] = []
         self._queue.set_callback(lambda _request, _data: ends.append(time.perf_counter()))
         started = time.perf_counter()

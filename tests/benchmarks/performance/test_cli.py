@@ -15,7 +15,7 @@ from benchmarks.performance.options import CPU_PROFILES, SECTIONS
 from export.verification.images import synthetic_image
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ("report", "gateway-overhead", "gpu", "overload", "sdk-throughput")
+COMMANDS = ("report", "gateway-overhead", "gpu", "overload", "slices", "sdk-throughput")
 
 
 @pytest.fixture
