@@ -108,6 +108,17 @@ def test_a_command_that_lacks_a_package_says_which(install: Install, capsys: pyt
     assert error.count("\n") == 1
 
 
+def test_a_command_that_lacks_a_package_when_it_runs_says_so_too(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = install(export="late:main")
+    (site / "late.py").write_text("def main(argv, prog):\n    import not_there\n")
+    assert main(["export", "--model_dir", "nowhere"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("sod: export cannot run (No module named 'not_there'): `make export` in a checkout")
+    assert error.count("\n") == 1
+
+
 def test_another_packages_command_that_lacks_one_names_that_package(
     install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:

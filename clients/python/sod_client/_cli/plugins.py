@@ -43,11 +43,10 @@ def run(name: str, arguments: Sequence[str]) -> int | None:
         _print_error(f"{name} is a command of the server's package, which is not installed: {_install_hint(name)}")
         return USAGE
     try:
-        command = entry.load()
-    except ImportError as error:
-        _print_error(f"{name} cannot be loaded ({error}): {_install_hint(name, entry)}")
+        code: int = entry.load()(list(arguments), prog=f"sod {name}")
+    except ImportError as error:  # also of what the command imports when it has read its arguments
+        _print_error(f"{name} cannot run ({error}): {_install_hint(name, entry)}")
         return FAILED
-    code: int = command(list(arguments), prog=f"sod {name}")
     return code
 
 
