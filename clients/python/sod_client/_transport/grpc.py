@@ -1,6 +1,7 @@
 """The transport to Triton itself: the encoded image over gRPC, without base64 and without a gateway."""
 
 import json
+import math
 import re
 import threading
 import uuid
@@ -8,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sod_client import _thresholds
+from sod_client._filters import check_class_id
 from sod_client._inputs.items import BytesItem, Item, StretchedItem, URLItem
 from sod_client._inputs.pixels import decoded_size
 from sod_client._optional import require
@@ -44,6 +46,10 @@ _INVALID_INPUT = 422  # the gateway's status for an invalid image
 _ERROR_PREFIX = re.compile(r"^(?:\[[^\]]*\]\s*|in ensemble '[^']*',\s*)+")
 
 
+# A model that was exported before 0.3.0 does not have these inputs.
+_FIXED_NMS = re.compile(r"unexpected inference input '(?:iou_threshold|class_agnostic)'|expected \d+ inputs? but got")
+
+
 class GrpcTransport:
     """A connection to Triton. The list of models is read once, and again after an error.
 
@@ -74,7 +80,9 @@ class GrpcTransport:
         image = item.encoded()
         model, defaults = self._model(options.model)
         thresholds = _threshold_vector(options.threshold, defaults)
-        outputs = self._retry.run(lambda: self._infer(model.name, image, thresholds))
+        if options.classes is not None:
+            thresholds = _only_classes(thresholds, options.classes)
+        outputs = self._retry.run(lambda: self._infer(model.name, image, thresholds, options))
         if outputs["error"].size and outputs["error"].flat[0]:
             raise ServerError(
                 _INVALID_INPUT, _INVALID_INPUT, bytes(outputs["error"].flat[0]).decode("utf-8", "replace")
@@ -126,14 +134,22 @@ class GrpcTransport:
                 found[config.name] = model, _default_thresholds(_parameter(config, "default_threshold"), len(labels))
         return found
 
-    def _infer(self, model: str, image: bytes, thresholds: list[float]) -> dict[str, Any]:
+    def _infer(self, model: str, image: bytes, thresholds: list[float], options: RequestOptions) -> dict[str, Any]:
         image_tensor = self._grpc.InferInput("image", [1, 1], "BYTES")
         image_tensor.set_data_from_numpy(self._numpy.array([[image]], dtype=self._numpy.object_))
         threshold_tensor = self._grpc.InferInput("score_threshold", [1, len(thresholds)], "FP32")
         threshold_tensor.set_data_from_numpy(self._numpy.array([thresholds], dtype=self._numpy.float32))
+        inputs = [image_tensor, threshold_tensor]
+        for name, kind, dtype, value in (
+            ("iou_threshold", "FP32", self._numpy.float32, options.iou),
+            ("class_agnostic", "BOOL", self._numpy.bool_, options.agnostic_nms or None),
+        ):
+            if value is not None:
+                inputs.append(self._grpc.InferInput(name, [1, 1], kind))
+                inputs[-1].set_data_from_numpy(self._numpy.array([[value]], dtype=dtype))
         try:
             with self._slots:
-                response = self._client.infer(model, [image_tensor, threshold_tensor], client_timeout=self._timeout)
+                response = self._client.infer(model, inputs, client_timeout=self._timeout)
         except (self._error, ValueError) as error:  # ValueError: the channel was closed
             raise self._failure(error) from error
         outputs = {
@@ -159,6 +175,8 @@ class GrpcTransport:
             failure = ConnectionFailedError(f"the connection to {self.url} is closed: {text}")
         else:
             code = _INVALID_INPUT if status == "StatusCode.INVALID_ARGUMENT" else 500
+            if _FIXED_NMS.search(text):
+                text = "the NMS of this model is fixed: export it again to use iou and agnostic_nms"
             failure = ServerError(code, code, _ERROR_PREFIX.sub("", text))
         failure.__cause__ = error
         return failure
@@ -201,10 +219,14 @@ def _threshold_vector(threshold: float | dict[int, float] | None, defaults: tupl
         return [threshold] * len(defaults)
     vector = list(defaults)
     for class_id, score in (threshold or {}).items():
-        if class_id >= len(vector):
-            raise InvalidThresholdError(f"the model has no class {class_id}; its class ids are 0 to {len(vector) - 1}")
-        vector[class_id] = score
+        vector[check_class_id(class_id, len(vector), InvalidThresholdError)] = score
     return vector
+
+
+def _only_classes(thresholds: list[float], classes: tuple[int, ...]) -> list[float]:
+    """Thresholds that no object of another class exceeds, so that it is left out before the NMS."""
+    wanted = {check_class_id(class_id, len(thresholds), InvalidConfigError) for class_id in classes}
+    return [threshold if class_id in wanted else math.inf for class_id, threshold in enumerate(thresholds)]
 
 
 def _boxes(model: Model, class_ids: list[int], scores: list[float], boxes: list[list[float]]) -> list[Box]:
