@@ -79,7 +79,7 @@ def test_the_client_and_the_export_read_the_same_file_alike(server: FakeServer, 
         (config({"model_name": ""}), "model_name must be a text, not ''"),
         (config({"batch_size": 0}), "batch_size must be a whole number from 1, not 0"),
         (config({"threshold": 1.5}), "threshold: the threshold must be a number from 0 to 1, not 1.5"),
-        (config({"threshold": {"car": 0.5}}), "class id of a threshold must be an integer"),
+        (config({"threshold": {1.5: 0.5}}), "class of a threshold must be an integer from 0 or a label, not 1.5"),
         (config(use_hpip="yes"), "use_hpip must be true or false, not 'yes'"),
     ],
 )

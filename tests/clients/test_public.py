@@ -149,11 +149,11 @@ def test_there_are_examples(name: str, least: int) -> None:
 
 
 @pytest.mark.usefixtures("_example")
-@pytest.mark.parametrize("number", range(2))
+@pytest.mark.parametrize("number", range(3))
 def test_the_readmes_programs_run(number: int, tmp_path: Path) -> None:
     text = (ROOT / "clients/python/README.md").read_text()
     programs = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(programs) == 2, "count them in this test"
+    assert len(programs) == 3, "count them in this test"
     (tmp_path / "img.jpg").write_bytes(jpeg())
     exec(compile(programs[number], "README.md", "exec"), {})
     if number == 0:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from sod_client._slices import SliceOptions
-from sod_client._thresholds import Threshold, check_threshold
+from sod_client._thresholds import ClassKey, Threshold, check_threshold
 from sod_client.errors import InvalidConfigError, InvalidThresholdError, MissingFileError, SodWarning, add_location
 
 PIPELINE = "small_object_detection"
@@ -44,7 +44,7 @@ class PipelineConfig:
 
     model_name: str | None = None
     model_dir: str | None = None
-    threshold: float | dict[int, float] | None = None
+    threshold: float | dict[ClassKey, float] | None = None
     use_hpip: bool | None = None
     slices: SliceOptions = field(default_factory=SliceOptions)
     visualize: bool | None = None
@@ -139,7 +139,7 @@ def _check_batch_size(value: object) -> None:
         raise InvalidConfigError(f"SubModules.{MODULE}.batch_size must be a whole number from 1, not {value!r}")
 
 
-def _threshold(value: Threshold | None) -> float | dict[int, float] | None:
+def _threshold(value: Threshold | None) -> float | dict[ClassKey, float] | None:
     try:
         return check_threshold(value)
     except InvalidThresholdError as error:

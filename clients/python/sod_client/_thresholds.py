@@ -5,28 +5,36 @@ from numbers import Integral, Real
 
 from sod_client.errors import InvalidThresholdError
 
-Threshold = float | Mapping[int, float]
-"""The score that an object must exceed, from 0 to 1: one for all classes, or one per class id."""
+ClassKey = int | str | None
+"""A class id, a label, or None for all classes that are not named."""
+
+Threshold = float | Mapping[int, float] | Mapping[str, float] | Mapping[int | str, float] | Mapping[ClassKey, float]
+"""The score that an object must exceed, from 0 to 1: one for all classes, or one per class id or label."""
 
 DEFAULT = 0.5
 
 
-def check_threshold(threshold: Threshold | None) -> float | dict[int, float] | None:
+def check_threshold(threshold: Threshold | None) -> float | dict[ClassKey, float] | None:
     """Convert a threshold to Python's own types.
 
     Raises:
-        InvalidThresholdError: a score is not a number from 0 to 1, or a class id is not an integer from 0.
+        InvalidThresholdError: a score is not a number from 0 to 1, or a class is neither an id from 0 nor a label.
     """
     if threshold is None:
         return None
     if isinstance(threshold, Mapping):
-        return {_class_id(class_id): _score(score, f" of class {class_id}") for class_id, score in threshold.items()}
+        return {
+            _class_key(key): _score(score, " of all other classes" if key is None else f" of class {key}")
+            for key, score in threshold.items()
+        }
     return _score(threshold, "")
 
 
-def _class_id(value: object) -> int:
+def _class_key(value: object) -> ClassKey:
+    if value is None or (isinstance(value, str) and value):
+        return value
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
-        raise InvalidThresholdError(f"the class id of a threshold must be an integer from 0, not {value!r}")
+        raise InvalidThresholdError(f"the class of a threshold must be an integer from 0 or a label, not {value!r}")
     return int(value)
 
 

@@ -8,7 +8,7 @@ SodError
 │   ├── UnreadablePDFError    the file is damaged or not a PDF
 │   ├── EncryptedPDFError     the PDF requires a password
 │   ├── InvalidArrayError     the array is not uint8 [H, W, 3]
-│   ├── InvalidThresholdError the threshold is not a number from 0 to 1
+│   ├── InvalidThresholdError the threshold is not a number from 0 to 1, or of an unknown class
 │   ├── InvalidConfigError    a pipeline file or another setting is invalid
 │   └── UnsupportedDeviceError the device does not exist or is not supported
 ├── DependencyError           a package must be installed; also an ImportError
@@ -90,7 +90,7 @@ class InvalidArrayError(InvalidInputError):
 
 
 class InvalidThresholdError(InvalidInputError):
-    """The threshold is neither a number from 0 to 1 nor a mapping of class ids to such numbers."""
+    """The threshold is neither a number from 0 to 1 nor a mapping of classes to such numbers, or a class is unknown."""
 
 
 class InvalidConfigError(InvalidInputError):

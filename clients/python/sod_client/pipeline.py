@@ -12,6 +12,7 @@ from sod_client._calls.keywords import NoKeywords, refuse_unknown
 from sod_client._calls.pipeline_base import PipelineBase, settings
 from sod_client._calls.predict_call import PredictCall
 from sod_client._config import PIPELINE
+from sod_client._filters import Classes
 from sod_client._inputs.sources import ImageInput
 from sod_client._results.data import Model
 from sod_client._slices import Pair, SliceInfer, SliceOptions
@@ -46,6 +47,9 @@ class Pipeline(PipelineBase):
         on_error: OnError = "raise",
         visualize: bool | None = None,
         model: str | None = None,
+        classes: Classes | None = None,
+        iou: float | None = None,
+        agnostic_nms: bool = False,
         stretch: bool = False,
         slice_infer: SliceInfer | None = None,
         slice_size: Pair | None = None,
@@ -76,8 +80,9 @@ class Pipeline(PipelineBase):
                 ([H, W, 3] BGR, [H, W, 4] BGRA or [H, W] grey; uint8, uint16, or floating-point numbers from 0 to 255),
                 or an iterable of these.
             threshold: the score that an object must exceed, from 0 to 1: one number for all classes, or a mapping by
-                class id; classes that the mapping leaves out keep the model's default. None is the threshold of the
-                pipeline file, or else the model's default, which is 0.5 unless the server or the model sets another.
+                class id or label, such as `{"car": 0.5, 3: 0.3}`; classes that the mapping leaves out have the value of
+                its key None, or else keep the model's default. None is the threshold of the pipeline file, or else the
+                model's default, which is 0.5 unless the server or the model sets another.
             batch_size: PaddleX's argument. It has no effect: Triton forms batches of the requests that arrive together.
             on_error: what happens if an image cannot be read or is refused. "raise" raises the error and ends the call.
                 "skip" continues, adds the error to `errors`, and logs a warning to the logger `sod_client`. A function
@@ -87,6 +92,10 @@ class Pipeline(PipelineBase):
             visualize: whether the server also draws the image for `Result.img`; None is the server's default, which is
                 yes. Without the server's drawing, `Result.img` draws on the source image.
             model: name of one of `models()`; None is the pipeline's model, or else the server's default.
+            classes: the wanted classes, by id or label, such as `["car", 3]`; None is all. Other classes are left out
+                before the NMS. This and the two following arguments have Ultralytics' names.
+            iou: an object is left out if its IoU with a better one is greater; None is the model's own value (0.6).
+            agnostic_nms: whether an object is left out because of a better one of another class, too.
             stretch: whether images with more than 8 bits are scaled to 8: the range between the 0.5th and the 99.5th
                 percentile of each image becomes 0 to 255. Otherwise samples of 16 bits keep their upper byte, as in
                 PaddleX, which makes an image of 12 bits almost black, and samples of 32 bits and floating-point numbers
@@ -111,8 +120,8 @@ class Pipeline(PipelineBase):
             A generator of results in the order of the input; a PDF gives one result per page.
 
         Raises:
-            InvalidInputError: an argument is invalid (raised at once), or an image is (raised when its result is
-                requested, as are the following errors).
+            InvalidInputError: an argument is invalid (raised at once), or an image is or a label is unknown (raised
+                when the result is requested, as are the following errors).
             TypeError: an argument is unknown (raised at once).
             ConnectionFailedError: the server did not respond.
             ServerError: the server refused the request or failed to process it.
@@ -129,6 +138,9 @@ class Pipeline(PipelineBase):
             on_error=on_error,
             visualize=visualize,
             model=model,
+            classes=classes,
+            iou=iou,
+            agnostic_nms=agnostic_nms,
             stretch=stretch,
             slices=SliceOptions(slice_infer, slice_size, overlap_ratio, combine_method, match_metric, match_threshold),
         ).results()
@@ -181,6 +193,9 @@ class AsyncPipeline(PipelineBase):
         on_error: OnError = "raise",
         visualize: bool | None = None,
         model: str | None = None,
+        classes: Classes | None = None,
+        iou: float | None = None,
+        agnostic_nms: bool = False,
         stretch: bool = False,
         slice_infer: SliceInfer | None = None,
         slice_size: Pair | None = None,
@@ -205,6 +220,9 @@ class AsyncPipeline(PipelineBase):
             on_error=on_error,
             visualize=visualize,
             model=model,
+            classes=classes,
+            iou=iou,
+            agnostic_nms=agnostic_nms,
             stretch=stretch,
             slices=SliceOptions(slice_infer, slice_size, overlap_ratio, combine_method, match_metric, match_threshold),
         ).async_results()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sod_client._calls.keywords import NoKeywords, nearest, refuse_unknown
 from sod_client._calls.session import Session
 from sod_client._config import PIPELINE
-from sod_client._thresholds import Threshold, check_threshold
+from sod_client._thresholds import ClassKey, Threshold, check_threshold
 from sod_client.errors import SodError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class PipelineBase:
         return self._session.model
 
     @property
-    def threshold(self) -> float | dict[int, float] | None:
+    def threshold(self) -> float | dict[ClassKey, float] | None:
         """The threshold of calls that pass none, from the pipeline file or set; None is the model's default."""
         return self._session.threshold
 

@@ -6,14 +6,16 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from sod_client._calls.in_flight import InFlight, OnError
 from sod_client._calls.session import Session, check_count
+from sod_client._filters import Classes, Filters
 from sod_client._inputs.items import Item
 from sod_client._inputs.sources import KINDS, ImageInput, is_single, items_of, items_of_all
 from sod_client._slices import SliceOptions
-from sod_client._thresholds import Threshold, check_threshold
+from sod_client._thresholds import Threshold
 from sod_client._transport.transport import RequestOptions
 from sod_client.errors import ConnectionFailedError, InvalidConfigError, InvalidInputError, SodError
 from sod_client.result import Result, SavedNames
@@ -34,6 +36,9 @@ class PredictCall:
         model: name of a served model.
         stretch: whether samples of more than 8 bits are scaled.
         slices: how images are sliced.
+        classes: wanted classes, by id or label, as of `Pipeline.predict`.
+        iou: IoU threshold of the NMS.
+        agnostic_nms: whether the NMS compares objects of different classes.
 
     Raises:
         InvalidInputError: an argument is invalid.
@@ -51,6 +56,9 @@ class PredictCall:
         model: str | None,
         stretch: bool = False,
         slices: SliceOptions = SliceOptions(),  # noqa: B008 - it is immutable
+        classes: Classes | None = None,
+        iou: float | None = None,
+        agnostic_nms: bool = False,
     ) -> None:
         if batch_size is not None:
             check_count("batch_size", batch_size, 1)
@@ -68,9 +76,8 @@ class PredictCall:
                 _LOG.warning("skipped: %s", error)
 
         threshold = session.threshold if threshold is None else threshold
-        self._options = RequestOptions(
-            check_threshold(threshold), visualize, model, slices.over(session.slices).field()
-        )
+        self._filters = Filters.of(threshold, classes, iou, agnostic_nms)
+        self._options = RequestOptions(visualize=visualize, model=model, slices=slices.over(session.slices).field())
         self._session = session
         self._inputs: Any = inputs
         self._stretch = stretch
@@ -122,6 +129,7 @@ class PredictCall:
         """Read one image and send it, or note that there are no more."""
         try:
             if self._items is None:
+                self._connect()
                 fetch_all = not self._session.open().fetches_urls
                 self._items = items_of_all(
                     self._inputs, self._session.fetcher, fetch_all=fetch_all, stretch=self._stretch
@@ -136,7 +144,7 @@ class PredictCall:
             return
         try:
             if self._async_inputs is None:
-                await asyncio.to_thread(self._session.open)
+                await asyncio.to_thread(self._connect)
                 self._async_inputs, self._items = aiter(self._inputs), iter(())
             while self._items is not None:
                 if (item := await asyncio.to_thread(next, self._items, None)) is not None:
@@ -154,6 +162,22 @@ class PredictCall:
                 )
         except Exception as error:
             self._fail(error)
+
+    def _connect(self) -> None:
+        """Open the connection, and look up the ids of classes that are given by label."""
+        self._session.open()
+        filters = self._filters
+
+        def labels() -> tuple[str, ...]:
+            return self._session.labels(self._options.model)
+
+        self._options = replace(
+            self._options,
+            threshold=filters.threshold_by_id(labels),
+            classes=filters.class_ids(labels),
+            iou=filters.iou,
+            agnostic_nms=filters.agnostic_nms,
+        )
 
     def _send(self, item: Item | None) -> None:
         if item is None:

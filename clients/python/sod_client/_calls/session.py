@@ -1,5 +1,6 @@
 """What all calls of a pipeline share: its settings, the connection to the server, and the threads."""
 
+import math
 import os
 import sys
 import threading
@@ -14,6 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import httpx
+
 from sod_client._calls.daemon_pool import DaemonPool
 from sod_client._config import MODULE, PIPELINE, read_config, warn_of_ignored_options
 from sod_client._inputs.fetch import Fetcher
@@ -24,12 +27,13 @@ from sod_client._local_server.local_server import LocalServer
 from sod_client._transport.connect import connect
 from sod_client._transport.tls import Verification
 from sod_client._transport.transport import RequestOptions, Transport
-from sod_client.errors import ConnectionFailedError, InvalidConfigError, SodError, SodWarning
+from sod_client.errors import ConnectionFailedError, InvalidConfigError, ServerError, SodError, SodWarning
 from sod_client.result import Result, SavedNames
 
 # Sessions to renew in a forked child, whose threads and connections are those of its parent.
 _SESSIONS: "weakref.WeakSet[Session]" = weakref.WeakSet()
 _MAX_ERRORS = 1000
+_LABELS_TTL_S = 5.0
 
 
 class _Closable(Protocol):
@@ -88,6 +92,7 @@ class Session:
                 stacklevel=4,
             )
         self._lock = threading.Lock()
+        self._labels: dict[str | None, tuple[float, tuple[str, ...]]] = {}
         self._resources: list[_Closable] = []
         self._transport: Transport | None = None
         self._finalizer = weakref.finalize(self, _close, self._resources)
@@ -130,6 +135,31 @@ class Session:
                 self.model = self._find_served_model(self._transport, self._model_dir)
                 self._model_dir = None
             return self._transport
+
+    def labels(self, model: str | None) -> tuple[str, ...]:
+        """The labels by class id of a model, or of the pipeline's; asked for again after some seconds.
+
+        Raises:
+            InvalidConfigError: the server has no such model, or does not list its classes, as PaddleX's own server.
+        """
+        transport = self.open()
+        name = model or self.model
+        read_at, labels = self._labels.get(name, (-math.inf, ()))
+        if time.monotonic() - read_at < _LABELS_TTL_S:
+            return labels
+        try:
+            models = transport.models()
+        except ServerError as error:
+            if error.status != httpx.codes.NOT_FOUND:
+                raise
+            message = f"{transport.url} does not list its classes; use class ids in place of labels"
+            raise InvalidConfigError(message) from error
+        found = next((one for one in models if (one.default if name is None else one.name == name)), None)
+        if found is None:
+            ready = ", ".join(one.name for one in models)
+            raise InvalidConfigError(f"there is no model {name}; these are ready: {ready}")
+        self._labels[name] = time.monotonic(), found.labels
+        return found.labels
 
     def submit(self, item: Item, options: RequestOptions, saved_names: SavedNames) -> "Future[Result]":
         """Send one image from one of the threads; without a model in the options, to the pipeline's model."""

@@ -46,8 +46,26 @@ def add_request(parser: OptionGroup) -> None:
         "--threshold",
         type=values.threshold,
         metavar="T",
-        help="score that an object must exceed: a number such as 0.5, or by class id 0:0.5,3:0.3 or '{0: 0.5, 3: 0.3}' "
-        "(default: the threshold of the pipeline file, or the model's default)",
+        help="score that an object must exceed: a number such as 0.5, by class car:0.5,3:0.3 (label or id), or both "
+        "0.2,car:0.5; labels with commas as {'a, b': 0.5} (default: the threshold of the pipeline file, or the model's "
+        "default)",
+    )
+    parser.add_argument(
+        "--classes",
+        type=values.classes,
+        metavar="C",
+        help="detect only objects of these classes: labels and ids such as car,bus,3, or ['a, b', 3] (default: all)",
+    )
+    parser.add_argument(
+        "--iou",
+        type=values.share,
+        metavar="T",
+        help="leave out an object whose IoU with a better one is greater (default: the model's own value, 0.6)",
+    )
+    parser.add_argument(
+        "--agnostic_nms",
+        action="store_true",
+        help="leave out an object because of a better one of another class, too, so that each object has one class",
     )
     parser.add_argument(
         "--stretch",

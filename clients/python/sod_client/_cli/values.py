@@ -3,14 +3,18 @@
 import argparse
 import ast
 
-from sod_client._thresholds import Threshold, check_threshold
+from sod_client._thresholds import ClassKey, Threshold, check_threshold
 from sod_client.errors import InvalidThresholdError
 
 
 def threshold(text: str) -> Threshold | None:
-    """Parse `0.5`, `0:0.5,3:0.3`, a dict in the notation of Python or JSON, or `None` for the default.
+    """Parse `0.5`, `car:0.5,3:0.3`, `0.3,car:0.5`, a dict in the notation of Python or JSON, or `None` for the default.
+
+    A number alone is for all other classes. A name with a comma needs the notation of a dict.
 
     >>> threshold("0:0.5,3:0.3") == threshold("{0: 0.5, 3: 0.3}") == threshold('{"0": 0.5, "3": 0.3}')
+    True
+    >>> threshold("0.3,car:0.5") == threshold("{None: 0.3, 'car': 0.5}") == {None: 0.3, "car": 0.5}
     True
 
     Raises:
@@ -19,20 +23,57 @@ def threshold(text: str) -> Threshold | None:
     if text == "None":
         return None
     try:
-        if text.lstrip().startswith("{"):
-            value: Threshold = {int(key): float(score) for key, score in dict(ast.literal_eval(text)).items()}
-        elif ":" in text:
-            value = {int(key): float(score) for key, score in (pair.split(":") for pair in text.split(","))}
-        else:
-            value = float(text)
+        value: Threshold = _scores(text) if text.lstrip().startswith("{") or {":", ","} & set(text) else float(text)
     except (ValueError, TypeError, SyntaxError):
-        message = f"{text!r} is neither a number nor like 0:0.5,3:0.3 or {{0: 0.5, 3: 0.3}}"
+        message = f"{text!r} is neither a number nor like car:0.5,3:0.3, 0.2,car:0.5 or {{'car': 0.5, 3: 0.3}}"
         raise argparse.ArgumentTypeError(message) from None
     try:
         check_threshold(value)
     except InvalidThresholdError as error:
         raise argparse.ArgumentTypeError(error.sentence) from None
     return value
+
+
+def classes(text: str) -> list[int | str]:
+    """Parse class ids and labels with commas between them, or a list in the notation of Python or JSON.
+
+    >>> classes("car, 3") == classes("['car', 3]") == ["car", 3]
+    True
+
+    Raises:
+        argparse.ArgumentTypeError: the text is neither.
+    """
+    try:
+        if text.lstrip().startswith("["):
+            listed = list(ast.literal_eval(text.strip()))
+        else:
+            listed = [_class_key(part.strip()) for part in text.split(",")]
+        if not listed or not all(type(one) in (int, str) and one != "" for one in listed):
+            raise ValueError
+    except (ValueError, TypeError, SyntaxError):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither like car,3 nor like ['car', 3]") from None
+    return listed
+
+
+def _scores(text: str) -> dict[ClassKey, float]:
+    """Scores by class; the key None is for all other classes."""
+    if text.lstrip().startswith("{"):
+        pairs = list(dict(ast.literal_eval(text.strip())).items())
+    else:
+        parts = [part.rpartition(":") for part in text.split(",")]  # the name may contain colons
+        pairs = [(name.strip() if colon else None, score) for name, colon, score in parts]
+    if sum(key is None for key, _ in pairs) > 1:
+        raise ValueError("two numbers for all classes")
+    return {None if key is None else _class_key(key): float(score) for key, score in pairs}
+
+
+def _class_key(key: object) -> int | str:
+    """A class id, or a label."""
+    if isinstance(key, str) and key:
+        return int(key) if key.isascii() and key.isdecimal() else key
+    if type(key) is not int:
+        raise ValueError("neither a class id nor a label")
+    return key
 
 
 def literal(text: str) -> object:

@@ -48,4 +48,10 @@ def _encode_body(item: Item, options: RequestOptions) -> bytes:
         fields["model"] = options.model
     if options.slices is not None:
         fields["slice"] = options.slices
+    if options.classes is not None:
+        fields["classes"] = options.classes
+    if options.iou is not None:
+        fields["iouThreshold"] = options.iou
+    if options.agnostic_nms:
+        fields["classAgnosticNms"] = True
     return b'{"image": ' + image + b", " + json.dumps(fields).encode()[1:]

@@ -44,8 +44,13 @@ class SliceRequest:
     merging: "MergeOptions"
 
     @classmethod
-    def of(cls, field: bool | str | dict[str, Any], model: Model) -> "SliceRequest":
+    def of(cls, field: bool | str | dict[str, Any], model: Model, *, agnostic_nms: bool = False) -> "SliceRequest":
         """Read the field.
+
+        Args:
+            field: its value.
+            model: the model.
+            agnostic_nms: whether objects of different classes are merged, too.
 
         Raises:
             InvalidConfigError: the model's configuration does not state its input size.
@@ -68,6 +73,7 @@ class SliceRequest:
                 given.get("combine", default.combine),
                 given.get("matchMetric", default.metric),
                 given.get("matchThreshold", default.threshold),
+                class_agnostic=agnostic_nms,
             ),
         )
 

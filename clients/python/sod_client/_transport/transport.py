@@ -17,12 +17,18 @@ class RequestOptions:
         visualize: whether the server draws the objects; None is the server's default.
         model: name of a served model; None is the server's default.
         slices: the server's field `slice`; None detects images whole.
+        classes: ids of the wanted classes; None is all.
+        iou: an object is left out if its IoU with a better one is greater; None is the model's own.
+        agnostic_nms: whether better objects of other classes count, too.
     """
 
     threshold: float | dict[int, float] | None = None
     visualize: bool | None = None
     model: str | None = None
     slices: bool | str | dict[str, Any] | None = None
+    classes: tuple[int, ...] | None = None
+    iou: float | None = None
+    agnostic_nms: bool = False
 
 
 class Transport(Protocol):

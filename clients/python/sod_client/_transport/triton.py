@@ -1,6 +1,7 @@
 """What the transports to Triton itself share: its models, the tensors of the ensembles, and the objects of a result."""
 
 import json
+import math
 import re
 import struct
 import uuid
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sod_client import _thresholds
+from sod_client._filters import check_class_id
 from sod_client._inputs.items import BytesItem, Item, StretchedItem, URLItem
 from sod_client._inputs.pixels import decoded_size
 from sod_client._optional import require
@@ -19,6 +21,7 @@ from sod_client._transport.sliced import Objects, SliceRequest, detect_sliced
 from sod_client._transport.transport import RequestOptions
 from sod_client.errors import (
     BadReplyError,
+    InvalidConfigError,
     InvalidThresholdError,
     ServerBusyError,
     ServerError,
@@ -37,6 +40,8 @@ INVALID_INPUT = 422  # the gateway's status for an invalid image
 _OUTPUTS = ("boxes", "scores", "class_ids", "num_detections", "error")
 # Triton's prefix of an error message of a model in an ensemble.
 _ERROR_PREFIX = re.compile(r"^(?:\[[^\]]*\]\s*|in ensemble '[^']*',\s*)+")
+# A model that was exported before 0.3.0 does not have these inputs.
+_FIXED_NMS = re.compile(r"unexpected inference input '(?:iou_threshold|class_agnostic)'|expected \d+ inputs? but got")
 
 
 @dataclass(frozen=True)
@@ -85,13 +90,15 @@ class TritonTransport(ABC):
         image = item.encoded()
         model, defaults = self._model(options.model)
         thresholds = _threshold_vector(options.threshold, defaults)
+        if options.classes is not None:
+            thresholds = _only_classes(thresholds, options.classes)
 
         def detect_one(encoded: bytes) -> Objects:
-            return _objects(self._infer(model.name, encoded, thresholds))
+            return _objects(self._infer(model.name, encoded, thresholds, options))
 
         found = None
         if options.slices:
-            request = SliceRequest.of(options.slices, model)
+            request = SliceRequest.of(options.slices, model, agnostic_nms=options.agnostic_nms)
             found = detect_sliced(image, decoded_size(image), request, detect_one)
         class_ids, scores, coordinates = detect_one(image) if found is None else found
         boxes = _boxes(model, class_ids.tolist(), scores.tolist(), coordinates.tolist())
@@ -131,13 +138,21 @@ class TritonTransport(ABC):
                 found[config.name] = model, _default_thresholds(_parameter(config, "default_threshold"), len(labels))
         return found
 
-    def _infer(self, model: str, image: bytes, thresholds: list[float]) -> dict[str, Any]:
+    def _infer(self, model: str, image: bytes, thresholds: list[float], options: RequestOptions) -> dict[str, Any]:
         image_tensor = self._library.InferInput("image", [1, 1], "BYTES")
         image_tensor.set_data_from_numpy(self._numpy.array([[image]], dtype=self._numpy.object_))
         threshold_tensor = self._library.InferInput("score_threshold", [1, len(thresholds)], "FP32")
         threshold_tensor.set_data_from_numpy(self._numpy.array([thresholds], dtype=self._numpy.float32))
+        inputs = [image_tensor, threshold_tensor]
+        for name, kind, dtype, value in (
+            ("iou_threshold", "FP32", self._numpy.float32, options.iou),
+            ("class_agnostic", "BOOL", self._numpy.bool_, options.agnostic_nms or None),
+        ):
+            if value is not None:
+                inputs.append(self._library.InferInput(name, [1, 1], kind))
+                inputs[-1].set_data_from_numpy(self._numpy.array([[value]], dtype=dtype))
         try:
-            result = self._send(model, [image_tensor, threshold_tensor])
+            result = self._send(model, inputs)
         except SodError:
             self._catalogue = {}  # the models are read again
             raise
@@ -152,7 +167,10 @@ class TritonTransport(ABC):
 
 def readable(message: str) -> str:
     """An error message of Triton in one line, without the names of the stages."""
-    return _ERROR_PREFIX.sub("", " ".join(message.split())[:500])
+    text = _ERROR_PREFIX.sub("", " ".join(message.split())[:500])
+    if _FIXED_NMS.search(text):
+        return "the NMS of this model is fixed: export it again to use iou and agnostic_nms"
+    return text
 
 
 def _preference(name: str) -> tuple[int, str]:
@@ -179,10 +197,14 @@ def _threshold_vector(threshold: float | dict[int, float] | None, defaults: tupl
         return [threshold] * len(defaults)
     vector = list(defaults)
     for class_id, score in (threshold or {}).items():
-        if class_id >= len(vector):
-            raise InvalidThresholdError(f"the model has no class {class_id}; its class ids are 0 to {len(vector) - 1}")
-        vector[class_id] = score
+        vector[check_class_id(class_id, len(vector), InvalidThresholdError)] = score
     return vector
+
+
+def _only_classes(thresholds: list[float], classes: tuple[int, ...]) -> list[float]:
+    """Thresholds that no object of another class exceeds, so that it is left out before the NMS."""
+    wanted = {check_class_id(class_id, len(thresholds), InvalidConfigError) for class_id in classes}
+    return [threshold if class_id in wanted else math.inf for class_id, threshold in enumerate(thresholds)]
 
 
 def _boxes(model: Model, class_ids: list[int], scores: list[float], boxes: list[list[float]]) -> list[Box]:
