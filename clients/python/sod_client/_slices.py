@@ -50,15 +50,20 @@ class SliceOptions:
         if self.metric not in MATCH_METRICS:
             raise InvalidConfigError(f"match_metric must be ios or iou, not {self.metric!r}")
         return {
-            **({} if self.size is None else {"size": _pair("slice_size", self.size, 32, 16_384, whole=True)}),
-            "overlap": _pair("overlap_ratio", self.overlap, 0, 0.9),
+            **({} if self.size is None else {"size": pair("slice_size", self.size, 32, 16_384, whole=True)}),
+            "overlap": pair("overlap_ratio", self.overlap, 0, 0.9),
             "combine": self.combine,
             "matchMetric": self.metric,
             "matchThreshold": _number("match_threshold", self.threshold, 0.01, 1),
         }
 
 
-def _pair(name: str, value: Pair, least: float, most: float, *, whole: bool = False) -> list[float]:
+def pair(name: str, value: Pair, least: float, most: float, *, whole: bool = False) -> list[float]:
+    """Check a number, or a pair of them (horizontal, vertical), and give the pair.
+
+    Raises:
+        InvalidConfigError: it is neither, or a number is not from `least` to `most`, or not an integer if `whole`.
+    """
     values = [value, value] if isinstance(value, int | float) else list(value)
     if len(values) != 2:
         raise InvalidConfigError(f"{name} must be a number or a pair of them (horizontal, vertical), not {value!r}")

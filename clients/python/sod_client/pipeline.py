@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from sod_client._calls.pipeline_base import PipelineBase, settings
 from sod_client._calls.predict_call import PredictCall
 from sod_client._config import PIPELINE
 from sod_client._inputs.sources import ImageInput
+from sod_client._inputs.stretch import Stretch
 from sod_client._results.data import Model
 from sod_client._slices import Pair, SliceInfer, SliceOptions
 from sod_client._thresholds import Threshold
@@ -46,13 +47,17 @@ class Pipeline(PipelineBase):
         on_error: OnError = "raise",
         visualize: bool | None = None,
         model: str | None = None,
-        stretch: bool = False,
+        stretch: bool | Stretch = False,
         slice_infer: SliceInfer = False,
         slice_size: Pair | None = None,
         overlap_ratio: Pair = (0.25, 0.25),
         combine_method: str = "nms",
         match_metric: str = "ios",
         match_threshold: float = 0.6,
+        bands: Sequence[int] | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        on_slice: Callable[[int, int], object] | None = None,
         device: str | None = None,
         **unknown: "Unpack[NoKeywords]",
     ) -> Iterator[Result]:
@@ -87,8 +92,9 @@ class Pipeline(PipelineBase):
             visualize: whether the server also draws the image for `Result.img`; None is the server's default, which is
                 yes. Without the server's drawing, `Result.img` draws on the source image.
             model: name of one of `models()`; None is the pipeline's model, or else the server's default.
-            stretch: whether images with more than 8 bits are scaled to 8: the range between the 0.5th and the 99.5th
-                percentile of each image becomes 0 to 255. Otherwise samples of 16 bits keep their upper byte, as in
+            stretch: whether images with more than 8 bits are scaled to 8: with True or "percentile" the range between
+                the 0.5th and the 99.5th percentile of each image becomes 0 to 255, with "min-max" that between its
+                lowest and its highest value. Otherwise samples of 16 bits keep their upper byte, as in
                 PaddleX, which makes an image of 12 bits almost black, and samples of 32 bits and floating-point numbers
                 are refused. Needs `sod-client[stretch]`; the client then reads the images itself.
             slice_infer: whether the gateway detects an image in overlapping slices at their own resolution, and in the
@@ -99,6 +105,12 @@ class Pipeline(PipelineBase):
             combine_method: "nms" keeps the best of the boxes that match, "nmm" their common box, "none" all of them.
             match_metric: how the overlap of two boxes is measured, "ios" (over the smaller one) or "iou".
             match_threshold: boxes of one class match if their metric is at least this.
+            bands: with `slice_infer`, the numbers of the bands of a file that become red, green and blue, from 1, or
+                of one band; None takes those that the file calls so, or else the first.
+            journal: with `slice_infer`, a folder in which a journal is kept of each image that the client itself cuts
+                into slices, because the server does not take images of its size, or because it is georeferenced.
+            resume: go on with the journal of a call that was interrupted.
+            on_slice: called with the slices of such an image that are done and their number; from another thread.
             device: PaddleX's argument. The pipeline's own device has no effect; another one is an error if the pipeline
                 has a local server, and gives a warning if it has the address of a server.
             **unknown: any other argument raises a TypeError, which names the nearest one.
@@ -127,6 +139,10 @@ class Pipeline(PipelineBase):
             model=model,
             stretch=stretch,
             slices=SliceOptions(slice_infer, slice_size, overlap_ratio, combine_method, match_metric, match_threshold),
+            bands=bands,
+            journal=journal,
+            resume=resume,
+            on_slice=on_slice,
         ).results()
 
     def __call__(self, input: ImageInput | Iterable[ImageInput], **options: Any) -> Iterator[Result]:  # noqa: A002
@@ -177,13 +193,17 @@ class AsyncPipeline(PipelineBase):
         on_error: OnError = "raise",
         visualize: bool | None = None,
         model: str | None = None,
-        stretch: bool = False,
+        stretch: bool | Stretch = False,
         slice_infer: SliceInfer = False,
         slice_size: Pair | None = None,
         overlap_ratio: Pair = (0.25, 0.25),
         combine_method: str = "nms",
         match_metric: str = "ios",
         match_threshold: float = 0.6,
+        bands: Sequence[int] | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        on_slice: Callable[[int, int], object] | None = None,
         device: str | None = None,
         **unknown: "Unpack[NoKeywords]",
     ) -> AsyncIterator[Result]:
@@ -203,6 +223,10 @@ class AsyncPipeline(PipelineBase):
             model=model,
             stretch=stretch,
             slices=SliceOptions(slice_infer, slice_size, overlap_ratio, combine_method, match_metric, match_threshold),
+            bands=bands,
+            journal=journal,
+            resume=resume,
+            on_slice=on_slice,
         ).async_results()
 
     def __call__(
