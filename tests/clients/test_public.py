@@ -47,7 +47,8 @@ def test_the_surface() -> None:
     }  # fmt: skip
     assert {name for name in vars(AsyncPipeline) if not name.startswith("_")} == {"close", "models", "predict"}
     assert {name for name in vars(Result) if not name.startswith("_")} == {
-        "boxes", "img", "input_path", "json", "page_index", "print", "save_all", "save_to_img", "save_to_json", "size",
+        "boxes", "img", "input_path", "json", "page_index", "print", "save_all", "save_to_geojson",
+        "save_to_geopackage", "save_to_img", "save_to_json", "size",
         "str", "to_coco", "to_csv", "to_pandas", "to_supervision", "to_yolo"
     }  # fmt: skip
 
@@ -96,7 +97,7 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 import sod_client, sod_client.cli
 """
-    blocked = {"numpy", "cv2", "tritonclient", "grpc", "pypdfium2", "pandas", "supervision"}
+    blocked = {"numpy", "cv2", "tritonclient", "grpc", "pypdfium2", "pandas", "rasterio", "supervision"}
     blocked |= {"sod", "server", "gateway", "export"}
     done = subprocess.run(
         [sys.executable, "-c", program.replace("{blocked}", repr(blocked))], capture_output=True, text=True, check=False
@@ -110,6 +111,7 @@ import sod_client, sod_client.cli
         "argcomplete", "httpx", "pillow", "pyyaml", "tqdm"
     ]  # fmt: skip
     assert sorted(project["optional-dependencies"]) == [
+        "geo",
         "grpc",
         "heic",
         "pandas",

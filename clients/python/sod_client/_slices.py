@@ -11,8 +11,8 @@ SliceInfer = bool | Literal["auto"]
 Pair = float | Sequence[float]
 COMBINE_METHODS = ("nms", "nmm", "none")
 MATCH_METRICS = ("ios", "iou")
-_OVERLAP = (0.25, 0.25)
-_THRESHOLD = 0.6
+OVERLAP = (0.25, 0.25)
+THRESHOLD = 0.6
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class SliceOptions:
             return self.infer or None
         if self.infer is not True:
             raise InvalidConfigError("options of slices have an effect only with slice_infer=True")
-        size, overlap = _pair("slice_size", self.size), _pair("overlap_ratio", self.overlap)
+        size, overlap = pair("slice_size", self.size), pair("overlap_ratio", self.overlap)
         return {
             **({} if size is None else {"size": [int(one) for one in size]}),
-            "overlap": overlap or list(_OVERLAP),
+            "overlap": overlap or list(OVERLAP),
             "combine": self.combine or "nms",
             "matchMetric": self.metric or "ios",
-            "matchThreshold": _THRESHOLD if self.threshold is None else float(self.threshold),
+            "matchThreshold": THRESHOLD if self.threshold is None else float(self.threshold),
         }
 
     def check(self) -> None:
@@ -71,8 +71,8 @@ class SliceOptions:
         """
         if self.infer not in (None, True, False, "auto"):
             raise InvalidConfigError(f"slice_infer must be True, False or 'auto', not {self.infer!r}")
-        _pair("slice_size", self.size)
-        _pair("overlap_ratio", self.overlap)
+        pair("slice_size", self.size)
+        pair("overlap_ratio", self.overlap)
         if self.combine is not None and self.combine not in COMBINE_METHODS:
             raise InvalidConfigError(f"combine_method must be nms, nmm or none, not {self.combine!r}")
         if self.metric is not None and self.metric not in MATCH_METRICS:
@@ -81,7 +81,12 @@ class SliceOptions:
             _number("match_threshold", self.threshold, (0.01, 1))
 
 
-def _pair(name: str, value: Pair | None) -> list[float] | None:
+def pair(name: str, value: Pair | None) -> list[float] | None:
+    """Check a size or an overlap, one number or two (horizontal, vertical), and give both; None stays None.
+
+    Raises:
+        InvalidConfigError: it is neither, or a number is out of range.
+    """
     if value is None:
         return None
     values = [value, value] if isinstance(value, int | float) else _listed(value)

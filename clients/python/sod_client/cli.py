@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from sod_client._cli import completion, console, models, paddlex, parser, plugins
+from sod_client._cli import completion, console, models, options, paddlex, parser, plugins
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,6 +37,9 @@ def _run(arguments: list[str]) -> int:
         parser.create_parser().print_help(sys.stderr)
         return console.USAGE
     first = arguments[0]
+    if first == "predict" or first.startswith("-"):
+        arguments = options.with_flags_last(arguments)
+        first = arguments[0]
     if first.startswith("-") and first not in ("-h", "--help"):
         root = parser.create_parser(with_commands=False)
         return paddlex.run(root, *root.parse_known_args(arguments))

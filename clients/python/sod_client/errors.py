@@ -18,7 +18,8 @@ SodError
 │   ├── AuthenticationError   401, 403: the API key is missing or wrong
 │   └── ServerBusyError       429, 503, after all retries
 ├── BadReplyError             the response is not in the server's format
-└── NoImageError              there is no image to show or save
+├── NoImageError              there is no image to show or save
+└── NoGeoreferenceError       the image has no place on a map
 """
 
 import json
@@ -121,6 +122,10 @@ class NoImageError(SodError):
     """The server sent no drawn image, and the source image is not available to draw on."""
 
 
+class NoGeoreferenceError(SodError):
+    """The image has no coordinate reference system, so its objects have no place on a map."""
+
+
 class ServerError(SodError):
     """The server refused the request or failed to process it.
 
@@ -129,7 +134,10 @@ class ServerError(SodError):
         error_code: `errorCode` of the response, usually the same number.
         error_msg: `errorMsg` of the response, unchanged.
         log_id: `logId` of the response, which identifies the request in the server's log; None if there is none.
+        hint: what the client adds to the text: which slice of an image failed, or what to do.
     """
+
+    hint = ""
 
     def __init__(self, status: int, error_code: int, error_msg: str, log_id: str | None = None) -> None:
         super().__init__(status, error_code, error_msg, log_id)
@@ -142,7 +150,7 @@ class ServerError(SodError):
     def sentence(self) -> str:
         """The text without the name of the image."""
         suffix = f" (logId {self.log_id})" if self.log_id else ""
-        return f"the server answered {self.status}: {_readable(self.error_msg)}{suffix}"
+        return f"the server answered {self.status}: {_readable(self.error_msg)}{suffix}{self.hint}"
 
 
 class AuthenticationError(ServerError):

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from sod_client._calls.predict_call import PredictCall
 from sod_client._config import PIPELINE
 from sod_client._filters import Classes
 from sod_client._inputs.sources import ImageInput
+from sod_client._inputs.stretch import Stretch
 from sod_client._results.data import Model
 from sod_client._slices import Pair, SliceInfer, SliceOptions
 from sod_client._thresholds import Threshold
@@ -50,13 +51,17 @@ class Pipeline(PipelineBase):
         classes: Classes | None = None,
         iou: float | None = None,
         agnostic_nms: bool = False,
-        stretch: bool = False,
+        stretch: bool | Stretch = False,
         slice_infer: SliceInfer | None = None,
         slice_size: Pair | None = None,
         overlap_ratio: Pair | None = None,
         combine_method: str | None = None,
         match_metric: str | None = None,
         match_threshold: float | None = None,
+        bands: Sequence[int] | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        on_slice: Callable[[int, int], object] | None = None,
         device: str | None = None,
         **unknown: "Unpack[NoKeywords]",
     ) -> Iterator[Result]:
@@ -96,8 +101,9 @@ class Pipeline(PipelineBase):
                 before the NMS. This and the two following arguments have Ultralytics' names.
             iou: an object is left out if its IoU with a better one is greater; None is the model's own value (0.6).
             agnostic_nms: whether an object is left out because of a better one of another class, too.
-            stretch: whether images with more than 8 bits are scaled to 8: the range between the 0.5th and the 99.5th
-                percentile of each image becomes 0 to 255. Otherwise samples of 16 bits keep their upper byte, as in
+            stretch: whether images with more than 8 bits are scaled to 8: with True or "percentile" the range between
+                the 0.5th and the 99.5th percentile of each image becomes 0 to 255, with "min-max" that between its
+                lowest and its highest value. Otherwise samples of 16 bits keep their upper byte, as in
                 PaddleX, which makes an image of 12 bits almost black, and samples of 32 bits and floating-point numbers
                 are refused. Needs `sod-client[stretch]`; the client then reads the images itself.
             slice_infer: whether an image is detected in overlapping slices at their own resolution, and in the whole
@@ -112,6 +118,12 @@ class Pipeline(PipelineBase):
                 all of them.
             match_metric: how the overlap of two boxes is measured, "ios" (over the smaller one, the default) or "iou".
             match_threshold: boxes of one class match if their metric is at least this; by default 0.6.
+            bands: with `slice_infer`, the numbers of the bands of a file that become red, green and blue, from 1, or
+                of one band; None takes those that the file calls so, or else the first.
+            journal: with `slice_infer`, a folder in which a journal is kept of each image that the client itself cuts
+                into slices, because the server does not take images of its size, or because it is georeferenced.
+            resume: go on with the journal of a call that was interrupted.
+            on_slice: called with the slices of such an image that are done and their number; from another thread.
             device: PaddleX's argument. The pipeline's own device has no effect; another one is an error if the pipeline
                 has a local server, and gives a warning if it has the address of a server.
             **unknown: any other argument raises a TypeError, which names the nearest one.
@@ -143,6 +155,10 @@ class Pipeline(PipelineBase):
             agnostic_nms=agnostic_nms,
             stretch=stretch,
             slices=SliceOptions(slice_infer, slice_size, overlap_ratio, combine_method, match_metric, match_threshold),
+            bands=bands,
+            journal=journal,
+            resume=resume,
+            on_slice=on_slice,
         ).results()
 
     def __call__(self, input: ImageInput | Iterable[ImageInput], **options: Any) -> Iterator[Result]:  # noqa: A002
@@ -196,13 +212,17 @@ class AsyncPipeline(PipelineBase):
         classes: Classes | None = None,
         iou: float | None = None,
         agnostic_nms: bool = False,
-        stretch: bool = False,
+        stretch: bool | Stretch = False,
         slice_infer: SliceInfer | None = None,
         slice_size: Pair | None = None,
         overlap_ratio: Pair | None = None,
         combine_method: str | None = None,
         match_metric: str | None = None,
         match_threshold: float | None = None,
+        bands: Sequence[int] | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        on_slice: Callable[[int, int], object] | None = None,
         device: str | None = None,
         **unknown: "Unpack[NoKeywords]",
     ) -> AsyncIterator[Result]:
@@ -225,6 +245,10 @@ class AsyncPipeline(PipelineBase):
             agnostic_nms=agnostic_nms,
             stretch=stretch,
             slices=SliceOptions(slice_infer, slice_size, overlap_ratio, combine_method, match_metric, match_threshold),
+            bands=bands,
+            journal=journal,
+            resume=resume,
+            on_slice=on_slice,
         ).async_results()
 
     def __call__(

@@ -24,7 +24,7 @@ from sod_client._results import convert
 from sod_client._results.data import Box, Model
 from sod_client._results.draw import draw
 from sod_client._results.files import file_name, to_json, write_whole
-from sod_client.errors import InvalidInputError, NoImageError, SodError, SodWarning
+from sod_client.errors import InvalidInputError, NoGeoreferenceError, NoImageError, SodError, SodWarning
 
 if TYPE_CHECKING:
     import pandas
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["Box", "Model", "Result"]
 
 _JPEG = (".jpg", ".jpeg")
-
-
+_NO_GEOREFERENCE = (
+    "there is no GeoJSON or GeoPackage of this image: it has no coordinate reference system that was read; pass a "
+    "GeoTIFF or another georeferenced file with --slice_infer, or slice_infer=True"
+)
 _Read = TypeVar("_Read")
 
 SavedNames = dict[tuple[str, str], tuple[str | None, int | None]]
@@ -202,7 +204,10 @@ class Result(dict[str, Any]):
         """
         path = self.input_path or ""
         own = Path(urlsplit(path).path if is_url(path) else path).suffix
-        file = self._file(save_path, own if _is_writable(own) else ".png", "_res", _is_image)
+        return self._save_image(save_path, own if _is_writable(own) else ".png")
+
+    def _save_image(self, save_path: builtins.str | os.PathLike[builtins.str], suffix: builtins.str) -> Path:
+        file = self._file(save_path, suffix, "_res", _is_image)
         if not _is_writable(file.suffix):
             raise InvalidInputError(f"{os.fspath(file)!r}: a {file.suffix} file cannot be written; use .jpg or .png")
         if self.image is not None and file.suffix.lower() in _JPEG:
@@ -214,6 +219,22 @@ class Result(dict[str, Any]):
             self.img["res"].save(buffer, Image.registered_extensions()[file.suffix.lower()], **options)
             write_whole(file, buffer.getvalue())
         return file
+
+    def save_to_geojson(self, save_path: builtins.str | os.PathLike[builtins.str]) -> Path:  # noqa: ARG002 - SceneResult's
+        """Write the objects of a georeferenced image as GeoJSON (RFC 7946) to a `.geojson` file or a folder.
+
+        Each object is the polygon of its box in WGS 84. Its properties are class, class_id, score, bbox (x1, y1, x2, y2
+        in pixels), crs, and crs_coordinates, the polygon in the image's own coordinate reference system.
+
+        Raises:
+            NoGeoreferenceError: the image is not georeferenced, or was not read in windows (`slice_infer=True`).
+            OSError: the file cannot be written.
+        """
+        raise NoGeoreferenceError(_NO_GEOREFERENCE)
+
+    def save_to_geopackage(self, save_path: builtins.str | os.PathLike[builtins.str]) -> Path:  # noqa: ARG002 - as above
+        """As `save_to_geojson`, as GeoPackage to a `.gpkg` file, in the image's coordinate reference system."""
+        raise NoGeoreferenceError(_NO_GEOREFERENCE)
 
     def save_all(self, save_path: builtins.str | os.PathLike[builtins.str]) -> None:
         """Call `save_to_json` and `save_to_img` with the folder `save_path`."""
@@ -284,6 +305,16 @@ class Result(dict[str, Any]):
         if save_path is not None:
             self._write(save_path, ".txt", "", text)
         return text
+
+    _is_scene = False
+
+    @property
+    def _no_place(self) -> builtins.str | None:
+        """Why the objects have no place on a map; None if they have one."""
+        return "it was not read in windows"
+
+    def _forget_journal(self) -> None:
+        """Remove the journal of the image's slices, when everything was saved that it was detected for."""
 
     def _decode_source(self) -> Image.Image:
         return self._read_source(lambda source: source.decoded())

@@ -3,17 +3,21 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sod_client._calls.in_flight import InFlight, OnError
 from sod_client._calls.session import Session, check_count
 from sod_client._filters import Classes, Filters
 from sod_client._inputs.items import Item
+from sod_client._inputs.scenes import SceneOptions, check_bands
 from sod_client._inputs.sources import KINDS, ImageInput, is_single, items_of, items_of_all
+from sod_client._inputs.stretch import check_stretch
 from sod_client._slices import SliceOptions
 from sod_client._thresholds import Threshold
 from sod_client._transport.transport import RequestOptions
@@ -34,11 +38,15 @@ class PredictCall:
         on_error: what happens if an image fails.
         visualize: whether the server draws the objects.
         model: name of a served model.
-        stretch: whether samples of more than 8 bits are scaled.
+        stretch: how samples of more than 8 bits are scaled.
         slices: how images are sliced.
         classes: wanted classes, by id or label, as of `Pipeline.predict`.
         iou: IoU threshold of the NMS.
         agnostic_nms: whether the NMS compares objects of different classes.
+        bands: the bands of a scene.
+        journal: the folder of the journals of scenes.
+        resume: whether to go on with a journal.
+        on_slice: called after each slice of a scene.
 
     Raises:
         InvalidInputError: an argument is invalid.
@@ -54,11 +62,15 @@ class PredictCall:
         on_error: OnError,
         visualize: bool | None,
         model: str | None,
-        stretch: bool = False,
+        stretch: bool | str = False,
         slices: SliceOptions = SliceOptions(),  # noqa: B008 - it is immutable
         classes: Classes | None = None,
         iou: float | None = None,
         agnostic_nms: bool = False,
+        bands: Sequence[int] | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        on_slice: Callable[[int, int], object] | None = None,
     ) -> None:
         if batch_size is not None:
             check_count("batch_size", batch_size, 1)
@@ -77,10 +89,22 @@ class PredictCall:
 
         threshold = session.threshold if threshold is None else threshold
         self._filters = Filters.of(threshold, classes, iou, agnostic_nms)
-        self._options = RequestOptions(visualize=visualize, model=model, slices=slices.over(session.slices).field())
+        slices = slices.over(session.slices)
+        self._options = RequestOptions(visualize=visualize, model=model, slices=slices.field())
         self._session = session
         self._inputs: Any = inputs
-        self._stretch = stretch
+        self._stretch = check_stretch(stretch)
+        self._stop = threading.Event()
+        self._scenes = None
+        if slices.infer:
+            folder = None if journal is None else Path(journal)
+            self._scenes = SceneOptions(
+                slices, check_bands(bands), self._stretch, folder, resume, on_slice, stop=self._stop
+            )
+        elif bands is not None or resume:
+            raise InvalidConfigError(f"{'resume' if resume else 'bands'} has an effect only with slice_infer=True")
+        if resume and journal is None:
+            raise InvalidConfigError("resume needs journal, the folder with the journal of the interrupted call")
         self._saved_names: SavedNames = {}
         self._in_flight = InFlight(2 * session.max_in_flight, None if on_error == "raise" else skip)
         self._items: Iterator[Item] | None = None
@@ -105,6 +129,7 @@ class PredictCall:
                     yield result
                 del result
         finally:
+            self._stop.set()
             in_flight.cancel()
 
     async def async_results(self) -> AsyncIterator[Result]:
@@ -123,6 +148,7 @@ class PredictCall:
                     yield result
                 del result, future
         finally:
+            self._stop.set()
             in_flight.cancel()
 
     def _send_next(self) -> None:
@@ -132,7 +158,7 @@ class PredictCall:
                 self._connect()
                 fetch_all = not self._session.open().fetches_urls
                 self._items = items_of_all(
-                    self._inputs, self._session.fetcher, fetch_all=fetch_all, stretch=self._stretch
+                    self._inputs, self._session.fetcher, fetch_all=fetch_all, stretch=self._stretch, scenes=self._scenes
                 )
             self._send(next(self._items, None))
         except Exception as error:
@@ -158,7 +184,12 @@ class PredictCall:
                     return
                 fetch_all = not self._session.open().fetches_urls
                 self._items = items_of(
-                    element, self._async_index, self._session.fetcher, fetch_all=fetch_all, stretch=self._stretch
+                    element,
+                    self._async_index,
+                    self._session.fetcher,
+                    fetch_all=fetch_all,
+                    stretch=self._stretch,
+                    scenes=self._scenes,
                 )
         except Exception as error:
             self._fail(error)

@@ -18,22 +18,32 @@ from typing import Any, Protocol
 import httpx
 
 from sod_client._calls.daemon_pool import DaemonPool
+from sod_client._calls.scene_detector import SceneDetector
 from sod_client._config import MODULE, PIPELINE, read_config, warn_of_ignored_options
 from sod_client._inputs.fetch import Fetcher
-from sod_client._inputs.items import Item
+from sod_client._inputs.items import FileItem, Item
+from sod_client._inputs.scenes import MAX_SENT_BYTES, SceneItem, is_too_large
 from sod_client._local_server.device import Placement, choose_placement, parse_device
 from sod_client._local_server.exported_model import OFFICIAL, export_once, served_name
 from sod_client._local_server.local_server import LocalServer
 from sod_client._transport.connect import connect
 from sod_client._transport.tls import Verification
 from sod_client._transport.transport import RequestOptions, Transport
-from sod_client.errors import ConnectionFailedError, InvalidConfigError, ServerError, SodError, SodWarning
+from sod_client.errors import (
+    ConnectionFailedError,
+    InvalidConfigError,
+    ServerError,
+    SodError,
+    SodWarning,
+    UnreadableFileError,
+)
 from sod_client.result import Result, SavedNames
 
 # Sessions to renew in a forked child, whose threads and connections are those of its parent.
 _SESSIONS: "weakref.WeakSet[Session]" = weakref.WeakSet()
 _MAX_ERRORS = 1000
 _LABELS_TTL_S = 5.0
+_WINDOWS = "--slice_infer, or slice_infer=True, reads an image of any size in windows"
 
 
 class _Closable(Protocol):
@@ -99,11 +109,12 @@ class Session:
         # Twice as many threads as requests: while some images are with the server, the next ones are read and encoded,
         # and the last responses are parsed.
         self._pool = DaemonPool(2 * self.max_in_flight)
+        self._scenes = SceneDetector(self.max_in_flight)
         self._is_forked = False
         self._inherited: tuple[object, ...] = ()
         _SESSIONS.add(self)
         self.fetcher = Fetcher(self._timeout)
-        self._resources += [self._pool, self.fetcher]
+        self._resources += [self._pool, self._scenes, self.fetcher]
         if self._url is not None:  # connect at once, so that an invalid address is refused at once
             self._connect(self._url)
 
@@ -168,7 +179,10 @@ class Session:
 
         def detect() -> Result:
             start = time.monotonic()
-            result = transport.detect(item, options)
+            if isinstance(item, SceneItem):
+                result = self._scenes.detect(item, transport, options)
+            else:
+                result = _detect(transport, item, options)
             result._set_context(item.subfolder, saved_names, time.monotonic() - start)
             return result
 
@@ -230,7 +244,8 @@ class Session:
         self._finalizer = weakref.finalize(self, _close, self._resources)
         self._is_forked, self._transport = True, None
         self._pool, self.fetcher = DaemonPool(2 * self.max_in_flight), Fetcher(self._timeout)
-        self._resources += [self._pool, self.fetcher]
+        self._scenes = SceneDetector(self.max_in_flight)
+        self._resources += [self._pool, self._scenes, self.fetcher]
 
     def close(self) -> None:
         """Close the connections and stop the local server."""
@@ -289,6 +304,29 @@ class Session:
         )
         self._url, self._transport = transport.url, transport
         self._resources.insert(0, transport)
+
+
+def _detect(transport: Transport, item: Item, options: RequestOptions) -> Result:
+    """Detect an image; an error of one that is too large says what helps.
+
+    Raises:
+        SodError: the image cannot be read, or the server did not detect it.
+    """
+    path = item.path if isinstance(item, FileItem) else None
+    if path is not None and path.is_file() and path.stat().st_size > MAX_SENT_BYTES:
+        raise UnreadableFileError(
+            f"the file has {path.stat().st_size / 2**20:,.0f} MiB, which is too large to be sent whole: {_WINDOWS}"
+        )
+    try:
+        return transport.detect(item, options)
+    except (ServerError, ConnectionFailedError) as error:
+        if path is None or options.slices is not None or not is_too_large(path):
+            raise
+        if isinstance(error, ServerError):
+            error.hint = f"; {_WINDOWS}"
+            raise
+        # The server may close the connection before all of a large body was sent.
+        raise UnreadableFileError(f"{error.sentence}; the image may be too large: {_WINDOWS}") from error
 
 
 def _report(line: str) -> None:

@@ -1,12 +1,33 @@
 """Options that several commands share."""
 
 import argparse
+from collections.abc import Sequence
 
 from sod_client._cli import output, values
 from sod_client._config import PIPELINE
+from sod_client._inputs.stretch import STRETCHES
 from sod_client._slices import COMBINE_METHODS, MATCH_METRICS
 
 OptionGroup = argparse.ArgumentParser | argparse._ArgumentGroup
+# Options whose value may be left out, and the values.
+_OPTIONAL_VALUES = {"--slice_infer": ("auto",), "--stretch": STRETCHES}
+
+
+def with_flags_last(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with options that have no value moved to the end.
+
+    argparse would take the image behind them for the value: `sod predict --slice_infer scene.tif`.
+
+    >>> with_flags_last(["--stretch", "a.tif", "--slice_infer", "auto", "b.tif"])
+    ['a.tif', '--slice_infer', 'auto', 'b.tif', '--stretch']
+    """
+    kept: list[str] = []
+    flags: list[str] = []
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    for argument, following in zip(arguments[:end], [*arguments[1:end], ""], strict=True):
+        is_flag = argument in _OPTIONAL_VALUES and following not in _OPTIONAL_VALUES[argument]
+        (flags if is_flag else kept).append(argument)
+    return [*kept, *flags, *arguments[end:]]
 
 
 def add_pipeline(parser: OptionGroup, default: str | None) -> None:
@@ -69,10 +90,13 @@ def add_request(parser: OptionGroup) -> None:
     )
     parser.add_argument(
         "--stretch",
-        action="store_true",
+        nargs="?",
+        choices=STRETCHES,
+        const="percentile",
+        default="none",
         help="scale images with more than 8 bits: the range between the 0.5th and the 99.5th percentile of each "
-        "becomes 0 to 255 (otherwise 16 bits keep their upper byte, and 32 bits and floating-point numbers are "
-        "refused)",
+        "(percentile, also without a value), or between its lowest and its highest value (min-max), becomes 0 to 255; "
+        "with none, 16 bits keep their upper byte, and 32 bits and floating-point numbers are refused (default: none)",
     )
     parser.add_argument(
         "--max_in_flight",
@@ -105,7 +129,20 @@ def add_slices(parser: OptionGroup) -> None:
         choices=("auto",),
         const=True,
         help="detect images in overlapping slices, so that small objects in large images are found; auto: only images "
-        "larger than 1.5 times the model's input",
+        "larger than 1.5 times the model's input. Files of any size: those that the server does not take whole, and "
+        "georeferenced ones, are read in windows",
+    )
+    parser.add_argument(
+        "--bands",
+        type=values.bands,
+        metavar="R,G,B",
+        help="with --slice_infer: the bands of a file that are red, green and blue, from 1, such as 3,2,1, or one band "
+        "(default: those that the file calls so, or else the first)",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="with --slice_infer and --save_path: go on with files whose detection was interrupted",
     )
     parser.add_argument(
         "--slice_size",
@@ -180,7 +217,8 @@ def add_output(parser: OptionGroup, *, default_format: str | None = None, save_m
         default=output.DEFAULT_FILES,
         metavar="FILES",
         help="files to write to --save_path, separated by commas: json (NAME_res.json), img (NAME_res.EXT, the image "
-        f"with its boxes), csv (NAME_res.csv), yolo (NAME.txt) (default: {','.join(output.DEFAULT_FILES)})",
+        "with its boxes), csv (NAME_res.csv), yolo (NAME.txt), and of a georeferenced image geojson (NAME_res.geojson) "
+        f"and gpkg (NAME_res.gpkg, a GeoPackage) (default: {','.join(output.DEFAULT_FILES)}, and geojson if it can be)",
     )
     parser.add_argument("--no_image", "--no-image", action="store_true", help="leave img out of --save")
     parser.add_argument(

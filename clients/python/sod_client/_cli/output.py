@@ -15,8 +15,9 @@ from sod_client.errors import NoImageError, SodWarning
 from sod_client.result import Result
 
 FORMATS = ("text", "python", "json", "csv", "coco")
-FILES = ("json", "img", "csv", "yolo")
+FILES = ("json", "img", "csv", "yolo", "geojson", "gpkg")
 DEFAULT_FILES = ("json", "img")
+_FORMATS_OF_MAPS = (".tif", ".tiff", ".jp2", ".j2k")
 
 
 class Output:
@@ -28,9 +29,19 @@ class Output:
         folder: the folder to save files in; None saves nothing.
         files: which of `FILES` to save.
         first_category_id: category id of class 0 in the output of coco.
+        adds_geojson: whether to save the GeoJSON of georeferenced scenes, too.
     """
 
-    def __init__(self, format_: str, folder: str | None, files: Sequence[str], *, first_category_id: int = 0) -> None:
+    def __init__(
+        self,
+        format_: str,
+        folder: str | None,
+        files: Sequence[str],
+        *,
+        first_category_id: int = 0,
+        adds_geojson: bool = False,
+    ) -> None:
+        self._adds_geojson = adds_geojson
         self._format = format_
         self._first_category_id = first_category_id
         self._folder = folder
@@ -53,6 +64,12 @@ class Output:
         if self._folder is not None:
             for file in self._files:
                 paths[file] = _SAVERS[file](result, self._folder)
+            if self._adds_geojson and _may_have_place(result):
+                if (reason := result._no_place) is None:
+                    result.save_to_geojson(self._folder)
+                else:
+                    warnings.warn(f"{result.input_path}: no GeoJSON is written: {reason}", SodWarning, stacklevel=2)
+            result._forget_journal()
         shown = paths.get("img", paths.get("json"))
         return shown if isinstance(shown, Path) else None
 
@@ -122,6 +139,12 @@ def files(text: str) -> tuple[str, ...]:
     return names
 
 
+def _may_have_place(result: Result) -> bool:
+    """Whether the image was read in windows, and its format is one of maps, or it has a place."""
+    is_of_maps = Path(result.input_path or "").suffix.lower() in _FORMATS_OF_MAPS
+    return result._is_scene and (is_of_maps or result._no_place is None)
+
+
 def _text(result: Result, saved: Path | None) -> str:
     """One line for people: `street.jpg 1360x765: 44 cars, 1 bus, 97 ms → output/street_res.jpg`."""
     line = printable(result.input_path or "")
@@ -161,7 +184,9 @@ _PRINTERS: dict[str, Callable[[Result, bool], None]] = {
 }
 _SAVERS: dict[str, Callable[[Result, str], object]] = {
     "json": Result.save_to_json,
-    "img": Result.save_to_img,
+    "img": lambda result, folder: result.save_to_img(folder),
     "csv": Result.to_csv,
     "yolo": Result.to_yolo,
+    "geojson": lambda result, folder: result.save_to_geojson(folder),
+    "gpkg": lambda result, folder: result.save_to_geopackage(folder),
 }

@@ -4,14 +4,18 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from sod_client._cli import console, options, server_address
-from sod_client._cli.output import Output
+from sod_client._cli.output import DEFAULT_FILES, Output
 from sod_client._cli.progress import Progress, count
 from sod_client._config import PIPELINE, read_model_dir
 from sod_client.errors import SodError
 from sod_client.pipeline import Pipeline, create_pipeline
 from sod_client.result import Result
+
+JOURNALS = ".sod-journal"
+"""The folder in --save_path for what is known of images whose detection was interrupted."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -47,7 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.save_path,
         [file for file in arguments.save if not (file == "img" and arguments.no_image)],
         first_category_id=arguments.first_category_id,
+        adds_geojson=arguments.save == DEFAULT_FILES,
     )
+    if arguments.resume and arguments.save_path is None:
+        console.print_error("--resume needs the --save_path of the interrupted run")
+        return console.USAGE
     try:
         needs_own_model = arguments.model is None and read_model_dir(arguments.pipeline) is not None
         pipeline = create_pipeline(
@@ -88,7 +96,7 @@ class _Run:
             code = self._process(arguments.input, arguments)
         except KeyboardInterrupt:
             with self._progress.paused():
-                console.print_error(f"interrupted after {_plural(self._images, 'image')}")
+                console.print_error(f"interrupted after {_plural(self._images, 'image')}{self._kept(arguments)}")
             raise
         if code == console.UNREACHABLE:
             return code  # the error was printed, and the totals would add nothing
@@ -118,6 +126,10 @@ class _Run:
             combine_method=arguments.combine_method,
             match_metric=arguments.match_metric,
             match_threshold=arguments.match_threshold,
+            bands=arguments.bands,
+            journal=None if arguments.save_path is None else Path(arguments.save_path) / JOURNALS,
+            resume=arguments.resume,
+            on_slice=self._progress.slices,
             on_error="raise" if arguments.on_error == "raise" else self._report_failure,
         )
         try:
@@ -144,6 +156,12 @@ class _Run:
                 console.print_error(f"{result.input_path}: not saved: {error}")
             self._out.print(result, saved)
         self._progress.step()
+
+    def _kept(self, arguments: argparse.Namespace) -> str:
+        done, total = self._progress.slices_done
+        if not done or arguments.save_path is None:
+            return ""
+        return f" and {done:,} of {_plural(total, 'slice')} of the next: the same command with --resume goes on"
 
     def _report_failure(self, error: SodError) -> None:
         self._failed += 1

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -24,9 +25,32 @@ class Progress:
             total=total, unit=" images", disable=True if is_hidden else None, leave=False, dynamic_ncols=True
         )
 
+        self._is_hidden = is_hidden
+        self._slices: tqdm[NoReturn] | None = None
+        self.slices_done = (0, 0)
+
     def step(self) -> None:
         """Count one image."""
         self._bar.update()
+
+    def slices(self, done: int, total: int) -> None:
+        """Show the slices of an image that the client cuts: their number per second, and the time that is left."""
+        self.slices_done = (done, total)
+        if self._slices is None:
+            if self._bar.total in (None, 1):  # this image may be the only one
+                self._bar.close()
+            self._slices = tqdm(
+                total=total,
+                unit=" slices",
+                disable=True if self._is_hidden else None,
+                leave=False,
+                dynamic_ncols=True,
+                smoothing=0.05,
+            )
+        self._slices.update(done - self._slices.n)
+        if done == total:
+            self._slices.close()
+            self._slices, self.slices_done = None, (0, 0)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -41,6 +65,8 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._bar.close()
+        if self._slices is not None:
+            self._slices.close()
 
 
 def count(inputs: Sequence[str]) -> int | None:

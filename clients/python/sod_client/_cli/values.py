@@ -128,6 +128,18 @@ def share(text: str) -> float:
     return value
 
 
+def bands(text: str) -> tuple[int, ...]:
+    """Parse the number of a band, or three that are separated by commas.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is neither.
+    """
+    parts = text.split(",")
+    if len(parts) not in (1, 3) or not all(part.isascii() and part.isdecimal() and int(part) for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither the number of a band nor three of them, such as 3,2,1")
+    return tuple(map(int, parts))
+
+
 def seconds(text: str) -> float:
     """Parse a positive number of seconds.
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sod_client._inputs.stretch import stretch_array
+from sod_client._inputs.stretch import Stretch, stretch_array
 from sod_client.errors import InvalidArrayError
 
 _WANTED = "the array of an image must be [H, W, 3] in BGR order, [H, W, 4] in BGRA order, [H, W] or [H, W, 1]"
@@ -10,13 +10,14 @@ _CHANNELS = (1, 3, 4)
 _OVERSHOOT = 32  # cubic interpolation of floating-point images goes beyond 0 to 255 by so much
 
 
-def to_bgr(array: Any, *, stretch: bool = False) -> Any:
+def to_bgr(array: Any, *, stretch: Stretch = "none") -> Any:
     """The pixels of an array, as OpenCV and PaddleX take them.
 
     Args:
         array: [H, W, 3] BGR, [H, W, 4] BGRA whose alpha is dropped, or grey [H, W] or [H, W, 1]; uint8, uint16, which
             keeps its upper byte, or floating-point numbers from 0 to 255, which are rounded.
-        stretch: scale values that are not uint8 with `stretch_array` instead; any number is accepted then.
+        stretch: scale values that are not uint8 with `stretch_array` instead, unless it is `none`; any number is
+            accepted then.
 
     Returns:
         uint8 [H, W, 3], BGR.
@@ -31,7 +32,8 @@ def to_bgr(array: Any, *, stretch: bool = False) -> Any:
         raise InvalidArrayError(f"{_WANTED}, not {_describe(array)}{hint}")
     array = array[..., :3]
     if array.dtype != "uint8":
-        array = stretch_array(array) if stretch and array.dtype.kind in "iuf" else _to_8_bits(array)
+        is_scaled = stretch != "none" and array.dtype.kind in "iuf"
+        array = stretch_array(array, stretch) if is_scaled else _to_8_bits(array)
     return array.repeat(3, axis=2) if array.shape[2] == 1 else array
 
 

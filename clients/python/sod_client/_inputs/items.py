@@ -8,7 +8,7 @@ from PIL import Image
 
 from sod_client._inputs.pdf import render_page
 from sod_client._inputs.pixels import decode_image, decoded_size, to_png, to_sendable, warn_if_dark
-from sod_client._inputs.stretch import stretch_encoded
+from sod_client._inputs.stretch import Stretch, stretch_encoded
 from sod_client.errors import MissingFileError, SodError, UnreadableFileError
 
 Fetch = Callable[[str], bytes]
@@ -150,9 +150,15 @@ class PageItem(Item):
 
 @dataclass(frozen=True)
 class FrameItem(Item):
-    """One frame of a TIFF that has several."""
+    """One page of a TIFF that has several.
+
+    Attributes:
+        source: the TIFF.
+        directory: the page's position among the directories, some of which may be overviews; from 0.
+    """
 
     source: Path | bytes = b""
+    directory: int = 0
 
     @property
     def is_light(self) -> bool:
@@ -161,12 +167,12 @@ class FrameItem(Item):
 
     def encoded(self) -> bytes:
         """The frame as PNG."""
-        warn_if_dark(f"{self.name} (page {self.page_index})", self.content(), self.page_index or 0)
+        warn_if_dark(f"{self.name} (page {self.page_index})", self.content(), self.directory)
         return to_png(self.decoded())
 
     def decoded(self) -> Image.Image:
         """The frame."""
-        return decode_image(self.content(), self.page_index or 0)
+        return decode_image(self.content(), self.directory)
 
     def content(self) -> bytes:
         """The whole TIFF."""
@@ -178,18 +184,19 @@ class StretchedItem(Item):
     """An image whose samples are scaled to 8 bits; see `stretch`."""
 
     source: "FileItem | BytesItem | FrameItem | URLItem | None" = None
+    stretch: Stretch = "percentile"
 
     def encoded(self) -> bytes:
         """The scaled image as PNG, or an image of 8 bits as it is."""
         match self.source:
             case FileItem(path=path):
-                return stretch_encoded(read_file(path))
+                return stretch_encoded(read_file(path), stretch=self.stretch)
             case BytesItem(content=content):
-                return stretch_encoded(content)
+                return stretch_encoded(content, stretch=self.stretch)
             case FrameItem() as frame:
-                return stretch_encoded(frame.content(), frame.page_index or 0)
+                return stretch_encoded(frame.content(), frame.directory, stretch=self.stretch)
             case URLItem() as image:
-                return stretch_encoded(image.encoded())
+                return stretch_encoded(image.encoded(), stretch=self.stretch)
         raise UnreadableFileError("there is no image to stretch")
 
 

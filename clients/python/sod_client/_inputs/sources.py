@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from sod_client._inputs.arrays import to_bgr
+from sod_client._inputs.headers import tiff_pages
 from sod_client._inputs.items import (
     ArrayItem,
     BrokenItem,
@@ -31,6 +32,8 @@ from sod_client._inputs.items import (
 )
 from sod_client._inputs.pdf import page_count
 from sod_client._inputs.pixels import to_rgb
+from sod_client._inputs.scenes import SceneOptions, as_scene
+from sod_client._inputs.stretch import Stretch
 from sod_client._optional import require
 from sod_client.errors import InvalidInputError, MissingFileError, NoImagesError, SodError, UnreadableFileError
 
@@ -91,7 +94,12 @@ def is_pattern(path: str) -> bool:
 
 
 def items_of_all(
-    inputs: ImageInput | Iterable[ImageInput], fetch: Fetch, *, fetch_all: bool, stretch: bool = False
+    inputs: ImageInput | Iterable[ImageInput],
+    fetch: Fetch,
+    *,
+    fetch_all: bool,
+    stretch: Stretch = "none",
+    scenes: SceneOptions | None = None,
 ) -> Iterator[Item]:
     """The images of an input, in order. The arguments are those of `items_of`.
 
@@ -106,10 +114,18 @@ def items_of_all(
     else:
         raise InvalidInputError(f"an image is {KINDS}, not {type(inputs).__name__}")
     for index, element in enumerate(elements):
-        yield from items_of(element, index, fetch, fetch_all=fetch_all, stretch=stretch)
+        yield from items_of(element, index, fetch, fetch_all=fetch_all, stretch=stretch, scenes=scenes)
 
 
-def items_of(element: Any, index: int, fetch: Fetch, *, fetch_all: bool, stretch: bool = False) -> Iterator[Item]:
+def items_of(  # noqa: PLR0913 - how images are read, by name
+    element: Any,
+    index: int,
+    fetch: Fetch,
+    *,
+    fetch_all: bool,
+    stretch: Stretch = "none",
+    scenes: SceneOptions | None = None,
+) -> Iterator[Item]:
     """The images of one element of the input.
 
     Args:
@@ -117,16 +133,19 @@ def items_of(element: Any, index: int, fetch: Fetch, *, fetch_all: bool, stretch
         index: position of the element in the input, from 0.
         fetch: downloads PDFs and TIFFs, whose pages are separated here.
         fetch_all: whether `fetch` downloads all images, because the server cannot.
-        stretch: whether samples of more than 8 bits are scaled; see `_inputs.stretch`.
+        stretch: how samples of more than 8 bits are scaled; see `_inputs.stretch`.
+        scenes: how large and georeferenced files are read in windows; None sends them whole.
     """
-    for item in _items_of(element, index, fetch, fetch_all=fetch_all or stretch, stretch=stretch):
-        if stretch and isinstance(item, FileItem | BytesItem | FrameItem | URLItem):
-            yield StretchedItem(item.input_path, item.page_index, item.index, item, subfolder=item.subfolder)
+    is_scaled = stretch != "none"
+    for original in _items_of(element, index, fetch, fetch_all=fetch_all or is_scaled, stretch=stretch):
+        item = original if scenes is None else _as_scene(original, scenes)
+        if is_scaled and isinstance(item, FileItem | BytesItem | FrameItem | URLItem):
+            yield StretchedItem(item.input_path, item.page_index, item.index, item, stretch, subfolder=item.subfolder)
         else:
             yield item
 
 
-def _items_of(element: Any, index: int, fetch: Fetch, *, fetch_all: bool, stretch: bool) -> Iterator[Item]:
+def _items_of(element: Any, index: int, fetch: Fetch, *, fetch_all: bool, stretch: Stretch) -> Iterator[Item]:
     try:
         if is_array(element):
             yield _array_item(element, index, stretch=stretch)
@@ -147,6 +166,13 @@ def _items_of(element: Any, index: int, fetch: Fetch, *, fetch_all: bool, stretc
     except SodError as error:
         failed_path = os.fspath(element) if isinstance(element, str | os.PathLike) else None
         yield BrokenItem(failed_path, index=index, error=error)
+
+
+def _as_scene(item: Item, scenes: SceneOptions) -> Item:
+    try:
+        return as_scene(item, scenes)
+    except SodError as error:
+        return BrokenItem(item.input_path, item.page_index, item.index, error)
 
 
 def images_in_folder(folder: str) -> list[str]:
@@ -179,16 +205,16 @@ def _walk(folder: str) -> tuple[list[str], list[OSError]]:
     return sorted(found), errors
 
 
-def _array_item(array: Any, index: int, *, stretch: bool) -> ArrayItem:
+def _array_item(array: Any, index: int, *, stretch: Stretch) -> ArrayItem:
     pixels = to_bgr(array, stretch=stretch)
     return ArrayItem(bgr=pixels.tobytes(), width=pixels.shape[1], height=pixels.shape[0], index=index)
 
 
-def _pillow_item(image: Image.Image, index: int, *, stretch: bool) -> ArrayItem:
+def _pillow_item(image: Image.Image, index: int, *, stretch: Stretch) -> ArrayItem:
     """The pixels as they are, because the caller counts in them: an EXIF orientation is not applied."""
-    if stretch and (image.mode in ("I", "F") or image.mode.startswith("I;16")):
+    if stretch != "none" and (image.mode in ("I", "F") or image.mode.startswith("I;16")):
         numpy = require("numpy", "stretch", "opencv-python-headless")
-        return _array_item(numpy.array(image), index, stretch=True)
+        return _array_item(numpy.array(image), index, stretch=stretch)
     try:
         bgr = to_rgb(image).tobytes("raw", "BGR")
     except (OSError, ValueError, SyntaxError) as error:
@@ -285,22 +311,23 @@ def _pages(input_path: str | None, index: int, source: Path | bytes) -> Iterator
 
 
 def _frames(input_path: str | None, index: int, source: Path | bytes) -> Iterator[Item]:
-    """The frames of a TIFF; a TIFF with a single frame is sent unchanged."""
-    count = _frame_count(source)
-    if count > 1:
-        yield from (FrameItem(input_path, frame, index, source) for frame in range(count))
+    """The pages of a TIFF, which are not its overviews and masks; a TIFF with a single page is sent unchanged."""
+    directories = _directories(source)
+    if len(directories) > 1:
+        yield from (FrameItem(input_path, page, index, source, directory) for page, directory in enumerate(directories))
     elif isinstance(source, bytes):
         yield BytesItem(input_path, 0, index, source)
     else:
         yield FileItem(input_path, 0, index, source)
 
 
-def _frame_count(source: Path | bytes) -> int:
+def _directories(source: Path | bytes) -> list[int]:
+    """The directories of a TIFF that are pages; an error is reported when the file is read."""
     try:
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
-            return getattr(image, "n_frames", 1)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return 1  # the error is reported when the file is read
+        with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+            return [page.directory for page in tiff_pages(file)]
+    except OSError:
+        return []
 
 
 def _suffix(path: str) -> str:

@@ -1,0 +1,1 @@
+"""Reads windows of raster files that are too large to be decoded whole; needs rasterio."""

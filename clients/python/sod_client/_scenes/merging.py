@@ -1,0 +1,236 @@
+"""Merges the detections of slices: an object that several slices show is found once.
+
+Source: greedy NMS and NMM (non-maximum merging) with IoU or IoS, as SAHI 0.12 computes them (sahi/postprocess), and
+PaddleDetection's `combine_method`, `match_metric` and `match_threshold`. Here boxes are compared only with those near
+them, and a box that the border of a slice cuts yields to one that holds the object whole.
+
+This is a copy of the server's `sod/merging.py`, since the client depends on no package of the server. A test compares
+the two.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sod_client._scenes.detections import Detections
+
+Combine = Literal["nms", "nmm", "none"]
+MatchMetric = Literal["ios", "iou"]
+
+_Boxes = NDArray[np.float32]
+_Indices = NDArray[np.intp]
+# Two parts of one object on both sides of a border: how far apart they may be, and how much of the shorter one's side
+# along the border they must share.
+PART_GAP_PX = 4.0
+_PART_SHARE = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class MergeOptions:
+    """How detections are merged.
+
+    Attributes:
+        combine: `nms` keeps the best of boxes that match, `nmm` their common box, `none` all of them.
+        metric: Intersection over the smaller box, or over the union.
+        threshold: Boxes match if their metric is at least this, above 0 and up to 1.
+        class_agnostic: Whether boxes of different classes can match too; the class of the best one stays.
+    """
+
+    combine: Combine = "nms"
+    metric: MatchMetric = "ios"
+    threshold: float = 0.6
+    class_agnostic: bool = False
+
+
+def merge(detections: Detections, options: MergeOptions, cut: NDArray[np.bool_] | None = None) -> Detections:
+    """Merge detections that show the same object; the result does not depend on their order.
+
+    Args:
+        detections: In pixels of the source image, from all slices, in any order.
+        options: How to merge.
+        cut: bool [N, 4], the sides (left, top, right, bottom) that a slice's border cuts; None for no box. Boxes that
+            are not cut come first, whatever their scores. Parts of an object that no slice holds whole are joined.
+
+    Returns:
+        Sorted as `Detections` are.
+    """
+    if options.combine == "none" or not len(detections):
+        return _sorted(detections)
+    order = _ranking(detections, None if cut is None else cut.any(axis=1))
+    boxes, scores, class_ids = detections.boxes[order], detections.scores[order], detections.class_ids[order]
+    groups = np.zeros_like(class_ids) if options.class_agnostic else class_ids
+    kept, boxes = _combine(boxes, groups, options)
+    if cut is not None:
+        kept, boxes = _join_parts(boxes, kept, groups, cut[order])
+    return _sorted(Detections(boxes[kept], scores[kept], class_ids[kept]))
+
+
+def _ranking(detections: Detections, is_cut: NDArray[np.bool_] | None) -> _Indices:
+    """The best first. Ties are broken by the coordinates, as SAHI does, and then by class."""
+    first = -detections.scores.astype(np.float64)
+    return _order(first if is_cut is None else first + 2.0 * is_cut, detections)
+
+
+def _sorted(detections: Detections) -> Detections:
+    order = _order(2.0 * detections.class_ids - detections.scores, detections)
+    return Detections(detections.boxes[order], detections.scores[order], detections.class_ids[order])
+
+
+def _order(key: NDArray[np.float64], detections: Detections) -> _Indices:
+    """Indices by `key`, ascending, and among equal ones by coordinates and class: the same for any input order."""
+    order = np.argsort(key)
+    same = np.diff(key[order]) == 0
+    if same.any():
+        tied = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
+        among = order[tied]
+        x1, y1, x2, y2 = detections.boxes[among].T
+        order[tied] = among[np.lexsort((detections.class_ids[among], y2, x2, y1, x1, key[among]))]
+    return order
+
+
+def _combine(boxes: _Boxes, groups: NDArray[np.int32], options: MergeOptions) -> tuple[_Indices, _Boxes]:
+    """Greedy NMS or NMM of boxes that are sorted, the best first.
+
+    Returns:
+        Indices of the boxes that stay, ascending, and the boxes, changed where others were merged into them.
+    """
+    better, worse = near_pairs(boxes, groups)
+    matches = _metric(boxes[better], boxes[worse], options.metric) >= np.float32(options.threshold)
+    better, worse = better[matches], worse[matches]
+    is_kept = _greedy(len(boxes), better, worse)
+    if options.combine == "nmm":
+        boxes = _merged_boxes(boxes, is_kept, better, worse, options)
+    return np.flatnonzero(is_kept), boxes
+
+
+def _greedy(count: int, better: _Indices, worse: _Indices) -> NDArray[np.bool_]:
+    """Which boxes greedy suppression keeps, all at once: those without a better undecided match, round by round."""
+    is_kept, undecided = np.zeros(count, np.bool_), np.ones(count, np.bool_)
+    while len(better):
+        has_better = np.zeros(count, np.bool_)
+        has_better[worse] = True
+        chosen = undecided & ~has_better
+        is_kept |= chosen
+        undecided &= ~chosen
+        undecided[worse[chosen[better]]] = False
+        open_pairs = undecided[better] & undecided[worse]
+        better, worse = better[open_pairs], worse[open_pairs]
+    return is_kept | undecided
+
+
+def _merged_boxes(
+    boxes: _Boxes, is_kept: NDArray[np.bool_], better: _Indices, worse: _Indices, options: MergeOptions
+) -> _Boxes:
+    """Each suppressed box goes to its best match that is kept, the best first, if it still matches the grown box."""
+    owner = np.full(len(boxes), len(boxes), np.intp)
+    of_kept = is_kept[better] & ~is_kept[worse]
+    np.minimum.at(owner, worse[of_kept], better[of_kept])
+    members = np.flatnonzero(owner < len(boxes))
+    members = members[np.argsort(owner[members], kind="stable")]
+    owners = owner[members]
+    starts = np.flatnonzero(np.diff(owners, prepend=-1))
+    turn = np.arange(len(members)) - np.repeat(starts, np.diff(starts, append=len(members)))
+    grown = boxes.copy()
+    by_turn = np.argsort(turn, kind="stable")
+    bounds = np.searchsorted(turn[by_turn], np.arange(turn.max(initial=-1) + 2))
+    for first, last in pairwise(bounds):
+        now = by_turn[first:last]
+        target, added = owners[now], boxes[members[now]]
+        fits = _metric(grown[target], added, options.metric) >= np.float32(options.threshold)
+        target, added = target[fits], added[fits]
+        grown[target] = _union(grown[target], added)
+    return grown
+
+
+def _join_parts(
+    boxes: _Boxes, kept: _Indices, groups: NDArray[np.int32], cut: NDArray[np.bool_]
+) -> tuple[_Indices, _Boxes]:
+    """Join the parts of objects that are larger than the overlap of the slices, so that none holds them whole.
+
+    Args:
+        boxes: float32 [N, 4], the best first.
+        kept: Indices of the boxes that stay.
+        groups: int32 [N]; only boxes of one group are joined.
+        cut: bool [N, 4], the sides that a border cuts.
+    """
+    parts = kept[cut[kept].any(axis=1)]
+    if len(parts) < 2:
+        return kept, boxes
+    a, b = near_pairs(boxes[parts] + np.array([-1, -1, 1, 1], np.float32) * PART_GAP_PX, groups[parts])
+    a, b = parts[a], parts[b]
+    across = _continues(boxes, cut, a, b, axis=0) | _continues(boxes, cut, b, a, axis=0)
+    down = _continues(boxes, cut, a, b, axis=1) | _continues(boxes, cut, b, a, axis=1)
+    joined = boxes.copy()
+    root = np.arange(len(boxes))
+    pairs = across | down
+    for one, other in zip(a[pairs].tolist(), b[pairs].tolist(), strict=True):
+        first, second = sorted((_root(root, one), _root(root, other)))
+        if first != second:
+            root[second] = first
+            joined[first] = _union(joined[first], joined[second])
+    return kept[root[kept] == kept], joined
+
+
+def _continues(boxes: _Boxes, cut: NDArray[np.bool_], a: _Indices, b: _Indices, axis: int) -> NDArray[np.bool_]:
+    """Whether b goes on where the border has cut a, to the right of it (axis 0) or below it (axis 1); bool [P]."""
+    other = 1 - axis
+    shared = np.minimum(boxes[a, 2 + other], boxes[b, 2 + other]) - np.maximum(boxes[a, other], boxes[b, other])
+    shorter = np.minimum(boxes[a, 2 + other] - boxes[a, other], boxes[b, 2 + other] - boxes[b, other])
+    return np.asarray(
+        cut[a, 2 + axis]
+        & cut[b, axis]
+        & (boxes[a, axis] < boxes[b, axis])
+        & (boxes[a, 2 + axis] < boxes[b, 2 + axis])
+        & (shared >= _PART_SHARE * shorter)
+    )
+
+
+def _root(root: _Indices, index: int) -> int:
+    while root[index] != index:
+        index = int(root[index])
+    return index
+
+
+def near_pairs(boxes: _Boxes, groups: NDArray[np.int32]) -> tuple[_Indices, _Indices]:
+    """Pairs of boxes of one group whose rectangles touch: the better (lower) index and the worse one of each pair [P].
+
+    The boxes are put into horizontal bands, as high as a box on average, and compared along x within each band. A pair
+    that meets in several bands counts in the first of them.
+    """
+    x1, y1, x2, y2 = boxes.T.astype(np.float64)
+    band = max(1.0, float(np.mean(y2 - y1)))
+    first = np.floor(y1 / band).astype(np.int64)
+    last = np.maximum(np.floor(y2 / band).astype(np.int64), first)
+    spans = last - first + 1
+    box = np.repeat(np.arange(len(boxes)), spans)
+    row = np.repeat(first, spans) + np.arange(len(box)) - np.repeat(np.cumsum(spans) - spans, spans)
+    # Every band of every group gets its own interval of the x axis.
+    strip = groups[box] * float(last.max() - first.min() + 1) + (row - first.min())
+    offset = strip * (float(x2.max() - x1.min()) + 2.0) - x1.min()
+    left, right = offset + x1[box], offset + x2[box]
+    order = np.argsort(left)
+    own = np.arange(len(order))
+    counts = np.maximum(np.searchsorted(left[order], right[order], side="right") - own - 1, 0)
+    one = np.repeat(own, counts)
+    two = one + 1 + np.arange(len(one)) - np.repeat(np.cumsum(counts) - counts, counts)
+    at, one, two = row[order[one]], box[order[one]], box[order[two]]
+    top = np.maximum(y1[one], y1[two])
+    meet = (np.minimum(y2[one], y2[two]) >= top) & (np.floor(top / band) == at)
+    one, two = one[meet], two[meet]
+    return np.minimum(one, two), np.maximum(one, two)
+
+
+def _metric(a: _Boxes, b: _Boxes, metric: MatchMetric) -> NDArray[np.float32]:
+    """IoS or IoU of pairs of boxes, float32 [P]; 0 where the area is 0."""
+    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    intersection = np.prod(np.maximum(sides, 0), axis=1)
+    area_a, area_b = np.prod(a[:, 2:] - a[:, :2], axis=1), np.prod(b[:, 2:] - b[:, :2], axis=1)
+    whole = np.minimum(area_a, area_b) if metric == "ios" else area_a + area_b - intersection
+    return np.asarray(np.divide(intersection, whole, out=np.zeros_like(intersection), where=whole > 0))
+
+
+def _union(a: _Boxes, b: _Boxes) -> _Boxes:
+    return np.concatenate([np.minimum(a[..., :2], b[..., :2]), np.maximum(a[..., 2:], b[..., 2:])], axis=-1)
