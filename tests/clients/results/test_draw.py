@@ -75,3 +75,15 @@ def test_the_object_with_the_best_score_gets_the_label() -> None:
 def test_odd_boxes_are_drawn(box: Box) -> None:
     assert draw(plain(), [box, box]).size == plain().size
     assert draw(plain(1, 1), [box]).size == (1, 1)
+
+
+def test_thousands_of_labels_cover_no_box_and_no_other_label() -> None:
+    """Each box is compared with those near it: all pairs of 3,000 would take half a minute."""
+    places = [(x, y) for y in range(0, 2000, 40) for x in range(0, 2400, 40)]
+    boxes = [
+        Box(cls_id=0, label="car", score=0.5, coordinate=[x + 4.0, y + 4.0, x + 16.0, y + 16.0]) for x, y in places
+    ]
+    assert len(boxes) == 3000
+    crowded = draw(Image.new("RGB", (2400, 2000)), boxes)
+    inside = [crowded.crop((x + 4, y + 4, x + 16, y + 16)).getcolors() for x, y in places]
+    assert all(colours == [(144, (0, 0, 0))] for colours in inside), "a label covers an object"

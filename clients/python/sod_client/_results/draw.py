@@ -1,6 +1,8 @@
 """Draws boxes and labels on an image for which the server sent no drawing."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -9,6 +11,7 @@ from sod_client._results.palette import class_colour, text_colour
 
 _Rectangle = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
+_CELL = 128  # pixels
 
 
 def draw(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
@@ -31,24 +34,53 @@ def draw(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
     frames = [_frame(box, line) for box in boxes]
     for box, frame in zip(boxes, frames, strict=True):
         pen.rectangle(frame, outline=class_colour(box["cls_id"]), width=line)
-    occupied: list[_Rectangle] = []
+    occupied = _Places(frames, canvas.size)
+    extents: dict[str, tuple[float, float, float, float]] = {}
     for box, own in sorted(zip(boxes, frames, strict=True), key=lambda each: -each[0]["score"]):
         # The font that comes with Pillow has few characters beyond ASCII.
         name = box["label"] if box["label"].isascii() else str(box["cls_id"])
         text = f"{name} {box['score']:.2f}"
-        x0, y0, x1, y1 = pen.textbbox((0, 0), text, font=font)
+        if text not in extents:
+            extents[text] = pen.textbbox((0, 0), text, font=font)
+        x0, y0, x1, y1 = extents[text]
         width, height = x1 - x0 + 4, y1 - y0 + 4
-        obstacles = [frame for frame in frames if frame is not own] + occupied
         for left, top in ((own[0], own[1] - height), (own[0], own[3]), (own[2] - width, own[1] - height)):
             place = (left, top, left + width, top + height)
             is_inside = left >= 0 and top >= 0 and place[2] <= canvas.width and place[3] <= canvas.height
-            if is_inside and not any(_overlap(place, obstacle) for obstacle in obstacles):
+            if is_inside and occupied.is_free(place, own):
                 colour = class_colour(box["cls_id"])
                 pen.rectangle(place, fill=colour)
                 pen.text((left + 2 - x0, top + 2 - y0), text, fill=text_colour(colour), font=font)
-                occupied.append(place)
+                occupied.add(place)
                 break
     return canvas
+
+
+class _Places:
+    """Rectangles by the cells of a grid that they touch: of thousands of them each is compared with those near it."""
+
+    def __init__(self, rectangles: Iterable[_Rectangle], size: tuple[int, int]) -> None:
+        self._last = [side // _CELL for side in size]
+        self._cells: defaultdict[tuple[int, int], list[_Rectangle]] = defaultdict(list)
+        for rectangle in rectangles:
+            self.add(rectangle)
+
+    def add(self, rectangle: _Rectangle) -> None:
+        for cell in self._touched(rectangle):
+            self._cells[cell].append(rectangle)
+
+    def is_free(self, place: _Rectangle, own: _Rectangle) -> bool:
+        """Whether `place` overlaps none of the rectangles but `own`."""
+        near = (one for cell in self._touched(place) for one in self._cells.get(cell, ()))
+        return not any(one is not own and _overlap(place, one) for one in near)
+
+    def _touched(self, rectangle: _Rectangle) -> Iterator[tuple[int, int]]:
+        """The cells of the image that a rectangle touches; labels lie inside of the image."""
+        columns, rows = (
+            range(int(max(0, rectangle[k]) // _CELL), int(min(self._last[k], rectangle[k + 2] // _CELL)) + 1)
+            for k in (0, 1)
+        )
+        return product(columns, rows)
 
 
 def _frame(box: Box, line: int) -> _Rectangle:
