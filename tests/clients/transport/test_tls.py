@@ -116,3 +116,16 @@ async def test_grpc_without_verification(names: str, tmp_path: Path) -> None:
     await triton.stop()
     with pytest.raises(ConnectionFailedError, match="cannot reach grpcs://"):
         await found(f"grpcs://127.0.0.1:{port}", insecure=True)
+
+
+async def test_grpc_without_verification_needs_tls_and_a_valid_certificate(tmp_path: Path) -> None:
+    triton = FakeTriton()
+    await triton.start()
+    with pytest.raises(ConnectionFailedError, match="cannot reach grpcs://"):
+        await found(f"grpcs://127.0.0.1:{triton.port}", insecure=True, timeout=5)
+    with (
+        tls_terminator(make_certificate(tmp_path, days=0), triton.port, "h2") as port,
+        pytest.raises(ConnectionFailedError, match=r"is not valid, and gRPC cannot skip this check: .*expired"),
+    ):
+        await found(f"grpcs://127.0.0.1:{port}", insecure=True)
+    await triton.stop()
