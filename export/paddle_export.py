@@ -3,6 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -175,7 +176,9 @@ class _PaddleExport:
             ) from error
 
     def _spec(self) -> ModelSpec:
-        config = self.model.config
+        config, options = self.model.config, self.request.options
+        if options.default_threshold is None:
+            options = replace(options, default_threshold=config.draw_threshold)
         return ModelSpec(
             name=config.model_name,
             labels=config.labels,
@@ -184,7 +187,7 @@ class _PaddleExport:
             anchors=self.pre_nms.anchors,
             nms=self.pre_nms.nms,
             paddle=self.request.with_paddle,
-            options=self.request.options,
+            options=options,
         )
 
     def make_fp16(self) -> None:

@@ -12,7 +12,8 @@ class ServingOptions:
 
     Attributes:
         max_batch_size: images per inference, 1 to `triton.model_spec.MAX_BATCH_SIZE`; None chooses by the input's size.
-        default_threshold: for requests without a threshold; None leaves it to the gateway.
+        default_threshold: for requests without a threshold; None takes the `draw_threshold` of the Paddle model's
+            `inference.yml`, or leaves it to the gateway if that is 0.5 or absent.
         overwrite: replace the configuration of a model of the same name that has other classes, another size or
             another NMS.
     """

@@ -22,6 +22,7 @@ from export.triton.model_name import alias_note, served_name
 # OpenCV's codes, as used in `interp`. `sod.image.to_pixels` implements the one that SOD models were trained with.
 CV2_INTERPOLATIONS = {0: "nearest", 1: "linear", 2: "cubic", 3: "area", 4: "lanczos4"}
 SUPPORTED_INTERPOLATION = 2
+DEFAULT_THRESHOLD = 0.5
 LOG = logging.getLogger(__name__)
 
 
@@ -64,6 +65,8 @@ class InferenceConfig:
         width: of the detector's input, in pixels.
         interpolation: used to resize an image to the input's size; always "cubic".
         normalise: None if the program takes RGB of 0..255.
+        draw_threshold: the score threshold of requests without one; None if the file has none, or 0.5, which every
+            export of PaddleDetection writes and which the server uses by default.
     """
 
     model_name: str
@@ -72,6 +75,7 @@ class InferenceConfig:
     width: int
     interpolation: str
     normalise: Normalise | None = None
+    draw_threshold: float | None = None
 
 
 def read_inference_config(path: Path, model_name: str | None = None) -> InferenceConfig:
@@ -97,7 +101,16 @@ def _parse(document: Mapping[str, Any], model_name: str | None) -> InferenceConf
         width=width,
         interpolation=_interpolation(resize),
         normalise=None if normalise is None else _normalise(normalise),
+        draw_threshold=_draw_threshold(document.get("draw_threshold")),
     )
+
+
+def _draw_threshold(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ExportError(f"draw_threshold is {value!r}, not a number from 0 to 1")
+    return None if value == DEFAULT_THRESHOLD else float(value)
 
 
 def _model_name(document: Mapping[str, Any], override: str | None) -> str:

@@ -24,7 +24,7 @@ class PipelineFile:
     Attributes:
         model_name: the served model's name; None keeps the model's own name.
         model_dir: the Paddle inference model; None means the official model of that name.
-        batch_size: images per inference; None if the file does not set it.
+        batch_size: images per inference; None if the file does not set it, or sets 1.
         threshold: for requests without a threshold; None if the file does not set it.
     """
 
@@ -98,12 +98,8 @@ def _batch_size(settings: Mapping[str, Any]) -> int | None:
     given = settings.get("batch_size")
     if given is not None and (type(given) is not int or given < 1):
         raise ExportError(f"SubModules.{MODULE}.batch_size is {given!r}, not a number of images")
-    if given == 1:  # PaddleX's default, which costs nothing there
-        LOG.warning(
-            "batch_size is 1: the detector will process images one by one; without this setting Triton batches images "
-            "that arrive together"
-        )
-    return given
+    # 1 is PaddleX's default, which costs nothing there; in Triton it would prevent batching.
+    return None if given == 1 else given
 
 
 def _threshold(settings: Mapping[str, Any]) -> Threshold | None:

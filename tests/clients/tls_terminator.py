@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 
-def make_certificate(folder: Path, *, names: str = "IP:127.0.0.1") -> Path:
-    """Write ca.pem, an authority of one's own, and cert.pem and key.pem, which it has signed for these names."""
+def make_certificate(folder: Path, *, names: str = "IP:127.0.0.1", days: int = 2) -> Path:
+    """Write ca.pem, an authority of one's own, and cert.pem and key.pem, which it has signed for these names and days.
+
+    With no days, the certificate has expired already."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl, which makes the certificate, is not on this machine")
 
@@ -24,9 +26,8 @@ def make_certificate(folder: Path, *, names: str = "IP:127.0.0.1") -> Path:
     openssl(f"req -x509 {new} -keyout ca.key -out ca.pem -subj", "/CN=an authority of one's own")
     extensions = ["-addext", f"subjectAltName={names}", "-addext", "basicConstraints=critical,CA:FALSE"]
     openssl(f"req {new} -keyout key.pem -out request.pem -subj /CN=server", *extensions)
-    openssl(
-        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -copy_extensions copy -out cert.pem"
-    )
+    authority = "-CA ca.pem -CAkey ca.key -CAcreateserial"
+    openssl(f"x509 -req -in request.pem {authority} -days {days} -copy_extensions copy -out cert.pem")
     return folder
 
 
@@ -58,6 +59,7 @@ def tls_terminator(certificate: Path, port: int, protocol: str = "http/1.1") -> 
 
     async def stop() -> None:
         server.close()
+        await asyncio.sleep(0.05)  # a task that is cancelled before it has begun would not close its connection
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()

@@ -13,6 +13,7 @@ from sod_client._cli import completion, console, models, options, paddlex, parse
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments, or with those of the process; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # without its own lines beside the sentence of an error
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show is shown with escapes
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

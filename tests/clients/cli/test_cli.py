@@ -231,6 +231,18 @@ def test_a_folder_that_cannot_be_made(sod: Run, street: Path) -> None:
     assert err.splitlines()[1].startswith("sod: 1 image, 1 object, 1 failed, in ")
 
 
+def test_on_error_raise_ends_at_a_file_that_cannot_be_saved(sod: Run, street: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    line = ("predict", street, street, street, "--save_path", tmp_path / "file")
+    code, out, err = sod(*line, "--on_error", "raise")
+    assert (code, out) == (1, "")
+    refusal, sums = err.splitlines()
+    assert refusal.startswith(f"sod: {street}: not saved: ")
+    assert sums.startswith("sod: 1 image, 1 object, 1 failed, in ")
+    code, out, err = sod(*line)
+    assert (code, len(out.splitlines()), err.count("not saved")) == (1, 3, 3)
+
+
 def test_a_folder_without_images_is_said(sod: Run, tmp_path: Path) -> None:
     code, out, err = sod("predict", tmp_path)
     assert (code, out) == (1, "")

@@ -145,7 +145,7 @@ def test_without_a_server_the_repository_is_read(
         (tmp_path / stage / "1" / "model.py").touch()
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.pbtxt").write_text("{")
-    monkeypatch.setattr("sod_client._cli.models.find_repository", lambda: tmp_path)
+    monkeypatch.setattr("sod_client._cli.server_address.find_repository", lambda: tmp_path)
     assert main(["models", "--json"]) == 0
     listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(model["name"], model["default"]) for model in listed] == [

@@ -116,7 +116,8 @@ def test_the_line_that_writes_a_pipeline_file(server: FakeServer, capsys: pytest
     assert capsys.readouterr().out == "my_path/small_object_detection.yaml\n"
     assert sod("--pipeline ./my_path/small_object_detection.yaml --input small_object_detection.jpg") == 0
     assert ast.literal_eval(capsys.readouterr().out)["res"]["boxes"] == BOXES
-    ((_, body),) = server.requests
+    (asked, _), (_, body) = server.requests
+    assert asked == "/models", "whether it has PaddleX's model"
     assert "model" not in body, "the server's default"
     assert body["threshold"] == 0.5
 
@@ -129,7 +130,8 @@ def test_the_file_is_paddlexs_and_the_export_reads_it_too(capsys: pytest.Capture
         "pipeline_name": "small_object_detection",
         "SubModules": {
             "SmallObjectDetection": {
-                "module_name": "small_object_detection", "model_name": "mine", "model_dir": None, "threshold": 0.5
+                "module_name": "small_object_detection", "model_name": "mine", "model_dir": None, "batch_size": 1,
+                "threshold": 0.5,
             }
         },
     }  # fmt: skip
@@ -137,6 +139,25 @@ def test_the_file_is_paddlexs_and_the_export_reads_it_too(capsys: pytest.Capture
     assert sod("config") == 0
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["SubModules"]["SmallObjectDetection"]["model_name"] is None
+
+
+def test_the_file_names_paddlexs_model_where_that_is_served(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def written() -> Any:
+        assert sod("--get_pipeline_config small_object_detection") == 0
+        said = capsys.readouterr()
+        assert said.err == ""
+        return yaml.safe_load(said.out)["SubModules"]["SmallObjectDetection"]["model_name"]
+
+    listed = {"labels": ["car"], "inputSize": [640, 640], "default": True}
+    for names, expected in ((["PP-YOLOE_plus_SOD-S"], None), (["mine", "PP-YOLOE_plus_SOD-L"], "PP-YOLOE_plus_SOD-L")):
+        models = [{"name": name, **listed} for name in names]
+        server.respond_with(200, {"logId": "7", "errorCode": 0, "errorMsg": "Success", "result": {"models": models}})
+        monkeypatch.setenv("SOD_URL", server.url)
+        assert written() == expected
+    server.respond_with(503, {"logId": "7", "errorCode": 503, "errorMsg": "starting"})
+    assert written() is None
 
 
 def test_an_edited_file_is_not_replaced(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ The launcher and the export in these tests are stand-ins; an end-to-end test use
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ def export(argv, prog):
         log.write(json.dumps(argv) + "\\n")
     options = dict(zip(argv[::2], argv[1::2], strict=True))
     print("comparing 3 images", file=sys.stderr)
+    if "--pipeline" in options:
+        with (HERE / "pipelines").open("a") as log:
+            log.write("---\\n" + pathlib.Path(options["--pipeline"]).read_text())
     if (HERE / "fails").exists():
         print("export failed: it is not a SOD model", file=sys.stderr)
         return 2
@@ -221,3 +225,27 @@ def test_a_model_dir_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Monke
 def test_an_explicit_model_takes_precedence(server: FakeServer, tuned: Path, tmp_path: Path) -> None:
     with pytest.warns(SodWarning, match="model_dir .* is not used, because model='other' is given"):
         create_pipeline(pipeline_file(tmp_path, str(tuned)), url=server.url, model="other").close()
+
+
+def test_serve_gives_the_exported_model_the_threshold_of_the_file(
+    site: Path, tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[list[str]] = []
+    monkeypatch.setattr("sod_client._cli.plugins.run", lambda _, arguments: served.append(arguments) or 0)
+    monkeypatch.setenv("SOD_DEFAULT_THRESHOLD", "")
+    file = pipeline_file(tmp_path, "./tuned")
+    document = yaml.safe_load(file.read_text())
+    for threshold in (0.5, {0: 0.3, 1: 0.6}, {0: 0.3, 1: 0.6}, None):
+        document["SubModules"]["SmallObjectDetection"]["threshold"] = threshold
+        file.write_text(yaml.safe_dump(document))
+        assert main(["--serve", "--pipeline", str(file)]) == 0
+    exported = list(yaml.safe_load_all((site / "pipelines").read_text()))
+    assert [each["SubModules"]["SmallObjectDetection"] for each in exported] == [
+        {"model_name": served_name("tuned", "PP-YOLOE_plus_SOD-L"), "model_dir": str(tuned), "threshold": threshold}
+        for threshold in (0.5, {0: 0.3, 1: 0.6})
+    ]
+    assert exports(site)[-1][:2] == ["--model_dir", "./tuned"], "the model's own threshold"
+    repositories = [arguments[arguments.index("--model-repository") + 1] for arguments in served]
+    assert len(set(repositories)) == 3
+    assert repositories[1] == repositories[2]
+    assert os.environ["SOD_DEFAULT_THRESHOLD"] == "", "it would not replace the threshold of the model"

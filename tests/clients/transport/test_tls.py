@@ -1,6 +1,8 @@
 """Certificates of servers: which authorities are trusted, and what is said if one is not."""
 
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -116,3 +118,26 @@ async def test_grpc_without_verification(names: str, tmp_path: Path) -> None:
     await triton.stop()
     with pytest.raises(ConnectionFailedError, match="cannot reach grpcs://"):
         await found(f"grpcs://127.0.0.1:{port}", insecure=True)
+
+
+def test_the_command_says_one_sentence_over_grpc(certificate: Path, server: FakeServer) -> None:
+    with tls_terminator(certificate, server.port, "h2") as port:
+        url = f"grpcs://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "sod_client", "models", "--url", url]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith(f"sod: {url}: the server's certificate cannot be verified (")
+    assert done.stderr.count("\n") == 1
+
+
+async def test_grpc_without_verification_needs_tls_and_a_valid_certificate(tmp_path: Path) -> None:
+    triton = FakeTriton()
+    await triton.start()
+    with pytest.raises(ConnectionFailedError, match="cannot reach grpcs://"):
+        await found(f"grpcs://127.0.0.1:{triton.port}", insecure=True, timeout=5)
+    with (
+        tls_terminator(make_certificate(tmp_path, days=0), triton.port, "h2") as port,
+        pytest.raises(ConnectionFailedError, match=r"is not valid, and gRPC cannot skip this check: .*expired"),
+    ):
+        await found(f"grpcs://127.0.0.1:{port}", insecure=True)
+    await triton.stop()

@@ -1,6 +1,7 @@
 """Triton's HTTP port: what is sent, and what is said of answers that are not Triton's; e2e/clients has the real one."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -142,9 +143,9 @@ def test_no_triton(nowhere: str) -> None:
         next(pipeline.predict(jpeg()))
 
 
-@pytest.mark.parametrize("url", ["triton+http://", "triton+ftp://host", "triton+https://host:port"])
+@pytest.mark.parametrize("url", ["triton+http://", "triton+ftp://host", "triton+https://host:port", "triton://host"])
 def test_an_invalid_address(url: str) -> None:
-    with pytest.raises(InvalidConfigError, match="URL"):
+    with pytest.raises(InvalidConfigError, match=re.escape(repr(url)) + " is not (the|a) URL"):
         create_pipeline(url=url)
 
 

@@ -40,6 +40,19 @@ def test_a_given_name_replaces_that_of_the_file(tmp_path: Path, document: Docume
     assert read_inference_config(write(tmp_path / "inference.yml", document), "mine").model_name == "mine"
 
 
+@pytest.mark.parametrize(("written", "read"), [(0.3, 0.3), (0, 0.0), (0.5, None), (None, None)])
+def test_draw_threshold_is_the_models_own_default(tmp_path: Path, document: Document, written: Any, read: Any) -> None:
+    document["draw_threshold"] = written
+    assert read_inference_config(write(tmp_path / "inference.yml", document)).draw_threshold == read
+
+
+@pytest.mark.parametrize("written", [1.5, -0.1, "high", True, float("nan")])
+def test_an_invalid_draw_threshold_is_refused(tmp_path: Path, document: Document, written: Any) -> None:
+    document["draw_threshold"] = written
+    with pytest.raises(ExportError, match=r"inference\.yml: draw_threshold is .*, not a number from 0 to 1"):
+        read_inference_config(write(tmp_path / "inference.yml", document))
+
+
 @pytest.mark.parametrize("name", ["shared/data/models/demo", "shared/data/models/PP-YOLOE_plus_SOD-S"])
 def test_reads_the_shared_models(shared: Path, name: str) -> None:
     config = read_inference_config(shared.parent / name / "inference.yml")

@@ -1,4 +1,5 @@
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def write(path: Path, document: object) -> Path:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({}, PipelineFile("mine", Path("some/where"), 1, 0.5)),
+        ({}, PipelineFile("mine", Path("some/where"), None, 0.5)),  # batch_size: 1
         ({"model_dir": None, "batch_size": None, "threshold": None}, PipelineFile("mine", None, None, None)),
         ({"threshold": {0: 0.5, 3: 1}, "batch_size": 8}, PipelineFile("mine", Path("some/where"), 8, {0: 0.5, 3: 1.0})),
     ],
@@ -95,12 +96,9 @@ def test_settings_of_paddlex_s_serving_give_a_warning(tmp_path: Path, caplog: py
     assert "Serving, use_hpip" in caplog.text
 
 
-def test_paddlex_s_batch_size_gives_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    read_pipeline_file(write(tmp_path / "p.yaml", pipeline(batch_size=1)))
-    assert "one by one" in caplog.text
-    caplog.clear()
-    read_pipeline_file(write(tmp_path / "p.yaml", pipeline(batch_size=8)))
-    assert caplog.text == ""
+def test_paddlex_s_batch_size_leaves_the_choice_to_the_export(tmp_path: Path) -> None:
+    assert read_pipeline_file(write(tmp_path / "p.yaml", pipeline(batch_size=1))).batch_size is None
+    assert read_pipeline_file(write(tmp_path / "p.yaml", pipeline(batch_size=8))).batch_size == 8
 
 
 @pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe\x00"])
@@ -123,6 +121,18 @@ def test_the_command_exports_what_the_file_says(small_model: Path, tmp_path: Pat
     assert ensemble.max_batch_size == 4
     assert ensemble.parameters["default_threshold"].string_value == '{"2": 0.25}'
     assert (tmp_path / "r" / "street_detector" / "1" / "model.onnx").is_file()
+
+
+def test_the_default_threshold_is_that_of_the_file_or_else_of_the_model(small_model: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(small_model, tmp_path / "model")
+    config = yaml.safe_load((model / "inference.yml").read_text())
+    (model / "inference.yml").write_text(yaml.safe_dump({**config, "draw_threshold": 0.35}))
+    for threshold, written in ((None, "0.35"), (0.2, "0.2")):
+        path = write(tmp_path / "p.yaml", pipeline(model_name="street", model_dir=str(model), threshold=threshold))
+        output = tmp_path / written
+        assert main(["--pipeline", str(path), "--output_dir", str(output), "--no-paddle", "--precision", "fp32"]) == 0
+        ensemble = read_config(output / "street" / "config.pbtxt")
+        assert ensemble.parameters["default_threshold"].string_value == written
 
 
 def test_an_official_model_without_a_folder_is_downloaded(

@@ -4,9 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
-from sod_client._cli import console
+from sod_client._cli import console, server_address
 from sod_client._config import MODULE, PIPELINE
+from sod_client.errors import SodError
 
+_PADDLEX_MODEL = "PP-YOLOE_plus_SOD-L"  # of PaddleX's own file
 _YAML = (".yaml", ".yml")
 _TEMPLATE = """\
 # A PaddleX pipeline configuration, for `sod --pipeline FILE` and create_pipeline("FILE").
@@ -17,6 +19,7 @@ SubModules:
     module_name: {pipeline}
     model_name: {model}  # one of `sod models`; null is the server's default
     model_dir: null  # the folder of a fine-tuned Paddle inference model, which is used instead
+    batch_size: 1  # PaddleX's default, without effect: Triton batches the requests that arrive together
     threshold: 0.5  # or by class id: {{0: 0.5, 3: 0.3}}
 """
 
@@ -41,7 +44,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help=f"file to write, or folder for {PIPELINE}.yaml (default: print to stdout)",
     )
     parser.add_argument(
-        "--model", metavar="NAME", help="model_name of the file, one of `sod models` (default: the server's default)"
+        "--model",
+        metavar="NAME",
+        help=f"model_name of the file, one of `sod models` (default: {_PADDLEX_MODEL}, as in PaddleX, if `sod models` "
+        "lists it, otherwise the server's default)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file that differs")
 
@@ -56,6 +62,8 @@ def write(name: str, save_path: str | None, *, model: str | None = None, overwri
     if name != PIPELINE:
         console.print_error(f"there is no pipeline {name!r}; the only one is {PIPELINE}")
         return console.USAGE
+    if model is None:
+        model = _default_model()
     text = _TEMPLATE.format(pipeline=PIPELINE, module=MODULE, model="null" if model is None else json.dumps(model))
     if save_path is None:
         print(text, end="", flush=True)
@@ -74,3 +82,13 @@ def write(name: str, save_path: str | None, *, model: str | None = None, overwri
         return console.FAILED
     print(file, flush=True)
     return console.OK
+
+
+def _default_model() -> str | None:
+    """PaddleX's model, if a server that runs, or else the installed repository, has it; otherwise None."""
+    nothing_given = argparse.Namespace(url=None, device=None, use_hpip=None, ca=None, insecure=False)
+    try:
+        models = server_address.find_models(nothing_given, retries=0)
+    except SodError:
+        return None
+    return _PADDLEX_MODEL if any(model.name == _PADDLEX_MODEL for model in models) else None

@@ -7,11 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from sod_client._cli import console, options, server_address
-from sod_client._local_server.installed_models import find_repository, read_models
 from sod_client._results.data import Model
-from sod_client._transport.triton import PREFERENCE
 from sod_client.errors import SodError
-from sod_client.pipeline import create_pipeline
 
 ACTIONS = ("load", "unload", "remove")
 """What the server's package does with an installed model: `sod models load NAME`."""
@@ -37,7 +34,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(arguments: argparse.Namespace) -> int:
     """Print the models; returns the exit code."""
     try:
-        models = _read(arguments)
+        models = server_address.find_models(arguments)
     except SodError as error:
         console.print_error(str(error))
         return console.exit_code_before_sending(error)
@@ -46,17 +43,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(line)
     sys.stdout.flush()
     return console.OK
-
-
-def _read(arguments: argparse.Namespace) -> list[Model]:
-    url = server_address.server_url(arguments, starts_server=False)
-    if url is not None:
-        with create_pipeline(url=url, ca_file=arguments.ca, insecure=arguments.insecure) as pipeline:
-            return pipeline.models()
-    repository = find_repository()
-    models = read_models(repository, PREFERENCE)
-    console.print_status(f"no server runs; these models are installed in {repository}")
-    return models
 
 
 def _table(models: Sequence[Model]) -> list[str]:

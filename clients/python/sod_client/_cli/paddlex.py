@@ -82,7 +82,11 @@ def _serve(arguments: argparse.Namespace, unknown: Sequence[str]) -> int:
         if described.model_dir is not None and arguments.model is None:
             use_tensorrt = placement.profile == "gpu_high_performance"
             exported = export_once(
-                described.model_dir, described.model_name, tensorrt=use_tensorrt, report=console.print_error
+                described.model_dir,
+                described.model_name,
+                tensorrt=use_tensorrt,
+                report=console.print_error,
+                threshold=described.threshold,
             )
             model, repository = exported.name, str(exported.repository)
     except SodError as error:
@@ -98,9 +102,10 @@ def _serve(arguments: argparse.Namespace, unknown: Sequence[str]) -> int:
     os.environ.update(placement.environment)
     if described.visualize is not None:
         os.environ.setdefault("SOD_VISUALIZE", str(described.visualize).lower())
-    if isinstance(described.threshold, float):
-        os.environ.setdefault("SOD_DEFAULT_THRESHOLD", str(described.threshold))
-    elif described.threshold is not None:
+    threshold = described.threshold if repository is None else None  # an exported model has the file's
+    if isinstance(threshold, float):
+        os.environ.setdefault("SOD_DEFAULT_THRESHOLD", str(threshold))
+    elif threshold is not None:
         console.print_error(
             "note: the server does not apply the thresholds by class of the file; `sod export --pipeline FILE` stores "
             "them in the model"

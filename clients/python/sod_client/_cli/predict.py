@@ -134,7 +134,7 @@ class _Run:
         )
         try:
             for result in results:
-                self._handle(result)
+                self._handle(result, stops=arguments.on_error == "raise")
         except SodError as error:
             with self._progress.paused():
                 console.print_error(str(error))
@@ -144,7 +144,7 @@ class _Run:
             self._out.finish()
         return console.OK
 
-    def _handle(self, result: Result) -> None:
+    def _handle(self, result: Result, *, stops: bool) -> None:
         self._images += 1
         self._objects += len(result.boxes)
         with self._progress.paused():
@@ -152,8 +152,11 @@ class _Run:
             try:
                 saved = self._out.save(result)
             except (SodError, OSError, ValueError) as error:
+                sentence = f"{result.input_path}: not saved: {error}"
+                if stops:
+                    raise SodError(sentence) from error
                 self._failed += 1
-                console.print_error(f"{result.input_path}: not saved: {error}")
+                console.print_error(sentence)
             self._out.print(result, saved)
         self._progress.step()
 

@@ -1,4 +1,4 @@
-"""Which server a command uses: the same rule for all commands."""
+"""Which server a command uses, the same rule for all commands; and the models that it has."""
 
 import argparse
 import os
@@ -6,6 +6,10 @@ import os
 import httpx
 
 from sod_client._cli import console
+from sod_client._local_server.installed_models import find_repository, read_models
+from sod_client._results.data import Model
+from sod_client._transport.triton import PREFERENCE
+from sod_client.pipeline import create_pipeline
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 RULE = f"""\
@@ -42,6 +46,26 @@ def server_url(
     if starts_server:
         console.print_status("starting a local server; --url uses a running one")
     return None
+
+
+def find_models(arguments: argparse.Namespace, *, retries: int = 3) -> list[Model]:
+    """The models of the server or, if none is given and none runs, those of the installed repository.
+
+    Args:
+        arguments: those of the command.
+        retries: as of `create_pipeline`.
+
+    Raises:
+        SodError: the server does not list its models, or nothing is installed here.
+    """
+    url = server_url(arguments, starts_server=False)
+    if url is not None:
+        with create_pipeline(url=url, ca_file=arguments.ca, insecure=arguments.insecure, retries=retries) as pipeline:
+            return pipeline.models()
+    repository = find_repository()
+    models = read_models(repository, PREFERENCE)
+    console.print_status(f"no server runs; these models are installed in {repository}")
+    return models
 
 
 def _is_detection_server(url: str) -> bool:

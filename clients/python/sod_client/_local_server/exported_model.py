@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import yaml
+
+from sod_client._config import MODULE, PIPELINE
 from sod_client.errors import DependencyError, InvalidConfigError, LocalServerError, MissingFileError
 
 # The models of PaddleX, whose weights a server may have under the same name as a fine-tuned model.
@@ -62,7 +65,12 @@ def served_name(model_dir: str, model_name: str | None) -> str:
 
 
 def export_once(
-    model_dir: str, model_name: str | None, *, tensorrt: bool, report: Callable[[str], None]
+    model_dir: str,
+    model_name: str | None,
+    *,
+    tensorrt: bool,
+    report: Callable[[str], None],
+    threshold: float | dict[int, float] | None = None,
 ) -> ExportedModel:
     """Export a Paddle inference model, or find the result of an earlier export of the same content.
 
@@ -74,6 +82,7 @@ def export_once(
         model_name: of the pipeline file; None names it `model`.
         tensorrt: whether to build a TensorRT plan, too, which the profile gpu_high_performance runs.
         report: receives each line of the export's progress.
+        threshold: the model's default threshold, which the server applies; None is its own (`inference.yml`).
 
     Raises:
         MissingFileError: the folder does not exist.
@@ -82,12 +91,15 @@ def export_once(
         LocalServerError: the export failed, or its result cannot be written.
     """
     name = served_name(model_dir, model_name)
-    repository = _cache() / "served" / (f"{name}-tensorrt" if tensorrt else name)
+    kind = "-tensorrt" * tensorrt
+    if threshold is not None:
+        kind += f"-{hashlib.sha256(repr(threshold).encode()).hexdigest()[:_DIGITS]}"
+    repository = _cache() / "served" / f"{name}{kind}"
     try:
         repository.parent.mkdir(parents=True, exist_ok=True)
         with _lock(repository.with_name(f"{repository.name}.lock")):
             if not repository.is_dir():
-                _export(model_dir, name, repository, tensorrt=tensorrt, report=report)
+                _export(model_dir, name, repository, tensorrt=tensorrt, report=report, threshold=threshold)
     except OSError as error:
         raise LocalServerError(
             f"the exported model cannot be written to {repository}: {error.strerror or error}; set {_CACHE_VARIABLE} "
@@ -96,7 +108,15 @@ def export_once(
     return ExportedModel(name, repository)
 
 
-def _export(model_dir: str, name: str, repository: Path, *, tensorrt: bool, report: Callable[[str], None]) -> None:
+def _export(  # noqa: PLR0913 - the arguments of export_once
+    model_dir: str,
+    name: str,
+    repository: Path,
+    *,
+    tensorrt: bool,
+    report: Callable[[str], None],
+    threshold: float | dict[int, float] | None,
+) -> None:
     if not tuple(entry_points(group="sod.commands", name="export")):
         raise DependencyError(
             f"model_dir {model_dir!r} must be exported to be served, and triton-sod, which does that, is not installed "
@@ -105,9 +125,15 @@ def _export(model_dir: str, name: str, repository: Path, *, tensorrt: bool, repo
     report(f"exporting {model_dir} as {name}; this is done once and takes a minute or more")
     with tempfile.TemporaryDirectory(dir=repository.parent, prefix=f".{name}.") as work:
         made = Path(work) / "models"
+        source = ["--model_dir", model_dir]
+        if threshold is not None:
+            settings = {"model_name": name, "model_dir": str(Path(model_dir).absolute()), "threshold": threshold}
+            pipeline = Path(work) / "pipeline.yaml"
+            pipeline.write_text(yaml.safe_dump({"pipeline_name": PIPELINE, "SubModules": {MODULE: settings}}))
+            source = ["--pipeline", str(pipeline)]
         for target in ("onnx", *(("tensorrt",) if tensorrt else ())):
             precision = "fp32" if target == "onnx" else "fp16"
-            options = ["--model_dir", model_dir, "--name", name, "--target", target, "--precision", precision]
+            options = [*source, "--name", name, "--target", target, "--precision", precision]
             _run([*options, "--output_dir", str(made), "--cache_dir", str(Path(work) / "cache")], model_dir, report)
         made.rename(repository)
 

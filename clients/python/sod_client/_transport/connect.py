@@ -57,7 +57,7 @@ def connect(  # noqa: PLR0913 - the user's settings, by name
     is_triton = scheme in triton_http.SCHEMES
     connection = HttpConnection(
         f"{triton_http.SCHEMES[scheme]}://{rest}" if is_triton else url,
-        name=url.rstrip("/") if is_triton else None,
+        name=url if is_triton else None,
         timeout=timeout,
         retries=retries,
         max_connections=max_requests,

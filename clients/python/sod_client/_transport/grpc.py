@@ -81,8 +81,10 @@ class GrpcTransport(TritonTransport):
             parts = urlsplit(f"//{self._address}")
             try:
                 authorities, name = presented_certificate(str(parts.hostname), parts.port or 0, self._timeout)
-            except ssl.SSLError as error:
-                raise certificate_error(self.url, str(error)) from error
+            except ssl.SSLCertVerificationError as error:
+                raise ConnectionFailedError(
+                    f"{self.url}: the server's certificate is not valid, and gRPC cannot skip this check: {error}"
+                ) from error
             except OSError as error:
                 failure = ConnectionFailedError(f"cannot reach {self.url}: {error}")
                 failure.__cause__ = error

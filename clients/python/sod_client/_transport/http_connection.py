@@ -27,7 +27,7 @@ class HttpConnection:
         max_connections: the most connections, and requests, at once.
         api_key: sent as a bearer token; None sends none.
         verify: how the server's certificate is verified; see `tls.Verification.for_http`.
-        name: what error messages call the server; None is `url` without slashes at its end.
+        name: what error messages call the server; None is `url`. Slashes at its end are removed.
 
     Raises:
         InvalidConfigError: `url` is not an http(s) URL.
@@ -44,8 +44,8 @@ class HttpConnection:
         verify: ssl.SSLContext | bool = True,
         name: str | None = None,
     ) -> None:
-        self._url = check_url(url)
-        self.name = name or self._url
+        self._url = check_url(url, name or url)
+        self.name = (name or url).rstrip("/")
         self._retry = RetryPolicy(retries)
         self._lock = threading.Lock()
         self._slots = threading.Semaphore(max_connections)
@@ -124,8 +124,12 @@ class HttpConnection:
         return response
 
 
-def check_url(url: str) -> str:
+def check_url(url: str, name: str) -> str:
     """The URL of a server, without slashes at its end.
+
+    Args:
+        url: the URL.
+        name: what error messages call it.
 
     Raises:
         InvalidConfigError: it is not an http(s) URL.
@@ -133,7 +137,10 @@ def check_url(url: str) -> str:
     try:
         host = httpx.URL(url).host
     except (httpx.InvalidURL, UnicodeError, TypeError) as error:
-        raise InvalidConfigError(f"{url!r} is not a URL: {error}") from error
+        raise InvalidConfigError(f"{name!r} is not a URL: {error}") from error
     if not is_url(url) or not host:
-        raise InvalidConfigError(f"{url!r} is not the URL of a server; it should look like http://127.0.0.1:8080")
+        raise InvalidConfigError(
+            f"{name!r} is not the URL of a server; it should look like http://127.0.0.1:8080, or for Triton itself "
+            "grpc://127.0.0.1:8001 or triton+http://127.0.0.1:8000"
+        )
     return url.rstrip("/")
