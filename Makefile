@@ -11,7 +11,7 @@ PROFILE ?=
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format export finetune lock clean bench bench-paddlex compare-paddlex chaos fuzz
+.PHONY: help serve image test check format export finetune lock clean bench bench-paddlex compare-paddlex chaos fuzz
 
 help:  ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ RUN_TRITON := $(if $(IN_IMAGE),$(IN_IMAGE) python,$(BIN)/python)
 
 serve: $(if $(IN_IMAGE),,$(SERVE_STAMP))  ## start Triton and the gateway: PORT=8080 PROFILE=cpu_high_performance|cpu_regular|cpu_bf16|cpu_int8|gpu_regular|gpu_high_performance
 	@exec $(RUN_TRITON) -m server --port $(PORT) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
+
+image:  ## build the container image with docker or podman: GPU=1 IMAGE=name:tag BASE=<a Debian 12> ARGS='<options of docker build>'
+	@IMAGE="$(IMAGE)" BASE="$(BASE)" deploy/image $(if $(GPU),gpu,cpu) $(ARGS)
 
 # IMAGES are files or folders, separated by spaces. The image builds the TensorRT plan, from an FP16 ONNX file made here.
 EXPORT = $(BIN)/python -m export $(if $(MODEL),--model $(MODEL)) $(if $(MODEL_DIR),--model_dir "$(MODEL_DIR)") \

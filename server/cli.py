@@ -9,13 +9,13 @@ from pathlib import Path
 
 from server.banner import banner, banner_fields
 from server.errors import ServerError
-from server.installation import Installation, find_installation
-from server.ports import port_problem
+from server.installation import Installation, find_installation, release_problem
+from server.ports import is_loopback, port_problem
 from server.process.leftovers import claim, live_claims
 from server.process.managed_process import ManagedProcess
 from server.process.output import STDOUT, Output, open_standard_streams
 from server.process.work_folder import is_safe, work_folder
-from server.ready import local_url, setting
+from server.ready import local_address, local_url, setting
 from server.repository import PROFILES, Ensemble, find_ensembles
 from server.supervision.supervisor import Supervisor
 from server.triton.command import TritonOptions, TritonPorts
@@ -70,6 +70,12 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--model-repository", type=Path, default=REPOSITORY, help="folder of model folders (default: %(default)s)"
     )
     parser.add_argument("--model", action="append", help="load only this ensemble; may be repeated (default: all)")
+    parser.add_argument(
+        "--triton-host",
+        default="127.0.0.1",
+        help="address of Triton's gRPC and metrics ports, which have no authentication: another than loopback is for "
+        "gateways on other machines, on a network that only they and Prometheus reach (default: %(default)s)",
+    )
     parser.add_argument("--http-port", type=_port, default=8000, help="Triton's HTTP port (default: %(default)s)")
     parser.add_argument("--grpc-port", type=_port, default=8001, help="Triton's gRPC port (default: %(default)s)")
     parser.add_argument("--metrics-port", type=_port, default=8002, help="Triton's metrics port (default: %(default)s)")
@@ -104,7 +110,7 @@ def _serve(options: argparse.Namespace, output: Output) -> None:
     repository = options.model_repository.absolute()
     ensembles = find_ensembles(repository, profile, installation.backends)
     chosen = _choose(ensembles, options.model)
-    ports = TritonPorts(options.http_port, options.grpc_port, options.metrics_port)
+    ports = TritonPorts(options.http_port, options.grpc_port, options.metrics_port, options.triton_host)
     _check_ports(options.host, options.port, ports)
     free_bytes()
     url = local_url(options.host, options.port)
@@ -112,8 +118,10 @@ def _serve(options: argparse.Namespace, output: Output) -> None:
     drain_s = sum(_seconds(environment, name) for name in ("SOD_DRAIN_DELAY", "SOD_SHUTDOWN_TIMEOUT"))
     about = {"pid": os.getpid(), "url": url, "ports": [options.port, ports.http, ports.grpc, ports.metrics]}
     output.announce(f"starting {installation.name} and the gateway, profile {profile} …")
+    if not is_loopback(ports.host) and (problem := release_problem(installation.release)):
+        output.log("WARNING", f"Triton listens on {ports.host} without authentication, and {problem}")
     with ExitStack() as stack:
-        if not installation.makes_programs and not os.access("/tmp", os.W_OK):  # noqa: S108
+        if not installation.own_backends and not os.access("/tmp", os.W_OK):  # noqa: S108
             raise ServerError("Triton needs to write to /tmp, which is read-only or absent: docker run --tmpfs /tmp")
         work, work_claim = stack.enter_context(work_folder(programs=installation.makes_programs))
         regions = stack.enter_context(claim(SHARED_MEMORY, about))
@@ -199,13 +207,15 @@ def _check_ports(host: str, port: int, ports: TritonPorts) -> None:
             )
         if number in [earlier for earlier, _, _ in triton[:position]]:
             raise ServerError(f"Triton's ports must differ, and {number} is given twice: choose another, {option}")
-    wanted = [(host, port, "PORT=…"), *(("127.0.0.1", number, option) for number, _, option in triton)]
+    hosts = {"http": "127.0.0.1", "grpc": ports.host, "metrics": ports.host}
+    wanted = [(host, port, "PORT=…"), *((hosts[name], number, option) for number, name, option in triton)]
     for address, number, option in wanted:
         problem = port_problem(address, number)
         if problem is None:
             continue
         if problem.is_host:
-            raise ServerError(f"--host: {problem.text}: give an address of this machine, or 0.0.0.0 for all of them")
+            name = "--host" if option == "PORT=…" else "--triton-host"
+            raise ServerError(f"{name}: {problem.text}: give an address of this machine, or 0.0.0.0 for all of them")
         owner = next((claimed for claimed in live_claims(SHARED_MEMORY) if number in claimed.get("ports", ())), None)
         if problem.is_taken and owner is not None:
             raise ServerError(
@@ -218,13 +228,14 @@ def _check_ports(host: str, port: int, ports: TritonPorts) -> None:
 def _gateway_environment(options: argparse.Namespace) -> dict[str, str]:
     """The gateway's environment: where Triton is, and the times after which the launcher ends it."""
     defaults = {"SOD_LOG_LEVEL": "warning", "SOD_DRAIN_DELAY": "0", "SOD_SHUTDOWN_TIMEOUT": "30"}
+    metrics = local_address(options.triton_host, options.metrics_port)
     return {
         **os.environ,
         **{name: os.environ.get(name) or default for name, default in defaults.items()},
         "SOD_HOST": options.host,
         "SOD_PORT": str(options.port),
-        "SOD_TRITON_URL": f"127.0.0.1:{options.grpc_port}",
-        "SOD_TRITON_METRICS_URL": f"http://127.0.0.1:{options.metrics_port}/metrics",
+        "SOD_TRITON_URL": local_address(options.triton_host, options.grpc_port),
+        "SOD_TRITON_METRICS_URL": f"http://{metrics}/metrics",
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from server.cli import REPOSITORY, default_profile
 from server.cpu import AMX, cpu_flags
 from server.errors import ServerError
-from server.installation import Installation, find_installation
+from server.installation import Installation, find_installation, release_problem
 from server.ports import port_problem
 from server.process.leftovers import live_claims
 from server.process.work_folder import work_folder
@@ -109,7 +109,11 @@ def _triton() -> tuple[Installation | None, Finding]:
         installation = find_installation()
     except ServerError as error:
         return None, Finding("problem", "Triton", "cannot be started", str(error))
-    return installation, Finding("ok", "Triton", f"{installation.name}; backends {', '.join(installation.backends)}")
+    release = f" {installation.release}" if installation.release else ""
+    detail = f"{installation.name}{release}; backends {', '.join(installation.backends)}"
+    if problem := release_problem(installation.release):
+        return installation, Finding("note", "Triton", detail, f"{problem}: let no stranger reach its ports")
+    return installation, Finding("ok", "Triton", detail)
 
 
 def _machine() -> Iterator[Finding]:
@@ -212,7 +216,7 @@ def _shared_memory(
     name = str(SHARED_MEMORY)
     try:
         ensembles = [e for e in find_ensembles(repository, profile, installation.backends) if not e.missing]
-        shared = plan(stage_configs(repository, ensembles, profile), python_backends(own=installation.makes_programs))
+        shared = plan(stage_configs(repository, ensembles, profile), python_backends(own=installation.own_backends))
     except ServerError as error:
         return Finding("problem", name, "cannot be used", str(error))
     detail = f"{shared.free / _MIB:.0f} MiB free, {shared.regions} stages need {shared.least / _MIB:.0f} MiB or more"

@@ -1,7 +1,8 @@
 """Where `tritonserver` and its backends come from: NVIDIA's image, or the wheel nvidia-pytriton.
 
 The image has everything in its place. The wheel carries the real server and its Python backend. This module copies
-the backend, the stub of the running Python version and our Python-based backends into one folder for Triton.
+the backend, the stub of the running Python version and our Python-based backends into one folder for Triton. In the
+image of deploy/cpu.Dockerfile `python -m server.installation` has done that, and no program is written at run time.
 """
 
 import importlib.metadata
@@ -22,6 +23,9 @@ IMAGE_ROOT = Path("/opt/tritonserver")
 _ENVIRONMENT_FOLDER = b"/tmp/python_env_"
 _ENVIRONMENT_FOLDER_HERE = b"././/python_env_"
 _OWN_BACKENDS = Path(__file__).parent / "backends"
+_PREPARED = Path(sys.prefix) / "share" / "triton-sod" / "backends"
+_WHEEL_RELEASE = "24.10"
+_LEAST_RELEASE = (26, 7)  # SECURITY.md lists what was fixed by then
 OWN_BACKENDS = ("onnxruntime", "openvino", "paddle")
 
 # By default glibc returns the memory of a decoded image to the kernel after each request and faults it in again, page
@@ -41,6 +45,8 @@ class Installation:
         backend_directory: returns the folder for `--backend-directory`; what has to be made, it makes in the folder
             that it is given.
         makes_programs: whether it puts programs and libraries there.
+        own_backends: whether our Python-based backends stand for NVIDIA's C++ ones.
+        release: of Triton, as NVIDIA counts its containers ("26.08"); empty if it is not known.
     """
 
     name: str
@@ -49,6 +55,8 @@ class Installation:
     environ: dict[str, str]
     backend_directory: Callable[[Path], Path]
     makes_programs: bool = False
+    own_backends: bool = False
+    release: str = ""
 
 
 def find_installation(image_root: Path = IMAGE_ROOT) -> Installation:
@@ -63,9 +71,26 @@ def find_installation(image_root: Path = IMAGE_ROOT) -> Installation:
     return _of_wheel()
 
 
+def release_problem(release: str) -> str:
+    """What is wrong with the release of Triton, as a part of a sentence; empty if it has the known fixes.
+
+    Args:
+        release: as NVIDIA counts its containers ("26.08"); empty if it is not known.
+    """
+    try:
+        year, month = (int(part) for part in release.split(".")[:2])
+    except ValueError:
+        return ""
+    if (year, month) >= _LEAST_RELEASE:
+        return ""
+    least = ".".join(f"{part:02}" for part in _LEAST_RELEASE)
+    return f"Triton {release} is older than {least} and has known vulnerabilities (SECURITY.md)"
+
+
 def _of_image(binary: Path, backends: Path) -> Installation:
     names = tuple(sorted(path.name for path in backends.iterdir() if path.is_dir()))
-    return Installation("Triton's image", binary, names, _environ([]), lambda _: backends)
+    release = os.environ.get("NVIDIA_TRITON_SERVER_VERSION", "")
+    return Installation("Triton's image", binary, names, _environ([]), lambda _: backends, release=release)
 
 
 def _of_wheel() -> Installation:
@@ -75,8 +100,10 @@ def _of_wheel() -> Installation:
         _wheel_folder("pytriton") / "tritonserver" / "bin" / "tritonserver",
         ("python", *OWN_BACKENDS),
         _environ(libraries),
-        _wheel_backends,
-        makes_programs=True,
+        (lambda _: _PREPARED) if _PREPARED.is_dir() else _wheel_backends,
+        makes_programs=not _PREPARED.is_dir(),
+        own_backends=True,
+        release=_WHEEL_RELEASE,
     )
 
 
@@ -142,3 +169,7 @@ def _libpython_folder() -> list[str]:
     raise ServerError(
         f"{name} is not on this machine, and Triton's Python models need it: apt-get install libpython{version}"
     )
+
+
+if __name__ == "__main__":
+    print(_wheel_backends(_PREPARED.parent))

@@ -1,6 +1,7 @@
 """Whether an address can be listened on."""
 
 import errno
+import ipaddress
 import os
 import socket
 from dataclasses import dataclass
@@ -40,3 +41,11 @@ def port_problem(host: str, port: int) -> PortProblem | None:
         text = error.strerror or os.strerror(error.errno or 0)
         return PortProblem(text, is_taken=error.errno == errno.EADDRINUSE)
     return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`; a name other than localhost counts as reachable."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -35,8 +35,13 @@ def setting(name: str) -> str:
 def local_url(host: str, port: int) -> str:
     """The gateway's address as seen from this machine: https where it has a certificate."""
     scheme = "https" if setting("tls_certificate") else "http"
+    return f"{scheme}://{local_address(host, port)}"
+
+
+def local_address(host: str, port: int) -> str:
+    """`host:port` by which this machine reaches what listens on `host`, which may be all addresses."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 — compared, not bound
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_ready(url: str) -> bool:

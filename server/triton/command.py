@@ -12,11 +12,19 @@ _EXIT_TIMEOUT_S = 2
 
 @dataclass(frozen=True, slots=True)
 class TritonPorts:
-    """Loopback ports of Triton's three services."""
+    """Ports of Triton's three services.
+
+    Attributes:
+        http: on loopback, for the launcher.
+        grpc: on `host`.
+        metrics: on `host`.
+        host: an address of this machine; loopback unless gateways run elsewhere.
+    """
 
     http: int
     grpc: int
     metrics: int
+    host: str = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +35,7 @@ class TritonOptions:
         repository: model repository.
         models: ensembles to load; Triton loads their stages with them.
         profile: `--model-config-name`.
-        ports: all bound to loopback: the wheel's release is from before the fixes of CVE-2025-23319.
+        ports: on loopback by default: the wheel's release is from before the fixes of CVE-2025-23319.
         verbose: show Triton's information messages.
         otlp_endpoint: base URL of the OTLP/HTTP receiver that gets the traces; None for none.
     """
@@ -67,7 +75,8 @@ def command(  # noqa: PLR0913 — what the installation adds to the options, by 
         "--log-info=true",  # they tell which model is loading; the launcher shows them only with --verbose
     ]
     for service in ("http", "grpc", "metrics"):
-        line += [f"--{service}-address=127.0.0.1", f"--{service}-port={getattr(options.ports, service)}"]
+        address = "127.0.0.1" if service == "http" else options.ports.host
+        line += [f"--{service}-address={address}", f"--{service}-port={getattr(options.ports, service)}"]
     for backend in ("python", *OWN_BACKENDS):
         line += [
             f"--backend-config={backend},shm-region-prefix-name={shm_prefix}",

@@ -117,7 +117,7 @@ class TritonProcess(ManagedProcess):
             stage_configs(
                 self._options.repository, (self._ensembles[name] for name in self._asked_for), self._options.profile
             ),
-            python_backends(own=self._installation.makes_programs),
+            python_backends(own=self._installation.own_backends),
         )
         if shared.problem:
             raise ServerError(shared.problem)

@@ -1,8 +1,10 @@
 """deploy/in-image and the Makefile's choice of it, with a `docker` and an `nvidia-smi` that only record their calls."""
 
 import os
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,41 @@ def test_the_image_copies_what_the_server_runs():
         assert name in dockerfile
         assert f"!{name}" in allowed
     assert "USER triton-server" in dockerfile
+
+
+WHEEL = """#!/bin/sh
+echo "$@"; case "$*" in *11.*) exit 1 ;; esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("tensorrt", "code", "text"),
+    [
+        ("10.13.3.9-1+cuda13.0", 0, "tensorrt-cu13==10.13.3.9.*"),
+        ("11.0.0.1-1+cuda13.0", 1, "no wheel tensorrt-cu13 has the version of this container's TensorRT, 11.0.0.1: "),
+        ("", 1, "this container has no TensorRT (libnvinfer)"),
+    ],
+)
+def test_a_tensorrt_without_a_wheel_is_one_sentence(tmp_path, tensorrt, code, text):
+    for name, body in {"dpkg-query": f"#!/bin/sh\necho {tensorrt}\n", "pip": WHEEL}.items():
+        (tmp_path / name).write_text(body)
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = run("deploy/tensorrt-wheel", str(tmp_path / "pip"), PATH=path, CUDA_VERSION="13.0.1")
+    assert done.returncode == code
+    assert text in done.stdout + done.stderr
+    assert len(done.stderr.splitlines()) == code
+
+
+def test_the_build_refuses_an_old_release():
+    """The line of the Dockerfile, as in a container of 26.06."""
+    dockerfile = (ROOT / "deploy/triton.Dockerfile").read_text()
+    (program,) = re.findall(r"^RUN cd /build && python3 -c '(.*)'$", dockerfile, re.MULTILINE)
+    for release, code in {"26.06": 1, "26.08": 0}.items():
+        fake = f"i.find_installation = lambda: i.Installation('', None, (), {{}}, None, release='{release}'); sys.exit"
+        done = run(sys.executable, "-c", program.replace("sys.exit", fake, 1))
+        assert done.returncode == code, done.stderr
+        assert ("older than 26.07" in done.stderr) == bool(code)
 
 
 def test_make_works_inside_the_image_without_docker(tmp_path):

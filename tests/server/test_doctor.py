@@ -27,7 +27,7 @@ def test_a_machine_that_serves_is_well(capsys, ports):
     code, findings = run(capsys, *ports, "--profile", "cpu_high_performance")
     assert code == 0
     assert not [finding for finding in findings.values() if finding["level"] == "problem"]
-    assert findings["Triton"]["detail"].startswith("the embedded server; backends python, ")
+    assert findings["Triton"]["detail"].startswith("the embedded server 24.10; backends python, ")
     assert findings["PP-YOLOE_plus_SOD-demo"]["detail"] == "can be served"
 
 

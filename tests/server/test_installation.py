@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from server import installation as module
 from server.errors import ServerError
-from server.installation import OWN_BACKENDS, find_installation
+from server.installation import OWN_BACKENDS, find_installation, release_problem
 
 
 def test_the_wheel_is_put_together(tmp_path):
@@ -25,7 +26,27 @@ def test_the_wheel_is_put_together(tmp_path):
     assert not [path for path in root.rglob("*") if path.is_symlink()]
 
 
-def test_in_tritons_image_the_images_own_is_taken(tmp_path):
+def test_prepared_backends_are_used_where_they_are(tmp_path, monkeypatch):
+    """As deploy/cpu.Dockerfile leaves them: nothing is written at run time, so that every folder may be noexec."""
+    monkeypatch.setattr(module, "_PREPARED", tmp_path)
+    installation = find_installation()
+    assert installation.backend_directory(tmp_path / "elsewhere") == tmp_path
+    assert not installation.makes_programs
+    assert installation.own_backends
+
+
+@pytest.mark.parametrize("release", ["24.10", "25.12", "26.06"])
+def test_a_release_with_known_vulnerabilities_is_named(release):
+    assert f"Triton {release} is older than 26.07" in release_problem(release)
+
+
+@pytest.mark.parametrize("release", ["26.07", "26.08", "27.01", "", "custom"])
+def test_later_and_unknown_releases_are_not(release):
+    assert release_problem(release) == ""
+
+
+def test_in_tritons_image_the_images_own_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setenv("NVIDIA_TRITON_SERVER_VERSION", "26.08")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "tritonserver").touch()
     for name in ("python", "tensorrt", "openvino", "onnxruntime", "paddle"):
@@ -35,6 +56,8 @@ def test_in_tritons_image_the_images_own_is_taken(tmp_path):
     assert installation.backends == ("onnxruntime", "openvino", "paddle", "python", "tensorrt")
     assert installation.backend_directory(tmp_path / "elsewhere") == tmp_path / "backends"
     assert not installation.makes_programs
+    assert not installation.own_backends
+    assert installation.release == "26.08"
 
 
 def test_an_absent_libpython_is_named_with_the_package(monkeypatch):

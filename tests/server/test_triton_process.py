@@ -43,7 +43,7 @@ def repository(tmp_path):
 def triton(repository, tmp_path, monkeypatch):
     """A Triton whose process is not started."""
     monkeypatch.setattr("server.process.managed_process.ManagedProcess.start", lambda _: None)
-    installation = Installation("a Triton", Path("t"), BACKENDS, {}, lambda _: Path("b"), makes_programs=True)
+    installation = Installation("a Triton", Path("t"), BACKENDS, {}, lambda _: Path("b"), own_backends=True)
     options = TritonOptions(repository, (DEMO, "mine"), "cpu_high_performance", TritonPorts(1, 2, 3))
     with claim(tmp_path) as regions:
         yield TritonProcess(options, installation, Path("b"), regions=regions, output=Output())
@@ -62,6 +62,14 @@ def test_triton_is_bound_to_loopback():
     for service in ("http", "grpc", "metrics"):
         assert f"--{service}-address=127.0.0.1" in line
     assert "--backend-config=openvino,shm-default-byte-size=1048576" in line
+
+
+def test_gateways_on_other_machines_reach_grpc_and_metrics_only():
+    options = TritonOptions(Path("r"), ("m",), "cpu_regular", TritonPorts(1, 2, 3, "0.0.0.0"))
+    line = command(options, binary=Path("t"), backends=Path("b"), models=("m",), shm_prefix="sod-1-", region_bytes=1)
+    assert "--http-address=127.0.0.1" in line
+    for service in ("grpc", "metrics"):
+        assert f"--{service}-address=0.0.0.0" in line
 
 
 def test_a_restart_loads_what_was_loaded_and_falls_back(triton):
