@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from sod_client._config import MODULE, PIPELINE
+from sod_client._thresholds import ClassKey
 from sod_client.errors import DependencyError, InvalidConfigError, LocalServerError, MissingFileError
 
 # The models of PaddleX, whose weights a server may have under the same name as a fine-tuned model.
@@ -70,7 +71,7 @@ def export_once(
     *,
     tensorrt: bool,
     report: Callable[[str], None],
-    threshold: float | dict[int, float] | None = None,
+    threshold: float | dict[ClassKey, float] | None = None,
 ) -> ExportedModel:
     """Export a Paddle inference model, or find the result of an earlier export of the same content.
 
@@ -82,7 +83,8 @@ def export_once(
         model_name: of the pipeline file; None names it `model`.
         tensorrt: whether to build a TensorRT plan, too, which the profile gpu_high_performance runs.
         report: receives each line of the export's progress.
-        threshold: the model's default threshold, which the server applies; None is its own (`inference.yml`).
+        threshold: the model's default threshold, for all classes or by class id, which the server applies; None is its
+            own (`inference.yml`).
 
     Raises:
         MissingFileError: the folder does not exist.
@@ -115,7 +117,7 @@ def _export(  # noqa: PLR0913 - the arguments of export_once
     *,
     tensorrt: bool,
     report: Callable[[str], None],
-    threshold: float | dict[int, float] | None,
+    threshold: float | dict[ClassKey, float] | None,
 ) -> None:
     if not tuple(entry_points(group="sod.commands", name="export")):
         raise DependencyError(
