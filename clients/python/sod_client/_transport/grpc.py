@@ -14,6 +14,7 @@ from sod_client._transport.triton import INVALID_INPUT, ModelConfig, TritonTrans
 from sod_client.errors import ConnectionFailedError, InvalidConfigError, ServerError, SodError
 
 SCHEME, SECURE_SCHEME = "grpc", "grpcs"
+_CONNECT_TIMEOUT_S = 5.0
 _CHANNEL: list[tuple[str, int | str]] = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -78,9 +79,9 @@ class GrpcTransport(TritonTransport):
         authorities, options = self._authorities, list(_CHANNEL)
         if self._verification.insecure:
             # gRPC always verifies: let it trust the certificate that the server presents.
-            parts = urlsplit(f"//{self._address}")
+            parts, timeout = urlsplit(f"//{self._address}"), min(self._timeout, _CONNECT_TIMEOUT_S)
             try:
-                authorities, name = presented_certificate(str(parts.hostname), parts.port or 0, self._timeout)
+                authorities, name = presented_certificate(str(parts.hostname), parts.port or 0, timeout)
             except ssl.SSLCertVerificationError as error:
                 raise ConnectionFailedError(
                     f"{self.url}: the server's certificate is not valid, and gRPC cannot skip this check: {error}"
