@@ -20,6 +20,8 @@ from benchmarks.evaluation.runs import PROFILES, SLICES, WHOLE, Run, detect, pla
 from sod.datasets.dataset import Dataset
 from sod.datasets.reader import FORMATS, SPLITS
 
+_PLOT_SUFFIXES = (".png", ".svg", ".pdf")
+
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.evaluation.cli") -> int:
     """Evaluate and print the metrics.
@@ -32,6 +34,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
         _run(options)
     except EvaluationError as error:
         print(f"sod eval: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"sod eval: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
     return 0
 
@@ -144,11 +149,17 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     parser.add_argument(
         "--plot",
-        type=Path,
+        type=_plot_file,
         metavar="FILE",
         help="draw precision-recall curves (png, svg, pdf), and beside them NAME_f1 and NAME_confusion",
     )
     return parser
+
+
+def _plot_file(text: str) -> Path:
+    if Path(text).suffix.lower() not in _PLOT_SUFFIXES:
+        raise argparse.ArgumentTypeError(f"{text} must end in {', '.join(_PLOT_SUFFIXES)}")
+    return Path(text)
 
 
 def _share(text: str) -> float:

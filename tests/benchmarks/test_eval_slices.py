@@ -116,3 +116,11 @@ def test_the_servers_message_is_shown(gateway, words, capsys):
     gateway.refuse = True
     assert main([*words, "--slice_infer"]) == 1
     assert "a.png: the server's error is 422: the image makes 600 slices; the limit is 512" in capsys.readouterr().err
+
+
+def test_files_that_cannot_be_written_are_one_sentence(words, tmp_path, capsys):
+    assert main([*words, "--slice_infer", "--plot", str(tmp_path / "absent/curves.png")]) == 1
+    assert "absent/curves.png: No such file or directory" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*words, "--plot", "curves.doc"])
+    assert "curves.doc must end in .png, .svg, .pdf" in capsys.readouterr().err

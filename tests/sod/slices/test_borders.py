@@ -9,7 +9,7 @@ from sod.detections import Detections
 from sod.merging import Combine, MergeOptions, merge
 from sod.slicing import slice_grid
 
-IMAGE = (1000, 700)
+IMAGE = (960, 580)
 SIDE = 200
 _LEAST_SHARE = 0.1  # of the object that a slice must show for a detector to find it
 
@@ -44,11 +44,14 @@ def test_an_object_that_fits_into_the_overlap_is_found_once_and_whole(
 
 @pytest.mark.parametrize("combine", ["nms", "nmm"])
 @pytest.mark.parametrize("overlap", [0.0, 0.05])
-@settings(max_examples=150, deadline=None)
-@given(st.integers(20, 150), st.integers(20, 150), st.floats(0, 1), st.floats(0, 1))
+@pytest.mark.parametrize("turned", [False, True])
+@settings(max_examples=100, deadline=None)
+@given(st.integers(20, 150), st.integers(20, 60), st.floats(0, 1))
 def test_an_object_larger_than_a_thin_overlap_is_found_once(  # noqa: PLR0917 - hypothesis gives them by position
-    combine: Combine, overlap: float, width: int, height: int, across: float, down: float
+    combine: Combine, overlap: float, turned: bool, length: int, breadth: int, place: float
 ) -> None:
-    x, y = round(across * (IMAGE[0] - width)), round(down * (IMAGE[1] - height))
-    box = [x, y, x + width, y + height]
+    start = round(place * (IMAGE[turned] - length))
+    box = [start, 60, start + length, 60 + breadth]
+    if turned:
+        box = [box[1], box[0], box[3], box[2]]
     assert len(found_in_slices(box, overlap, combine)) == 1
