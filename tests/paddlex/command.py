@@ -28,7 +28,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 def compare(contestants: Contestants, only: str = "") -> Iterator[Verdict]:
     """One verdict a command line that contains `only`."""
-    rows = read_rows("The command")
+    rows = read_rows("The command") | read_rows("Python")
     sod = [sys.executable, "-P", "-m", "sod_client"]
     for line in LINES:
         if only in line.words:

@@ -36,6 +36,8 @@ LINES = (
     Line(f"{_START} --input {IMAGE} --device npu:0", "paddlex --device"),
     # What users type besides.
     Line(f"{_START} --input images --save_path ./output"),
+    Line(f"{_START} --input clash --save_path ./output", "save_to_json.save_path"),
+    Line(f"{_START} --input more --save_path ./output", "save_to_json.save_path"),
     Line(f"{_START} --input images/grey16.png --threshold '{{0: 0.3, 3: 0.7}}'"),
     Line(f"{_START} --input two.tif --save_path ./output"),
     Line(f"{_START} --input {IMAGE} --save ./out --thr 0.6"),

@@ -52,10 +52,12 @@ def make_files(folder: Path, model: Path) -> Path:
         model: the Paddle model, which `tuned.yaml` names.
     """
     readable = images.readable_images()
-    for name in ("images", "more/below", "empty", "my_path"):
+    for name in ("images", "more/below", "clash", "empty", "my_path"):
         (folder / name).mkdir(parents=True)
-    for name in ("grey.png", "grey16.png", "bgr16.png", "bgra.png", "exif6.jpg", "bgr.webp", "bgr.bmp"):
+    for name in ("grey.png", "grey16.png", "bgr16.png", "bgra.png", "exif6.jpg", "lossless.webp", "cmyk.jpg"):
         (folder / "images" / name).write_bytes(readable[name])
+    for name in ("bgr.webp", "bgr.bmp"):
+        (folder / "clash" / name).write_bytes(readable[name])
     (folder / "more" / "hit-uav.jpg").write_bytes(readable["hit-uav.jpg"])
     (folder / "more/below" / "grey.bmp").write_bytes(readable["grey.bmp"])
     (folder / sdk_cases.IMAGE).write_bytes(readable["bgr.jpg"])
