@@ -137,39 +137,30 @@ def _overlapping_pairs(
     Boxes are sorted by their left edge. Each is compared only with those that start before its right edge, which are
     few for small objects.
     """
-    # Each group gets its own interval of the x axis. NaN coordinates may overlap anything. Rounding keeps the order.
+    # Each group gets its own interval of the x axis. NaN coordinates may overlap anything: fmin and fmax ignore NaN.
+    # Rounding keeps the order.
     offset = groups * (4.0 * _FAR)
-    left = offset + np.clip(np.nan_to_num(boxes[:, 0], nan=-_FAR), -_FAR, _FAR)
-    right = offset + np.clip(np.nan_to_num(boxes[:, 2], nan=_FAR), -_FAR, _FAR)
+    left = offset + np.fmin(np.fmax(boxes[:, 0], -_FAR), _FAR)
+    right = offset + np.fmax(np.fmin(boxes[:, 2], _FAR), -_FAR)
     order = np.argsort(left, kind="stable")
     own = np.arange(len(order))
     counts = np.maximum(np.searchsorted(left[order], right[order], side="right") - own - 1, 0)
-    first = np.repeat(own, counts)
-    second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
-    first, second = order[first], order[second]
-    apart = (boxes[first, 1] > boxes[second, 3]) | (boxes[second, 1] > boxes[first, 3])
-    first, second = first[~apart], second[~apart]
-    exceeds = _overlap(boxes[first], boxes[second], threshold)
-    better = np.minimum(first, second)[exceeds]
-    worse = np.maximum(first, second)[exceeds]
+    x1, y1, x2, y2 = np.ascontiguousarray(boxes[order].T)
+    second = np.arange(counts.sum()) + np.repeat(own + 1 - np.cumsum(counts) + counts, counts)
+    apart = (np.repeat(y1, counts) > y2[second]) | (y1[second] > np.repeat(y2, counts))
+    meet = np.flatnonzero(~apart)
+    a, b = np.repeat(own, counts)[meet], second[meet]
+    # The head's distances can be slightly negative. Paddle tests the corners for this, not the intersection.
+    disjoint = (x1[b] > x2[a]) | (x2[b] < x1[a])
+    intersection = (np.minimum(x2[a], x2[b]) - np.maximum(x1[a], x1[b])) * (
+        np.minimum(y2[a], y2[b]) - np.maximum(y1[a], y1[b])
+    )
+    width, height = x2 - x1, y2 - y1
+    areas = np.where((width < 0) | (height < 0), np.float32(0), width * height)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        within = intersection / (areas[a] + areas[b] - intersection) <= threshold
+    exceeds = np.flatnonzero(~(within | disjoint))  # 0/0 counts as exceeding, as in Paddle
+    one, other = order[a[exceeds]], order[b[exceeds]]
+    better, worse = np.minimum(one, other), np.maximum(one, other)
     by_better = np.argsort(better, kind="stable")
     return better[by_better], worse[by_better]
-
-
-def _overlap(a: NDArray[np.float32], b: NDArray[np.float32], threshold: np.float32) -> NDArray[np.bool_]:
-    """Whether IoU exceeds the threshold, bool [P], for boxes [P, 4] each; 0/0 counts as exceeding, as in Paddle."""
-    ax1, ay1, ax2, ay2 = a.T
-    bx1, by1, bx2, by2 = b.T
-    # The head's distances can be slightly negative. Paddle tests the corners for this, not the intersection.
-    disjoint = (bx1 > ax2) | (bx2 < ax1) | (by1 > ay2) | (by2 < ay1)
-    intersection = (np.minimum(ax2, bx2) - np.maximum(ax1, bx1)) * (np.minimum(ay2, by2) - np.maximum(ay1, by1))
-    union = _areas(a) + _areas(b) - intersection
-    with np.errstate(divide="ignore", invalid="ignore"):
-        within = intersection / union <= threshold
-    return np.asarray(~(within | disjoint), np.bool_)
-
-
-def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Area of each box, float32 [N]; 0 for an inverted box."""
-    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    return np.where((width < 0) | (height < 0), np.float32(0), width * height)

@@ -54,7 +54,8 @@ def pending_files(spec: ModelSpec, repository: Path) -> PendingFiles:
     """Find the configuration files that a model needs; nothing is written yet.
 
     Folders that models share are written only if they do not exist. An existing model of the same name keeps its
-    configuration, with the user's changes, if it has the same classes, size and NMS.
+    configuration, with the user's changes, if it has the same classes, size and NMS. Optional inputs that this version
+    has added are inserted into both.
 
     Args:
         spec: the model.
@@ -79,10 +80,9 @@ def pending_files(spec: ModelSpec, repository: Path) -> PendingFiles:
             if not target.exists():
                 files[target] = text
             elif target.suffix == ".pbtxt":
-                if shared:
-                    _check_shared(target, text, compare)
-                elif _check_own(target, text, compare, overwrite=spec.options.overwrite):
-                    files[target] = text
+                check = _check_shared if shared else _check_own
+                if (replacement := check(target, text, compare, overwrite=spec.options.overwrite)) is not None:
+                    files[target] = replacement
     return PendingFiles(files)
 
 
@@ -112,17 +112,28 @@ def _check_spec(spec: ModelSpec) -> None:
 Comparison = Callable[[ModelConfig, ModelConfig], str]  # names the first difference; empty if there is none
 
 
-def _check_shared(path: Path, text: str, compare: Comparison) -> None:
-    """Raise ExportError unless an existing stage, which other models may use, fits this model too."""
-    if difference := compare(read_config(path), _parse(text)):
-        raise ExportError(
-            f"{path} is not the stage that this model needs: it differs in its {difference}. Other models may use it, "
-            "so it is not replaced: move it away, or choose another --output_dir"
-        )
+def _check_shared(path: Path, text: str, compare: Comparison, *, overwrite: bool) -> str | None:  # noqa: ARG001
+    """Check that an existing stage, which other models may use and `overwrite` does not affect, fits this model too.
+
+    Returns:
+        The text that must replace it, if it is that of an earlier version; else None.
+
+    Raises:
+        ExportError: it is another stage.
+    """
+    existing, ours = read_config(path), _parse(text)
+    if not (difference := compare(existing, ours)):
+        return None
+    if (upgraded := _with_new_inputs(existing, ours, compare)) is not None:
+        return upgraded
+    raise ExportError(
+        f"{path} is not the stage that this model needs: it differs in its {difference}. Other models may use it, "
+        "so it is not replaced: move it away, or choose another --output_dir"
+    )
 
 
-def _check_own(path: Path, text: str, compare: Comparison, *, overwrite: bool) -> bool:
-    """Whether an existing file of this model must be replaced.
+def _check_own(path: Path, text: str, compare: Comparison, *, overwrite: bool) -> str | None:
+    """The text that must replace an existing file of this model; None if the file stays.
 
     Raises:
         ExportError: it belongs to another kind of model, or differs and `overwrite` is false.
@@ -131,10 +142,34 @@ def _check_own(path: Path, text: str, compare: Comparison, *, overwrite: bool) -
     if (existing.platform == "ensemble") != (ours.platform == "ensemble") or existing.name not in ("", ours.name):
         raise ExportError(f"{path.parent.name} in the repository is another kind of model: choose another --name")
     if overwrite:
-        return path.read_text(encoding="utf-8") != text
-    if difference := compare(existing, ours):
-        raise ExportError(f"{path} differs in its {difference} from the exported model: {_HINT}")
-    return False
+        return text if path.read_text(encoding="utf-8") != text else None
+    if not (difference := compare(existing, ours)):
+        return None
+    if (upgraded := _with_new_inputs(existing, ours, compare)) is not None:
+        return upgraded
+    raise ExportError(f"{path} differs in its {difference} from the exported model: {_HINT}")
+
+
+def _with_new_inputs(existing: ModelConfig, ours: ModelConfig, compare: Comparison) -> str | None:
+    """The existing configuration, with the user's changes, and the optional inputs that this version has added.
+
+    Whoever uses the model without them is not affected. None if that is not the only difference.
+    """
+    required = {tensor.name for tensor in existing.input if not tensor.optional}
+    added = {tensor.name for tensor in ours.input} - {tensor.name for tensor in existing.input}
+    if any(not tensor.optional and tensor.name not in required for tensor in ours.input):
+        return None
+    upgraded = ModelConfig()
+    upgraded.CopyFrom(existing)
+    for tensor in ours.input:
+        if tensor.name in added:
+            upgraded.input.add().CopyFrom(tensor)
+        else:
+            next(one for one in upgraded.input if one.name == tensor.name).optional = tensor.optional
+    for step, other in zip(upgraded.ensemble_scheduling.step, ours.ensemble_scheduling.step, strict=False):
+        for name in added & other.input_map.keys():
+            step.input_map[name] = other.input_map[name]
+    return None if compare(upgraded, ours) else text_format.MessageToString(upgraded, as_utf8=True)
 
 
 def _compare_tensors(one: ModelConfig, other: ModelConfig) -> str:
@@ -150,18 +185,23 @@ def _compare_tensors(one: ModelConfig, other: ModelConfig) -> str:
 
 def _compare_stages(one: ModelConfig, other: ModelConfig) -> str:
     return _compare_tensors(one, other) or next(
-        (key for key, value in other.parameters.items() if one.parameters[key] != value), ""
+        (key for key in other.parameters if _parameter(one, key) != _parameter(other, key)), ""
     )
 
 
 def _compare_ensembles(one: ModelConfig, other: ModelConfig) -> str:
     # Labels come first: they are the clearest difference, and other labels often change the number of classes too.
     for key in ("labels", "input_size", "default_threshold"):
-        if one.parameters[key].string_value != other.parameters[key].string_value:
+        if _parameter(one, key) != _parameter(other, key):
             return key.replace("_", " ")
     if one.ensemble_scheduling != other.ensemble_scheduling:
         return "stages"
     return "batch size" if one.max_batch_size != other.max_batch_size else _compare_tensors(one, other)
+
+
+def _parameter(config: ModelConfig, key: str) -> str:
+    """A parameter, empty if there is none; `config.parameters[key]` would add it."""
+    return str(config.parameters[key].string_value) if key in config.parameters else ""
 
 
 def read_config(path: Path) -> ModelConfig:
