@@ -59,7 +59,7 @@ async def test_asyncio(spots: FakeServer, tmp_path: Path) -> None:
 def test_memory_does_not_grow_with_the_scene(spots: FakeServer, tmp_path: Path) -> None:
     """Of the command with its child processes. Most of the larger scene has no data."""
     peaks = [_peak_mib(spots, _sparse(tmp_path / f"{side}.tif", side), tmp_path / "out") for side in (4_500, 12_000)]
-    assert peaks[1] < 500
+    assert peaks[1] < 700
     assert peaks[1] < peaks[0] + 100
 
 
