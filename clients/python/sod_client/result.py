@@ -184,8 +184,11 @@ class Result(dict[str, Any]):
             OSError: the file cannot be written.
         """
         file = self._file(save_path, ".json", "_res", _is_json)
-        write_whole(file, to_json(dict(self), indent=indent, ensure_ascii=ensure_ascii).encode())
+        self._write_json(file, indent, ensure_ascii)
         return file
+
+    def _write_json(self, file: Path, indent: int | None, ensure_ascii: bool) -> None:
+        write_whole(file, to_json(dict(self), indent=indent, ensure_ascii=ensure_ascii).encode())
 
     def save_to_img(self, save_path: builtins.str | os.PathLike[builtins.str]) -> Path:
         """Write the image with its boxes to `save_path`, which is the file name of an image or else a folder.

@@ -21,7 +21,7 @@ from sod_client._calls.daemon_pool import DaemonPool
 from sod_client._calls.scene_detector import SceneDetector
 from sod_client._config import MODULE, PIPELINE, read_config, warn_of_ignored_options
 from sod_client._inputs.fetch import Fetcher
-from sod_client._inputs.items import FileItem, Item
+from sod_client._inputs.items import FileItem, Item, StretchedItem
 from sod_client._inputs.scenes import MAX_SENT_BYTES, SceneItem, is_too_large
 from sod_client._local_server.device import Placement, choose_placement, parse_device
 from sod_client._local_server.exported_model import OFFICIAL, export_once, served_name
@@ -312,14 +312,15 @@ def _detect(transport: Transport, item: Item, options: RequestOptions) -> Result
     Raises:
         SodError: the image cannot be read, or the server did not detect it.
     """
-    path = item.path if isinstance(item, FileItem) else None
+    source = item.source if isinstance(item, StretchedItem) else item
+    path = source.path if isinstance(source, FileItem) else None
     if path is not None and path.is_file() and path.stat().st_size > MAX_SENT_BYTES:
         raise UnreadableFileError(
             f"the file has {path.stat().st_size / 2**20:,.0f} MiB, which is too large to be sent whole: {_WINDOWS}"
         )
     try:
         return transport.detect(item, options)
-    except (ServerError, ConnectionFailedError) as error:
+    except (ServerError, ConnectionFailedError, UnreadableFileError) as error:
         if path is None or options.slices is not None or not is_too_large(path):
             raise
         if isinstance(error, ServerError):

@@ -11,6 +11,7 @@ from importlib import import_module
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sod_client._inputs.exif import QUARTER_TURNS, orientation_of
+from sod_client._inputs.headers import tiff_pages
 from sod_client.errors import SodWarning, UnreadableFileError
 
 # JPEG, PNG, WebP, BMP, TIFF and BigTIFF: what the server reads.
@@ -21,6 +22,7 @@ _UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBo
 _PHOTOMETRIC, _MIN_IS_WHITE = 262, 0
 # The largest value of an image with 16 bits whose upper bytes are so few that it looks black: that of 14 bits.
 _DARK = 64
+_MANY_PIXELS = 2**26
 # By EXIF orientation. Pillow turns a TIFF by itself.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -110,6 +112,11 @@ def to_sendable(content: bytes) -> bytes:
 
 def warn_if_dark(name: str, content: bytes, frame: int = 0) -> None:
     """Warn of an image with 16 bits that uses so few of them, 12 for example, that its upper bytes are almost black."""
+    is_16_bit_png = content.startswith(b"\x89PNG") and content[24:25] == b"\x10"
+    pages = tiff_pages(io.BytesIO(content))
+    # Pillow warns of images that are far over the server's limit; the server refuses them with a sentence.
+    if not (is_16_bit_png or pages) or any(page.size[0] * page.size[1] > _MANY_PIXELS for page in pages):
+        return
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.seek(frame)

@@ -27,7 +27,7 @@ from sod_client._scenes.merging import MergeOptions
 from sod_client._scenes.result import SceneResult
 from sod_client._slices import OVERLAP, SliceOptions, pair
 from sod_client._transport.transport import RequestOptions, Transport
-from sod_client.errors import ConnectionFailedError, InvalidConfigError, ServerError
+from sod_client.errors import BadReplyError, ConnectionFailedError, InvalidConfigError, ServerError
 
 _LARGE = 1.5  # with slice_infer="auto", as the server
 _MAX_SLICES = 10_000_000
@@ -268,7 +268,7 @@ def _model(transport: Transport, name: str | None) -> Model | None:
     """The model that answers; None if the server does not describe its models, as PaddleX's own server."""
     try:
         models = transport.models()
-    except ServerError:
+    except (ServerError, BadReplyError):
         return None
     return next((model for model in models if model.name == name or (name is None and model.default)), None)
 

@@ -1,5 +1,6 @@
 """The result of a scene: as any other, and its objects on a map."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from sod_client._inputs.rasters.georeference import Georeference
 from sod_client._inputs.scenes import OVERVIEW_SIDE, SceneItem
 from sod_client._results.data import Box
 from sod_client._results.draw import draw
+from sod_client._results.files import is_encodable, replacing
 from sod_client._results.palette import class_colour
 from sod_client._scenes import geojson, geopackage
 from sod_client.errors import NoGeoreferenceError
@@ -81,6 +83,14 @@ class SceneResult(Result):
             OSError: the file cannot be written.
         """
         return self._save_image(save_path, ".jpg")
+
+    def _write_json(self, file: Path, indent: int | None, ensure_ascii: bool) -> None:
+        """Write in parts, since the text of a million objects has 300 MB."""
+        texts = [self.input_path or "", *{box["label"] for box in self.boxes}]
+        encoder = json.JSONEncoder(indent=indent, ensure_ascii=ensure_ascii or not all(map(is_encodable, texts)))
+        with replacing(file) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as output:
+            for part in encoder.iterencode(dict(self)):
+                output.write(part)
 
     def save_to_geojson(self, save_path: str | os.PathLike[str]) -> Path:
         """As `Result.save_to_geojson`."""
