@@ -1,5 +1,6 @@
 """The result of detection on one image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +28,11 @@ class Detections:
         """The `count` objects with the highest scores of all classes, in unchanged order; among ties the first."""
         if len(self) <= count:
             return self
-        kept = np.sort(np.argsort(-self.scores, kind="stable")[:count])
-        return Detections(self.boxes[kept], self.scores[kept], self.class_ids[kept])
+        return self.of(np.sort(np.argsort(-self.scores, kind="stable")[:count]))
+
+    def of(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> "Detections":
+        """Those that a mask, bool [M], or indices choose."""
+        return Detections(self.boxes[which], self.scores[which], self.class_ids[which])
 
     def with_area(self) -> "Detections":
         """The objects whose box has x2 > x1 and y2 > y1, in unchanged order.
@@ -40,9 +44,20 @@ class Detections:
         has_none = (x2 <= x1) | (y2 <= y1)
         if not has_none.any():
             return self
-        return Detections(self.boxes[~has_none], self.scores[~has_none], self.class_ids[~has_none])
+        return self.of(~has_none)
 
     @classmethod
     def empty(cls) -> "Detections":
         """An empty result."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))
+
+    @classmethod
+    def joined(cls, parts: Sequence["Detections"]) -> "Detections":
+        """All of several results, in their order, not sorted."""
+        if not parts:
+            return cls.empty()
+        return cls(
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.class_ids for part in parts]),
+        )

@@ -6,7 +6,7 @@ them, and a box that the border of a slice cuts yields to one that holds the obj
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -24,7 +24,7 @@ _Boxes = NDArray[np.float32]
 _Indices = NDArray[np.intp]
 # Two parts of one object on both sides of a border: how far apart they may be, and how much of the shorter one's side
 # along the border they must share.
-_PART_GAP_PX = 4.0
+PART_GAP_PX = 4.0
 _PART_SHARE = 0.6
 # NumPy sorts numbers below this by radix.
 _RADIX = 2**16
@@ -88,13 +88,9 @@ def merge_slices(
         Boxes in pixels of the image, sorted as `Detections` are.
     """
     boxes = [one.to_source(detections.boxes) for one, detections in zip(slices, found, strict=True)]
-    together = Detections(
-        np.concatenate(boxes),
-        np.concatenate([detections.scores for detections in found]),
-        np.concatenate([detections.class_ids for detections in found]),
-    )
+    moved = [replace(detections, boxes=inside) for detections, inside in zip(found, boxes, strict=True)]
     cut = [one.cut_sides(inside, image_size) for one, inside in zip(slices, boxes, strict=True)]
-    return merge(together, options, np.concatenate(cut))
+    return merge(Detections.joined(moved), options, np.concatenate(cut))
 
 
 def _ranking(detections: Detections, is_cut: NDArray[np.bool_] | None) -> _Indices:
@@ -126,7 +122,7 @@ def _combine(boxes: _Boxes, groups: NDArray[np.int32], options: MergeOptions) ->
     Returns:
         Indices of the boxes that stay, ascending, and the boxes, changed where others were merged into them.
     """
-    better, worse = _near_pairs(boxes, groups)
+    better, worse = near_pairs(boxes, groups)
     matches = _metric(boxes.take(better, 0), boxes.take(worse, 0), options.metric) >= np.float32(options.threshold)
     better, worse = better[matches], worse[matches]
     is_kept = _greedy(len(boxes), better, worse)
@@ -188,7 +184,7 @@ def _join_parts(
     parts = kept[cut[kept].any(axis=1)]
     if len(parts) < 2:
         return kept, boxes
-    a, b = _near_pairs(boxes[parts] + np.array([-1, -1, 1, 1], np.float32) * _PART_GAP_PX, groups[parts])
+    a, b = near_pairs(boxes[parts] + np.array([-1, -1, 1, 1], np.float32) * PART_GAP_PX, groups[parts])
     a, b = parts[a], parts[b]
     across = _continues(boxes, cut, a, b, axis=0) | _continues(boxes, cut, b, a, axis=0)
     down = _continues(boxes, cut, a, b, axis=1) | _continues(boxes, cut, b, a, axis=1)
@@ -223,7 +219,7 @@ def _root(root: _Indices, index: int) -> int:
     return index
 
 
-def _near_pairs(boxes: _Boxes, groups: NDArray[np.int32]) -> tuple[_Indices, _Indices]:
+def near_pairs(boxes: _Boxes, groups: NDArray[np.int32]) -> tuple[_Indices, _Indices]:
     """Pairs of boxes of one group whose rectangles touch: the better (lower) index and the worse one of each pair [P].
 
     The boxes are put into horizontal bands, as high as a box on average, and compared along x within each band. A pair

@@ -1,6 +1,4 @@
-"""The client's copies of the server's slices and merging, and merging while windows are read."""
-
-from pathlib import Path
+"""The windows of a scene, and merging while they are read."""
 
 import numpy as np
 import pytest
@@ -9,10 +7,11 @@ from hypothesis import strategies as st
 
 pytest.importorskip("rasterio", reason="rasterio is not installed")
 
-from sod_client._scenes import merging as own
-from sod_client._scenes.detections import Detections
 from sod_client._scenes.front import MergingFront
-from sod_client._scenes.grid import Grid, Window
+from sod_client._scenes.grid import Grid
+from sod_client._shared import merging as shared
+from sod_client._shared.detections import Detections
+from sod_client._shared.slicing import Slice
 
 from sod import merging, slicing
 from sod.detections import Detections as ServerDetections
@@ -45,12 +44,12 @@ def test_merging_row_by_row_gives_what_the_server_merges_at_once(combine: str, m
     random = np.random.default_rng(seed)
     size = (1500, 2500)
     grid = Grid(size, (256, 256), (0.25, 0.25))
-    options = own.MergeOptions(combine, metric, 0.5)  # type: ignore[arg-type]
+    options = shared.MergeOptions(combine, metric, 0.5)  # type: ignore[arg-type]
     front = MergingFront(options)
     boxes, scores, classes, cuts = [], [], [], []
     open_at_rows = []
 
-    def add(area: slicing.Slice, count: int, cut_by: Window | None) -> None:
+    def add(area: slicing.Slice, count: int, cut_by: Slice | None) -> None:
         x, y, width, height = area.x, area.y, area.width, area.height
         corner = random.uniform((x, y), (x + width * 0.9, y + height * 0.9), (count, 2))
         other = np.minimum(corner + random.exponential(0.12 * min(width, 400), (count, 2)) + 2, (x + width, y + height))
@@ -79,21 +78,10 @@ def test_merging_row_by_row_gives_what_the_server_merges_at_once(combine: str, m
 
 
 def test_objects_far_above_the_front_are_not_kept_open() -> None:
-    front = MergingFront(own.MergeOptions())
+    front = MergingFront(shared.MergeOptions())
     for y in range(0, 100_000, 100):
         front.advance(y)
         box = np.array([[10, y + 10, 40, y + 30]], np.float32)
         front.add(Detections(box, np.ones(1, np.float32), np.zeros(1, np.int32)), np.zeros((1, 4), bool))
         assert front.open <= 2
     assert len(front.finish()) == 1000
-
-
-def test_the_copy_is_the_servers_code() -> None:
-    """Apart from imports, the module's docstring and two names, the module is that of the server."""
-
-    def code(path: str, start: str) -> str:
-        text = Path(path).read_text()
-        return text[text.index(start) :].replace("PART_GAP_PX", "_PART_GAP_PX").replace("near_pairs", "_near_pairs")
-
-    start = "def merge("
-    assert code(str(own.__file__), start).replace("__", "_") == code(str(merging.__file__), start).replace("__", "_")

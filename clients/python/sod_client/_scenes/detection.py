@@ -19,12 +19,13 @@ from sod_client._inputs.items import ArrayItem, Item
 from sod_client._inputs.rasters.raster import Raster
 from sod_client._inputs.scenes import OVERVIEW_SIDE, SceneItem
 from sod_client._results.data import Box, Model
-from sod_client._scenes.detections import Detections
 from sod_client._scenes.front import MergingFront
-from sod_client._scenes.grid import Grid, Window
+from sod_client._scenes.grid import Grid
 from sod_client._scenes.journal import Entry, Journal, fingerprint
-from sod_client._scenes.merging import MergeOptions
 from sod_client._scenes.result import SceneResult
+from sod_client._shared.detections import Detections
+from sod_client._shared.merging import MergeOptions
+from sod_client._shared.slicing import Slice
 from sod_client._slices import OVERLAP, SliceOptions, pair
 from sod_client._transport.transport import RequestOptions, Transport
 from sod_client.errors import BadReplyError, ConnectionFailedError, InvalidConfigError, ServerError
@@ -51,7 +52,7 @@ class _Part:
         found: its objects; None if no pixel has data.
     """
 
-    window: Window
+    window: Slice
     scale: tuple[float, float] = (1.0, 1.0)
     valid: _Mask | None = None
     found: "Future[list[Box]] | None" = None
@@ -161,7 +162,7 @@ class _Run:
         if len(self._grid) < 2:
             return
         width, height = self._grid.size
-        whole = Window(0, 0, width, height)
+        whole = Slice(0, 0, width, height)
         if (entry := next(before, None)) is not None:
             self._add(entry, whole)
             return
@@ -178,7 +179,7 @@ class _Run:
         self._send(whole, pixels, valid)
         self._collect(0)
 
-    def _window(self, window: Window, entry: Entry | None) -> None:
+    def _window(self, window: Slice, entry: Entry | None) -> None:
         if entry is not None:
             self._add(entry, window)
             return
@@ -186,7 +187,7 @@ class _Run:
         self._send(window, pixels, valid)
         self._collect(self._max_pending - 1)
 
-    def _send(self, window: Window, pixels: _Array, valid: _Mask | None) -> None:
+    def _send(self, window: Slice, pixels: _Array, valid: _Mask | None) -> None:
         if valid is not None and not valid.any():
             self._pending.append(_Part(window))
             return
@@ -218,7 +219,7 @@ class _Run:
                 self._journal.append(entry)
             self._add(entry, part.window)
 
-    def _add(self, entry: Entry, window: Window) -> None:
+    def _add(self, entry: Entry, window: Slice) -> None:
         """Add the objects of a slice, in its pixels, to the front."""
         try:
             self._labels.update((int(row[0]), str(row[1])) for row in entry)

@@ -7,9 +7,9 @@ final: no later window shows anything of them. The result is that of merging all
 import numpy as np
 from numpy.typing import NDArray
 
-from sod_client._scenes import merging
-from sod_client._scenes.detections import Detections
-from sod_client._scenes.merging import PART_GAP_PX, MergeOptions, near_pairs
+from sod_client._shared import merging
+from sod_client._shared.detections import Detections
+from sod_client._shared.merging import PART_GAP_PX, MergeOptions, near_pairs
 
 _MARGIN_PX = PART_GAP_PX + 1
 
