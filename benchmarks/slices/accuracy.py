@@ -10,6 +10,7 @@ from benchmarks.evaluation import served
 from benchmarks.evaluation.classes import align
 from benchmarks.evaluation.datasets import read_dataset
 from benchmarks.evaluation.metrics import Figures, evaluate
+from benchmarks.performance.errors import BenchmarkError
 from benchmarks.slices.images import SCENE, write_scenes
 from benchmarks.slices.options import PATIENT, Options, slice_field
 from sod.datasets.dataset import Dataset
@@ -25,8 +26,18 @@ def measure_labelled(options: Options) -> dict[str, Any]:
     Returns:
         `images`; `profiles`: by profile and `whole` or the size: `ap`, `ap50` and `labelled` of the class, `ap_small`
         of all classes.
+
+    Raises:
+        BenchmarkError: no object of the class is labelled.
     """
     dataset = read_dataset(options.labels or Path(), None, options.images)
+    labelled = {int(class_id) for image in dataset.images for class_id in image.class_ids}
+    names = dataset.class_names or ()
+    if names and options.class_name not in {names[class_id] for class_id in labelled}:
+        raise BenchmarkError(
+            f"no {options.class_name} is labelled in {options.labels}: --class-name may be "
+            f"{', '.join(names[class_id] for class_id in sorted(labelled))}"
+        )
     by_size: dict[str, Any] = {_WHOLE: None}
     by_size |= {f"{side} x {side}": slice_field(side, side) for side in options.sizes}
     profiles: dict[str, Any] = {}
@@ -69,5 +80,7 @@ def _figures(options: Options, profile: str, runs: Mapping[str, tuple[Dataset, A
 
 
 def _of_class(figures: Figures, name: str) -> dict[str, float]:
-    one = next(one for one in figures.classes if one.name == name)
+    one = next((one for one in figures.classes if one.name == name), None)
+    if one is None:
+        raise BenchmarkError(f"the model has no class {name}: {', '.join(one.name for one in figures.classes)}")
     return {"ap": one.ap, "ap50": one.ap50, "ap_small": figures.ap_small, "labelled": one.labelled}

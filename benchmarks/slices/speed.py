@@ -13,7 +13,7 @@ import httpx
 
 from benchmarks import servers
 from benchmarks.performance.baselines import engine_only
-from benchmarks.performance.baselines.detector_config import class_count, read_detector
+from benchmarks.performance.baselines.detector_config import DetectorConfig, class_count, read_detector
 from benchmarks.performance.baselines.engine_only import EngineProcess
 from benchmarks.performance.errors import BenchmarkError
 from benchmarks.performance.loadgen.clients import objects
@@ -58,6 +58,7 @@ def measure(options: Options) -> dict[str, Any]:
         and a value a round: `answer_s`, `engine_throughput` in images a second, `sahi_s`.
     """
     missing = "" if importlib.util.find_spec("sahi") else "SAHI is not installed"
+    detectors = {profile: _detector(options, profile) for profile in options.profiles}
     image, small = encoded_scene(*FRAME), encoded_scene(*SCENE)
     body, warm_up = (request_body(one, options.speed_model, THRESHOLD, SIDE) for one in (image, small))
     with tempfile.TemporaryDirectory(prefix="sod-slices-") as folder, ExitStack() as stack:
@@ -65,7 +66,8 @@ def measure(options: Options) -> dict[str, Any]:
         files[0].write_bytes(image)
         files[1].write_bytes(small)
         participants = {
-            profile: _started(stack, options, profile, image, sahi=not missing) for profile in options.profiles
+            profile: _started(stack, options, profile, detector, image, sahi=not missing)
+            for profile, detector in detectors.items()
         }
         for one in participants.values():
             _warm_up(one, warm_up, str(files[1]))
@@ -80,8 +82,16 @@ def measure(options: Options) -> dict[str, Any]:
     }
 
 
-def _started(stack: ExitStack, options: Options, profile: str, image: bytes, *, sahi: bool) -> _Participant:
+def _detector(options: Options, profile: str) -> DetectorConfig:
     detector = read_detector(options.repository, options.speed_model, profile)
+    if detector.backend != "openvino":
+        raise BenchmarkError(f"speed is measured in profiles of OpenVINO, and {profile} uses {detector.backend}")
+    return detector
+
+
+def _started(  # noqa: PLR0913 - what is started, by name
+    stack: ExitStack, options: Options, profile: str, detector: DetectorConfig, image: bytes, *, sahi: bool
+) -> _Participant:
     arguments = ["--model-repository", str(options.repository), "--unready-restart", "3600"]
     server = stack.enter_context(servers.started(profile, [options.speed_model], arguments, None, **PATIENT))
     server.pause()

@@ -66,6 +66,10 @@ def test_the_merge_is_measured(tmp_path, capsys):
     [
         (["--labels", "/nowhere"], "/nowhere does not exist"),
         (["--sections", "speed", "--model-repository", "/nowhere"], "/nowhere/PP-YOLOE_plus_SOD-S/config.pbtxt"),
+        (
+            ["--sections", "speed", "--speed-model", "PP-YOLOE_plus_SOD-demo", "--profiles", "cpu_regular"],
+            "speed is measured in profiles of OpenVINO, and cpu_regular uses onnxruntime",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_one_sentence(words, message, capsys):
@@ -73,3 +77,13 @@ def test_what_cannot_be_measured_is_one_sentence(words, message, capsys):
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_a_class_without_labels_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    cv2.imwrite(str(tmp_path / "images/a.png"), np.zeros((80, 100, 3), np.uint8))
+    (tmp_path / "labels/a.txt").write_text("1 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "data.yaml").write_text("val: images\nnames: [car, van]\n")
+    assert main(["slices", "--sections", "accuracy", "--labels", str(tmp_path)]) == 1
+    assert f"no car is labelled in {tmp_path}: --class-name may be van" in capsys.readouterr().err
