@@ -52,5 +52,5 @@ LINES = (
     Line(f"--input {IMAGE}", "paddlex --pipeline"),
     Line(_START, "paddlex --input"),
     Line(""),
-    Line("--paddle2onnx", "paddlex --paddle2onnx"),
+    Line("--paddle2onnx"),
 )
