@@ -30,6 +30,8 @@ RUN --mount=type=secret,id=pip-conf --mount=type=secret,id=ca-certificates \
 WORKDIR /app
 COPY sod sod
 COPY gateway gateway
+# The demo page has links to the example images.
+COPY docs/examples docs/examples
 COPY server server
 # The backends are put together here, because at run time there may be no folder that programs may run from. Files are
 # compiled here, because the root is read-only when they are imported.

@@ -30,6 +30,8 @@ COPY gateway gateway
 COPY server server
 COPY export export
 COPY benchmarks benchmarks
+# The demo page has links to the example images.
+COPY docs/examples docs/examples
 RUN /opt/sod/bin/pip install --no-cache-dir --no-deps --no-build-isolation -e . \
     && touch /opt/sod/.serve /opt/sod/.export  # make's stamps: it has nothing to install in the image
 

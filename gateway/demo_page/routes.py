@@ -17,7 +17,8 @@ PALETTE_SIZE = 512
 """Number of class ids in `static/palette.json`."""
 
 _METHODS = ["GET", "HEAD"]
-_files = StaticFiles(packages=[("gateway.demo_page", "static")])
+# In a checkout the examples are links to docs/examples; a wheel contains them as files.
+_files = StaticFiles(packages=[("gateway.demo_page", "static")], follow_symlink=True)
 _docs_files = StaticFiles(packages=[("gateway.demo_page", "static/docs"), ("fastapi_offline", "static")])
 mimetypes.add_type("text/javascript", ".js")  # whatever the system's mime.types says
 

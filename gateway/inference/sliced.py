@@ -123,13 +123,13 @@ class SlicedInference:
             FieldError: The model does not take pixels, or there are more slices than can be done.
             TooManyBytesError: The decoded image exceeds the memory for sliced images.
         """
+        if options.only_if_larger and model.input_size and not is_large(image_size, model.input_size[::-1]):
+            return None
         if not model.pixel_entrance or model.input_size is None:
             raise FieldError(
                 "slice", "slice_unsupported", f"{model.name} cannot be asked in slices: export it again to enable that"
             )
         height, width = model.input_size
-        if options.only_if_larger and not is_large(image_size, (width, height)):
-            return None
         size = options.size or (width, height)
         count = count_slices(image_size, size, options.overlap)
         if count == 1:
@@ -159,11 +159,11 @@ class SlicedInference:
         Raises:
             OverloadedError: The wait has left too little of the request's time for the slices.
         """
-        charge_requests(len(plan.slices) - 1)  # the request itself is counted as one
         with stage("queue"):
             await self._memory.acquire(plan.decoded_bytes)
         try:
             self._check_time_left(plan)
+            charge_requests(len(plan.slices) - 1)  # the request itself is counted as one
             yield
         finally:
             self._memory.release(plan.decoded_bytes)

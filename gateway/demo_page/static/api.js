@@ -36,15 +36,21 @@ export async function listModels() {
  * The objects of an image.
  *
  * @param {string} image base64, or the URL
- * @param {{threshold: number, model: ?string, signal: AbortSignal}} options
- * @returns {{document, timing: {total: number, server: ?Map<string, number>}}} times in ms
+ * @param {{threshold: number, model: ?string, slices: string, signal: AbortSignal}} options
+ * @returns {{document, timing: {total: number, server: ?Map<string, number>, slices: number}}} times in ms; `slices` is
+ *   how many were detected, the whole image among them, 0 if it was not sliced
  */
-export async function detect(image, { threshold, model, signal }) {
+export async function detect(image, { threshold, model, slices, signal }) {
   const started = performance.now();
-  const { document, response } = await post({ image, threshold, visualize: false }, model, signal);
+  const fields = { image, threshold, visualize: false, ...sliceField(slices) };
+  const { document, response } = await post(fields, model, signal);
   const total = performance.now() - started;
-  return { document, timing: { total, server: readServerTiming(response.headers.get("server-timing")) } };
+  const count = Number(response.headers.get("x-slices") ?? 0);
+  return { document, timing: { total, server: readServerTiming(response.headers.get("server-timing")), slices: count } };
 }
+
+/** The request's field `slice`, if any, for the choice of the page. */
+export const sliceField = (slices) => (slices === "off" ? {} : { slice: slices === "auto" ? "auto" : true });
 
 /** The image as the server decodes it (a JPEG), for those that the browser cannot or may not read. */
 export async function fetchImage(image, { model, signal }) {

@@ -6,7 +6,7 @@ import { startCompare } from "./canvas/compare.js";
 import { loadPalette } from "./canvas/palette.js";
 import { $, element } from "./dom.js";
 import { ApiError, sentenceOf } from "./errors.js";
-import { cancel, changeModel, startCollection, take } from "./images/collection.js";
+import { askAgain, cancel, startCollection, take } from "./images/collection.js";
 import { startStorage } from "./images/storage.js";
 import { startStrip } from "./images/strip.js";
 import { startInputs } from "./inputs/choose.js";
@@ -75,11 +75,22 @@ function showFacts({ image, source, busy }) {
 function chooseModel() {
   // Another model's classes are others.
   update({ model: $("model").value || null, hidden: new Set() });
-  changeModel();
+  askAgain();
+}
+
+function showSlices({ slices }) {
+  for (const button of $("slices").querySelectorAll("button")) button.ariaPressed = String(button.value === slices);
+}
+
+function chooseSlices({ target }) {
+  if (!target.value || target.value === current().slices) return;
+  update({ slices: target.value });
+  askAgain();
 }
 
 async function start() {
   onChange(["models", "model", "language"], showModels);
+  onChange(["slices", "language"], showSlices);
   onChange(["problem", "language"], showProblem);
   onChange(["image", "source", "busy"], showFacts);
   onChange(["busy", "live"], ({ busy, live }) => {
@@ -102,6 +113,7 @@ async function start() {
   $("dismiss").addEventListener("click", () => update({ problem: null }));
   $("retry").addEventListener("click", () => current().problem.retry());
   $("model").addEventListener("change", chooseModel);
+  $("slices").addEventListener("click", chooseSlices);
   $("key").hidden = !hasKey();
   startLanguage();
   await loadPalette();

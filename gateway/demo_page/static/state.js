@@ -11,6 +11,7 @@ let state = {
   models: [], // of GET /models
   model: null, // name of the chosen one; null is the server's default
   compare: null, // name of the model that is compared with it; null for none
+  slices: "off", // how images are sliced: "off", "auto" or "on"
   images: [], // those of the strip: see images/collection.js
   entry: null, // the one of `images` on the stage; null for none and for the running camera
   source: null, // where the image on the stage comes from: see inputs/sources.js
@@ -27,7 +28,7 @@ let state = {
   active: null, // the object under the pointer or the focus, by its index in `objects`
   activeFrom: null, // "canvas" or "list"
   answer: null, // the server's document
-  timing: null, // {total, server}: see results/timing.js
+  timing: null, // {total, server, slices}: see results/timing.js
   busy: false, // the image that was asked for last has no result yet
   live: false, // the camera runs continuously
   problem: null, // {texts, retry}: functions that give the sentences in the page's language, and what repeats the request

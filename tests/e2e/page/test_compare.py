@@ -110,7 +110,7 @@ def test_a_second_model_that_fails_leaves_the_first(page: DemoPage, image: bytes
 
 def test_a_link_opens_with_model_threshold_and_image(open_page: OpenPage, server: Serving, models: list[str]) -> None:
     page = open_page()
-    url = f"{server.url}/static/examples/street.jpg"  # the tests' server may fetch from itself
+    url = f"{server.url}/static/examples/munich-street.jpg"  # the tests' server may fetch from itself
     page.open(f"/?model={models[1]}&threshold=0.21&image={quote(url, safe='')}")
     page.wait_for_response()
     assert page["#model"].input_value() == models[1]
@@ -119,7 +119,7 @@ def test_a_link_opens_with_model_threshold_and_image(open_page: OpenPage, server
     content = server.http.get(url).content
     response = server.post(content, threshold=0.21, visualize=False, model=models[1]).json()
     assert len(page.rows()) == len(response["result"]["detectedObjects"]) > 0
-    assert page["#facts"].inner_text().startswith("street.jpg")
+    assert page["#facts"].inner_text().startswith("munich-street.jpg")
 
     page.tab.wait_for_timeout(500)
     requests = len(page.requests)
@@ -131,7 +131,7 @@ def test_a_link_opens_with_model_threshold_and_image(open_page: OpenPage, server
 
 def test_the_copied_link_opens_the_same(open_page: OpenPage, server: Serving, models: list[str]) -> None:
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
-    url = f"{server.url}/static/examples/crossing.jpg"
+    url = f"{server.url}/static/examples/hit-uav.jpg"
     page["#url"].fill(url)
     page["#url"].press("Enter")
     page.wait_for_response()

@@ -187,6 +187,8 @@ async def test_a_model_without_an_entrance_for_pixels(gateway: httpx.AsyncClient
     response = await gateway.post(PATH, json={"image": drawn(), "slice": True, "model": "mine"})
     assert response.status_code == 422
     assert "mine cannot be asked in slices: export it again" in response.json()["errorMsg"]
+    small = await ask(gateway, drawn(size=(150, 90)), slice="auto", model="mine")
+    assert "x-slices" not in small.headers
 
 
 async def test_a_slice_that_fails_fails_the_image(gateway: httpx.AsyncClient, triton: Any) -> None:

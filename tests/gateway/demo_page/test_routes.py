@@ -27,7 +27,7 @@ TYPES = {
     ".jpg": "image/jpeg",
 }
 MAX_LINES = 400  # of a script or a style sheet
-MAX_IMAGE_BYTES = 300_000
+MAX_IMAGE_BYTES = 600_000
 PAGES = ["/", "/docs"]
 
 
@@ -107,7 +107,8 @@ def test_files_are_small():
 def test_no_file_names_another_host(name: str) -> None:
     found = re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"'`)]*", (PAGE / name).read_text())
     names = {urlsplit(url).hostname for url in found}
-    assert names <= {"www.w3.org"}  # a namespace, never asked
+    # A namespace, and links that only a user follows; neither is requested by the page.
+    assert names <= {"www.w3.org", "creativecommons.org"}
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/static/main.js", "/static/docs/swagger-ui.css"])

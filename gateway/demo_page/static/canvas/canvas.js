@@ -6,6 +6,7 @@ import { drawMinimap, minimapPoint } from "./minimap.js";
 import { current, onChange, update } from "../state.js";
 import { text } from "../text/language.js";
 import { drawSides } from "./compare.js";
+import { drawSlices } from "./slices.js";
 import * as views from "./view.js";
 
 const STEP = 1.5; // of a key or a button
@@ -41,7 +42,7 @@ export function startCanvas() {
   $("zoom-fit").addEventListener("click", showWhole);
   addEventListener("themechange", redraw);
   onChange(["image"], onImage);
-  onChange(["shown", "active", "otherShown", "other", "split"], redraw);
+  onChange(["shown", "active", "otherShown", "other", "split", "timing"], redraw);
   onChange(["image", "shown", "source", "language"], ({ image, shown, source }) => {
     const label = image ? text("canvasLabel", { name: source.name, shown: shown.length }) : text("canvasEmpty");
     canvas.setAttribute("aria-label", label);
@@ -263,6 +264,7 @@ function draw() {
   const dots = canvas.width / size.width; // of the canvas to a CSS pixel
   const inner = { scale: view.scale * dots, x: view.x * dots, y: view.y * dots };
   drawImage(context, image, inner);
+  drawSlices(context, current(), inner, Math.max(1, Math.round(dots)));
   drawSides(context, current(), inner, { line: Math.max(1, Math.round(1.5 * dots)), font: 11 * dots });
   drawMinimap(context, image, view, size, dots);
 }

@@ -68,12 +68,13 @@ function showChoice({ models, model, compare }) {
 async function load(fail) {
   asking?.abort();
   asking = null;
-  const { entry, answer, compare } = current();
+  const { entry, answer, compare, slices } = current();
   if (compare === null || answer === null || entry === null) {
     if (current().other !== null) update({ other: null });
     return;
   }
-  const known = entry.others.get(compare);
+  const key = `${compare} ${slices}`;
+  const known = entry.others.get(key);
   if (known) {
     update({ other: known });
     return;
@@ -81,9 +82,9 @@ async function load(fail) {
   const { signal } = (asking = new AbortController());
   $("compare-label").classList.add("waiting");
   try {
-    const { document } = await ask(entry.source, { model: compare, signal });
+    const { document } = await ask(entry.source, { model: compare, slices, signal });
     const other = { model: compare, objects: readObjects(document.result.detectedObjects) };
-    entry.others.set(compare, other);
+    entry.others.set(key, other);
     if (!signal.aborted) update({ other });
   } catch (error) {
     if (signal.aborted) return;

@@ -5,6 +5,8 @@ import { toScreen } from "./view.js";
 
 const CRISP = 2; // from this scale on the image's pixels are shown as squares
 const FONT = "system-ui, sans-serif";
+const CELL = 128; // pixels of the canvas
+const COLUMNS = 256; // more than any canvas has
 
 /** The part of the image that is to be seen. */
 export function drawImage(context, image, view) {
@@ -81,16 +83,44 @@ const overlap = (a, b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[
 
 /** A label is drawn where it covers no box and no other label; the rest show theirs when they are pointed at. */
 function placeLabels(context, frames, active, style) {
-  const taken = frames.map(({ rect }) => rect);
+  const taken = new Places();
+  for (const { rect } of frames) taken.add(rect);
   for (const one of frames) {
     if (one === active) continue;
     const label = labelOf(context, one.object, style);
-    const free = (spot) =>
-      within(spot, context.canvas) && !taken.some((rect) => rect !== one.rect && overlap(spot, rect));
+    const free = (spot) => within(spot, context.canvas) && !taken.meets(spot, one.rect);
     const spot = spots(one, label, style.line).find(free);
     if (!spot) continue;
-    taken.push(spot);
+    taken.add(spot);
     drawLabel(context, one, label, spot);
+  }
+}
+
+/** Rectangles by the cells of a grid that they touch: with thousands of them each is compared with those near it. */
+class Places {
+  #cells = new Map();
+
+  add(rect) {
+    for (const key of this.#keys(rect)) {
+      const cell = this.#cells.get(key);
+      if (cell) cell.push(rect);
+      else this.#cells.set(key, [rect]);
+    }
+  }
+
+  /** Whether `spot` overlaps any of them but `own`. */
+  meets(spot, own) {
+    for (const key of this.#keys(spot)) {
+      if (this.#cells.get(key)?.some((rect) => rect !== own && overlap(spot, rect))) return true;
+    }
+    return false;
+  }
+
+  *#keys([x0, y0, x1, y1]) {
+    // Labels lie on the canvas: what lies beyond it does not matter.
+    const [left, top] = [Math.max(0, x0), Math.max(0, y0)].map((it) => Math.floor(it / CELL));
+    const [right, bottom] = [x1, y1].map((it) => Math.min(COLUMNS - 1, Math.floor(it / CELL)));
+    for (let y = top; y <= bottom; y += 1) for (let x = left; x <= right; x += 1) yield y * COLUMNS + x;
   }
 }
 

@@ -1,7 +1,8 @@
 // The images of the page and their results. Each is detected once for a model; the one that was asked for last is shown.
-// An entry is {id, source, status, model, document, timing, viewable, others, thumb}:
+// An entry is {id, source, status, model, slices, document, timing, viewable, others, thumb}:
 //   status    "waiting", "running" or "done"
 //   model     the model that gave `document`, null for the server's default
+//   slices    "off", "auto" or "on", with which `document` was asked for
 //   document  the server's response; null until it is there
 //   viewable  the server's JPEG of an image that the browser cannot read; else null
 //   others    results of compared models by their names: see canvas/compare.js
@@ -38,12 +39,13 @@ export function take(sources) {
 
 /** Show an image of the strip. */
 export function open(entry) {
-  if (entry.status === "done" && entry.model !== current().model) entry.status = "waiting";
+  const { model, slices } = current();
+  if (entry.status === "done" && (entry.model !== model || entry.slices !== slices)) entry.status = "waiting";
   want(entry);
 }
 
-/** Another model was chosen: it is asked for the image on the stage, and for those without a result. */
-export function changeModel() {
+/** Another model or slices were chosen: ask for the image on the stage, and for those without a result. */
+export function askAgain() {
   for (const entry of current().images.filter(({ status }) => status === "running")) {
     entry.abort.abort();
     entry.status = "waiting";
@@ -90,9 +92,9 @@ export function leaveStage() {
 }
 
 /** The objects of an image as a model finds them. Raises what `detect` raises. */
-export async function ask(source, { model, signal }) {
+export async function ask(source, { model, slices, signal }) {
   const encoded = await source.image();
-  return { encoded, ...(await detect(encoded, { threshold: FLOOR, model, signal })) };
+  return { encoded, ...(await detect(encoded, { threshold: FLOOR, model, slices, signal })) };
 }
 
 const newEntry = (source, fields = {}) => ({
@@ -100,6 +102,7 @@ const newEntry = (source, fields = {}) => ({
   source,
   status: "waiting",
   model: null,
+  slices: "off",
   document: null,
   timing: null,
   viewable: null,
@@ -129,14 +132,14 @@ async function detectEntry(entry) {
   entry.status = "running";
   entry.abort = new AbortController();
   const { signal } = entry.abort;
-  const { model } = current();
+  const { model, slices } = current();
   let image = null;
   try {
     image = await decode(entry.viewable ?? entry.source.blob);
     const isFirst = current().image === null && entry === wanted;
     if (image) entry.thumb ||= thumbOf(image);
     if (image && isFirst && !signal.aborted) update({ image, source: entry.source });
-    const { encoded, document, timing } = await ask(entry.source, { model, signal });
+    const { encoded, document, timing } = await ask(entry.source, { model, slices, signal });
     if (image === null) {
       entry.viewable = await fetchImage(encoded, { model, signal });
       image = await decode(entry.viewable);
@@ -144,13 +147,13 @@ async function detectEntry(entry) {
     if (image === null) throw new ApiError("notShowable");
     if (signal.aborted) return;
     entry.thumb ||= thumbOf(image);
-    Object.assign(entry, { document, timing, model, status: "done" });
+    Object.assign(entry, { document, timing, model, slices, status: "done" });
     if (entry === wanted) await show(entry, image);
     update({ images: [...current().images] });
   } catch (error) {
     if (signal.aborted) return;
     giveUp(entry);
-    report(error, { name: entry.source.name, retry: () => retry(entry, model) });
+    report(error, { name: entry.source.name, retry: () => retry(entry, { model, slices }) });
   } finally {
     if (image !== current().image) image?.bitmap.close();
     running -= 1;
@@ -166,12 +169,12 @@ function giveUp(entry) {
   if (entry !== wanted) return;
   wanted = current().entry;
   if (wanted === null) clearStage();
-  else update({ busy: false, model: wanted.model, images: [...current().images] });
+  else update({ busy: false, model: wanted.model, slices: wanted.slices, images: [...current().images] });
 }
 
-function retry(entry, model) {
+function retry(entry, chosen) {
   const images = current().images.includes(entry) ? current().images : [...current().images, entry];
-  update({ images, model, problem: null });
+  update({ images, ...chosen, problem: null });
   entry.status = "waiting";
   want(entry);
 }

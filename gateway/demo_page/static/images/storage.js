@@ -5,7 +5,7 @@ import { current, onChange, update } from "../state.js";
 import { restore } from "./collection.js";
 
 const NAME = "sod-page";
-const VIEW = ["entry", "model", "compare", "threshold", "isThresholdChosen", "hidden"]; // what is stored beside the images
+const VIEW = ["entry", "model", "slices", "compare", "threshold", "isThresholdChosen", "hidden"]; // what is stored beside the images
 const WAIT_MS = 300; // a slider that moves is stored once
 
 let database = null;
@@ -75,8 +75,8 @@ function save() {
     for (const one of done) {
       if (stored.get(one.id) === one.document) continue;
       const { kind, name, blob = null, url = null } = one.source;
-      const { id, model, document, timing, viewable, thumb } = one;
-      store.put({ id, kind, name, blob, url, model, document, timing, viewable, thumb });
+      const { id, model, slices, document, timing, viewable, thumb } = one;
+      store.put({ id, kind, name, blob, url, model, slices, document, timing, viewable, thumb });
     }
     stored = new Map(done.map(({ id, document }) => [id, document]));
     const view = Object.fromEntries(VIEW.map((key) => [key, current()[key]]));

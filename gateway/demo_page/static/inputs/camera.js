@@ -93,7 +93,7 @@ async function run(fail) {
 async function showFrame(source, signal) {
   const [image, { document: answer, timing }] = await Promise.all([
     decode(source.blob),
-    ask(source, { model: current().model, signal }),
+    ask(source, { model: current().model, slices: current().slices, signal }),
   ]);
   if (signal.aborted) return;
   update({ source, image, objects: readObjects(answer.result.detectedObjects), answer, timing, active: null, other: null });

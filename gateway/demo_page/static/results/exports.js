@@ -1,6 +1,6 @@
 // The objects that are shown, as files, as an image with its boxes, as a curl command and as a link.
 
-import { DETECT_URL, hasKey } from "../api.js";
+import { DETECT_URL, hasKey, sliceField } from "../api.js";
 import { $, element } from "../dom.js";
 import { drawObjects, drawImage } from "../canvas/draw.js";
 import { linkTo } from "../inputs/link.js";
@@ -59,8 +59,8 @@ function save(blob, ending) {
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** The command that asks for what is shown. A file is read from the current folder; a key from the environment. */
-export function curlCommand(url, { source, threshold, model, withKey }) {
-  const fields = { threshold, visualize: false, ...(model === null ? {} : { model }) };
+export function curlCommand(url, { source, threshold, model, slices = "off", withKey }) {
+  const fields = { threshold, visualize: false, ...(model === null ? {} : { model }), ...sliceField(slices) };
   const key = withKey ? ` -H "Authorization: Bearer $SOD_API_KEY"` : "";
   const ask = `curl -s ${quoted(url)}${key} -H 'Content-Type: application/json'`;
   if (source.kind === "url") return `${ask} -d ${quoted(JSON.stringify({ image: source.url, ...fields }))}`;
@@ -70,13 +70,14 @@ export function curlCommand(url, { source, threshold, model, withKey }) {
 }
 
 async function copyCurl() {
-  const { source, threshold, hidden, models, model } = current();
+  const { source, threshold, hidden, models, model, slices } = current();
   const described = models.find((one) => (model === null ? one.default : one.name === model));
   const classes = described ? described.labels.keys() : [];
   const command = curlCommand(DETECT_URL, {
     source,
     threshold: requestThreshold(threshold, hidden, classes),
     model,
+    slices,
     withKey: hasKey(),
   });
   await copy(command, text("copied", { file: source.kind === "url" ? null : source.name, withKey: hasKey() }));

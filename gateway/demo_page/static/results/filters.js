@@ -10,7 +10,7 @@ const slider = $("threshold");
 const histogram = $("histogram");
 const list = $("class-list");
 
-const MOST = 500; // objects that a response holds at most: `keep_top_k` of PP-YOLOE's NMS
+const MOST = 500; // objects of an image, or of each of its slices, at most: `keep_top_k` of PP-YOLOE's NMS
 
 export function startFilters() {
   slider.min = String(FLOOR);
@@ -76,7 +76,7 @@ function countThem({ objects, threshold, hidden }) {
 }
 
 function say(state) {
-  const { objects, shown, threshold, hidden, answer, models, model, other, otherShown } = state;
+  const { objects, shown, threshold, hidden, answer, models, model, other, otherShown, timing } = state;
   if (answer === null) $("status").textContent = text(state.busy ? "busy" : "statusNone");
   else if (objects.length === 0 && other === null) $("status").textContent = text("statusNoObject", { floor: FLOOR });
   else {
@@ -85,7 +85,7 @@ function say(state) {
       shown: shown.length,
       found: objects.length,
       floor: FLOOR,
-      most: objects.length >= MOST,
+      most: objects.length >= MOST && !timing?.slices,
       below: objects.length - above.length,
       threshold: threshold.toFixed(2),
       hidden: above.filter((object) => hidden.has(object.classId)).length,

@@ -1,24 +1,35 @@
-// The table of objects. Rows are made once for a response; filters and sorting only pick and order them.
+// The table of objects. A row is made when it is shown first; filters and sorting only pick and order them. Of many
+// objects the first are listed, and the rest at the press of a button.
 
 import { zoomTo } from "../canvas/canvas.js";
 import { $, element } from "../dom.js";
 import { coloursOf } from "../canvas/palette.js";
 import { current, onChange, update } from "../state.js";
+import { text } from "../text/language.js";
 
 const PAGE = 10;
+const FIRST = 500; // rows that are listed at once: thousands would take the browser noticeable time
 const DESCENDS = { score: true, size: true, class: false }; // at the first click on a column
 
 const body = $("rows");
 const box = $("list");
 const heads = [...document.querySelectorAll("[data-sort]")];
-let rows = []; // by the objects' index
+const more = $("list-all");
+let rows = []; // by the objects' index: those that have been listed
+let listsAll = false;
 let reachable = null; // the one row in the order of the tab key
 
 export function startList() {
-  onChange(["objects"], ({ objects }) => {
-    rows = objects.map(makeRow);
+  onChange(["objects"], () => {
+    rows = [];
+    listsAll = false;
   });
-  onChange(["shown"], show);
+  onChange(["shown", "language"], show);
+  more.addEventListener("click", () => {
+    listsAll = true;
+    show(current());
+    body.children[FIRST]?.focus();
+  });
   onChange(["active"], highlight);
   onChange(["sort"], showSort);
   showSort(current());
@@ -49,9 +60,15 @@ function makeRow(object) {
   return row;
 }
 
-function show({ shown }) {
-  body.replaceChildren(...shown.map(({ index }) => rows[index]));
-  reach(rows[current().active] ?? body.firstElementChild);
+const rowOf = (object) => (rows[object.index] ??= makeRow(object));
+
+function show({ shown, active }) {
+  const listed = listsAll ? shown : shown.slice(0, FIRST);
+  body.replaceChildren(...listed.map(rowOf));
+  more.hidden = listed.length === shown.length;
+  if (!more.hidden) more.textContent = text("listAll", { shown: shown.length });
+  const row = rows[active];
+  reach(row?.isConnected ? row : body.firstElementChild);
 }
 
 function reach(row) {
@@ -68,7 +85,7 @@ function highlight({ active, activeFrom }, before) {
     row.ariaSelected = String(on);
   }
   const row = rows[active];
-  if (!row) return;
+  if (!row?.isConnected) return;
   reach(row);
   if (activeFrom === "canvas") bring(row);
 }

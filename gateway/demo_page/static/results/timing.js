@@ -18,13 +18,19 @@ export function readServerTiming(header) {
   return new Map(entries.filter(([name, ms]) => name && Number.isFinite(ms)));
 }
 
-/** [{key, ms}] of the parts that took time, in the order of a request; empty without the header. */
-export function breakdown({ total, server }) {
+/**
+ * [{key, ms}] of the parts that took time, in the order of a request; empty without the header. Slices are in work at the
+ * same time, and the header adds their times up: of the time that they took together each part has its share.
+ */
+export function breakdown({ total, server, slices = 0 }) {
   if (!server?.has("total")) return [];
   const took = (name) => server.get(name) ?? 0;
   // The server's clock starts with the head of the request: reading the body is waiting for the network.
   const served = Math.min(total, took("total") - took("body"));
-  const named = { fetch: took("fetch"), queue: took("queue"), infer: took("infer") };
+  const own = ["parse", "fetch", "decode", "merge"].reduce((sum, name) => sum + took(name), 0);
+  const summed = took("queue") + took("infer");
+  const share = slices > 0 && summed > 0 ? Math.min(1, Math.max(0, served - own) / summed) : 1;
+  const named = { fetch: took("fetch"), queue: took("queue") * share, infer: took("infer") * share };
   const gateway = served - named.fetch - named.queue - named.infer;
   const ms = { ...named, network: total - served, gateway };
   return PARTS.map((key) => ({ key, ms: ms[key] })).filter((part) => part.ms > 0);
@@ -47,6 +53,7 @@ export function startTiming() {
     );
     $("timing-text").replaceChildren(
       element("strong", {}, text("timingTotal", { time: milliseconds(timing.total) })),
+      ...(timing.slices > 0 ? [element("span", {}, text("timingSlices", { slices: timing.slices }))] : []),
       ...parts.map(({ key, ms }) => {
         const label = `${text("timingParts")[key]} ${milliseconds(ms)}`;
         return element("span", {}, element("i", { className: `part ${key}` }), label);

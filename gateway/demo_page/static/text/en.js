@@ -18,6 +18,14 @@ export const EN = {
   noModel: "none is loaded",
   modelOption: ({ name, size }) => (size ? `${name} (${size[1]} × ${size[0]})` : name),
 
+  // Slices
+  slices: "Slices",
+  slicesTitle:
+    "Detect a large image in overlapping slices at their own resolution, so that small objects are found. Auto: only images over 1.5 times the model's input.",
+  slicesOff: "off",
+  slicesAuto: "auto",
+  slicesOn: "on",
+
   // Where images come from
   image: "Image",
   choose: "Choose images",
@@ -35,10 +43,11 @@ export const EN = {
   emptyExamples: "Or try an example:",
   emptyPrivacy: "Images are sent to this server only. The results stay in this browser until you remove them.",
   examples: {
-    "street.jpg": "Street (drawn)",
-    "crossing.jpg": "Crossing (drawn)",
-    "avenue.jpg": "Avenue (drawn)",
+    "minsk-crossing.jpg": "Crossing, from a drone",
+    "munich-street.jpg": "Street, from an aeroplane",
+    "hit-uav.jpg": "Car park, thermal camera",
   },
+  credit: ({ who }) => `Photograph: ${who}, `,
 
   // The images of this page
   strip: "Images",
@@ -65,6 +74,7 @@ export const EN = {
 
   // The times
   timingTotal: ({ time }) => `${time} in total`,
+  timingSlices: ({ slices }) => `${slices} slices`,
   timingParts: { network: "Network", fetch: "Image's host", queue: "Queue", gateway: "Gateway", infer: "Triton" },
 
   // The objects
@@ -93,6 +103,7 @@ export const EN = {
   classesNone: "None",
   classTitle: ({ name, above, total }) => `${name}: ${above} above the score, ${total} found`,
   listLabel: "Objects shown",
+  listAll: ({ shown }) => `List all ${shown}`,
   columnClass: "Class",
   columnScore: "Score",
   columnSize: "Size, px",
@@ -141,6 +152,7 @@ export const EN = {
   notPasted: "Neither an image nor an http(s) address was pasted.",
   notFetched: "The server fetches http and https addresses only.",
   unknownModel: ({ model, models }) => `The link names the model ${model}, which is not loaded. Loaded: ${models}.`,
+  linkSlices: ({ slices }) => `The link has slices=${slices}; it must be off, auto or on.`,
   linkThreshold: ({ threshold }) => `The link's threshold is ${threshold}; it must be a number from 0.05 to 0.95.`,
   cameraInsecure: "The browser gives the camera to pages on https or localhost only.",
   cameraError: ({ name, reason }) =>

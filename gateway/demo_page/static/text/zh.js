@@ -8,6 +8,10 @@ const TRANSLATIONS = [
   [/header is damaged|cannot be decoded/, () => "图像文件已损坏，无法解码。"],
   [/has ([\d,]+) bytes; the limit is ([\d,]+)/, ([, size, limit]) => `图像大小为 ${size} 字节，超过上限 ${limit} 字节。`],
   [/larger than ([\d,]+) bytes/, ([, limit]) => `图像大小超过上限 ${limit} 字节。`],
+  [/cannot be asked in slices/, () => "该模型不支持切片检测，请重新导出模型。"],
+  [/makes ([\d,]+) slices; the limit is ([\d,]+)/, ([, slices, limit]) => `图像需要 ${slices} 个切片，超过上限 ${limit} 个。`],
+  [/makes ([\d,]+) slices, which take about (\d+) s/, ([, slices, seconds]) =>
+    `图像需要 ${slices} 个切片，约需 ${seconds} 秒，超过请求的时间限制。`],
   [/has (\d+) x (\d+) = .* the limit is ([\d,]+)/, ([, width, height, limit]) =>
     `图像尺寸为 ${width} × ${height}，超过上限 ${limit} 像素，请缩小或裁剪成块后再试。`],
   [/host answered with status (\d+)/, ([, status]) => `图像所在的服务器返回状态码 ${status}。`],
@@ -50,6 +54,12 @@ export const ZH = {
   noModel: "未加载任何模型",
   modelOption: ({ name, size }) => (size ? `${name}（${size[1]} × ${size[0]}）` : name),
 
+  slices: "切片",
+  slicesTitle: "将大图像按原始分辨率切成相互重叠的切片进行检测，从而检出小目标。“自动”只切分尺寸超过模型输入 1.5 倍的图像。",
+  slicesOff: "关",
+  slicesAuto: "自动",
+  slicesOn: "开",
+
   image: "图像",
   choose: "选择图像",
   camera: "摄像头",
@@ -66,10 +76,11 @@ export const ZH = {
   emptyExamples: "或试用示例图像：",
   emptyPrivacy: "图像只会发送到本服务器；结果保存在当前浏览器中，直到您将其移除。",
   examples: {
-    "street.jpg": "街道（合成）",
-    "crossing.jpg": "路口（合成）",
-    "avenue.jpg": "大道（合成）",
+    "minsk-crossing.jpg": "路口（无人机航拍）",
+    "munich-street.jpg": "街道（飞机航拍）",
+    "hit-uav.jpg": "停车场（热成像）",
   },
+  credit: ({ who }) => `照片：${who}，`,
 
   strip: "图像列表",
   stripClear: "全部移除",
@@ -92,6 +103,7 @@ export const ZH = {
   sideCount: ({ model, shown }) => `${model}：${shown} 个目标`,
 
   timingTotal: ({ time }) => `总耗时 ${time}`,
+  timingSlices: ({ slices }) => `${slices} 个切片`,
   timingParts: { network: "网络传输", fetch: "获取图像", queue: "排队", gateway: "网关", infer: "Triton 推理" },
 
   objects: "检测目标",
@@ -119,6 +131,7 @@ export const ZH = {
   classesNone: "全不选",
   classTitle: ({ name, above, total }) => `${name}：${above} 个高于阈值，共检测到 ${total} 个`,
   listLabel: "显示的目标",
+  listAll: ({ shown }) => `列出全部 ${shown} 个`,
   columnClass: "类别",
   columnScore: "置信度",
   columnSize: "尺寸 (px)",
@@ -164,6 +177,7 @@ export const ZH = {
   notPasted: "粘贴的内容既不是图像，也不是 http(s) 地址。",
   notFetched: "服务器只能获取 http 和 https 地址。",
   unknownModel: ({ model, models }) => `链接中的模型 ${model} 未加载。已加载的模型：${models}。`,
+  linkSlices: ({ slices }) => `链接中的 slices 为 ${slices}，应为 off、auto 或 on。`,
   linkThreshold: ({ threshold }) => `链接中的阈值为 ${threshold}，应为 0.05 到 0.95 之间的数值。`,
   cameraInsecure: "浏览器只允许 https 或 localhost 页面使用摄像头。",
   cameraError: ({ name, reason }) =>
