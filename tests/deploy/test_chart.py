@@ -108,6 +108,14 @@ def test_a_mistake_is_refused_with_a_sentence(tmp_path, values, text):
     assert text in done.stderr
 
 
+def test_settings_reach_the_gateway_as_they_are_written(tmp_path):
+    """Helm reads numbers as floating-point, which print as 6.7108864e+07."""
+    values = {"SOD_MAX_BODY_BYTES": 67108864, "SOD_FETCH_ENABLED": False, "SOD_TRACE_RATIO": 0.5, "SOD_MODEL": 'a"b'}
+    (config,) = kind(render(tmp_path, {"settings": values, "startTimeout": 1000000}), "ConfigMap")
+    expected = {"SOD_MAX_BODY_BYTES": "67108864", "SOD_FETCH_ENABLED": "false", "SOD_TRACE_RATIO": "0.5"}
+    assert config["data"].items() >= {**expected, "SOD_MODEL": 'a"b'}.items()
+
+
 def test_the_grace_period_is_drain_shutdown_and_margin(tmp_path):
     (pod,) = pods(render(tmp_path, {"drain": {"delay": 5, "timeout": 100, "margin": 16}}))
     assert pod["terminationGracePeriodSeconds"] == 121

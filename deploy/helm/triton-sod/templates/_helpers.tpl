@@ -1,5 +1,5 @@
 {{- define "sod.name" -}}
-{{- if contains "triton-sod" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-triton-sod" .Release.Name | trunc 40 | trimSuffix "-" }}{{ end -}}
+{{- if contains "triton-sod" .Release.Name }}{{ .Release.Name | replace "." "-" | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-triton-sod" (.Release.Name | replace "." "-") | trunc 40 | trimSuffix "-" }}{{ end -}}
 {{- end }}
 
 {{- define "sod.image" -}}
@@ -176,7 +176,7 @@ spec:
         - server
         - --host=0.0.0.0
         - --model-repository=/models
-        - --start-timeout={{ $root.Values.startTimeout }}
+        - --start-timeout={{ int $root.Values.startTimeout }}
         {{- with $root.Values.profile }}
         - --profile={{ . }}
         {{- end }}
