@@ -58,5 +58,5 @@ LABEL org.opencontainers.image.title="triton-sod-cpu" \
 USER 10001:10001
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=65s --start-period=5m CMD ["python", "-m", "server.ready"]
-ENTRYPOINT ["/usr/bin/tini", "--"]
+ENTRYPOINT ["/usr/bin/tini", "-s", "--"]
 CMD ["python", "-m", "server", "--host", "0.0.0.0", "--model-repository", "/models"]

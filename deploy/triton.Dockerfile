@@ -58,5 +58,5 @@ LABEL org.opencontainers.image.title="triton-sod" \
 USER triton-server
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=65s --start-period=5m CMD ["python", "-m", "server.ready"]
-ENTRYPOINT ["/usr/bin/tini", "--", "/opt/nvidia/nvidia_entrypoint.sh"]
+ENTRYPOINT ["/usr/bin/tini", "-s", "--", "/opt/nvidia/nvidia_entrypoint.sh"]
 CMD ["python", "-m", "server", "--host", "0.0.0.0"]

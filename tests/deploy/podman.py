@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).parents[2]
-READY_S = 180
+READY_S = 300
 # crun and larger limits than these are refused in some sandboxes that have no cgroups of their own.
 _CONTAINERS_CONF = """
 [containers]

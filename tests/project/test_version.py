@@ -10,8 +10,9 @@ import sod_client
 from sod import __version__
 from tests.project.repository import ROOT, shown, texts
 
-# Files that repeat the version, with the tests that hold them to it: here, and tests/gateway/api/test_openapi.py.
-REPEATED = {"CHANGELOG.md", "docs/openapi.json"}
+# Files that repeat the version. Tests hold them to it: here, tests/gateway/api/test_openapi.py and
+# tests/deploy/test_chart.py.
+REPEATED = {"CHANGELOG.md", "deploy/helm/triton-sod/Chart.yaml", "docs/openapi.json"}
 STATED = {"sod/__init__.py", "clients/python/sod_client/__init__.py"}
 
 
