@@ -70,7 +70,7 @@ def test_grpc_in_a_forked_child_is_an_error(nowhere: str) -> None:
     pytest.importorskip("tritonclient")
     with create_pipeline(url=nowhere.replace("http", "grpc")) as pipeline:
         pipeline._session.renew()
-        with pytest.raises(ConnectionFailedError, match="start method 'spawn' or 'forkserver', or an http:// address"):
+        with pytest.raises(ConnectionFailedError, match="start method 'spawn' or 'forkserver', or an http:// or"):
             next(pipeline.predict(jpeg()))
 
 
