@@ -63,13 +63,13 @@ def merge(detections: Detections, options: MergeOptions, cut: NDArray[np.bool_] 
     """
     if options.combine == "none" or not len(detections):
         return _sorted(detections)
+    if cut is not None:
+        detections, cut = _join_parts(detections, cut, class_agnostic=options.class_agnostic)
     order = _ranking(detections, None if cut is None else cut.any(axis=1))
     # `take` gathers rows several times as fast as an index does.
     boxes, scores, class_ids = detections.boxes.take(order, 0), detections.scores[order], detections.class_ids[order]
     groups = np.zeros_like(class_ids) if options.class_agnostic else class_ids
     kept, boxes = _combine(boxes, groups, options)
-    if cut is not None:
-        kept, boxes = _join_parts(boxes, kept, groups, cut.take(order, 0))
     return _sorted(Detections(boxes.take(kept, 0), scores[kept], class_ids[kept]))
 
 
@@ -171,32 +171,52 @@ def _merged_boxes(
 
 
 def _join_parts(
-    boxes: _Boxes, kept: _Indices, groups: NDArray[np.int32], cut: NDArray[np.bool_]
-) -> tuple[_Indices, _Boxes]:
-    """Join the parts of objects that are larger than the overlap of the slices, so that none holds them whole.
+    detections: Detections, cut: NDArray[np.bool_], *, class_agnostic: bool
+) -> tuple[Detections, NDArray[np.bool_]]:
+    """Join the parts of objects that are larger than the overlap of the slices, so that no slice holds them whole.
+
+    This comes before the suppression, where a small part with a high score would remove a larger one, which alone
+    touches the next part.
 
     Args:
-        boxes: float32 [N, 4], the best first.
-        kept: Indices of the boxes that stay.
-        groups: int32 [N]; only boxes of one group are joined.
+        detections: In pixels of the source image.
         cut: bool [N, 4], the sides that a border cuts.
+        class_agnostic: Whether parts of different classes are joined; the class of the best one stays.
+
+    Returns:
+        The detections and the sides that are cut, with one box for the parts of each object, that around them.
     """
-    parts = kept[cut[kept].any(axis=1)]
+    parts = np.flatnonzero(cut.any(axis=1))
     if len(parts) < 2:
-        return kept, boxes
-    a, b = near_pairs(boxes[parts] + np.array([-1, -1, 1, 1], np.float32) * PART_GAP_PX, groups[parts])
-    a, b = parts[a], parts[b]
-    across = _continues(boxes, cut, a, b, axis=0) | _continues(boxes, cut, b, a, axis=0)
-    down = _continues(boxes, cut, a, b, axis=1) | _continues(boxes, cut, b, a, axis=1)
-    joined = boxes.copy()
-    root = np.arange(len(boxes))
-    pairs = across | down
+        return detections, cut
+    parts = parts[_ranking(detections.of(parts), None)]
+    boxes, groups = detections.boxes[parts], detections.class_ids[parts]
+    groups = np.zeros_like(groups) if class_agnostic else groups
+    own = cut[parts]
+    a, b = near_pairs(boxes + np.array([-1, -1, 1, 1], np.float32) * PART_GAP_PX, groups)
+    across = _continues(boxes, own, a, b, axis=0) | _continues(boxes, own, b, a, axis=0)
+    down = _continues(boxes, own, a, b, axis=1) | _continues(boxes, own, b, a, axis=1)
+    pairs = across | down | _shows_more(boxes, own, a, b) | _shows_more(boxes, own, b, a)
+    root = np.arange(len(parts))
     for one, other in zip(a[pairs].tolist(), b[pairs].tolist(), strict=True):
         first, second = sorted((_root(root, one), _root(root, other)))
-        if first != second:
-            root[second] = first
-            joined[first] = _union(joined[first], joined[second])
-    return kept[root[kept] == kept], joined
+        root[second] = first
+    best = np.array([_root(root, index) for index in range(len(parts))], np.intp)
+    if (best == np.arange(len(parts))).all():
+        return detections, cut
+    around, open_sides = boxes.copy(), own.copy()
+    outermost_of: list[np.ufunc] = [np.minimum, np.minimum, np.maximum, np.maximum]
+    for side, outermost in enumerate(outermost_of):
+        outermost.at(around[:, side], best, boxes[:, side])
+        # A side of the whole is cut if a border cuts the part that reaches there.
+        outer = boxes[:, side] == around[best, side]
+        open_sides[:, side] = False
+        np.logical_or.at(open_sides[:, side], best[outer], own[outer, side])
+    together, sides = detections.boxes.copy(), cut.copy()
+    together[parts], sides[parts] = around, open_sides
+    stay = np.ones(len(detections), np.bool_)
+    stay[parts[best != np.arange(len(parts))]] = False
+    return Detections(together, detections.scores, detections.class_ids).of(stay), sides[stay]
 
 
 def _continues(boxes: _Boxes, cut: NDArray[np.bool_], a: _Indices, b: _Indices, axis: int) -> NDArray[np.bool_]:
@@ -211,6 +231,15 @@ def _continues(boxes: _Boxes, cut: NDArray[np.bool_], a: _Indices, b: _Indices, 
         & (boxes[a, 2 + axis] < boxes[b, 2 + axis])
         & (shared >= _PART_SHARE * shorter)
     )
+
+
+def _shows_more(boxes: _Boxes, cut: NDArray[np.bool_], a: _Indices, b: _Indices) -> NDArray[np.bool_]:
+    """Whether b is the same part of an object as a, and goes on where the border has cut a; bool [P]."""
+    one, other = boxes[a], boxes[b]
+    outwards = np.array([-1, -1, 1, 1], np.float32)
+    beyond = (other - one) * outwards  # by how much each side of b lies outside of a
+    inside = (beyond >= -PART_GAP_PX).all(axis=1)
+    return np.asarray(inside & (cut[a] & (beyond > PART_GAP_PX)).any(axis=1))
 
 
 def _root(root: _Indices, index: int) -> int:
