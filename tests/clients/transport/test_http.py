@@ -89,7 +89,7 @@ def test_a_threshold_is_a_number_or_one_by_class(pipeline: Pipeline, server: Any
 
 
 _NOT_A_SCORE = "must be a number from 0 to 1, not "
-_NOT_A_CLASS_ID = "the class id of a threshold must be an integer from 0, not "
+_NOT_A_CLASS = "the class of a threshold must be an integer from 0 or a label, not "
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ _NOT_A_CLASS_ID = "the class id of a threshold must be an integer from 0, not "
         (1.01, f"the threshold {_NOT_A_SCORE}1.01"),
         ({0: 2.0}, f"the threshold of class 0 {_NOT_A_SCORE}2.0"),
         ({0: None}, f"the threshold of class 0 {_NOT_A_SCORE}None"),
-        ({"0": 0.5}, f"{_NOT_A_CLASS_ID}'0'"),
-        ({True: 0.5}, f"{_NOT_A_CLASS_ID}True"),
-        ({-1: 0.5}, f"{_NOT_A_CLASS_ID}-1"),
+        ({"": 0.5}, f"{_NOT_A_CLASS}''"),
+        ({True: 0.5}, f"{_NOT_A_CLASS}True"),
+        ({-1: 0.5}, f"{_NOT_A_CLASS}-1"),
     ],
 )
 def test_an_invalid_threshold_is_refused_at_once(pipeline: Pipeline, server: Any, threshold: Any, said: str) -> None:

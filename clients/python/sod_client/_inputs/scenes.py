@@ -128,7 +128,7 @@ def is_too_large(path: Path, page: TiffPage | None = None) -> bool:
         if path.stat().st_size > MAX_BYTES:
             return True
         size = image_size(path) if page is None else page.size
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a null byte in the path
         return False
     return size is not None and size[0] * size[1] > MAX_PIXELS
 
@@ -137,7 +137,7 @@ def _tiff_page(path: Path, directory: int) -> TiffPage | None:
     try:
         with path.open("rb") as file:
             pages = tiff_pages(file)
-    except OSError:
+    except (OSError, ValueError):
         return None
     return next((page for page in pages if page.directory == directory), None)
 
@@ -148,7 +148,7 @@ def _is_on_a_map(path: Path, page: TiffPage | None) -> bool:
     try:
         with path.open("rb") as file:
             is_jpeg_2000 = path.suffix.lower() in _JPEG_2000 and _GEO_JP2 in file.read(_HEAD_BYTES)
-    except OSError:
+    except (OSError, ValueError):
         return False
     return is_jpeg_2000 or _has_world_file(path)
 
