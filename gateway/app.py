@@ -24,7 +24,7 @@ from gateway.limits.concurrency_limiter import ConcurrencyLimiter
 from gateway.limits.early_refusal import EarlyRefusal
 from gateway.limits.load_shedder import LoadShedder
 from gateway.limits.memory_budget import MemoryBudget
-from gateway.limits.moving_windows import MovingWindows
+from gateway.limits.moving_windows import MovingWindows, OwnWindows, Windows
 from gateway.limits.rate_limit import RateLimit
 from gateway.limits.request_limits import RequestLimits, TimeLimits
 from gateway.limits.workers import Workers
@@ -74,10 +74,13 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
             url = settings.triton_metrics_url
             app.state.triton_metrics = await stack.enter_async_context(TritonMetrics(None if url is None else str(url)))
             app.state.services = await _start(settings, drain, limiter, stack)
+            if windows is not None:
+                stack.push_async_callback(windows.close)
             await stack.enter_async_context(tracing)
             metrics.record_start(__version__)
             yield
 
+    windows = _windows(settings)
     limiter = ConcurrencyLimiter(settings.max_concurrency)
     shedder = LoadShedder(
         slots=settings.max_concurrency + settings.max_queue,
@@ -100,7 +103,7 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
             *_cors(settings),
             Middleware(DrainMiddleware, drain=drain),
             Middleware(CatchAll),
-            *_access_control(settings),
+            *_access_control(settings, windows),
             Middleware(
                 RequestLimits,
                 path=INFER_PATH,
@@ -138,14 +141,27 @@ def _cors(settings: Settings) -> list[Middleware]:
     ]
 
 
-def _access_control(settings: Settings) -> list[Middleware]:
+def _access_control(settings: Settings, windows: Windows | None) -> list[Middleware]:
     """API keys and rate limits, if they are set."""
     middleware = []
     if settings.api_keys:
         middleware.append(Middleware(ApiKeys, keys=settings.api_keys))
-    if settings.rate_limit:
-        middleware.append(Middleware(RateLimit, windows=MovingWindows(settings.rate_limit), paths=DETECTION_PATHS))
+    if windows is not None:
+        middleware.append(Middleware(RateLimit, windows=windows, paths=DETECTION_PATHS))
     return middleware
+
+
+def _windows(settings: Settings) -> Windows | None:
+    if not settings.rate_limit:
+        return None
+    if settings.rate_limit_storage is None:
+        return OwnWindows(MovingWindows(settings.rate_limit))
+    # Imported here: its client of Redis is not needed otherwise.
+    from gateway.limits.shared_windows import SharedWindows  # noqa: PLC0415
+
+    return SharedWindows(
+        settings.rate_limit_storage.get_secret_value(), settings.rate_limit, failure=settings.rate_limit_failure
+    )
 
 
 def _time_limits(settings: Settings) -> TimeLimits:
