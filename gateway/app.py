@@ -1,5 +1,6 @@
 """The ASGI application: creates its parts, connects them, and closes them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -32,7 +33,8 @@ from gateway.observability import metrics
 from gateway.observability.telemetry import Telemetry
 from gateway.observability.tracing import Tracing
 from gateway.observability.triton_metrics import TritonMetrics
-from gateway.security.api_keys import ApiKeys
+from gateway.security.api_keys import ApiKeys, KnownKeys
+from gateway.security.file_watch import FileWatch
 from gateway.security.security_headers import SecurityHeaders
 from gateway.settings import Settings
 from sod import __version__
@@ -63,6 +65,9 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
     Args:
         settings: All settings.
         drain: Shared with the server, which sets it when it is asked to stop.
+
+    Raises:
+        ValueError: The file of API keys cannot be used.
     """
     drain = drain or Drain()
     endpoint = settings.otlp_endpoint
@@ -74,12 +79,16 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
             url = settings.triton_metrics_url
             app.state.triton_metrics = await stack.enter_async_context(TritonMetrics(None if url is None else str(url)))
             app.state.services = await _start(settings, drain, limiter, stack)
+            if settings.api_keys_file is not None:
+                watch = asyncio.create_task(FileWatch("file of API keys", [settings.api_keys_file], keys.read).run())
+                stack.callback(watch.cancel)
             if windows is not None:
                 stack.push_async_callback(windows.close)
             await stack.enter_async_context(tracing)
             metrics.record_start(__version__)
             yield
 
+    keys = KnownKeys(settings.api_keys, settings.api_keys_file)
     windows = _windows(settings)
     limiter = ConcurrencyLimiter(settings.max_concurrency)
     shedder = LoadShedder(
@@ -103,7 +112,7 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
             *_cors(settings),
             Middleware(DrainMiddleware, drain=drain),
             Middleware(CatchAll),
-            *_access_control(settings, windows),
+            *_access_control(keys, windows),
             Middleware(
                 RequestLimits,
                 path=INFER_PATH,
@@ -141,11 +150,11 @@ def _cors(settings: Settings) -> list[Middleware]:
     ]
 
 
-def _access_control(settings: Settings, windows: Windows | None) -> list[Middleware]:
+def _access_control(keys: KnownKeys, windows: Windows | None) -> list[Middleware]:
     """API keys and rate limits, if they are set."""
     middleware = []
-    if settings.api_keys:
-        middleware.append(Middleware(ApiKeys, keys=settings.api_keys))
+    if keys.entries:
+        middleware.append(Middleware(ApiKeys, keys=keys))
     if windows is not None:
         middleware.append(Middleware(RateLimit, windows=windows, paths=DETECTION_PATHS))
     return middleware

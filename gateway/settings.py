@@ -197,6 +197,8 @@ class Settings(BaseSettings):
     api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(parse_api_keys)] = ()
     """Keys of which clients must send one: `name:sha256hex` separated by commas, or a JSON list; `python -m gateway
     --new-api-key NAME` makes one. Unset requires none."""
+    api_keys_file: Path | None = None
+    """File of further keys, an entry a line, which is read again when it changes."""
     rate_limit: Annotated[tuple[Rate, ...], NoDecode, BeforeValidator(parse_rates)] = ()
     """Detection requests per client, such as `10/second` or `10/second; 600/hour`, each slice counted; else 429. Unset
     is unlimited."""
