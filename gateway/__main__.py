@@ -16,7 +16,7 @@ from gateway.observability.metrics import metrics_markdown
 from gateway.security.api_keys import new_api_key
 from gateway.security.listen import warn_if_unauthenticated
 from gateway.security.tls import TlsError
-from gateway.serve import check_tls, serve
+from gateway.serve import check_files, serve
 from gateway.settings import ENV_PREFIX, Settings, setting_rows, settings_markdown
 
 
@@ -51,15 +51,15 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stderr.write(f"{ENV_PREFIX}{name.upper()} (--{name.replace('_', '-')}): {problem}\n")
         return 2
     try:
-        check_tls(settings)
-    except TlsError as error:
+        check_files(settings)
+    except (TlsError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     # Stop while the application is created; afterwards the server handles these signals.
     for number in stop_signals():
         signal.signal(number, _exit)
     logs.configure(settings.log_level, settings.log_format)
-    warn_if_unauthenticated(settings.host, has_api_keys=bool(settings.api_keys))
+    warn_if_unauthenticated(settings.host, has_api_keys=bool(settings.api_keys or settings.api_keys_file))
     return serve(settings)
 
 

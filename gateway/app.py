@@ -1,5 +1,6 @@
 """The ASGI application: creates its parts, connects them, and closes them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -24,7 +25,7 @@ from gateway.limits.concurrency_limiter import ConcurrencyLimiter
 from gateway.limits.early_refusal import EarlyRefusal
 from gateway.limits.load_shedder import LoadShedder
 from gateway.limits.memory_budget import MemoryBudget
-from gateway.limits.moving_windows import MovingWindows
+from gateway.limits.moving_windows import MovingWindows, OwnWindows, Windows
 from gateway.limits.rate_limit import RateLimit
 from gateway.limits.request_limits import RequestLimits, TimeLimits
 from gateway.limits.workers import Workers
@@ -32,7 +33,8 @@ from gateway.observability import metrics
 from gateway.observability.telemetry import Telemetry
 from gateway.observability.tracing import Tracing
 from gateway.observability.triton_metrics import TritonMetrics
-from gateway.security.api_keys import ApiKeys
+from gateway.security.api_keys import ApiKeys, KnownKeys
+from gateway.security.file_watch import FileWatch
 from gateway.security.security_headers import SecurityHeaders
 from gateway.settings import Settings
 from sod import __version__
@@ -63,6 +65,9 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
     Args:
         settings: All settings.
         drain: Shared with the server, which sets it when it is asked to stop.
+
+    Raises:
+        ValueError: The file of API keys cannot be used.
     """
     drain = drain or Drain()
     endpoint = settings.otlp_endpoint
@@ -74,10 +79,17 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
             url = settings.triton_metrics_url
             app.state.triton_metrics = await stack.enter_async_context(TritonMetrics(None if url is None else str(url)))
             app.state.services = await _start(settings, drain, limiter, stack)
+            if settings.api_keys_file is not None:
+                watch = asyncio.create_task(FileWatch("file of API keys", [settings.api_keys_file], keys.read).run())
+                stack.callback(watch.cancel)
+            if windows is not None:
+                stack.push_async_callback(windows.close)
             await stack.enter_async_context(tracing)
             metrics.record_start(__version__)
             yield
 
+    keys = KnownKeys(settings.api_keys, settings.api_keys_file)
+    windows = _windows(settings)
     limiter = ConcurrencyLimiter(settings.max_concurrency)
     shedder = LoadShedder(
         slots=settings.max_concurrency + settings.max_queue,
@@ -100,7 +112,7 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
             *_cors(settings),
             Middleware(DrainMiddleware, drain=drain),
             Middleware(CatchAll),
-            *_access_control(settings),
+            *_access_control(keys, windows),
             Middleware(
                 RequestLimits,
                 path=INFER_PATH,
@@ -138,14 +150,27 @@ def _cors(settings: Settings) -> list[Middleware]:
     ]
 
 
-def _access_control(settings: Settings) -> list[Middleware]:
+def _access_control(keys: KnownKeys, windows: Windows | None) -> list[Middleware]:
     """API keys and rate limits, if they are set."""
     middleware = []
-    if settings.api_keys:
-        middleware.append(Middleware(ApiKeys, keys=settings.api_keys))
-    if settings.rate_limit:
-        middleware.append(Middleware(RateLimit, windows=MovingWindows(settings.rate_limit), paths=DETECTION_PATHS))
+    if keys.entries:
+        middleware.append(Middleware(ApiKeys, keys=keys))
+    if windows is not None:
+        middleware.append(Middleware(RateLimit, windows=windows, paths=DETECTION_PATHS))
     return middleware
+
+
+def _windows(settings: Settings) -> Windows | None:
+    if not settings.rate_limit:
+        return None
+    if settings.rate_limit_storage is None:
+        return OwnWindows(MovingWindows(settings.rate_limit))
+    # Imported here: its client of Redis is not needed otherwise.
+    from gateway.limits.shared_windows import SharedWindows  # noqa: PLC0415
+
+    return SharedWindows(
+        settings.rate_limit_storage.get_secret_value(), settings.rate_limit, failure=settings.rate_limit_failure
+    )
 
 
 def _time_limits(settings: Settings) -> TimeLimits:

@@ -16,6 +16,7 @@ from gateway.http_server.server import GatewayServer, ignore_stop_signals, make_
 from gateway.http_server.strict_protocol import HeadLimits
 from gateway.limits.early_refusal import EarlyRefusal
 from gateway.observability import logs, metrics
+from gateway.security.api_keys import KnownKeys
 from gateway.security.listen import Listener
 from gateway.security.tls import TlsFiles, server_context
 from gateway.settings import Settings
@@ -24,12 +25,14 @@ from gateway.settings import Settings
 _CLOSE_S = 5.0
 
 
-def check_tls(settings: Settings) -> None:
-    """Check the TLS files, if there are any.
+def check_files(settings: Settings) -> None:
+    """Check the files of TLS and of API keys, if there are any.
 
     Raises:
-        TlsError: They cannot be used.
+        TlsError: Those of TLS cannot be used.
+        ValueError: That of API keys cannot.
     """
+    KnownKeys(settings.api_keys, settings.api_keys_file)
     if (files := _tls_files(settings)) is not None:
         server_context(files)
 
@@ -62,7 +65,9 @@ def _serve_application(
 ) -> None:
     drain = Drain()
     config = _config(settings, create_app(settings, drain))
-    server = GatewayServer(config, drain, drain_delay=settings.drain_delay, heartbeat=heartbeat)
+    server = GatewayServer(
+        config, drain, drain_delay=settings.drain_delay, heartbeat=heartbeat, tls=_tls_files(settings)
+    )
     if signal.SIGHUP in stop_signals():
         signal.signal(signal.SIGHUP, server.handle_exit)  # uvicorn handles the others
     server.run(sockets)

@@ -59,6 +59,15 @@ def _check_proxies(value: str | None) -> str | None:
     return value
 
 
+def _check_storage(value: SecretStr | None) -> SecretStr | None:
+    parts = urlsplit(value.get_secret_value() if value else "")
+    if value is not None and (parts.scheme not in ("redis", "rediss") or not parts.hostname):
+        raise ValueError(
+            "give redis://host:port, or rediss://host:port with TLS; a password as redis://:password@host:port"
+        )
+    return value
+
+
 def _check_triton_url(value: str) -> str:
     TritonAddresses.parse(value)
     return value
@@ -87,7 +96,7 @@ class Settings(BaseSettings):
     access_log: bool = False
     """Log one line per request, whatever the log level."""
     workers: int = Field(1, ge=1, le=64)
-    """Worker processes; the limits on concurrency and rate apply to each of them."""
+    """Worker processes; the limits on concurrency and, without a shared storage, on rate apply to each of them."""
     worker_timeout: float = Field(30.0, ge=5)
     """With several workers: seconds without a heartbeat of a worker's event loop after which it is killed and
     replaced."""
@@ -188,9 +197,16 @@ class Settings(BaseSettings):
     api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(parse_api_keys)] = ()
     """Keys of which clients must send one: `name:sha256hex` separated by commas, or a JSON list; `python -m gateway
     --new-api-key NAME` makes one. Unset requires none."""
+    api_keys_file: Path | None = None
+    """File of further keys, an entry a line, which is read again when it changes."""
     rate_limit: Annotated[tuple[Rate, ...], NoDecode, BeforeValidator(parse_rates)] = ()
     """Detection requests per client, such as `10/second` or `10/second; 600/hour`, each slice counted; else 429. Unset
     is unlimited."""
+    rate_limit_storage: Annotated[SecretStr | None, AfterValidator(_check_storage)] = None
+    """Where requests are counted: `redis://[[user]:password@]host:port[/database]`, or `rediss://` with TLS, which all
+    workers and gateways share. Unset counts in each worker. Prefer the environment variable, as for passwords."""
+    rate_limit_failure: Literal["allow", "refuse"] = "allow"
+    """What becomes of requests while that Redis cannot be asked: `allow` them, uncounted, or `refuse` them with 429."""
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parse_origins)] = ()
     """Origins whose pages may send requests from a browser, separated by commas, or `*`. Unset allows none."""
     forwarded_allow_ips: Annotated[str | None, AfterValidator(_check_proxies)] = None

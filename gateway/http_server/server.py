@@ -16,8 +16,9 @@ from gateway.drain import Drain
 from gateway.http_server.connection import ConnectionLimits, HttpConnection
 from gateway.http_server.memory import release_large_blocks
 from gateway.observability import metrics
+from gateway.security.file_watch import FileWatch
 from gateway.security.listen import Listener
-from gateway.security.tls import server_context
+from gateway.security.tls import TlsFiles, reload_certificate, server_context
 
 # One stop may arrive as several signals: from a service manager to every process, and from the launcher to this one.
 _SAME_STOP_S = 1.0
@@ -57,10 +58,17 @@ class GatewayServer(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, drain: Drain, *, drain_delay: float = 0.0, heartbeat: c_double | None = None
+        self,
+        config: uvicorn.Config,
+        drain: Drain,
+        *,
+        drain_delay: float = 0.0,
+        heartbeat: c_double | None = None,
+        tls: TlsFiles | None = None,
     ) -> None:
         super().__init__(config)
         self._drain = drain
+        self._tls = tls
         self._drain_delay = drain_delay
         self._heartbeat = heartbeat
         self._stops = StopSignals()
@@ -72,6 +80,10 @@ class GatewayServer(uvicorn.Server):
         if self._heartbeat is not None:
             self._beating = asyncio.create_task(self._beat(self._heartbeat))
         await super().startup(sockets)
+        if self._tls is not None and self.config.ssl is not None:
+            read = partial(reload_certificate, self.config.ssl, self._tls)
+            watch = FileWatch("certificate", [self._tls.certificate, self._tls.key], read)
+            self._watching = asyncio.create_task(watch.run())
         for listener in [listener for server in self.servers for listener in server.sockets]:
             for _ in range(_LISTENING_DESCRIPTORS - 1):
                 await self._listen(socket.socket(fileno=os.dup(listener.fileno())))

@@ -163,7 +163,7 @@ class SlicedInference:
             await self._memory.acquire(plan.decoded_bytes)
         try:
             self._check_time_left(plan)
-            charge_requests(len(plan.slices) - 1)  # the request itself is counted as one
+            await charge_requests(len(plan.slices) - 1)  # the request itself is counted as one
             yield
         finally:
             self._memory.release(plan.decoded_bytes)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
+from typing import Protocol
 
 _MAX_CLIENTS = 10_000
 _MAX_TIMES = 1_000_000  # of all clients together: about 35 MB
@@ -137,11 +138,45 @@ class MovingWindows:
             del self._clients[client]
 
 
+class Windows(Protocol):
+    """Counts of requests, in this process or shared with others."""
+
+    async def acquire(self, client: str) -> Decision:
+        """Count a request of `client` if every rate allows it."""
+        ...
+
+    async def charge(self, client: str, count: int) -> Decision:
+        """Count `count` requests of `client` that are in work already."""
+        ...
+
+    async def close(self) -> None:
+        """Close what is open."""
+        ...
+
+
+class OwnWindows:
+    """The counts of this process alone."""
+
+    def __init__(self, windows: MovingWindows) -> None:
+        self._windows = windows
+
+    async def acquire(self, client: str) -> Decision:
+        """See `MovingWindows.acquire`."""
+        return self._windows.acquire(client)
+
+    async def charge(self, client: str, count: int) -> Decision:
+        """See `MovingWindows.charge`."""
+        return self._windows.charge(client, count)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
 @dataclass(slots=True)
 class Counted:
     """An allowed request, to which more may be charged."""
 
-    windows: MovingWindows
+    windows: Windows
     client: str
     decision: Decision
 
@@ -159,8 +194,8 @@ def counting(counted: Counted) -> Iterator[None]:
         _current.reset(token)
 
 
-def charge_requests(count: int) -> None:
+async def charge_requests(count: int) -> None:
     """Count the current request `count` times more, if there is a rate limit."""
     counted = _current.get()
     if counted is not None and count > 0:
-        counted.decision = counted.windows.charge(counted.client, count)
+        counted.decision = await counted.windows.charge(counted.client, count)

@@ -1,7 +1,7 @@
 """Rate limit: how many detection requests a client may send in a moving window; each slice of an image counts as one.
 
-The syntax of rates is that of the library `limits`. Its memory storages are not used, because they either never forget
-a client or visit all clients at every request.
+The syntax of rates, and the counts in Redis (`shared_windows`), are those of the library `limits`. Its memory storages
+are not used, because they either never forget a client or visit all clients at every request.
 """
 
 import math
@@ -14,7 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.error_responses import error_response
-from gateway.limits.moving_windows import Counted, Decision, MovingWindows, Rate, counting
+from gateway.limits.moving_windows import Counted, Decision, Rate, Windows, counting
 from gateway.observability import metrics
 from gateway.security.api_keys import KEY_NAME
 
@@ -52,7 +52,7 @@ class RateLimit:
     an image that is detected in slices as one for each of them.
     """
 
-    def __init__(self, app: ASGIApp, windows: MovingWindows, paths: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, windows: Windows, paths: Collection[str]) -> None:
         self._app = app
         self._windows = windows
         self._paths = frozenset(paths)
@@ -63,7 +63,7 @@ class RateLimit:
             await self._app(scope, receive, send)
             return
         client = client_of(scope)
-        decision = self._windows.acquire(client)
+        decision = await self._windows.acquire(client)
         counted = Counted(self._windows, client, decision)
         if not decision.allowed:
             metrics.record_rejection("rate")

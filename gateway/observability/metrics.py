@@ -100,6 +100,10 @@ _rejected = _counter(
     "`undecodable`.",
     "reason",
 )
+_rate_limit_failures = _counter(
+    "sod_rate_limit_failures_total",
+    "Requests whose rate could not be counted, because the Redis of `SOD_RATE_LIMIT_STORAGE` cannot be asked.",
+)
 _image_bytes = _histogram("sod_image_bytes", "Encoded size of the processed images in bytes.", BYTES)
 _image_pixels = _histogram("sod_image_pixels", "Pixels of the processed images.", PIXELS)
 _detections = _counter(
@@ -161,6 +165,11 @@ def record_request(path: str, method: str, code: int, seconds: float, stages: Ma
 def record_rejection(reason: str) -> None:
     """Record a rejected or aborted request, or a rejected image; `reason` must have a bounded set of values."""
     _rejected_counter(reason).inc()
+
+
+def record_rate_limit_failure() -> None:
+    """Record a request whose rate could not be counted."""
+    _rate_limit_failures.inc()
 
 
 def record_image(model: str, labels: Sequence[str], class_ids: NDArray[np.int32], *, size: int, pixels: int) -> None:

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -68,7 +69,12 @@ def parse_api_keys(value: object) -> object:
     """
     if not isinstance(value, str):
         return value
-    entries = _split(value)
+    return _parse(_split(value))
+
+
+def _parse(entries: Sequence[str]) -> tuple[ApiKey, ...]:
+    if not entries:
+        raise ValueError(f"it has no entries; leave it unset to require no keys, or: {_HOW_TO_MAKE}")
     keys: list[ApiKey] = []
     for position, entry in enumerate(entries, 1):
         name, colon, digest = entry.partition(":")
@@ -87,6 +93,49 @@ def parse_api_keys(value: object) -> object:
     return tuple(keys)
 
 
+class KnownKeys:
+    """The keys of the settings, and those of a file, which can be read again.
+
+    Attributes:
+        entries: All of them.
+    """
+
+    def __init__(self, keys: Sequence[ApiKey], file: Path | None = None) -> None:
+        """Read the file, if there is one.
+
+        Raises:
+            ValueError: See `read_api_keys`.
+        """
+        self._own = tuple(keys)
+        self._file = file
+        self.entries: tuple[ApiKey, ...] = ()
+        self.read()
+
+    def read(self) -> None:
+        """Read the file as it is now.
+
+        Raises:
+            ValueError: See `read_api_keys`; the entries stay as they are.
+        """
+        self.entries = self._own if self._file is None else (*self._own, *read_api_keys(self._file))
+
+
+def read_api_keys(file: Path) -> tuple[ApiKey, ...]:
+    """Read a file with an entry a line, `name:sha256hex`; empty lines and those that begin with # are skipped.
+
+    Raises:
+        ValueError: It cannot be read, or has no entry or a malformed one; the text gives its position.
+    """
+    try:
+        lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
+        return _parse([line for line in lines if line and not line.startswith("#")])
+    except OSError as error:
+        raise ValueError(f"the file of API keys {file} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        problem = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
+        raise ValueError(f"the file of API keys {file}: {problem}") from None
+
+
 def is_open(path: str) -> bool:
     """Whether `path` needs no key."""
     return path in _OPEN_PATHS or path.startswith(_OPEN_FOLDERS)
@@ -99,9 +148,9 @@ class ApiKeys:
     in constant time, so that the response time reveals neither how close a guess is nor which entry matches.
     """
 
-    def __init__(self, app: ASGIApp, keys: Sequence[ApiKey]) -> None:
+    def __init__(self, app: ASGIApp, keys: KnownKeys) -> None:
         self._app = app
-        self._keys = tuple(keys)
+        self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application with the key's name in its scope, or reject the request."""
@@ -126,7 +175,7 @@ class ApiKeys:
     def _owner(self, secret: bytes) -> str | None:
         digest = hashlib.sha256(secret).digest()
         owner = None
-        for key in self._keys:  # no early exit, for a constant time
+        for key in self._keys.entries:  # no early exit, for a constant time
             if hmac.compare_digest(digest, key.digest):
                 owner = key.name
         return owner
@@ -159,6 +208,4 @@ def _split(text: str) -> list[str]:
         entries = [entry.strip() for entry in text.split(",")]
         if not entries[-1]:  # trailing comma
             entries.pop()
-    if not entries:
-        raise ValueError(f"it has no entries; leave it unset to require no keys, or: {_HOW_TO_MAKE}")
     return entries

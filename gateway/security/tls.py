@@ -1,4 +1,4 @@
-"""TLS: the certificate and its key, validated before anything starts."""
+"""TLS: the certificate and its key, validated before anything starts, and read again when they change."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -64,3 +64,13 @@ def server_context(files: TlsFiles) -> ssl.SSLContext:
             raise TlsError(f"the TLS certificate {certificate} is too weak for OpenSSL ({reason})") from None
         raise TlsError(f"the TLS key {key} has no private key in PEM form") from None
     return context
+
+
+def reload_certificate(context: ssl.SSLContext, files: TlsFiles) -> None:
+    """Let the context of a running server use the files as they are now; connections that exist keep theirs.
+
+    Raises:
+        TlsError: They cannot be used, and nothing has changed.
+    """
+    server_context(files)
+    context.load_cert_chain(files.certificate, files.key, files.password)

@@ -1,11 +1,13 @@
 """API keys: the headers that carry them, open paths, and the syntax of the setting."""
 
+import asyncio
 import hashlib
 import hmac
 import json
 import pickle
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,10 +17,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gateway.__main__ import main
-from gateway.security import api_keys
+from gateway.security import api_keys, file_watch
 from gateway.security.api_keys import ApiKey, is_open, new_api_key, parse_api_keys
 from gateway.settings import Settings
 from tests.gateway.api.test_contract import assert_error
+from tests.gateway.logged_process import refused
 
 PATH = "/small-object-detection"
 
@@ -279,3 +282,54 @@ async def test_openapi_documents_the_keys(gateway: httpx.AsyncClient) -> None:
             else:  # without one too: a server may ask for none
                 assert operation["security"] == [{bearer: []}, {header: []}, {}]
                 assert "401" in operation["responses"]
+
+
+async def test_a_file_of_keys_is_read_again(
+    make_gateway: Any, image64: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(file_watch, "INTERVAL_S", 0.05)
+    file = tmp_path / "keys"
+    file.write_text(f"# who may use it\n\n{entry('field', 'one')}\n")
+    async with make_gateway(api_keys=entry("office", "three"), api_keys_file=file) as gateway:
+
+        async def status(key: str) -> int:
+            body = {"image": image64, "visualize": False}
+            return (await gateway.post(PATH, json=body, headers={"X-API-Key": key})).status_code
+
+        async def until(key: str, expected: int) -> None:
+            async with asyncio.timeout(10):
+                while await status(key) != expected:  # noqa: ASYNC110 - nothing tells us
+                    await asyncio.sleep(0.05)
+
+        assert [await status(key) for key in ("one", "two", "three")] == [200, 401, 200]
+        other = tmp_path / "new"
+        other.write_text(entry("field", "two"))
+        other.replace(file)  # as Kubernetes and most tools replace files
+        await until("two", 200)
+        assert [await status(key) for key in ("one", "three")] == [401, 200]
+        for broken in ("", "field:two", "\udcff"):
+            caplog.clear()
+            file.write_bytes(broken.encode("utf-8", "surrogateescape"))
+            async with asyncio.timeout(10):
+                while "the earlier stays in use" not in caplog.text:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            assert await status("two") == 200
+        file.unlink()
+        await asyncio.sleep(0.3)
+        assert await status("two") == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read: No such file"),
+        ("", "it has no entries"),
+        ("a:b", "entry 1 of 1"),
+        ("\udcff", "not UTF-8"),
+    ],
+)
+def test_a_file_of_keys_that_cannot_be_used(content: str | None, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    if content is not None:
+        file.write_bytes(content.encode("utf-8", "surrogateescape"))
+    assert said in refused("--api-keys-file", str(file))

@@ -3,6 +3,8 @@
 import shutil
 import ssl
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +115,41 @@ def test_certificate_and_key_are_required_together(name: str, certificate: Certi
         Settings(**{name: certificate.certificate})
     told = refused(f"--{name.replace('_', '-')}", str(certificate.certificate))
     assert told == "SOD_TLS_KEY (--tls-key): TLS needs the certificate and its key: set both, or neither\n"
+
+
+def test_a_new_certificate_is_taken_without_a_restart(
+    make_certificate: Callable[[], Certificate], tmp_path: Path
+) -> None:
+    old, new = make_certificate(), make_certificate()
+    certificate, key, log = tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "log"
+
+    def install(made: Certificate) -> None:
+        for source, target in ((made.key, key), (made.certificate, certificate)):
+            shutil.copy(source, tmp_path / "new")
+            (tmp_path / "new").replace(target)
+
+    def said(text: str) -> None:
+        until = time.monotonic() + 30
+        while text not in log.read_text():
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.2)
+
+    install(old)
+    with logging_to(log, "--tls-certificate", str(certificate), "--tls-key", str(key)) as (url, process):
+        limits = httpx.Limits(keepalive_expiry=60)
+        with httpx.Client(base_url=url, verify=old.context(), limits=limits) as kept:
+            assert kept.get("/health").status_code == 200
+            install(new)
+            said("the certificate was read again")
+            assert kept.get("/health").status_code == 200, "an open connection goes on"
+        with httpx.Client(base_url=url, verify=new.context()) as client:
+            assert client.get("/health").status_code == 200
+        with pytest.raises(httpx.ConnectError, match="self-signed"), httpx.Client(verify=old.context()) as client:
+            client.get(f"{url}/health")
+        shutil.copy(old.key, key)  # not that of the certificate
+        said("the earlier stays in use: the TLS key")
+        with httpx.Client(base_url=url, verify=new.context()) as client:
+            assert client.get("/health").status_code == 200
+        process.terminate()
+        assert process.wait(60) == 0
+    assert "Traceback" not in log.read_text()
