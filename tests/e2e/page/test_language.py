@@ -11,17 +11,18 @@ from tests.e2e.page.expected import FLOOR
 # Latin words that a Chinese page has too: names, file formats, and labels of the model's classes.
 NAMES = r"triton-sod|Triton|PP-YOLOE_plus_SOD-\w+|API|English|JSON|CSV|COCO|YOLO|curl|px|https?|ms|\w+\.jpg|\w+\.txt"
 FORMATS = "JPEG|PNG|WebP|BMP|TIFF"
+LICENCES = r"CC BY(?:-SA)?"
 
 
 def latin_words(page: DemoPage) -> list[str]:
-    """Words of Latin letters in the page's texts, tool tips and accessible names, without the classes' labels."""
+    """Words of Latin letters in the page's texts, tool tips and accessible names, without labels and authors' names."""
     texts: list[str] = page.tab.evaluate(
         """() => {
             const found = [];
             const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
             while (walker.nextNode()) {
                 const node = walker.currentNode;
-                if (!node.parentElement.closest("#rows, #class-list")) found.push(node.textContent);
+                if (!node.parentElement.closest("#rows, #class-list, #credit")) found.push(node.textContent);
             }
             for (const it of document.querySelectorAll("[title], [aria-label], [placeholder]")) {
                 if (it.closest("#rows, #class-list, #language")) continue;
@@ -31,7 +32,9 @@ def latin_words(page: DemoPage) -> list[str]:
         }"""
     )
     return [
-        word for text in texts for word in re.findall("[A-Za-z]{2,}", re.sub(f"\\b({NAMES}|{FORMATS})\\b", "", text))
+        word
+        for text in texts
+        for word in re.findall("[A-Za-z]{2,}", re.sub(f"\\b({NAMES}|{FORMATS}|{LICENCES})\\b", "", text))
     ]
 
 

@@ -66,7 +66,7 @@ function show({ shown, active }) {
   const listed = listsAll ? shown : shown.slice(0, FIRST);
   body.replaceChildren(...listed.map(rowOf));
   more.hidden = listed.length === shown.length;
-  if (!more.hidden) more.textContent = text("listAll", { shown: shown.length });
+  more.textContent = text("listAll", { shown: shown.length });
   const row = rows[active];
   reach(row?.isConnected ? row : body.firstElementChild);
 }
