@@ -122,7 +122,7 @@ def test_a_scene_of_40000_x_40000_pixels_takes_little_memory(
         inside = [
             box for box in boxes if x <= box["coordinate"][0] <= x + 1360 and y <= box["coordinate"][1] <= y + 765
         ]
-        assert len(inside) > 20
+        assert len(inside) > 10, "in windows of 1360, which are reduced to 640"
     features = json.loads((tmp_path / "out/scene_res.geojson").read_text())["features"]
     assert len(features) == len(boxes)
     overlay = cv2.imread(str(tmp_path / "out/scene_res.jpg"))
