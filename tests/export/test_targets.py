@@ -177,7 +177,7 @@ def test_what_passed_is_loaded_and_the_rest_is_named(
     loaded = []
     monkeypatch.setitem(LIMITS, Precision.BF16, NEVER)
     monkeypatch.setitem(LIMITS, Precision.FP16, NEVER)
-    monkeypatch.setattr(model_control, "load_exported", lambda url, _, name: loaded.append((url, name)))
+    monkeypatch.setattr(model_control, "load_exported", lambda url, **more: loaded.append((url, more["name"])))
     assert main([*base, "--no-paddle", "--load", "127.0.0.1:9"]) == 0
     assert loaded == [("127.0.0.1:9", NAME)]
     assert "warning: " in capfd.readouterr().err
