@@ -234,6 +234,9 @@ async def test_labels_of_any_script_are_valid(gateway: httpx.AsyncClient) -> Non
 async def test_the_table_has_every_metric_with_its_labels(gateway: httpx.AsyncClient, image64: str) -> None:
     await gateway.post(PATH, json={"image": image64, "threshold": 0.1})
     metrics.record_rejection("slots")
+    metrics.record_replica("triton:1", serving=True)
+    metrics.record_replica_request("triton:1", "answered")
+    metrics.record_ejection("triton:1")
     rows = {row.name: row for row in metrics.metric_rows()}
     shown = {
         (re.sub(r"_(bucket|sum|count)$", "", name), frozenset(key for key, _ in labels if key != "le"))
@@ -242,6 +245,8 @@ async def test_the_table_has_every_metric_with_its_labels(gateway: httpx.AsyncCl
     without_triton = {row.name: frozenset(row.labels) for row in rows.values() if row is not metrics.TRITON_UP}
     assert dict(shown) == without_triton
     assert len(shown) == len(without_triton)
+    metrics.forget_replica("triton:1")
+    assert not any(("replica", "triton:1") in labels for _, labels in await scrape(gateway))
 
 
 def test_the_buckets_fit() -> None:
