@@ -46,7 +46,10 @@ def test_every_config_names_its_folder(path):
 def test_ensembles_have_the_documented_interface(name):
     config = read(ROOT / name / "config.pbtxt")
     assert config.platform == "ensemble"
-    assert [tensor.name for tensor in config.input] == [interface.IMAGE, interface.SCORE_THRESHOLD]
+    assert [(tensor.name, tensor.optional) for tensor in config.input] == [
+        *((interface.IMAGE, False), (interface.SCORE_THRESHOLD, False)),
+        *((interface.IOU_THRESHOLD, True), (interface.CLASS_AGNOSTIC, True)),
+    ]
     assert {tensor.name for tensor in config.output} == {
         *(interface.BOXES, interface.SCORES, interface.CLASS_IDS, interface.NUM_DETECTIONS, interface.ERROR)
     }
