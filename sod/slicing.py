@@ -3,8 +3,8 @@
 Source: sliced inference as in PaddleDetection (`--slice_infer`) and SAHI (Akyon et al., 2022, arXiv:2202.06934).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,14 @@ def is_large(image_size: tuple[int, int], input_size: tuple[int, int]) -> bool:
 
 
 def slice_grid(image_size: tuple[int, int], size: tuple[int, int], overlap: tuple[float, float]) -> list[Slice]:
-    """The slices that cover an image, row by row.
+    """The slices that cover an image, row by row, as `slice_rows` makes them."""
+    return [one for row in slice_rows(image_size, size, overlap) for one in row]
+
+
+def slice_rows(
+    image_size: tuple[int, int], size: tuple[int, int], overlap: tuple[float, float]
+) -> Iterator[list[Slice]]:
+    """The slices that cover an image, one row after the other, so that those of a huge image need not exist at once.
 
     All have the same size: the last one of a row or column is moved back to the border and overlaps its neighbour more,
     and a slice larger than the image is as large as the image.
@@ -80,8 +87,8 @@ def slice_grid(image_size: tuple[int, int], size: tuple[int, int], overlap: tupl
     """
     width, height = min(size[0], image_size[0]), min(size[1], image_size[1])
     columns = _starts(image_size[0], width, overlap[0])
-    rows = _starts(image_size[1], height, overlap[1])
-    return [Slice(x, y, width, height) for y, x in product(rows, columns)]
+    for y in _starts(image_size[1], height, overlap[1]):
+        yield [Slice(x, y, width, height) for x in columns]
 
 
 def count_slices(image_size: tuple[int, int], size: tuple[int, int], overlap: tuple[float, float]) -> int:

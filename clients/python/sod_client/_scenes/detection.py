@@ -24,13 +24,12 @@ from sod_client._scenes.grid import Grid
 from sod_client._scenes.journal import Entry, Journal, fingerprint
 from sod_client._scenes.result import SceneResult
 from sod_client._shared.detections import Detections
-from sod_client._shared.merging import MergeOptions
-from sod_client._shared.slicing import Slice
+from sod_client._shared.slicing import Slice, is_large
 from sod_client._slices import OVERLAP, SliceOptions, pair
+from sod_client._transport.sliced import merge_options
 from sod_client._transport.transport import RequestOptions, Transport
 from sod_client.errors import BadReplyError, ConnectionFailedError, InvalidConfigError, ServerError
 
-_LARGE = 1.5  # with slice_infer="auto", as the server
 _MAX_SLICES = 10_000_000
 # The whole scene is detected too, for objects larger than a window: in all its pixels up to the first number, as the
 # server does it, otherwise reduced to the second one on the longest side.
@@ -115,15 +114,7 @@ class _Run:
         self._item, self._raster, self._grid = item, raster, grid
         self._request, self._submit, self._max_pending = request, submit, 2 * max_in_flight
         slices = item.options.slices
-        default = MergeOptions()
-        self._front = MergingFront(
-            MergeOptions(
-                slices.combine or default.combine,  # type: ignore[arg-type] # checked
-                slices.metric or default.metric,  # type: ignore[arg-type] # checked
-                default.threshold if slices.threshold is None else slices.threshold,
-                class_agnostic=request.agnostic_nms,
-            )
-        )
+        self._front = MergingFront(merge_options(slices.field(), agnostic_nms=request.agnostic_nms))
         self._labels: dict[int, str] = {}
         self._pending: deque[_Part] = deque()
         self._done, self._total = 0, len(grid) + (len(grid) > 1)
@@ -253,7 +244,7 @@ def _grid(size: tuple[int, int], slices: SliceOptions, model: Model | None) -> G
         window = input_size
     else:
         raise InvalidConfigError("the server does not say the size of its model's input: pass slice_size")
-    if slices.infer == "auto" and all(side <= _LARGE * one for side, one in zip(size, window, strict=True)):
+    if slices.infer == "auto" and not is_large(size, window):
         window = size
     horizontal, vertical = pair("overlap_ratio", slices.overlap) or OVERLAP
     grid = Grid(size, window, (horizontal, vertical))

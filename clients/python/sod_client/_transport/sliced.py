@@ -13,6 +13,7 @@ from PIL import Image
 
 from sod_client._inputs.pixels import decode_image
 from sod_client._results.data import Model
+from sod_client._slices import OVERLAP
 from sod_client.errors import InvalidConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 # Slices of one image that are with Triton at once; the gateway has as many (SOD_SLICE_CONCURRENCY).
 _CONCURRENCY = 4
-_OVERLAP = (0.25, 0.25)
 Objects = tuple[Any, Any, Any]
 """Class ids int32 [N], scores float32 [N] and boxes float32 [N, 4] of one image."""
 
@@ -55,27 +55,38 @@ class SliceRequest:
         Raises:
             InvalidConfigError: the model's configuration does not state its input size.
         """
-        # Not at the top: it needs NumPy, which the client needs for gRPC only.
-        from sod_client._shared.merging import MergeOptions  # noqa: PLC0415
-
         if model.input_size is None:
             raise InvalidConfigError(f"{model.name} does not state its input size: export it again to slice images")
         height, width = model.input_size
         given = field if isinstance(field, dict) else {}
-        size, overlap = given.get("size", (width, height)), given.get("overlap", _OVERLAP)
-        default = MergeOptions()
+        size, overlap = given.get("size", (width, height)), given.get("overlap", OVERLAP)
         return cls(
             (width, height),
             (size[0], size[1]),
             (overlap[0], overlap[1]),
             field == "auto",
-            MergeOptions(
-                given.get("combine", default.combine),
-                given.get("matchMetric", default.metric),
-                given.get("matchThreshold", default.threshold),
-                class_agnostic=agnostic_nms,
-            ),
+            merge_options(field, agnostic_nms=agnostic_nms),
         )
+
+
+def merge_options(field: bool | str | dict[str, Any] | None, *, agnostic_nms: bool) -> "MergeOptions":
+    """How the objects of slices are merged.
+
+    Args:
+        field: the field `slice` of a request.
+        agnostic_nms: whether objects of different classes are merged, too.
+    """
+    # Not at the top: it needs NumPy, which the client needs only where it slices.
+    from sod_client._shared.merging import MergeOptions  # noqa: PLC0415
+
+    given = field if isinstance(field, dict) else {}
+    default = MergeOptions()
+    return MergeOptions(
+        given.get("combine", default.combine),
+        given.get("matchMetric", default.metric),
+        given.get("matchThreshold", default.threshold),
+        class_agnostic=agnostic_nms,
+    )
 
 
 def detect_sliced(
@@ -95,12 +106,11 @@ def detect_sliced(
     Raises:
         SodError: a slice failed; the others are left out.
     """
-    from sod_client._shared.detections import Detections  # noqa: PLC0415 - see SliceRequest.of
+    from sod_client._shared.detections import Detections  # noqa: PLC0415 - see merge_options
     from sod_client._shared.merging import merge_slices  # noqa: PLC0415
-    from sod_client._shared.slicing import Slice, slice_grid  # noqa: PLC0415
-    from sod_client._shared.slicing import is_large as exceeds  # noqa: PLC0415
+    from sod_client._shared.slicing import Slice, is_large, slice_grid  # noqa: PLC0415
 
-    if request.only_if_larger and not exceeds(image_size, request.input_size):
+    if request.only_if_larger and not is_large(image_size, request.input_size):
         return None
     slices = slice_grid(image_size, request.size, request.overlap)
     if len(slices) == 1:
