@@ -1,15 +1,14 @@
 """The chart, rendered by the real helm."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.deploy.podman import ROOT
+from tests.required import require
 
 CHART = ROOT / "deploy/helm/triton-sod"
 _HELM = ROOT / ".cache/deploy/helm"
@@ -18,12 +17,10 @@ _HELM = ROOT / ".cache/deploy/helm"
 def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run it; skipped where it is absent, except in CI."""
     program = str(_HELM) if _HELM.is_file() else shutil.which("helm")
-    if program is None:
-        problem = "helm is absent: tests/deploy/get-helm brings it"
-        if os.environ.get("CI"):
-            pytest.fail(problem)
-        pytest.skip(problem)
-    return subprocess.run([program, *arguments], check=False, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    require(program, "helm is absent: tests/deploy/get-helm brings it")
+    return subprocess.run(
+        [str(program), *arguments], check=False, cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
 
 
 def render(tmp_path: Path, values: dict[str, Any], release: str = "sod") -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.podman import ROOT, Podman, base_image, new_podman, why_absent
+from tests.required import require
 
 STORAGE = ROOT / ".cache/deploy"
 CERTIFICATES = Path(os.environ.get("PIP_CERT") or "/etc/ssl/certs/ca-certificates.crt")
@@ -16,10 +17,8 @@ CERTIFICATES = Path(os.environ.get("PIP_CERT") or "/etc/ssl/certs/ca-certificate
 @pytest.fixture(scope="session")
 def podman() -> Iterator[Podman]:
     """Its images stay in .cache, so that the next run builds only what has changed; containers and networks go."""
-    if problem := why_absent():
-        if os.environ.get("CI"):
-            pytest.fail(f"CI runs containers: {problem}")
-        pytest.skip(problem)
+    problem = why_absent()
+    require(not problem, str(problem))
     command = new_podman(STORAGE)
     yield command
     command("pod", "rm", "--all", "--force", check=False)

@@ -1,7 +1,6 @@
 """The unit and the Quadlet file. systemd does not run here: `systemd-analyze` reads the unit."""
 
 import configparser
-import os
 import re
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ import pytest
 
 from server.cli import _parser
 from tests.deploy.podman import ROOT
+from tests.required import require
 
 UNIT = ROOT / "deploy/systemd/triton-sod.service"
 QUADLET = ROOT / "deploy/systemd/triton-sod.container"
@@ -26,10 +26,7 @@ LEAST_STOP_S = 46
 
 
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
-    if shutil.which("systemd-analyze") is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI reads the unit with systemd-analyze")
-        pytest.skip("systemd-analyze is absent: apt-get install systemd")
+    require(shutil.which("systemd-analyze"), "systemd-analyze is absent: apt-get install systemd")
     return subprocess.run(["systemd-analyze", *arguments], check=False, capture_output=True, text=True, timeout=60)
 
 

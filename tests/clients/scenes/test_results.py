@@ -2,19 +2,17 @@
 
 import json
 import os
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from sod_client.pipeline import AsyncPipeline, Pipeline
 from sod_client.result import Result
 
 from tests.clients.conftest import FakeServer
 from tests.clients.scenes.scene_server import PLACE, UTM35, field, found, rasterio, spread, write
+from tests.peak_memory import peak_mib
 
 WIDTH, HEIGHT = 900, 700
 BOXES = spread(WIDTH, HEIGHT)
@@ -87,18 +85,6 @@ def _peak_mib(server: FakeServer, path: Path, out: Path) -> float:
         "1280",
     ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    peak = 0.0
-    with subprocess.Popen(
-        [*command, "--url", server.url, "--save_path", str(out)], env=environment, stdout=subprocess.DEVNULL
-    ) as process:
-        seen = psutil.Process(process.pid)
-        while process.poll() is None:
-            try:
-                tree = [seen, *seen.children(recursive=True)]
-                peak = max(peak, sum(each.memory_info().rss for each in tree) / 2**20)
-            except psutil.NoSuchProcess:
-                pass
-            time.sleep(0.02)
-    assert process.returncode == 0
+    peak = peak_mib([*command, "--url", server.url, "--save_path", str(out)], environment)
     assert len(json.loads((out / f"{path.stem}_res.json").read_text())["boxes"]) == 2 * len(BOXES)
     return peak

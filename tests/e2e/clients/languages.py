@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from tests.required import require
 
 CLIENTS = Path(__file__).parents[3] / "clients"
 LIMIT_S = 300
@@ -114,11 +114,8 @@ def missing(language: str) -> list[str]:
 
 def build(language: str, folder: Path) -> Program:
     """Build a copy of the program in `folder`; skips the test where the toolchain is absent, or fails with CI=true."""
-    if packages := missing(language):
-        reason = f"{language} cannot be built: apt-get install {' '.join(packages)}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    packages = missing(language)
+    require(not packages, f"{language} cannot be built: apt-get install {' '.join(packages)}")
     row = rows()[language]
     # Leave out what a developer has built in the checkout.
     shutil.copytree(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-import psutil
 import pytest
 from numpy.typing import NDArray
 from sod_client.pipeline import create_pipeline
 
 from tests.e2e.conftest import DEMO
 from tests.e2e.started_server import REPOSITORY, Serving, process_environment
+from tests.peak_memory import peak_mib
 
 rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed")
 UTM35 = rasterio.CRS.from_epsg(32635)
@@ -103,18 +102,9 @@ def test_a_scene_of_40000_x_40000_pixels_takes_little_memory(
         "0.4",
     ]
     command += ["--save_path", tmp_path / "out"]
-    peak, start = 0.0, time.monotonic()
+    start = time.monotonic()
     environment = process_environment(SOD_URL=server.url, PYTHONPATH=os.pathsep.join(sys.path))
-    with subprocess.Popen([*map(str, command)], env=environment, stdout=subprocess.DEVNULL) as process:
-        seen = psutil.Process(process.pid)
-        while process.poll() is None:
-            try:
-                tree = [seen, *seen.children(recursive=True)]
-                peak = max(peak, sum(each.memory_info().rss for each in tree) / 2**20)
-            except psutil.NoSuchProcess:
-                pass
-            time.sleep(0.05)
-    assert process.returncode == 0
+    peak = peak_mib([*map(str, command)], environment)
     print(f"peak {peak:.0f} MiB in {time.monotonic() - start:.0f} s")
     assert 50 < peak < MOST_MIB
     boxes = json.loads((tmp_path / "out/scene_res.json").read_text())["boxes"]

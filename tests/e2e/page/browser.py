@@ -3,14 +3,12 @@
 import base64
 import io
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import (
@@ -23,6 +21,8 @@ from playwright.sync_api import (
     Route,
     sync_playwright,
 )
+
+from tests.required import require
 
 CHROMIUM = Path("/usr/bin/chromium")
 DETECT = "**/small-object-detection"
@@ -45,11 +45,7 @@ _TIMEOUT_MS = 60_000  # of every wait, for slow machines
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start the browser. Without Chromium the test is skipped, or fails if CI=true."""
-    if not CHROMIUM.exists():
-        reason = f"{CHROMIUM} is missing: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    require(CHROMIUM.exists(), f"{CHROMIUM} is missing: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
         yield browser

@@ -1,7 +1,6 @@
 """Rate limits that gateways share, with a real Redis."""
 
 import asyncio
-import os
 import shutil
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from gateway.limits.moving_windows import Rate
 from gateway.limits.shared_windows import SharedWindows
 from gateway.settings import Settings
 from tests.gateway.conftest import MakeGateway
+from tests.required import require
 
 PATH = "/small-object-detection"
 
@@ -54,10 +54,7 @@ class Redis:
 
 @pytest.fixture
 def redis(free_ports: Callable[[int], list[int]], tmp_path: Path) -> Iterator[Redis]:
-    if shutil.which("redis-server") is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI counts in a real Redis: install the package redis-server")
-        pytest.skip("redis-server is not installed")
+    require(shutil.which("redis-server"), "redis-server is absent: apt-get install redis-server")
     server = Redis(free_ports(1)[0], tmp_path)
     server.start()
     yield server
