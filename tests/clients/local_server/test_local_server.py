@@ -142,12 +142,16 @@ def test_without_triton_sod_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
 
 
 PARENT = """
-import os, signal, sys, threading
+import os, signal, sys, threading, time
 from sod_client import create_pipeline
 made = []
 starter = threading.Thread(target=lambda: made.append(create_pipeline()))
 starter.start()
 starter.join()
+# join() returns before the system's thread has ended. A fork meanwhile may copy OpenSSL's lock while that thread holds
+# it, and the exit of the copy then waits for it forever.
+while os.path.exists(f"/proc/self/task/{starter.native_id}"):
+    time.sleep(0.01)
 print(made[0].url, flush=True)
 how = sys.argv[1]
 if how == "kill":
