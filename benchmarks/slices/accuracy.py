@@ -57,6 +57,8 @@ def measure_scenes(options: Options) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="sod-scenes-") as folder:
         single, tiled = write_scenes(Path(folder), options.mosaics)
         runs: dict[str, tuple[Dataset, Any]] = {"single scenes": (single, None), "mosaics, whole": (tiled, None)}
+        # The control: slices that are the scenes themselves.
+        runs["mosaics, slices are the scenes"] = (tiled, slice_field(*SCENE) | {"overlap": 0, "fullImage": False})
         for width, height in (SCENE, *((side, side) for side in options.sizes)):
             runs[f"mosaics, slices of {width} x {height}"] = (tiled, slice_field(width, height))
         for profile in options.profiles:

@@ -64,4 +64,6 @@ def _write(path: Path, pixels: Pixels, boxes: NDArray[np.float32], class_ids: ND
 
 
 def _jpeg(pixels: NDArray[np.uint8] | NDArray[np.integer[Any] | np.floating[Any]]) -> bytes:
-    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
+    # Without subsampling, the colours of a scene depend little on where it lies in a mosaic.
+    sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 92, *sampling])[1].tobytes()

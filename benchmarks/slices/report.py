@@ -52,7 +52,7 @@ def goals(results: dict[str, Any]) -> list[Goal]:
             )
     if scenes := results.get("scenes"):
         for profile, runs in scenes["profiles"].items():
-            sliced = [how for how in runs if "slices" in how]
+            sliced = [how for how in runs if "slices of" in how]
             best = max(sliced, key=lambda how, by=runs: by[how]["ap50"])  # type: ignore[misc]
             loss = 100 * (runs["single scenes"]["ap50"] - runs[best]["ap50"])
             found.append(Goal(f"{profile}: AP50 lost, {best}", loss, 2, False, " points"))
