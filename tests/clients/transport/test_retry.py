@@ -121,7 +121,7 @@ def test_retry_after_is_respected_up_to_a_minute() -> None:
         ("3", 3, 3),
         ("1.5", 1.5, 1.5),
         ("-3", 0, 0),
-        (formatdate(time.time() + 3000, usegmt=True), 2000, 3001),
+        pytest.param(formatdate(time.time() + 3000, usegmt=True), 2000, 3001, id="in 3000 s"),
         (formatdate(0, usegmt=True), 0, 0),
     ],
 )
