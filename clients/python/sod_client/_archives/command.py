@@ -62,11 +62,6 @@ def create_parser(prog: str = "sod batch") -> argparse.ArgumentParser:
         action="store_true",
         help="write report.html and report.md to OUTPUT: counts by class, scores, and a sheet of images",
     )
-    parser.add_argument(
-        "--ray",
-        metavar="ADDRESS",
-        help="detect on the nodes of a Ray cluster: its address, or auto for the one that runs here, or else a new one",
-    )
     options.add_pipeline(parser, PIPELINE)
     options.add_server(parser)
     parser.add_argument(
@@ -98,7 +93,9 @@ def main(argv: Sequence[str], prog: str = "sod batch") -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from sod_client._archives.run.batch import Batch, run  # noqa: PLC0415 - for a quick --help
+    from sod_client._archives.dataset.dataset import Dataset  # noqa: PLC0415 - for a quick --help
+    from sod_client._archives.report import formats, pages  # noqa: PLC0415
+    from sod_client._archives.run.batch import Batch, run  # noqa: PLC0415
     from sod_client._archives.run.progress import failures_by_kind  # noqa: PLC0415
     from sod_client._archives.run.settings import Detection, Server  # noqa: PLC0415
 
@@ -108,6 +105,13 @@ def _run(arguments: argparse.Namespace) -> int:
         needs_own_model = arguments.model is None and read_model_dir(arguments.pipeline) is not None
         found = server_address.server_url(arguments, needs_own_model=needs_own_model)
         urls = [] if found is None else [found]
+
+    def finish(dataset: Dataset) -> None:
+        made = [formats.write(dataset, format_) for format_ in dict.fromkeys(arguments.also)]
+        made += pages.write(dataset) if arguments.report else []
+        if made:
+            console.print_status(f"wrote {', '.join(made)} to {arguments.output}")
+
     batch = Batch(
         inputs=arguments.input,
         output=arguments.output,
@@ -144,6 +148,7 @@ def _run(arguments: argparse.Namespace) -> int:
         retry_failed=arguments.retry_failed,
         restart=arguments.restart,
         hides_progress=arguments.no_progress,
+        finish=finish,
     )
     start = time.monotonic()
     totals = run(batch)

@@ -1,6 +1,5 @@
 """One run over an archive, from the lock to the sorted files."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -35,6 +34,7 @@ class Batch:
         retry_failed: whether failed images are done again.
         restart: whether to remove the dataset's rows first.
         hides_progress: whether to show no bar.
+        finish: what is made of the complete dataset; it is called while no other process may write.
     """
 
     inputs: Sequence[str]
@@ -46,6 +46,7 @@ class Batch:
     retry_failed: bool = False
     restart: bool = False
     hides_progress: bool = False
+    finish: Callable[[Dataset], None] | None = None
 
 
 def run(batch: Batch, create_worker: CreateWorker | None = None) -> Totals:
@@ -102,6 +103,8 @@ def _run(batch: Batch, dataset: Dataset, lock: Lock, gateways: Gateways, create_
     if not totals.interrupted:
         lock.check()
         dataset.compact()
+        if batch.finish is not None:
+            batch.finish(dataset)
     return totals
 
 
@@ -115,9 +118,3 @@ class _Unlisted:
     def __call__(self, error: SodError) -> None:
         self.count += 1
         self._progress.note(str(error))
-
-
-def show_status(sentence: str) -> None:
-    """Print a status message to stderr, if that is a terminal."""
-    if sys.stderr.isatty():
-        print(f"sod: {sentence}", file=sys.stderr, flush=True)
