@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
+from sod_client._archives import command as batch
 from sod_client._cli import completion, console, models, options, paddlex, parser, plugins
 
 
@@ -50,11 +51,16 @@ def _run(arguments: list[str]) -> int:
             console.print_error("sod models load, unload and remove are the server's, which is not installed here")
             return console.USAGE
         return code
-    if first not in parser.OWN_COMMANDS and (code := plugins.run(first, arguments[1:])) is not None:
+    if first not in parser.OWN_COMMANDS and (code := _run_other(first, arguments[1:])) is not None:
         return code
     parsed = parser.create_parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = parsed.command
     return command(parsed)
+
+
+def _run_other(name: str, arguments: list[str]) -> int | None:
+    """Run `sod batch`, or a command of another package; None if there is no such command."""
+    return batch.main(arguments) if name == batch.NAME else plugins.run(name, arguments)
 
 
 if __name__ == "__main__":

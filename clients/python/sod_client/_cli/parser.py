@@ -42,6 +42,7 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     )
     for own in (predict, models, config, completion):
         own.add_parser(subparsers)
+    subparsers.add_parser("batch", help="detect objects in archives of images", add_help=False)  # `cli` runs it, too
     for name, description in plugins.installed().items():
         # These parsers appear in the help only: `cli` runs the commands of other packages before it parses.
         if name not in OWN_COMMANDS:

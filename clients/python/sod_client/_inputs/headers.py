@@ -45,17 +45,25 @@ def image_size(path: Path) -> tuple[int, int] | None:
     """Width and height in the file, which an EXIF orientation may exchange; None if the header cannot be read."""
     try:
         with path.open("rb") as file:
-            if pages := tiff_pages(file):
-                return pages[0].size
-            file.seek(0)
-            prefix = file.read(16)
-            Image.init()
-            for name in _FORMATS:
-                factory, accepts = Image.OPEN[name]
-                if accepts is not None and accepts(prefix):
-                    file.seek(0)
-                    with factory(file, "") as image:  # unlike Image.open without a limit on pixels
-                        return image.size
+            return size_in(file)
+    except (OSError, ValueError):  # ValueError: a null byte in the path
+        return None
+
+
+def size_in(file: BinaryIO) -> tuple[int, int] | None:
+    """The same as `image_size`, of an open file."""
+    try:
+        if pages := tiff_pages(file):
+            return pages[0].size
+        file.seek(0)
+        prefix = file.read(16)
+        Image.init()
+        for name in _FORMATS:
+            factory, accepts = Image.OPEN[name]
+            if accepts is not None and accepts(prefix):
+                file.seek(0)
+                with factory(file, "") as image:  # unlike Image.open without a limit on pixels
+                    return image.size
     except (*_UNREADABLE, KeyError, TypeError):
         pass
     return None

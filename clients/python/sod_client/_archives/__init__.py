@@ -1,0 +1,1 @@
+"""`sod batch`: detects the objects of archives of images into a Parquet dataset."""

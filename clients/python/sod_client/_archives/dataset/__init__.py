@@ -1,0 +1,1 @@
+"""The Parquet dataset of an archive's results."""

@@ -1,0 +1,1 @@
+"""One run over an archive: what is asked of which server, and where the results go."""
