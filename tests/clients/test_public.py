@@ -97,7 +97,18 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 import sod_client, sod_client.cli
 """
-    blocked = {"numpy", "cv2", "tritonclient", "grpc", "pypdfium2", "pandas", "rasterio", "supervision"}
+    blocked = {
+        "numpy",
+        "cv2",
+        "tritonclient",
+        "grpc",
+        "pypdfium2",
+        "pandas",
+        "rasterio",
+        "supervision",
+        "pyarrow",
+        "fsspec",
+    }
     blocked |= {"sod", "server", "gateway", "export"}
     done = subprocess.run(
         [sys.executable, "-c", program.replace("{blocked}", repr(blocked))], capture_output=True, text=True, check=False
@@ -111,11 +122,13 @@ import sod_client, sod_client.cli
         "argcomplete", "httpx", "pillow", "pyyaml", "tqdm"
     ]  # fmt: skip
     assert sorted(project["optional-dependencies"]) == [
+        "batch",
         "geo",
         "grpc",
         "heic",
         "pandas",
         "pdf",
+        "s3",
         "stretch",
         "supervision",
         "triton-http",
