@@ -33,7 +33,7 @@ def sources(inputs: Sequence[str], on_error: OnError, column: str | None = None)
 
 def _of_input(path: str, on_error: OnError, column: str | None) -> Iterator[Source]:
     if manifests.is_manifest(path) and not listing.is_pattern(path):
-        found: Iterator[Source] = map(_named, manifests.names_in(path, column))
+        found: Iterator[Source] = map(named, manifests.names_in(path, column))
     else:
         found = listing.files_in(path, on_error)
     for source in found:
@@ -43,7 +43,8 @@ def _of_input(path: str, on_error: OnError, column: str | None) -> Iterator[Sour
         yield from _of_shard(source)
 
 
-def _named(name: str) -> Source:
+def named(name: str) -> Source:
+    """The file with a path or URL."""
     return (
         listing.local_file(stores.local_path(name)) if stores.protocol_of(name) is None else listing.remote_file(name)
     )
@@ -60,7 +61,7 @@ def _of_shard(shard: Source) -> Iterator[Source]:
         def fail() -> bytes:
             raise failure
 
-        yield Source(shard.path, shard.stamp, fail)
+        yield Source(shard.path, shard.stamp, fail, is_member=True)
 
 
 def count(inputs: Sequence[str], column: str | None = None) -> int | None:
