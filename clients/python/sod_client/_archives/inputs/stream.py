@@ -1,5 +1,6 @@
 """The files of all inputs as one stream."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -11,24 +12,33 @@ from sod_client.errors import SodError, add_location
 OnError = Callable[[SodError], None]
 
 
-def sources(inputs: Sequence[str], on_error: OnError, column: str | None = None) -> Iterator[Source]:
+def sources(
+    inputs: Sequence[str], on_error: OnError, column: str | None = None, output: str | None = None
+) -> Iterator[Source]:
     """The files of inputs: folders, patterns, manifests, URLs, shards, and files. Nothing is listed ahead.
 
     Args:
         inputs: as on the command line.
         on_error: receives the error of an input, or of a part of it, that cannot be listed; it names the input.
         column: of the manifests; None takes the first of `manifests.COLUMNS`.
+        output: the dataset, whose own images are left out if it lies in an input.
     """
+    own = None if output is None else f"{_absolute(output).rstrip('/')}/"
     for one in inputs:
         path = stores.local_path(one) if stores.protocol_of(one) is None else one
         found = False
         try:
             for source in _of_input(path, on_error, column):
-                found = True
-                yield source
+                if own is None or not _absolute(source.path).startswith(own):
+                    found = True
+                    yield source
             listing.check_any(found, path)
         except SodError as error:
             on_error(add_location(error, one))
+
+
+def _absolute(path: str) -> str:
+    return path if stores.protocol_of(path) is not None else os.path.abspath(stores.local_path(path))  # noqa: PTH100
 
 
 def _of_input(path: str, on_error: OnError, column: str | None) -> Iterator[Source]:
