@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.clients.archives.conftest import BROKEN, LABELS, Sod, files, reply_by_content, rows, write_images
 from tests.clients.conftest import FakeServer, jpeg, pdf
@@ -239,3 +240,61 @@ def test_run_json_says_what_the_rows_depend_on(sod: Sod, images: Path, tmp_path:
     sod(images, tmp_path / "out", "--classes", "car")
     run = json.loads((tmp_path / "out/_sod/run.json").read_text())
     assert (run["model"], run["labels"], run["classes"], run["thresholds"]) == ("demo", LABELS, [1], "null")
+
+
+def test_an_output_in_the_input(sod: Sod, images: Path):
+    assert sod(images, images / "out", "--report")[0] == 0
+    assert sod(images, images / "out", "--report")[0] == 0
+    assert len(rows(images / "out")) == 12
+
+
+def test_an_output_that_is_no_dataset(sod: Sod, images: Path, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    code, error = sod(images, tmp_path / "file")
+    assert (code, error) == (1, f"sod: {tmp_path}/file cannot be written: Not a directory\n")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/images-00000.parquet").write_bytes(b"mine")
+    code, error = sod(images, tmp_path / "other", "--restart")
+    assert code == 1
+    assert "has images-00000.parquet, which is not of `sod batch`" in error
+    assert (tmp_path / "other/images-00000.parquet").read_bytes() == b"mine"
+    assert sod(images, "https://example.com/out")[0] == 2
+
+
+def test_odd_files(sod: Sod, tmp_path: Path):
+    """A pipe is not read, a broken link is a failed row, and a name that is not UTF-8 is written with escapes."""
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "link.jpg").symlink_to("nowhere.jpg")
+    (Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.jpg"))).write_bytes(jpeg())
+    assert sod(folder, tmp_path / "out")[0] == 1
+    found = [(Path(row["path"]).name, row["error_kind"]) for row in rows(tmp_path / "out")]
+    assert found == [("caf\\udce9.jpg", None), ("link.jpg", "missing")]
+
+
+def test_an_image_that_the_server_does_not_take_is_read_in_windows(
+    sod: Sod, tmp_path: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("rasterio")
+    for module in ("_inputs.scenes", "_archives.run.images"):
+        monkeypatch.setattr(f"sod_client.{module}.MAX_PIXELS", 2**20)
+    Image.new("L", (1500, 1400)).save(tmp_path / "huge.png")
+    assert sod(tmp_path / "huge.png", tmp_path / "out") == (0, "")
+    (row,) = rows(tmp_path / "out")
+    assert (row["width"], row["height"], row["status"]) == (1500, 1400, "ok")
+    assert len([body for _, body in server.requests if body]) == 10  # 3 by 3 windows, and the whole image
+
+
+def test_a_pool_of_parts_is_merged(sod: Sod, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Many small parts, and many small files, give the same rows."""
+    write_images(images, 80)
+    sod(images, tmp_path / "one")
+    monkeypatch.setattr("sod_client._archives.run.collect.PART_ROWS", 1)
+    monkeypatch.setattr("sod_client._archives.dataset.dataset.FAN_IN", 3)
+    monkeypatch.setattr("sod_client._archives.dataset.merge.GROUP_ROWS", 7)
+    monkeypatch.setattr("sod_client._archives.dataset.dataset.FILE_ROWS", 20)
+    sod(images, tmp_path / "many")
+    assert len(files(tmp_path / "many")) == 4
+    assert rows(tmp_path / "many") == rows(tmp_path / "one")
+    assert not list((tmp_path / "many/_sod/parts").iterdir())

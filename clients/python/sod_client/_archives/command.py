@@ -5,12 +5,16 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sod_client._archives.inputs.manifests import COLUMNS
 from sod_client._cli import console, options, server_address
 from sod_client._config import PIPELINE, read_model_dir
 from sod_client._slices import SliceOptions
-from sod_client.errors import SodError, SodWarning
+from sod_client.errors import InvalidConfigError, SodError, SodWarning
+
+if TYPE_CHECKING:
+    from sod_client._archives.run.batch import Batch, CreateWorker
 
 NAME = "batch"
 HELP = "detect objects in archives of images"
@@ -61,6 +65,11 @@ def create_parser(prog: str = "sod batch") -> argparse.ArgumentParser:
         "--report",
         action="store_true",
         help="write report.html and report.md to OUTPUT: counts by class, scores, and a sheet of images",
+    )
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="detect on the nodes of a Ray cluster: its address, or auto for the one that runs here, or else a new one",
     )
     options.add_pipeline(parser, PIPELINE)
     options.add_server(parser)
@@ -151,7 +160,7 @@ def _run(arguments: argparse.Namespace) -> int:
         finish=finish,
     )
     start = time.monotonic()
-    totals = run(batch)
+    totals = run(batch, None if arguments.ray is None else _on_cluster(batch, arguments.ray))
     seconds = time.monotonic() - start
     rate = f" ({totals.images / seconds:.1f} images/s, {totals.size / 1e6 / seconds:.1f} MB/s)" if totals.images else ""
     parts = [
@@ -169,6 +178,21 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         console.print_status(sentence)
     return console.FAILED if totals.failures else console.OK
+
+
+def _on_cluster(batch: "Batch", address: str) -> "CreateWorker":
+    """Connect to a Ray cluster, whose nodes do the work.
+
+    Raises:
+        InvalidConfigError: no server is named, which every node must reach.
+        ConnectionFailedError: there is no cluster.
+    """
+    from sod_client._archives.cluster.worker import RayWorker, connect  # noqa: PLC0415 - it needs Ray
+
+    if not batch.server.urls:
+        raise InvalidConfigError("--ray needs --url, the address of one or several servers that every node reaches")
+    connect(address)
+    return lambda _, resume: RayWorker(batch.server, batch.detection, resume)
 
 
 def _exit_code(error: SodError) -> int:

@@ -49,6 +49,11 @@ class Dataset:
         """
         content = self.place.read(RUN)
         if content is None:
+            if names := self._final_names():
+                raise OutputError(
+                    f"{self.place.name} has {names[0]}, which is not of `sod batch`, as {RUN} is missing: choose "
+                    "another OUTPUT"
+                )
             return None
         try:
             described: dict[str, Any] = dict(json.loads(content))
@@ -70,7 +75,9 @@ class Dataset:
             self.place.remove(f"{_NEXT}/{name}")
 
     def clear(self) -> None:
-        """Remove all rows."""
+        """Remove all rows, and what was made of them."""
+        if self.place.read(RUN) is None:
+            return
         for name in self._final_names():
             self.place.remove(name)
         for folder in (_NEXT, _PARTS):

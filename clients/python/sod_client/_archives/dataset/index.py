@@ -4,10 +4,12 @@ import hashlib
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sod_client._archives.dataset.place import OutputError
 from sod_client._archives.dataset.schema import FAILED
 from sod_client._archives.inputs.source import Stamp
 
@@ -54,7 +56,7 @@ class Index:
 
     def add(self, rows: Iterable[tuple[str, int | None, str | None, str | None, str]], rank: int) -> None:
         """Add rows: path, size, version, sha256, status. Those of a higher rank replace others of their path."""
-        with self._lock:
+        with self._lock, _sentences():
             self._database.execute("BEGIN")
             self._database.executemany(
                 _UPSERT,
@@ -64,7 +66,7 @@ class Index:
 
     def find(self, path: str) -> Done | None:
         """A file by its path; None if it was not done before."""
-        with self._lock:
+        with self._lock, _sentences():
             row = self._database.execute(
                 "SELECT size, version, sha256, failed FROM done WHERE key = ?", (_key(path),)
             ).fetchone()
@@ -72,15 +74,30 @@ class Index:
 
     def claim(self, path: str) -> bool:
         """Note that this run has met a path; False if it had before."""
-        with self._lock:
+        with self._lock, _sentences():
             cursor = self._database.execute("INSERT OR IGNORE INTO claimed VALUES (?)", (_key(path),))
             return cursor.rowcount == 1
 
     def close(self) -> None:
         """Remove the database."""
-        with self._lock:
+        with self._lock, _sentences():
             self._database.close()
         self._folder.cleanup()
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Errors of the database as sentences.
+
+    Raises:
+        OutputError: there was one.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OutputError(
+            f"the names of the images cannot be kept in {tempfile.gettempdir()}: {error}; TMPDIR names another folder"
+        ) from error
 
 
 def _key(path: str) -> bytes:

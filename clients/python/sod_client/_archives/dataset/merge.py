@@ -7,8 +7,8 @@ from typing import Any
 from sod_client._archives import packages
 from sod_client._archives.dataset.schema import GONE, schema
 
-GROUP_ROWS = 8192
-GROUP_OBJECTS = 100_000
+GROUP_ROWS = 4096
+GROUP_OBJECTS = 50_000
 _BATCH = 512
 
 _Entry = tuple[str, tuple[int, int], int, Any, int, int, bool]

@@ -102,7 +102,7 @@ def _walk(folder: str, seen: set[tuple[int, int]], on_error: Callable[[SodError]
                 if entry.is_dir():
                     if entry.name not in _NOT_SEARCHED:
                         yield from _walk(entry.path, seen, on_error)
-                elif is_image(entry.name) or is_shard(entry.name):
+                elif (is_image(entry.name) or is_shard(entry.name)) and (entry.is_file() or entry.is_symlink()):
                     yield entry.path
     except OSError as error:
         on_error(add_location(UnreadableFileError(f"this folder cannot be read: {error.strerror}"), folder))

@@ -78,7 +78,7 @@ def _member(shard: Source, name: str, content: bytes, stamp: Stamp) -> Source:
             raise UnreadableFileError("the file is empty")
         return content
 
-    return Source(f"{shard.path}/{name}", lambda: stamp, read)
+    return Source(f"{shard.path}/{name}", lambda: stamp, read, is_member=True)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ class Source:
         stamp: returns its stamp; raises a SodError if there is no such file.
         read: returns its content; raises a SodError if it cannot be read.
         local: its path if it is a local file, which large images are read from in windows.
+        is_member: whether it is in a shard, so that its path alone does not lead to its content.
         is_end: whether it stands for the end of a shard that was read whole, and has no image.
     """
 
@@ -40,4 +41,5 @@ class Source:
     stamp: Callable[[], Stamp]
     read: Callable[[], bytes]
     local: str | None = None
+    is_member: bool = False
     is_end: bool = False

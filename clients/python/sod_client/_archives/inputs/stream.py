@@ -1,5 +1,6 @@
 """The files of all inputs as one stream."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -11,29 +12,38 @@ from sod_client.errors import SodError, add_location
 OnError = Callable[[SodError], None]
 
 
-def sources(inputs: Sequence[str], on_error: OnError, column: str | None = None) -> Iterator[Source]:
+def sources(
+    inputs: Sequence[str], on_error: OnError, column: str | None = None, output: str | None = None
+) -> Iterator[Source]:
     """The files of inputs: folders, patterns, manifests, URLs, shards, and files. Nothing is listed ahead.
 
     Args:
         inputs: as on the command line.
         on_error: receives the error of an input, or of a part of it, that cannot be listed; it names the input.
         column: of the manifests; None takes the first of `manifests.COLUMNS`.
+        output: the dataset, whose own images are left out if it lies in an input.
     """
+    own = None if output is None else f"{_absolute(output).rstrip('/')}/"
     for one in inputs:
         path = stores.local_path(one) if stores.protocol_of(one) is None else one
         found = False
         try:
             for source in _of_input(path, on_error, column):
-                found = True
-                yield source
+                if own is None or not _absolute(source.path).startswith(own):
+                    found = True
+                    yield source
             listing.check_any(found, path)
         except SodError as error:
             on_error(add_location(error, one))
 
 
+def _absolute(path: str) -> str:
+    return path if stores.protocol_of(path) is not None else os.path.abspath(stores.local_path(path))  # noqa: PTH100
+
+
 def _of_input(path: str, on_error: OnError, column: str | None) -> Iterator[Source]:
     if manifests.is_manifest(path) and not listing.is_pattern(path):
-        found: Iterator[Source] = map(_named, manifests.names_in(path, column))
+        found: Iterator[Source] = map(named, manifests.names_in(path, column))
     else:
         found = listing.files_in(path, on_error)
     for source in found:
@@ -43,7 +53,8 @@ def _of_input(path: str, on_error: OnError, column: str | None) -> Iterator[Sour
         yield from _of_shard(source)
 
 
-def _named(name: str) -> Source:
+def named(name: str) -> Source:
+    """The file with a path or URL."""
     return (
         listing.local_file(stores.local_path(name)) if stores.protocol_of(name) is None else listing.remote_file(name)
     )
@@ -60,7 +71,7 @@ def _of_shard(shard: Source) -> Iterator[Source]:
         def fail() -> bytes:
             raise failure
 
-        yield Source(shard.path, shard.stamp, fail)
+        yield Source(shard.path, shard.stamp, fail, is_member=True)
 
 
 def count(inputs: Sequence[str], column: str | None = None) -> int | None:

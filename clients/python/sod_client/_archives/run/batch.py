@@ -94,7 +94,7 @@ def _run(batch: Batch, dataset: Dataset, lock: Lock, gateways: Gateways, create_
         else:
             worker = create_worker(gateways, resume)
         unlisted = _Unlisted(progress)
-        stream: Iterator[Source] = sources(batch.inputs, unlisted, batch.column)
+        stream: Iterator[Source] = sources(batch.inputs, unlisted, batch.column, batch.output)
         totals = collect(worker, stream, dataset, gateways.constants, lock, progress)
         totals.failures.update({"not listed": unlisted.count} if unlisted.count else {})
     finally:

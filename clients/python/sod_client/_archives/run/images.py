@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from sod_client._archives.dataset.schema import FAILED, OK, Row, text
 from sod_client._archives.inputs.source import FetchError, Source, Stamp
 from sod_client._archives.run.gateways import Gateways
@@ -124,10 +122,10 @@ def _row(item: Item, blank: Row, gateways: Gateways) -> Row:
         return replace(row, status=OK, width=width, height=height, crs=crs, objects=objects)
     except CALL_ERRORS:
         raise
-    except (Image.DecompressionBombError, MemoryError) as error:
-        return failed(row, UnreadableFileError(f"the image is too large to be decoded here: {error}"))
     except SodError as error:
         return failed(row, error)
+    except Exception as error:  # of a decoder: one odd file must not end the run
+        return failed(row, UnreadableFileError(f"the image cannot be processed: {type(error).__name__}: {error}"))
 
 
 def _place(result: Result) -> tuple[str | None, list[list[float]]]:

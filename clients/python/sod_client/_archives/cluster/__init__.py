@@ -1,0 +1,1 @@
+"""Detection on the nodes of a Ray cluster."""
