@@ -14,7 +14,7 @@ _Rectangle = tuple[float, float, float, float]
 _CELL = 128  # pixels
 
 
-def draw(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
+def draw(image: Image.Image, boxes: Sequence[Box], captions: Sequence[str] | None = None) -> Image.Image:
     """Draw boxes and labels on a copy of the image.
 
     A label is placed where it covers no box and no other label; the object with the best score chooses first. An
@@ -23,6 +23,7 @@ def draw(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
     Args:
         image: RGB.
         boxes: objects, with coordinates in the image's pixels.
+        captions: the text of each label; None is the class and the score.
 
     Returns:
         An image of the same size and mode.
@@ -36,10 +37,8 @@ def draw(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
         pen.rectangle(frame, outline=class_colour(box["cls_id"]), width=line)
     occupied = _Places(frames, canvas.size)
     extents: dict[str, tuple[float, float, float, float]] = {}
-    for box, own in sorted(zip(boxes, frames, strict=True), key=lambda each: -each[0]["score"]):
-        # The font that comes with Pillow has few characters beyond ASCII.
-        name = box["label"] if box["label"].isascii() else str(box["cls_id"])
-        text = f"{name} {box['score']:.2f}"
+    texts = [f"{short_name(box)} {box['score']:.2f}" for box in boxes] if captions is None else captions
+    for box, own, text in sorted(zip(boxes, frames, texts, strict=True), key=lambda each: -each[0]["score"]):
         if text not in extents:
             extents[text] = pen.textbbox((0, 0), text, font=font)
         x0, y0, x1, y1 = extents[text]
@@ -54,6 +53,11 @@ def draw(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
                 occupied.add(place)
                 break
     return canvas
+
+
+def short_name(box: Box) -> str:
+    """The label, or the class id where the font that comes with Pillow may lack the label's characters."""
+    return box["label"] if box["label"].isascii() else str(box["cls_id"])
 
 
 class _Places:
