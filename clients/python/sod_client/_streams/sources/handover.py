@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from sod_client._streams.sources.frame import Frame
 
@@ -30,7 +31,9 @@ class Handover:
         """Add a frame, waiting for room if necessary; returns whether more frames are wanted."""
         with self._changed:
             if self._newest_wins:
-                self.dropped += len(self._frames)
+                for old in self._frames:  # the gap before a dropped frame is before the next one
+                    frame = replace(frame, gap=max(frame.gap, old.gap))
+                    self.dropped += 1
                 self._frames.clear()
             while len(self._frames) >= _AHEAD and not self._is_closed:
                 self._changed.wait()

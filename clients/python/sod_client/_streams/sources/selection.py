@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sod_client._streams.sources.frame import Frame
 from sod_client.errors import InvalidConfigError
@@ -55,5 +55,5 @@ class Selection:
                     continue
                 period = 1 / self.max_fps
                 due = frame.time + period if due + period <= frame.time else due + period
-            yield frame if gap == frame.gap else Frame(frame.item, frame.index, frame.time, frame.received, gap)
+            yield replace(frame, gap=gap)
             gap = 0.0
