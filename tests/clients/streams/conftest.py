@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.clients.conftest import FakeServer, Reply
+from tests.clients.conftest import SUCCESS, FakeServer, Reply
 
 SIZE = (160, 96)
 SQUARE = 12
@@ -61,6 +61,14 @@ def write_video(
 
 def find_squares(body: Any) -> Reply:
     """What a detector of bright squares answers: one `car` around all bright pixels."""
+    if body is None:  # GET /models
+        model = {
+            "name": "m",
+            "labels": ["pedestrian", "people", "bicycle", "car"],
+            "inputSize": [640, 640],
+            "default": True,
+        }
+        return 200, json.dumps({**SUCCESS, "result": {"models": [model]}}).encode()
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(body["image"]))).convert("L"))
     rows, columns = np.nonzero(pixels > 160)
     objects = []

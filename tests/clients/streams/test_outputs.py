@@ -240,6 +240,8 @@ def test_bad_arguments(video: Path, tmp_path: Path, watch: Run) -> None:
     for arguments, words in (
         (("--save_path", tmp_path / "out.avi"), "the suffix must be"),
         (("--save_path", video), "is the source"),
+        (("--blur", "pedestrain"), "pedestrian"),
+        (("--expand", "-1"), "expand must be a number from 0"),
         (("--line", "1,2,3"), "is not a list of pairs"),
         (("--webhook", "ftp://x"), "must be an http:// or https:// URL"),
         (("--metrics", "here"), "is not an address"),

@@ -31,6 +31,12 @@ def draw(image: Image.Image, boxes: Sequence[Box], captions: Sequence[str] | Non
         An image of the same size and mode.
     """
     canvas = image.copy()
+    draw_on(canvas, boxes, captions)
+    return canvas
+
+
+def draw_on(canvas: Image.Image, boxes: Sequence[Box], captions: Sequence[str] | None = None) -> None:
+    """As `draw`, on the image itself."""
     pen = ImageDraw.Draw(canvas)
     line = max(1, round(max(canvas.size) / 1800))
     size = 10 + min(14, max(0, max(canvas.size) - 1400) // 250)
@@ -49,7 +55,6 @@ def draw(image: Image.Image, boxes: Sequence[Box], captions: Sequence[str] | Non
                 canvas.paste(tile, (round(left), round(top)))
                 occupied.add(place)
                 break
-    return canvas
 
 
 @lru_cache(maxsize=1024)

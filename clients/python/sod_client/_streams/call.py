@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
+from sod_client._calls.in_flight import CALL_ERRORS
 from sod_client._calls.keywords import refuse_unknown
 from sod_client._calls.session import Session
 from sod_client._filters import Filters
@@ -203,11 +204,12 @@ class WatchCall:
             SodError: the error, if it ends the call.
         """
         is_of_folder = not stream.source.is_live and frame.item.is_light
-        ends = isinstance(error, AuthenticationError | BadReplyError)
-        if ends or not (stream.source.is_live or is_of_folder):
-            raise add_location(error, frame.item.input_path, None if is_of_folder else frame.index)
+        if isinstance(error, AuthenticationError | BadReplyError):
+            raise error
+        if not (stream.source.is_live or is_of_folder):
+            raise error if isinstance(error, CALL_ERRORS) else add_location(error, frame.item.input_path)
         self._note(f"{frame.item.input_path}: frame {frame.index} was left out: {error.sentence}")
 
 
 def _is_source(value: object) -> bool:
-    return isinstance(value, str | os.PathLike) or (type(value) is int and value >= 0)
+    return (isinstance(value, str | os.PathLike) and bool(os.fspath(value))) or (type(value) is int and value >= 0)

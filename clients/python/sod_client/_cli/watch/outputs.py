@@ -43,7 +43,7 @@ class Outputs:
         paths = [check(path) for path in arguments.save_path]
         numbers = range(len(names))
         self._format = arguments.format or ("none" if sys.stdout.isatty() else "json")
-        self._has_header = False
+        self._has_header = self._has_failed = False
         self._videos = {
             number: [
                 VideoWriter(of_source(path, number, len(names)), arguments.segment)
@@ -83,6 +83,13 @@ class Outputs:
             OSError: a file cannot be written.
             SodError: the image of a folder can no longer be read.
         """
+        try:
+            self._write(result)
+        except OSError:
+            self._has_failed = True
+            raise
+
+    def _write(self, result: FrameResult) -> None:
         number = result.frame.item.index
         for writer in self._texts[number]:
             writer.write(result)
@@ -111,7 +118,8 @@ class Outputs:
             try:
                 close()
             except OSError as error:
-                console.print_error(f"the output cannot be written: {error.strerror or error}")
+                if not self._has_failed:  # or else it was reported
+                    console.print_error(f"the output cannot be written: {error.strerror or error}")
                 code = console.FAILED
         if self._webhook is not None:
             self._webhook.close()

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from sod_client._cli import console, server_address
 from sod_client._cli.watch.outputs import Outputs
 from sod_client._config import read_model_dir
+from sod_client._filters import Filters
 from sod_client._streams.counting import shapes
 from sod_client._streams.result import FrameResult
 from sod_client._streams.sources.address import parse
@@ -46,13 +47,21 @@ def _watch(
         return console.exit_code_before_sending(error)
     with pipeline, _Progress(is_hidden=arguments.no_progress) as progress:
         try:
-            for result in _results(pipeline, arguments, lines, zones):
+            _check_blur(pipeline, arguments)
+            results = _results(pipeline, arguments, lines, zones)
+        except SodError as error:
+            console.print_error(str(error))
+            return console.exit_code_before_sending(error)
+        try:
+            for result in results:
                 progress.step(result)
                 outputs.write(result)
         except SodError as error:
             with progress.paused():
                 console.print_error(str(error))
             return console.exit_code(error)
+        except BrokenPipeError:  # for example `sod watch … | head -1`
+            raise
         except OSError as error:
             with progress.paused():
                 console.print_error(f"the output cannot be written: {error.strerror or error}; what is there is whole")
@@ -89,6 +98,20 @@ def _results(pipeline: Pipeline, arguments: argparse.Namespace, lines: list[shap
         zones={zone.name: [*zone.points] for zone in zones},
         on_note=_note,
     )
+
+
+def _check_blur(pipeline: Pipeline, arguments: argparse.Namespace) -> None:
+    """Refuse a class that the model does not have: nothing would be hidden.
+
+    Raises:
+        SodError: there is such a class, or the server does not list its classes.
+    """
+    if arguments.blur:
+        models = pipeline.models()
+        labels = [
+            one.labels for one in models if (one.default if pipeline.model is None else one.name == pipeline.model)
+        ]
+        Filters.of(None, arguments.blur, None, agnostic_nms=False).class_ids(lambda: labels[0] if labels else ())
 
 
 def _create_pipeline(arguments: argparse.Namespace) -> Pipeline:

@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from sod_client._results.data import Box
-from sod_client._results.draw import draw, short_name
+from sod_client._results.draw import draw_on, short_name
 from sod_client._results.palette import class_colour
 from sod_client._streams.counting.lines import IN, OUT
 from sod_client._streams.counting.shapes import Shape
@@ -42,8 +42,7 @@ class Annotator:
         """
         image = self._hide(result)
         self._follow(result)
-        captions = [_caption(box) for box in result.boxes]
-        canvas = draw(image, result.boxes, captions)
+        canvas = image if self._blur else image.copy()
         pen = ImageDraw.Draw(canvas)
         width = max(1, round(max(canvas.size) / 1000))
         for box in result.boxes:
@@ -54,6 +53,7 @@ class Annotator:
             closed = [*shape.points, shape.points[0]] if len(shape.points) > 2 else list(shape.points)
             pen.line(closed, fill=_PANEL, width=3 * width)
             pen.line(closed, fill=_LINE_COLOUR, width=width)
+        draw_on(canvas, result.boxes, [_caption(box) for box in result.boxes])
         self._write_counters(pen, canvas.size, result)
         return canvas
 

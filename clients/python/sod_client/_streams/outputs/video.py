@@ -33,7 +33,6 @@ class VideoWriter:
         self._last = -1
         self._first = 0.0
         self._key_due = 0.0
-        self.files: list[Path] = []
 
     def write(self, image: Image.Image, moment: float) -> None:
         """Add a frame.
@@ -93,7 +92,6 @@ class VideoWriter:
         stream.codec_context.gop_size = 10_000  # key frames come by time, whatever the frame rate is
         self._container, self._stream, self._size = container, stream, size
         self._first, self._last, self._key_due = moment, -1, moment
-        self.files.append(path)
 
     def _abandon(self) -> None:
         """Close the file after an error; what was written before it stays."""

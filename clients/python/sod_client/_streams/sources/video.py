@@ -70,8 +70,8 @@ class VideoReader:
             if not count:
                 raise describe(error, self._address) from error
             raise UnreadableFileError(f"the file is damaged after frame {self._index - 1}: {error.strerror}") from error
-        if not count:
-            raise UnreadableFileError("the video has no frames")
+        if not count and not self._selection.start:  # or else it ends before the start
+            raise UnreadableFileError("the video has no frames that can be decoded")
         if video.corrupt:
             self._report(f"{self._address.name}: {video.corrupt} damaged packets were left out")
 
