@@ -101,10 +101,10 @@ LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-annotat
 LOCK := uv pip compile -q pyproject.toml clients/python/pyproject.toml
 lock:  ## compile requirements/*.lock from pyproject.toml, keeping pins that still fit (needs uv)
 	$(LOCK) --extra image $(LOCK_OPTIONS) -o requirements/image.lock
-	$(LOCK) --extra serve --extra pdf --extra heic --extra geo --extra batch $(LOCK_OPTIONS) -o requirements/serve.lock
-	$(LOCK) --extra serve --extra pdf --extra heic --extra geo --extra batch --extra paddle $(LOCK_OPTIONS) -o requirements/paddle.lock
-	$(LOCK) --extra serve --extra pdf --extra heic --extra geo --extra batch --extra paddle --extra export $(LOCK_OPTIONS) -o requirements/export.lock
-	$(LOCK) --extra serve --extra pdf --extra heic --extra geo --extra batch --extra paddle --extra export --extra dev $(LOCK_OPTIONS) -o requirements/dev.lock
+	$(LOCK) --extra serve --extra pdf --extra heic --extra geo --extra batch --extra video $(LOCK_OPTIONS) -o requirements/serve.lock
+	$(LOCK) --extra serve --extra pdf --extra heic --extra geo --extra batch --extra video --extra paddle $(LOCK_OPTIONS) -o requirements/paddle.lock
+	$(LOCK) --extra serve --extra pdf --extra heic --extra geo --extra batch --extra video --extra paddle --extra export $(LOCK_OPTIONS) -o requirements/export.lock
+	$(LOCK) --extra serve --extra pdf --extra heic --extra geo --extra batch --extra video --extra paddle --extra export --extra dev $(LOCK_OPTIONS) -o requirements/dev.lock
 	uv pip compile -q requirements/finetune.in --no-deps -c requirements/dev.lock $(LOCK_OPTIONS) -o requirements/finetune.lock
 
 # Trainings are hours of work: those in output/finetune, and those that earlier versions wrote into .cache, are kept.

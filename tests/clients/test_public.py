@@ -43,7 +43,8 @@ def test_all_is_sorted_and_complete() -> None:
 def test_the_surface() -> None:
     """Whoever adds or removes a public name must change this test."""
     assert {name for name in dir(Pipeline) if not name.startswith("_")} == {
-        "close", "device", "errors", "model", "models", "open", "predict", "threshold", "url", "use_hpip"
+        "close", "device", "errors", "model", "models", "open", "predict", "threshold", "url", "use_hpip",
+        "watch"
     }  # fmt: skip
     assert {name for name in vars(AsyncPipeline) if not name.startswith("_")} == {"close", "models", "predict"}
     assert {name for name in vars(Result) if not name.startswith("_")} == {
@@ -97,18 +98,8 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 import sod_client, sod_client.cli
 """
-    blocked = {
-        "numpy",
-        "cv2",
-        "tritonclient",
-        "grpc",
-        "pypdfium2",
-        "pandas",
-        "rasterio",
-        "supervision",
-        "pyarrow",
-        "fsspec",
-    }
+    blocked = {"numpy", "cv2", "tritonclient", "grpc", "pypdfium2", "pandas", "rasterio", "supervision", "av"}
+    blocked |= {"pyarrow", "fsspec", "ray"}
     blocked |= {"sod", "server", "gateway", "export"}
     done = subprocess.run(
         [sys.executable, "-c", program.replace("{blocked}", repr(blocked))], capture_output=True, text=True, check=False
@@ -132,6 +123,7 @@ import sod_client, sod_client.cli
         "stretch",
         "supervision",
         "triton-http",
+        "video",
     ]
 
 

@@ -12,6 +12,8 @@ for res in pipeline.predict(input="img.jpg", threshold={0: 0.5, 1: 0.35}):
 from sod_client._calls.in_flight import OnError
 from sod_client._inputs.sources import ImageInput
 from sod_client._results.data import Box, Model
+from sod_client._streams.options import WatchOptions
+from sod_client._streams.result import FrameResult
 from sod_client._thresholds import Threshold
 from sod_client.errors import (
     AuthenticationError,
@@ -50,6 +52,7 @@ __all__ = [
     "ConnectionFailedError",
     "DependencyError",
     "EncryptedPDFError",
+    "FrameResult",
     "ImageInput",
     "InvalidArrayError",
     "InvalidConfigError",
@@ -72,5 +75,6 @@ __all__ = [
     "UnreadableFileError",
     "UnreadablePDFError",
     "UnsupportedDeviceError",
+    "WatchOptions",
     "create_pipeline",
 ]

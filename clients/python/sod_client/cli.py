@@ -39,7 +39,7 @@ def _run(arguments: list[str]) -> int:
         parser.create_parser().print_help(sys.stderr)
         return console.USAGE
     first = arguments[0]
-    if first == "predict" or first.startswith("-"):
+    if first in ("predict", "watch") or first.startswith("-"):
         arguments = options.with_flags_last(arguments)
         first = arguments[0]
     if first.startswith("-") and first not in ("-h", "--help"):

@@ -17,6 +17,9 @@ from sod_client._inputs.sources import ImageInput
 from sod_client._inputs.stretch import Stretch
 from sod_client._results.data import Model
 from sod_client._slices import Pair, SliceInfer, SliceOptions
+from sod_client._streams.call import Sources, WatchCall
+from sod_client._streams.options import WatchOptions
+from sod_client._streams.result import FrameResult
 from sod_client._thresholds import Threshold
 from sod_client.result import Result
 
@@ -164,6 +167,21 @@ class Pipeline(PipelineBase):
     def __call__(self, input: ImageInput | Iterable[ImageInput], **options: Any) -> Iterator[Result]:  # noqa: A002
         """The same as `predict`."""
         return self.predict(input, **options)
+
+    def watch(
+        self, source: Sources, threshold: Threshold | None = None, **options: "Unpack[WatchOptions]"
+    ) -> Iterator[FrameResult]:
+        """Detect, track and count objects in a video, a camera, or a folder that fills with images, or in several.
+
+        Of a file every frame has a result, in order; of a live source the newest frame that the server can take. The
+        options are the attributes of `WatchOptions`; `docs/streams.md` describes them. Needs `sod-client[video]`.
+
+        Raises:
+            InvalidInputError: an argument is invalid (raised at once), or a source cannot be read.
+            TypeError: an option is unknown (raised at once).
+            DependencyError: PyAV or numpy is not installed.
+        """
+        return WatchCall(self._session, source, threshold, options).results()
 
     def models(self) -> list[Model]:
         """The models that the server has ready, the default first.

@@ -32,7 +32,7 @@ def test_sod_describes_every_command(capsys: pytest.CaptureFixture[str]) -> None
     lines = help_of(capsys).splitlines()
     start = lines.index("commands:") + 2
     described = dict(line.split(maxsplit=1) for line in lines[start : lines.index("", start)])
-    assert set(described) == {"predict", "models", "config", "completion", "batch", *PLUGINS}
+    assert set(described) == {"predict", "watch", "batch", "models", "config", "completion", *PLUGINS}
     for name, description in described.items():
         assert re.fullmatch(r"[a-z][^<>:;]+", description), name
         assert "provided by the package" not in description, name

@@ -56,8 +56,8 @@ def add_server(parser: OptionGroup) -> None:
     parser.add_argument("--insecure", action="store_true", help="do not verify the certificate of a server with TLS")
 
 
-def add_request(parser: OptionGroup) -> None:
-    """Add the options of requests and retries."""
+def add_request(parser: OptionGroup, *, of_files: bool = True) -> None:
+    """Add the options of requests and retries; and of how files are read, which videos have not."""
     parser.add_argument(
         "--model",
         metavar="NAME",
@@ -88,16 +88,18 @@ def add_request(parser: OptionGroup) -> None:
         action="store_true",
         help="leave out an object because of a better one of another class, too, so that each object has one class",
     )
-    parser.add_argument(
-        "--stretch",
-        nargs="?",
-        choices=STRETCHES,
-        const="percentile",
-        default="none",
-        help="scale images with more than 8 bits: the range between the 0.5th and the 99.5th percentile of each "
-        "(percentile, also without a value), or between its lowest and its highest value (min-max), becomes 0 to 255; "
-        "with none, 16 bits keep their upper byte, and 32 bits and floating-point numbers are refused (default: none)",
-    )
+    if of_files:
+        parser.add_argument(
+            "--stretch",
+            nargs="?",
+            choices=STRETCHES,
+            const="percentile",
+            default="none",
+            help="scale images with more than 8 bits: the range between the 0.5th and the 99.5th percentile of each "
+            "(percentile, also without a value), or between its lowest and its highest value (min-max), becomes 0 to "
+            "255; with none, 16 bits keep their upper byte, and 32 bits and floating-point numbers are refused "
+            "(default: none)",
+        )
     parser.add_argument(
         "--max_in_flight",
         type=values.at_least_one,
@@ -121,8 +123,8 @@ def add_request(parser: OptionGroup) -> None:
     )
 
 
-def add_slices(parser: OptionGroup) -> None:
-    """Add the options of sliced inference, with PaddleDetection's names."""
+def add_slices(parser: OptionGroup, *, of_files: bool = True) -> None:
+    """Add the options of sliced inference, with PaddleDetection's names; and of how files are read in windows."""
     parser.add_argument(
         "--slice_infer",
         nargs="?",
@@ -132,18 +134,19 @@ def add_slices(parser: OptionGroup) -> None:
         "larger than 1.5 times the model's input. Files of any size: those that the server does not take whole, and "
         "georeferenced ones, are read in windows",
     )
-    parser.add_argument(
-        "--bands",
-        type=values.bands,
-        metavar="R,G,B",
-        help="with --slice_infer: the bands of a file that are red, green and blue, from 1, such as 3,2,1, or one band "
-        "(default: those that the file calls so, or else the first)",
-    )
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="with --slice_infer and --save_path: go on with files whose detection was interrupted",
-    )
+    if of_files:
+        parser.add_argument(
+            "--bands",
+            type=values.bands,
+            metavar="R,G,B",
+            help="with --slice_infer: the bands of a file that are red, green and blue, from 1, such as 3,2,1, or one "
+            "band (default: those that the file calls so, or else the first)",
+        )
+        parser.add_argument(
+            "--resume",
+            action="store_true",
+            help="with --slice_infer and --save_path: go on with files whose detection was interrupted",
+        )
     parser.add_argument(
         "--slice_size",
         type=values.at_least_one,

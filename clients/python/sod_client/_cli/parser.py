@@ -7,8 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 from sod_client import __version__
 from sod_client._cli import completion, config, console, models, paddlex, plugins, predict, server_address
+from sod_client._cli.watch import command as watch
 
-OWN_COMMANDS = ("predict", "models", "config", "completion")
+OWN_COMMANDS = ("predict", "watch", "models", "config", "completion")
 
 
 def create_parser(*, with_commands: bool = True) -> argparse.ArgumentParser:
@@ -40,7 +41,7 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     subparsers = parser.add_subparsers(
         prog="sod", title="commands", metavar="COMMAND", help="sod COMMAND --help describes each"
     )
-    for own in (predict, models, config, completion):
+    for own in (predict, watch, models, config, completion):
         own.add_parser(subparsers)
     subparsers.add_parser("batch", help="detect objects in archives of images", add_help=False)  # `cli` runs it, too
     for name, description in plugins.installed().items():

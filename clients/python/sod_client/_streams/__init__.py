@@ -1,0 +1,1 @@
+"""Video files, cameras and filling folders: detection, tracking and counting, frame by frame."""

@@ -1,0 +1,215 @@
+"""One call of `watch`: reads sources, keeps requests in flight, tracks and counts, and returns results in order."""
+
+import math
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+
+from sod_client._calls.in_flight import CALL_ERRORS
+from sod_client._calls.keywords import refuse_unknown
+from sod_client._calls.session import Session
+from sod_client._filters import Filters
+from sod_client._optional import require
+from sod_client._slices import SliceOptions
+from sod_client._streams.counting import shapes
+from sod_client._streams.counting.counter import Counter
+from sod_client._streams.objects import Objects
+from sod_client._streams.options import WatchOptions
+from sod_client._streams.result import FrameResult
+from sod_client._streams.sources.frame import Frame
+from sod_client._streams.sources.selection import Selection
+from sod_client._streams.sources.source import Source
+from sod_client._streams.tracking.options import EXPAND, LOST_S, MATCH_IOU, TrackOptions
+from sod_client._thresholds import Threshold
+from sod_client._transport.transport import RequestOptions
+from sod_client.errors import (
+    AuthenticationError,
+    BadReplyError,
+    InvalidConfigError,
+    InvalidInputError,
+    SodError,
+    add_location,
+)
+from sod_client.result import Result
+
+_LIVE_IN_FLIGHT = 2  # one with the server while the next one is encoded; more would only wait there, and be older
+_WAIT_S = 1.0
+STALL_S = 5.0
+Sources = str | os.PathLike[str] | int | Sequence[str | os.PathLike[str] | int]
+
+
+@dataclass(eq=False)
+class _Stream:
+    """A source with the requests that are in flight and what is known of its objects."""
+
+    source: Source
+    objects: Objects
+    counter: Counter | None
+    in_flight: int
+    pending: deque[tuple[Frame, "Future[Result]"]] = field(default_factory=deque)
+
+
+class WatchCall:
+    """One call of `Pipeline.watch`, with its arguments.
+
+    Raises:
+        InvalidInputError: an argument is invalid.
+    """
+
+    def __init__(self, session: Session, source: Sources, threshold: Threshold | None, options: WatchOptions) -> None:
+        refuse_unknown(
+            "watch",
+            ["source", "threshold", *WatchOptions.__annotations__],
+            {name: value for name, value in options.items() if name not in WatchOptions.__annotations__},
+        )
+        given = [source] if isinstance(source, str | os.PathLike | int) else source
+        if not isinstance(given, Sequence) or not given or not all(_is_source(one) for one in given):
+            raise InvalidInputError(f"a source is a path, a URL or the number of a camera, not {source!r}")
+        self._texts = [str(one) if isinstance(one, int) else os.fspath(one) for one in given]
+        self._session = session
+        self._selection = Selection(
+            options.get("start", 0.0), options.get("duration"), options.get("every", 1), options.get("max_fps")
+        )
+        self._once, self._stall_s = options.get("once", False), options.get("stall_timeout", STALL_S)
+        if not isinstance(self._stall_s, int | float) or not 0 < self._stall_s < math.inf:
+            raise InvalidConfigError(f"stall_timeout must be a positive number of seconds, not {self._stall_s!r}")
+        self._note = options.get("on_note") or (lambda _: None)
+        self._lines, self._zones = shapes.lines(options.get("lines")), shapes.zones(options.get("zones"))
+        self._counts = bool(self._lines or self._zones)
+        self._track = None
+        tracking = TrackOptions(
+            options.get("match_iou", MATCH_IOU), options.get("expand", EXPAND), options.get("lost_after", LOST_S)
+        )
+        if options.get("track") or self._counts:
+            require("numpy", "tracking", "numpy")
+            self._track = tracking
+        # Two boxes of one object, as a car and as a van, would be two tracks, and would count twice.
+        agnostic_nms = options.get("agnostic_nms")
+        self._filters = Filters.of(
+            session.threshold if threshold is None else threshold,
+            options.get("classes"),
+            options.get("iou"),
+            self._track is not None if agnostic_nms is None else agnostic_nms,
+        )
+        slices = SliceOptions(
+            options.get("slice_infer"),
+            options.get("slice_size"),
+            options.get("overlap_ratio"),
+            options.get("combine_method"),
+            options.get("match_metric"),
+            options.get("match_threshold"),
+        )
+        self._options = RequestOptions(
+            visualize=False, model=options.get("model"), slices=slices.over(session.slices).field()
+        )
+        self._wake = threading.Event()
+        self._streams: list[_Stream] = []
+        self._next = 0
+
+    def results(self) -> Iterator[FrameResult]:
+        """The results: of each source in order, of several as they come."""
+        try:
+            self._open()
+            while True:
+                self._wake.clear()
+                for stream in self._streams:
+                    self._send(stream)
+                result = self._take()
+                if result is not None:
+                    yield result
+                    del result
+                elif all(stream.source.is_ended and not stream.pending for stream in self._streams):
+                    return
+                else:
+                    self._wake.wait(_WAIT_S)
+        finally:
+            for stream in self._streams:
+                stream.source.close()
+                for _, future in stream.pending:
+                    future.cancel()
+
+    def _open(self) -> None:
+        self._session.open()
+
+        def labels() -> tuple[str, ...]:
+            return self._session.labels(self._options.model)
+
+        threshold = self._filters.threshold_by_id(labels)
+        for number, text in enumerate(self._texts):
+            source = Source(
+                text,
+                number,
+                self._selection,
+                once=self._once,
+                stall_s=self._stall_s,
+                report=self._note,
+                wake=self._wake.set,
+            )
+            counter = None
+            if self._counts and self._track is not None:
+                counter = Counter(self._lines, self._zones, self._track.lost_s)
+            most = self._session.max_in_flight
+            share = max(1, (min(_LIVE_IN_FLIGHT, most) if source.is_live else 2 * most) // len(self._texts))
+            self._streams.append(_Stream(source, Objects(threshold, self._track), counter, share))
+        self._options = replace(
+            self._options,
+            threshold=self._streams[0].objects.requested_threshold,
+            classes=self._filters.class_ids(labels),
+            iou=self._filters.iou,
+            agnostic_nms=self._filters.agnostic_nms,
+        )
+
+    def _send(self, stream: _Stream) -> None:
+        while len(stream.pending) < stream.in_flight:
+            frame = stream.source.take()
+            if frame is None:
+                return
+            future = self._session.submit(frame.item, self._options, {})
+            future.add_done_callback(lambda _: self._wake.set())
+            stream.pending.append((frame, future))
+
+    def _take(self) -> FrameResult | None:
+        """The next result that is there, of the sources in turn; None if there is none."""
+        for offset in range(len(self._streams)):
+            stream = self._streams[(self._next + offset) % len(self._streams)]
+            while stream.pending and stream.pending[0][1].done():
+                frame, future = stream.pending.popleft()
+                try:
+                    found = future.result()
+                except SodError as error:
+                    self._skip(stream, frame, error)
+                    continue
+                self._next = (self._next + offset + 1) % len(self._streams)
+                return self._finish(stream, frame, found)
+        return None
+
+    def _finish(self, stream: _Stream, frame: Frame, found: Result) -> FrameResult:
+        result = FrameResult(found, frame, dropped=stream.source.dropped, lag=time.time() - frame.received)
+        stream.objects.update(result)
+        if frame.gap:
+            gap = {"event": "gap", "source": result.input_path, "frame": frame.index, "time": result["time"]}
+            result.events.append({**gap, "seconds": round(frame.gap, 2)})
+        if stream.counter is not None:
+            stream.counter.update(result)
+        return result
+
+    def _skip(self, stream: _Stream, frame: Frame, error: SodError) -> None:
+        """A live source and a folder go on after a frame that failed; of a file, every frame counts.
+
+        Raises:
+            SodError: the error, if it ends the call.
+        """
+        is_of_folder = not stream.source.is_live and frame.item.is_light
+        if isinstance(error, AuthenticationError | BadReplyError):
+            raise error
+        if not (stream.source.is_live or is_of_folder):
+            raise error if isinstance(error, CALL_ERRORS) else add_location(error, frame.item.input_path)
+        self._note(f"{frame.item.input_path}: frame {frame.index} was left out: {error.sentence}")
+
+
+def _is_source(value: object) -> bool:
+    return (isinstance(value, str | os.PathLike) and bool(os.fspath(value))) or (type(value) is int and value >= 0)

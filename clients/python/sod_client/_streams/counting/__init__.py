@@ -1,0 +1,1 @@
+"""Counts of tracked objects: crossings of lines, and occupancy of zones."""

@@ -1,0 +1,1 @@
+"""What is written of a stream: videos, text, events, metrics and a live page."""

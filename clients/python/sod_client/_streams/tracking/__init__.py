@@ -1,0 +1,1 @@
+"""Tracking by association of boxes (ByteTrack)."""

@@ -1,0 +1,67 @@
+"""A folder that fills: what is there, and what is added, each once and whole."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from sod_client import MissingFileError, Pipeline, create_pipeline
+
+from tests.clients.conftest import FakeServer, jpeg
+
+
+@pytest.fixture
+def pipeline(detector: FakeServer) -> Pipeline:
+    return create_pipeline(url=detector.url)
+
+
+def test_a_file_counts_when_its_writer_has_closed_it(tmp_path: Path, pipeline: Pipeline) -> None:
+    (tmp_path / "b.jpg").write_bytes(jpeg())
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    (tmp_path / "notes.txt").write_text("no image")
+    results = pipeline.watch(tmp_path)
+    assert [Path(next(results).input_path or "").name for _ in range(2)] == ["a.jpg", "b.jpg"]
+
+    def write() -> None:
+        with (tmp_path / "c.jpg").open("wb") as file:
+            content = jpeg(800, 600)
+            file.write(content[:500])
+            file.flush()
+            time.sleep(0.4)
+            file.write(content[500:])
+        (tmp_path / "hidden.tmp").write_bytes(jpeg())
+        (tmp_path / "hidden.tmp").rename(tmp_path / "d.jpg")
+
+    threading.Thread(target=write, daemon=True).start()
+    added = [next(results) for _ in range(2)]
+    assert [Path(result.input_path or "").name for result in added] == ["c.jpg", "d.jpg"]
+    assert added[0].size == (800, 600)
+    assert added[0].page_index is None
+    results.close()
+    pipeline.close()
+
+
+def test_once_reads_what_is_there(tmp_path: Path, pipeline: Pipeline) -> None:
+    assert list(pipeline.watch(tmp_path, once=True)) == []
+    (tmp_path / "a.png").write_bytes(jpeg())
+    assert len(list(pipeline.watch(tmp_path, once=True))) == 1
+    pipeline.close()
+
+
+def test_a_bad_image_is_left_out_and_a_removed_folder_ends_it(tmp_path: Path, pipeline: Pipeline) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(jpeg())
+    notes: list[str] = []
+    results = pipeline.watch(folder, on_note=notes.append)
+    next(results)
+    (folder / "b.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 30)
+    (folder / "c.jpg").write_bytes(jpeg())
+    assert Path(next(results).input_path or "").name == "c.jpg"
+    assert "b.heic: frame 1 was left out" in notes[0]
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    with pytest.raises(MissingFileError, match="the folder was removed"):
+        next(results)
+    pipeline.close()

@@ -1,0 +1,265 @@
+"""What `sod watch` writes: videos, text, events, metrics and a page."""
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import av
+import httpx
+import numpy as np
+import pytest
+from sod_client._streams.outputs.files import Segments
+from sod_client._streams.outputs.metrics import Metrics
+from sod_client._streams.outputs.web import LivePage, WebServer
+
+from tests.clients.conftest import FakeServer
+from tests.clients.streams.conftest import Run, picture, write_video
+
+COMMAND = (sys.executable, "-m", "sod_client", "watch", "--format", "none")
+LINE = ("--line", "mid=80,0,80,96")
+ZONE = ("--zone", "z=80,0,160,0,160,96,80,96")
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_all_files_of_a_video(video: Path, tmp_path: Path, watch: Run) -> None:
+    names = ("out.mp4", "out.mkv", "out.jsonl", "out.csv", "out.txt")
+    paths = [part for name in names for part in ("--save_path", tmp_path / "new" / name)]
+    events = tmp_path / "events.jsonl"
+    code, out, err = watch(video, *LINE, *paths, "--events", events, "--format", "none")
+    assert (code, out, err) == (0, "", "")
+    mp4, mkv, jsonl, table, mot = (tmp_path / "new" / name for name in names)
+    for path in (mp4, mkv):
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            assert (stream.codec_context.name, stream.width, stream.height) == ("h264", 160, 96)
+            times = [frame.time for frame in container.decode(stream)]
+        assert times == pytest.approx([frame / 25 for frame in range(36)], abs=2e-3)
+    frames = frames_of(mp4)
+    assert abs(frames[20][45, 90].astype(int) - 250).max() < 30  # the square is visible
+    assert abs(frames[20].astype(int) - picture(20)).max() > 80  # and something is drawn
+    lines = [json.loads(line) for line in jsonl.read_text().splitlines()]
+    assert [line["frame"] for line in lines] == list(range(36))
+    assert lines[20]["objects"][0]["track_id"] == 1
+    assert lines[35]["counts"]["lines"]["mid"]["out"] == {"car": 1}
+    assert table.read_text().splitlines()[0].startswith("source,frame,time,track_id,cls_id,label")
+    assert len(table.read_text().splitlines()) == 37
+    first = mot.read_text().splitlines()[0].split(",")
+    assert first[:2] + first[-2:] == ["1", "1", "4", "1"]
+    assert [json.loads(line)["event"] for line in events.read_text().splitlines()] == ["cross"]
+
+
+def test_what_is_blurred_is_gone_from_the_video(tmp_path: Path, watch: Run) -> None:
+    """The square has a pattern; where it is written it has none."""
+    pictures = []
+    for frame in range(10):
+        pixels = picture(frame)
+        x, y = 4 + 4 * frame, 40
+        pixels[y + 2 : y + 10 : 2, x + 2 : x + 10] = 170
+        pictures.append(pixels)
+    path = write_video(tmp_path / "people.mp4", pictures)
+    for arguments, low, high in ((), 30, 200), (("--blur", "car"), 0, 25):
+        watch(path, "--save_path", tmp_path / "out.mp4", "--format", "none", *arguments)
+        inside = frames_of(tmp_path / "out.mp4")[8][43:49, 39:45].astype(float)
+        assert low <= inside.std(axis=0).max() <= high, arguments
+
+
+def test_formats_of_stdout(video: Path, watch: Run) -> None:
+    assert watch(video, "--duration", "0.1", "--format", "text")[1].splitlines() == [
+        f"{video} {frame / 25:.2f} s, frame {frame}: 1 car" for frame in range(3)
+    ]
+    rows = watch(video, "--duration", "0.1", "--format", "csv")[1].splitlines()
+    assert (rows[0][:6], len(rows)) == ("source", 4)
+    assert len(watch(video, "--duration", "0.1")[1].splitlines()) == 3
+
+
+def test_a_killed_process_leaves_a_video_that_plays(tmp_path: Path, detector: FakeServer) -> None:
+    path = write_video(tmp_path / "long.mp4", [picture(frame % 36) for frame in range(300)])
+    answer, gate = detector.reply, threading.Event()
+
+    def reply(body: Any) -> Any:
+        if len(detector.requests) > 200:
+            gate.wait(20)
+        return answer(body)
+
+    detector.reply = reply
+    out, text = tmp_path / "out.mp4", tmp_path / "out.jsonl"
+    process = subprocess.Popen(
+        [*COMMAND, str(path), "--url", detector.url, "--save_path", str(out), "--save_path", str(text)]
+    )
+    try:
+        until = time.monotonic() + 30
+        while len(detector.requests) < 200 and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        assert process.poll() is None
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        gate.set()
+    assert 100 <= len(frames_of(out)) <= 200
+    assert len([json.loads(line) for line in text.read_text().splitlines()]) >= 190
+
+
+def test_a_full_disk_is_one_sentence_and_what_is_there_plays(tmp_path: Path, detector: FakeServer) -> None:
+    random = np.random.default_rng(0)
+    path = write_video(tmp_path / "v.mp4", [random.integers(0, 255, (96, 160, 3), np.uint8) for _ in range(200)])
+    out = tmp_path / "out.mp4"
+
+    def limit() -> None:  # a file that cannot grow further, as on a full disk
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+
+    done = subprocess.run(
+        [*COMMAND, str(path), "--url", detector.url, "--save_path", str(out)],
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"sod: the output cannot be written: .*too large.*\n", done.stderr)
+    frames = []
+    with av.open(str(out)) as container, suppress(av.error.InvalidDataError):  # only the last fragment is cut off
+        for frame in container.decode(video=0):
+            frames.append(frame.time)
+    assert frames == pytest.approx([number / 25 for number in range(len(frames))], abs=2e-3)
+    assert len(frames) >= 10
+
+
+def test_another_size_midway_begins_another_file(tmp_path: Path, watch: Run) -> None:
+    parts = [
+        write_video(tmp_path / f"{k}.ts", [picture(frame, size) for frame in range(12)], container="mpegts")
+        for k, size in enumerate([(160, 96), (200, 120)])
+    ]
+    path = tmp_path / "changing.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    code, out, _ = watch(path, "--save_path", tmp_path / "out.mp4")
+    assert code == 0
+    assert len(out.splitlines()) == 24
+    assert frames_of(tmp_path / "out.mp4")[0].shape == (96, 160, 3)
+    assert frames_of(tmp_path / "out_part2.mp4")[0].shape == (120, 200, 3)
+
+
+def test_segments(video: Path, tmp_path: Path, watch: Run) -> None:
+    watch(video, "--save_path", tmp_path / "out.mp4", "--save_path", tmp_path / "out.jsonl", "--segment", "0.5")
+    assert [len(frames_of(path)) for path in sorted(tmp_path.glob("out_2*.mp4"), key=os.path.getmtime)] == [13, 13, 10]
+    assert sum(len(path.read_text().splitlines()) for path in tmp_path.glob("out_2*.jsonl")) == 36
+    segments = Segments(tmp_path / "out.mp4", 0.5)
+    assert not segments.begin(0.0).exists()  # an earlier run's segment stays
+
+
+def test_several_sources_have_a_video_each(video: Path, tmp_path: Path, watch: Run) -> None:
+    other = write_video(tmp_path / "b.mp4", [picture(frame) for frame in range(10)])
+    watch(video, other, "--save_path", tmp_path / "o.mp4", "--save_path", tmp_path / "o.csv", "--format", "none")
+    assert [len(frames_of(tmp_path / f"o_{k}.mp4")) for k in (1, 2)] == [36, 10]
+    assert len((tmp_path / "o.csv").read_text().splitlines()) == 47
+
+
+def test_the_webhook_gets_each_event_again_until_it_takes_it(video: Path, detector: FakeServer, watch: Run) -> None:
+    answer, refused = detector.reply, []
+
+    def reply(body: Any) -> Any:
+        if "event" not in body:
+            return answer(body)
+        refused.append(body)
+        return (503, b"") if len(refused) == 1 else (200, b"")
+
+    detector.reply = reply
+    code, _, err = watch(video, *LINE, "--webhook", f"{detector.url}/hook", "--format", "none")
+    assert code == 0
+    assert [one["direction"] for one in refused] == ["out", "out"]
+    assert "answered 503" in err
+    assert "takes events again" in err
+
+
+def test_a_webhook_that_is_away_stops_nothing(
+    video: Path, watch: Run, nowhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sod_client._streams.outputs.webhook.CLOSE_S", 0.5)
+    began = time.monotonic()
+    code, out, err = watch(video, *LINE, "--webhook", nowhere.replace("http://", "http://me:secret@"))
+    assert (code, len(out.splitlines())) == (0, 36)
+    assert "did not respond" in err
+    assert "1 event was not delivered" in err
+    assert "secret" not in err
+    assert time.monotonic() - began < 10
+
+
+def test_metrics_and_page_while_it_runs(video: Path, detector: FakeServer) -> None:
+    answer, gate = detector.reply, threading.Event()
+
+    def reply(body: Any) -> Any:
+        if len(detector.requests) > 30:
+            gate.wait(20)
+        return answer(body)
+
+    detector.reply = reply
+    process = subprocess.Popen(
+        [*COMMAND, str(video), "--url", detector.url, "--format", "json", *LINE, *ZONE, "--metrics", ":0", "--show"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        lines = [process.stderr.readline() for _ in range(2)]
+        found = {("metrics" in line): match[0] for line in lines if (match := re.search(r"http://\S+", line))}
+        for _ in range(28):
+            process.stdout.readline()
+        text = httpx.get(found[True]).text
+        source = f'source="{video}"'
+        assert f'sod_watch_crossings_total{{{source},line="mid",direction="out",class="car"}} 1\n' in text
+        assert f'sod_watch_zone_objects{{{source},zone="z",class="car"}} 1\n' in text
+        assert "# TYPE sod_watch_frames_total counter\n" in text
+        page = found[False]
+        assert 'img src="/0.mjpg"' in httpx.get(page).text
+        assert httpx.get(page, headers={"Host": "evil.example"}).status_code == 403
+        with httpx.stream("GET", f"{page}/0.mjpg") as response:
+            part = next(response.iter_bytes())
+        assert part.startswith(b"--frame\r\nContent-Type: image/jpeg")
+    finally:
+        gate.set()
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_bad_arguments(video: Path, tmp_path: Path, watch: Run) -> None:
+    for arguments, words in (
+        (("--save_path", tmp_path / "out.avi"), "the suffix must be"),
+        (("--save_path", video), "is the source"),
+        (("--blur", "pedestrain"), "pedestrian"),
+        (("--expand", "-1"), "expand must be a number from 0"),
+        (("--line", "1,2,3"), "is not a list of pairs"),
+        (("--webhook", "ftp://x"), "must be an http:// or https:// URL"),
+        (("--metrics", "here"), "is not an address"),
+        (("--metrics", "192.0.2.1:9"), "cannot listen"),
+        (("--shapes", tmp_path / "none.json"), "no such file"),
+        (("--line", "a=1,2,3,4", "--zone", "a=1,2,3,4,5,9"), "two lines or zones"),
+    ):
+        code, out, err = watch(video, *arguments)
+        assert (code, out) == (2, ""), arguments
+        assert words in err
+        assert err.count("\n") == 1
+    assert video.stat().st_size > 0
+
+
+def test_names_in_metrics_are_escaped() -> None:
+    server = WebServer(("127.0.0.1", 0), {"/metrics": Metrics().answer, **LivePage(['<a> "b"']).paths()})
+    try:
+        assert "&lt;a&gt;" in httpx.get(server.url).text
+        assert httpx.get(f"{server.url}/none").status_code == 404
+    finally:
+        server.close()
