@@ -119,6 +119,7 @@ import sod_client, sod_client.cli
         "heic",
         "pandas",
         "pdf",
+        "ray",
         "s3",
         "stretch",
         "supervision",
