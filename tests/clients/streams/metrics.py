@@ -1,7 +1,7 @@
 """Measures of tracking: MOTA and the switches of ids (CLEAR MOT), and HOTA.
 
 Sources: Bernardin and Stiefelhagen, Evaluating Multiple Object Tracking Performance, 2008; Luiten et al., HOTA, IJCV
-2021. Both agree with motmetrics 1.4 and TrackEval on the films of `street`.
+2021.
 """
 
 from collections.abc import Sequence
