@@ -34,8 +34,8 @@ class Record:
     failures: list[str] = field(default_factory=list)
 
     def latencies_ms(self, begin: float, end: float) -> list[float]:
-        """Of the successful requests that were sent between two moments."""
-        return [1e3 * (to - since) for since, to in list(self.served) if begin <= since < end]
+        """Of the successful requests that were answered between two moments, also of those in flight at the first."""
+        return [1e3 * (to - since) for since, to in list(self.served) if begin <= to < end]
 
     def rate(self, begin: float, end: float) -> float:
         """Responses a second between two moments."""

@@ -140,17 +140,19 @@ def tritons(folder: Path, seconds: Sequence[float], hosts: Sequence[str] = ()) -
     work = folder / "work"
     work.mkdir(parents=True, exist_ok=True)
     backends = installation.backend_directory(work) if not (work / "backends").exists() else work / "backends"
-    shared_port = free_ports(1)[0]
+    shared_port, *numbers = free_ports(1 + 3 * len(seconds))
+    # Before the first one starts: none may read a file that is being written.
+    repositories = {one: write_repository(folder / f"models-{one:g}", one) for one in set(seconds)}
     with ExitStack() as stack:
         fleet = []
         for number, one in enumerate(seconds):
-            http, grpc, metrics = free_ports(3)
+            http, grpc, metrics = numbers[3 * number : 3 * number + 3]
             host = hosts[number] if hosts else "127.0.0.1"
             ports = TritonPorts(http, shared_port if hosts else grpc, metrics, host)
             regions = stack.enter_context(
                 claim(SHARED_MEMORY, {"pid": os.getpid(), "ports": [http, ports.grpc, metrics]})
             )
-            repository = write_repository(folder / f"models-{one:g}", one)
+            repository = repositories[one]
             line = command(
                 TritonOptions(repository, (NAME,), "cpu_high_performance", ports),
                 binary=installation.binary,
