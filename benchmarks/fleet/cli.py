@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from benchmarks.fleet import dns, losses, scaling
@@ -31,9 +33,23 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     """Measure, and print the report.
 
     Returns:
-        0; 1 if a target is not met, or with a message on stderr if it is impossible.
+        0; 1 if a target is not met, or with a message on stderr if it is impossible; 130 after Ctrl-C or SIGTERM.
     """
     parsed = _parser(prog).parse_args(arguments)
+    previous_handler = signal.signal(signal.SIGTERM, _raise_keyboard_interrupt)
+    try:
+        return _run(parsed, prog)
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, previous_handler)
+
+
+def _raise_keyboard_interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(parsed: argparse.Namespace, prog: str) -> int:
     with tempfile.TemporaryDirectory(prefix="sod-fleet-") as temporary:
         options = Options(
             sections=tuple(dict.fromkeys(parsed.sections)),
@@ -52,8 +68,6 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
         except (BenchmarkError, ServerError, StartError, OSError) as error:
             print(f"{prog}: {error}", file=sys.stderr)
             return 1
-        except KeyboardInterrupt:
-            return 130
     results = document["results"]
     print(f"The detector is a stand-in that sleeps {parsed.sleep_ms:g} ms for an image.\n")
     print(markdown(results))
