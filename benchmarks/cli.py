@@ -11,6 +11,10 @@ _COMMANDS = {
         "benchmarks.performance.cli",
         "the whole report, with the targets (the default)",
     ),
+    "fleet": (
+        "benchmarks.fleet.cli",
+        "several Tritons behind gateways: one lost, slow or new, and how requests/s grow with them",
+    ),
     "gateway-overhead": (
         "benchmarks.gateway_overhead",
         "latency that the gateway adds to the ensemble",
