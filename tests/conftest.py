@@ -14,12 +14,20 @@ from server.launching import free_ports
 
 TESTS = Path(__file__).parent
 SHARED = TESTS.parents[1] / "shared"
+_LONGEST_ID = 100
 
 
 def pytest_configure() -> None:
     """Have Ctrl-C work in what the tests start: background jobs of a shell, and their children, ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Short ids for long values: a whole file in an id is sent between processes, and printed."""
+    if isinstance(val, bytes | str) and len(val) > _LONGEST_ID:
+        return f"{type(val).__name__} of {len(val)}"
+    return None
 
 
 @pytest.hookimpl(tryfirst=True)
