@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from server.banner import banner, banner_fields
-from server.devices import GRAMMAR, PROFILES, choose_profile, device_environment, parse_device
+from server.devices import GRAMMAR, KINDS, PROFILES, choose_profile, device_environment, parse_device
 from server.errors import ServerError
 from server.installation import Installation, find_installation, release_problem
 from server.ports import is_loopback, port_problem
@@ -110,6 +110,9 @@ def _port(text: str) -> int:
 def _serve(options: argparse.Namespace, output: Output) -> None:
     installation = find_installation()
     profile = options.profile or default_profile(installation)
+    # GPUs have a sentence of their own below; the CPU is always there.
+    if options.device is None and not profile.startswith(("cpu", "gpu")):
+        options.device = next(kind.name for kind in KINDS.values() if profile in kind.profiles)
     if options.device is not None:
         device = parse_device(options.device)
         profile = choose_profile(device, options.profile, installation.backends)

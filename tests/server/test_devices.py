@@ -81,6 +81,15 @@ def test_a_profile_of_another_device_is_refused():
         choose_profile(parse_device("cpu"), "gpu_regular", ())
 
 
+@pytest.mark.parametrize("options", [["--device", "npu"], ["--profile", "npu_regular"]])
+def test_an_absent_device_stops_the_start(options, capfd, monkeypatch, tmp_path):
+    have(monkeypatch, tmp_path, [], None)
+    assert cli.main(options) == 1
+    told = capfd.readouterr().err
+    assert "device npu: this machine has no Ascend NPU" in told
+    assert told.count("\n") == 1
+
+
 def test_the_client_reads_the_same_devices():
     for name in ("gpu:0,1", "npu:0", "cpu"):
         device = parse_device(name)
