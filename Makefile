@@ -8,7 +8,15 @@ BIN    := $(VENV)/bin
 
 PORT    ?= 8080
 PROFILE ?=
+DEVICE  ?=
 ARGS    ?=
+
+# A misspelt variable is an error. SOD_… are settings of the gateway, which inherits them.
+VARIABLES := ALL ARGS BASE BATCH DATA DEVICE EMBEDDED EPOCHS GPU IMAGE IMAGES LABELS MODEL MODEL_DIR NAME OUT PORT \
+	PRECISION PROFILE PYTHON RATE REPORT SIZE TARGET
+GIVEN := $(foreach variable,$(.VARIABLES),$(if $(findstring command line,$(origin $(variable))),$(variable)))
+UNKNOWN := $(filter-out $(VARIABLES) SOD_% MAKE% -%,$(GIVEN))
+$(if $(UNKNOWN),$(error make knows no variable $(firstword $(UNKNOWN)): choose from $(VARIABLES) or SOD_…))
 
 .DEFAULT_GOAL := help
 .PHONY: help serve image test check format export finetune lock clean bench bench-paddlex compare-paddlex chaos fuzz
@@ -18,8 +26,8 @@ help:  ## list these targets
 
 # There is one virtual environment. A stamp (.venv/.serve, .paddle, .export, .dev) records that requirements/<name>.lock is
 # installed; when the lock or a pyproject.toml is newer, it is installed again. Paddle (720 MB) is installed only for the
-# profile cpu_regular, the export and training.
-SERVE_STAMP := $(VENV)/.$(if $(filter cpu_regular,$(PROFILE)),paddle,serve)
+# profile cpu_regular, the export and training, and for the devices npu and mlu, whose wheels extend it.
+SERVE_STAMP := $(VENV)/.$(if $(filter cpu_regular npu_% mlu_%,$(PROFILE))$(filter npu mlu,$(firstword $(subst :, ,$(DEVICE)))),paddle,serve)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v in ((3, 11), (3, 12)) else f"triton-sod needs Python 3.11 or 3.12; $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.11 ...")'
@@ -36,8 +44,8 @@ $(VENV)/.%: requirements/%.lock pyproject.toml clients/python/pyproject.toml | $
 IN_IMAGE := $(if $(EMBEDDED)$(SOD_VENV),,$(shell deploy/in-image --possible && echo deploy/in-image))
 RUN_TRITON := $(if $(IN_IMAGE),$(IN_IMAGE) python,$(BIN)/python)
 
-serve: $(if $(IN_IMAGE),,$(SERVE_STAMP))  ## start Triton and the gateway: PORT=8080 PROFILE=cpu_high_performance|cpu_regular|cpu_bf16|cpu_int8|gpu_regular|gpu_high_performance
-	@exec $(RUN_TRITON) -m server --port $(PORT) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
+serve: $(if $(IN_IMAGE),,$(SERVE_STAMP))  ## start Triton and the gateway: PORT=8080 DEVICE=cpu|gpu|gpu:0,1|npu|xpu|mlu|dcu|intel_gpu|intel_npu PROFILE=cpu_high_performance|cpu_regular|cpu_bf16|cpu_int8|gpu_regular|gpu_high_performance
+	@exec $(RUN_TRITON) -m server --port $(PORT) $(if $(PROFILE),--profile $(PROFILE)) $(if $(DEVICE),--device "$(DEVICE)") $(ARGS)
 
 image:  ## build the container image with docker or podman: GPU=1 IMAGE=name:tag BASE=<a Debian 12> ARGS='<options of docker build>'
 	@IMAGE="$(IMAGE)" BASE="$(BASE)" deploy/image $(if $(GPU),gpu,cpu) $(ARGS)

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from server.banner import banner, banner_fields
+from server.devices import GRAMMAR, KINDS, PROFILES, choose_profile, device_environment, parse_device
 from server.errors import ServerError
 from server.installation import Installation, find_installation, release_problem
 from server.ports import is_loopback, port_problem
@@ -16,7 +17,7 @@ from server.process.managed_process import ManagedProcess
 from server.process.output import STDOUT, Output, open_standard_streams
 from server.process.work_folder import is_safe, work_folder
 from server.ready import local_address, local_url, setting
-from server.repository import PROFILES, Ensemble, find_ensembles
+from server.repository import Ensemble, find_ensembles
 from server.supervision.supervisor import Supervisor
 from server.triton.command import TritonOptions, TritonPorts
 from server.triton.process import Served, TritonProcess
@@ -67,6 +68,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="how the detectors run (default: gpu_high_performance in an image on a GPU, else cpu_high_performance)",
     )
     parser.add_argument(
+        "--device",
+        help=f"where the detectors run: {GRAMMAR}; several indices make one instance each (default: the profile's)",
+    )
+    parser.add_argument(
         "--model-repository", type=Path, default=REPOSITORY, help="folder of model folders (default: %(default)s)"
     )
     parser.add_argument("--model", action="append", help="load only this ensemble; may be repeated (default: all)")
@@ -105,6 +110,15 @@ def _port(text: str) -> int:
 def _serve(options: argparse.Namespace, output: Output) -> None:
     installation = find_installation()
     profile = options.profile or default_profile(installation)
+    # GPUs have a sentence of their own below; the CPU is always there.
+    if options.device is None and not profile.startswith(("cpu", "gpu")):
+        options.device = next(kind.name for kind in KINDS.values() if profile in kind.profiles)
+    if options.device is not None:
+        device = parse_device(options.device)
+        profile = choose_profile(device, options.profile, installation.backends)
+        if device.indices and device.kind.name != "gpu" and not installation.own_backends:
+            raise ServerError(f"device {device}: Triton's image chooses no index: use DEVICE={device.kind.name}")
+        installation.environ.update(device_environment(device))
     if profile.startswith("gpu") and not _GPU.exists():
         raise ServerError(f"profile {profile} needs an NVIDIA GPU, and there is none: PROFILE=cpu_high_performance")
     repository = options.model_repository.absolute()

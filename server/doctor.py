@@ -14,12 +14,13 @@ from typing import Any, Literal
 
 from server.cli import REPOSITORY, default_profile
 from server.cpu import AMX, cpu_flags
+from server.devices import KINDS, PROFILES, Device
 from server.errors import ServerError
 from server.installation import Installation, find_installation, release_problem
 from server.ports import port_problem
 from server.process.leftovers import live_claims
 from server.process.work_folder import work_folder
-from server.repository import PROFILES, find_ensembles, stage_configs
+from server.repository import find_ensembles, stage_configs
 from server.triton.shared_memory import SHARED_MEMORY, plan, python_backends
 
 Level = Literal["ok", "note", "problem"]
@@ -85,6 +86,7 @@ def examine(repository: Path, profile: str | None, ports: Sequence[int]) -> Iter
     yield finding
     yield from _machine()
     yield _gpu()
+    yield from _devices()
     yield from _distributions()
     yield from _running(running)
     yield from (_port(port, running) for port in ports)
@@ -173,6 +175,17 @@ def _gpu() -> Finding:
     except (OSError, subprocess.SubprocessError):
         return Finding("note", "GPU", "none that nvidia-smi knows of", "the profiles cpu_* run; gpu_* need one")
     return Finding("ok", "GPU", "; ".join(answer.stdout.split("\n")).strip("; "))
+
+
+def _devices() -> Iterator[Finding]:
+    """Every device of `--device` but the CPU and NVIDIA's GPU, which have lines of their own."""
+    for kind in KINDS.values():
+        if kind.name in ("cpu", "gpu"):
+            continue
+        device = Device(kind)
+        problem, found = device.problem(), device.found() or "nothing"
+        subject = f"device {kind.name}"
+        yield Finding("note" if problem else "ok", subject, f"{kind.maker}: found {found}", problem)
 
 
 def _distributions() -> Iterator[Finding]:

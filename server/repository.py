@@ -11,9 +11,6 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from server.errors import ServerError
 from sod.interface import ENTRANCE_OF, pixel_entrance
 
-# Values of `--model-config-name`: Triton reads <model>/configs/<profile>.pbtxt, else <model>/config.pbtxt.
-PROFILES = ("cpu_bf16", "cpu_high_performance", "cpu_int8", "cpu_regular", "gpu_high_performance", "gpu_regular")
-
 _DEFAULT_FILENAMES = {"python": "model.py", "onnxruntime": "model.onnx", "openvino": "model.xml"}
 # Options with which `make export` writes these files; the others need none.
 _EXPORT_OPTIONS = {"model_int8.xml": " TARGET=openvino PRECISION=int8 IMAGES=<folder of images>"}
@@ -44,7 +41,7 @@ def find_ensembles(repository: Path, profile: str, backends: Iterable[str]) -> l
 
     Args:
         repository: folder of model folders.
-        profile: one of `PROFILES`.
+        profile: one of `server.devices.PROFILES`: Triton reads <model>/configs/<profile>.pbtxt, else config.pbtxt.
         backends: names of the backends that this server has.
 
     Raises:

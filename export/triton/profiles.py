@@ -31,6 +31,20 @@ class Profile:
         return f"configs/{self.name}.pbtxt" if self.name else "config.pbtxt"
 
 
+# The devices that Paddle Inference runs on beside the CPU, as PaddleX names them.
+PADDLE_DEVICES = {"npu": "Ascend NPU", "xpu": "Kunlun XPU", "mlu": "Cambricon MLU", "dcu": "Hygon DCU"}
+
+
+def _paddle_device(kind: str, maker: str) -> Profile:
+    return Profile(
+        name=f"{kind}_regular",
+        comment=f"{maker}, regular: FP32 in Paddle Inference. The Paddle model ends before its NMS.",
+        backend="paddle",
+        filename="inference.json",
+        parameters=(("DEVICE", kind),),
+    )
+
+
 PROFILES = (
     Profile(
         name="",
@@ -75,6 +89,21 @@ PROFILES = (
         filename="model_int8.xml",
         parameters=(("HINT_BF16", "YES"),),
         note="Layers that are not quantised compute in BF16 if the CPU has it, else in FP32.",
+    ),
+    *(_paddle_device(kind, maker) for kind, maker in PADDLE_DEVICES.items()),
+    Profile(
+        name="intel_gpu_high_performance",
+        comment="Intel GPU, high-performance: FP32 in OpenVINO.",
+        backend="openvino",
+        filename="model.onnx",
+        parameters=(("TARGET_DEVICE", "GPU"),),
+    ),
+    Profile(
+        name="intel_npu_high_performance",
+        comment="Intel NPU, high-performance: OpenVINO in FP16, because the NPU does not compute in FP32.",
+        backend="openvino",
+        filename="model.onnx",
+        parameters=(("TARGET_DEVICE", "NPU"),),
     ),
 )
 # Replaces `cpu_regular` for a model that was exported without its Paddle files.

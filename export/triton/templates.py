@@ -53,7 +53,7 @@ def pixel_entrance_files(spec: ModelSpec) -> dict[str, str]:
 
 def detector_files(spec: ModelSpec) -> dict[str, str]:
     """Path in the detector's folder → content: one configuration per profile."""
-    profiles = (CPU_REGULAR_WITHOUT_PADDLE if p.backend == "paddle" and not spec.paddle else p for p in PROFILES)
+    profiles = (CPU_REGULAR_WITHOUT_PADDLE if p.name == "cpu_regular" and not spec.paddle else p for p in PROFILES)
     return {p.path: _detector_config(spec, p) for p in profiles}
 
 
@@ -124,7 +124,11 @@ def _detector_config(spec: ModelSpec, profile: Profile) -> str:
         kind="KIND_GPU" if profile.gpu else "KIND_CPU",
     )
     note = f"# {profile.note}\n" if profile.note else ""
-    parameters = profile.parameters + (_openvino_streams(spec) if profile.backend == "openvino" else ())
+    parameters = profile.parameters
+    if profile.backend == "openvino":
+        # The second network, for an image that is alone, uses more cores: another device gains nothing by it.
+        streams = _openvino_streams(spec)
+        parameters += streams[:1] if "TARGET_DEVICE" in dict(parameters) else streams
     return text + _parameters(parameters) + note + _WARMUP.format(height=spec.height, width=spec.width)
 
 

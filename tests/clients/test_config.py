@@ -198,11 +198,17 @@ def test_the_local_server_uses_what_this_machine_has(monkeypatch: pytest.MonkeyP
         create_pipeline(use_hpip=False)
 
 
-@pytest.mark.parametrize("device", ["npu:0", "xpu:0", "mlu:0", "dcu:0"])
+@pytest.mark.parametrize("device", ["npu:0", "xpu:0", "mlu:0", "dcu:0", "intel_gpu:1", "intel_npu"])
+def test_a_device_that_a_local_server_lacks_says_how_to_serve_on_it(device: str) -> None:
+    with pytest.raises(UnsupportedDeviceError, match=f"start `make serve DEVICE={device}` .* pass its address as url="):
+        create_pipeline(device=device)
+
+
+@pytest.mark.parametrize("device", ["gcu:0", "iluvatar_gpu:0", "metax_gpu:0"])
 def test_a_device_that_is_not_supported_says_what_to_install(device: str) -> None:
-    kind = device.split(":", maxsplit=1)[0]
+    kind = device.split(":", maxsplit=1)[0].replace("_", "-")
     message = (
-        rf"install PaddleX with paddle[a-z-]+{kind}, start `paddlex --serve .*--device {device}` and pass its address"
+        rf"install PaddleX with paddle-[a-z-]*{kind}, start `paddlex --serve .*--device {device}` and pass its address"
     )
     with pytest.raises(UnsupportedDeviceError, match=message):
         create_pipeline(device=device)

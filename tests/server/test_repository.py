@@ -8,9 +8,10 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from server.devices import PROFILES
 from server.errors import ServerError
 from server.installation import OWN_BACKENDS
-from server.repository import PROFILES, find_ensembles
+from server.repository import find_ensembles
 from sod import interface
 
 BACKENDS = ("python", *OWN_BACKENDS)

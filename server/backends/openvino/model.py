@@ -1,12 +1,15 @@
 """OpenVINO backend: reads the config.pbtxt of Triton's C++ `openvino` backend.
 
 Parameters: `PERFORMANCE_HINT` (LATENCY, THROUGHPUT), `NUM_STREAMS` (a number, AUTO, NUMA), `INFERENCE_NUM_THREADS`,
-`TARGET_DEVICE`, `HINT_BF16` (YES). Without `HINT_BF16` inference is FP32 even where OpenVINO would choose BF16; with
-it, BF16 only on a device that computes in BF16 itself.
+`TARGET_DEVICE` (CPU, GPU, NPU, AUTO, HETERO:…, MULTI:…), `HINT_BF16` (YES). Without `HINT_BF16` inference is FP32 even
+where OpenVINO would choose BF16; with it, BF16 only on a device that computes in BF16 itself. A device without FP32
+computes in FP16. The launcher's `SOD_DEVICE` ("intel_gpu:0,1") names the indices of a GPU: OpenVINO compiles the model
+for each, and shares the images among them.
 `WHOLE_MACHINE_WHEN_ALONE` (YES) exists only here: a second network is compiled, which uses all cores for one image. It
 takes an image that arrives while no other is being computed.
 """
 
+import os
 import sys
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +42,8 @@ class TritonPythonModel:
         """Compile the model once for throughput and, with `WHOLE_MACHINE_WHEN_ALONE`, once for latency.
 
         Raises:
-            RuntimeError: the streams give different results for one image, three times in a row.
+            RuntimeError: OpenVINO finds no such device on this machine, or the streams give different results for one
+                image, three times in a row.
         """
         config = ModelConfig(args)
         core = ov.Core()
@@ -49,8 +53,8 @@ class TritonPythonModel:
         outputs = config.output_names()
         dims = config.input_dims(self._input)
         model.reshape({self._input: [1, *dims]})
-        device = config.parameter("TARGET_DEVICE", "CPU")
-        chosen = _properties(config, core.get_property(device, properties.device.capabilities()))
+        device = target_device(config.parameter("TARGET_DEVICE", "CPU"))
+        chosen = _properties(config, capabilities(core, device))
         alone = None
         if config.parameter("WHOLE_MACHINE_WHEN_ALONE", "").upper() == "YES":
             alone = Network(core.compile_model(model, device, _for_one_image(chosen)), outputs)
@@ -160,17 +164,48 @@ def agree(streams: Network, alone: Network | None, dims: list[int]) -> bool:
     )
 
 
+def target_device(configured: str) -> str:
+    """OpenVINO's name of the device: that of config.pbtxt, with the indices that the launcher was given."""
+    kind, _, listed = os.environ.get("SOD_DEVICE", "").partition(":")
+    if configured != "GPU" or kind != "intel_gpu" or not listed:
+        return configured
+    names = [f"{configured}.{index}" for index in listed.split(",")]
+    return names[0] if len(names) == 1 else f"MULTI:{','.join(names)}"
+
+
+def capabilities(core: Any, device: str) -> set[str]:
+    """What a device computes in; for AUTO:, HETERO: and MULTI: what all of the listed ones compute in.
+
+    Raises:
+        RuntimeError: OpenVINO finds no such device on this machine.
+    """
+    virtual, colon, listed = device.partition(":")
+    names = [name.partition("(")[0].strip() for name in listed.split(",")] if colon else [virtual]
+    there: list[str] = core.available_devices
+    for name in names:
+        if name.upper() in ("GPU", "NPU") or name.startswith(("GPU.", "NPU.")):
+            alone_is_zero = name.endswith(".0") and name[:-2] in there
+            if not alone_is_zero and not any(found == name or found.startswith(f"{name}.") for found in there):
+                raise RuntimeError(
+                    f"OpenVINO finds no device {name} on this machine, only {', '.join(there)}: install Intel's driver "
+                    "(intel-opencl-icd for a GPU, intel-level-zero-npu for an NPU), or serve with DEVICE=cpu"
+                )
+    return set.intersection(*(set(core.get_property(name, properties.device.capabilities())) for name in names))
+
+
 def _for_one_image(chosen: dict[Any, Any]) -> dict[Any, Any]:
     """The properties for latency: one stream that uses all cores."""
     kept = {key: value for key, value in chosen.items() if key != properties.streams.num()}
     return {**kept, properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY}
 
 
-def _properties(config: ModelConfig, capabilities: Collection[str]) -> dict[Any, Any]:
+def _properties(config: ModelConfig, abilities: Collection[str]) -> dict[Any, Any]:
     """OpenVINO's properties for the parameters of config.pbtxt, on a device with these capabilities."""
+    # Intel's NPU computes in FP16 and INT8 only.
+    full = ov.Type.f16 if "FP16" in abilities and "FP32" not in abilities else ov.Type.f32
     # On AVX-512 without BF16 OpenVINO emulates it, which takes 14 times as long as FP32.
-    bf16 = config.parameter("HINT_BF16", "").upper() == "YES" and "BF16" in capabilities
-    chosen: dict[Any, Any] = {properties.hint.inference_precision(): ov.Type.bf16 if bf16 else ov.Type.f32}
+    bf16 = config.parameter("HINT_BF16", "").upper() == "YES" and "BF16" in abilities
+    chosen: dict[Any, Any] = {properties.hint.inference_precision(): ov.Type.bf16 if bf16 else full}
     if hint := config.parameter("PERFORMANCE_HINT", "").upper():
         chosen[properties.hint.performance_mode()] = properties.hint.PerformanceMode.__members__[hint]
     if threads := config.parameter("INFERENCE_NUM_THREADS", ""):

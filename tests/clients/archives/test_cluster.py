@@ -52,3 +52,11 @@ def test_without_a_server_or_a_cluster(sod: Sod, images: Path, tmp_path: Path, m
     code, error = sod(images, tmp_path / "out", "--ray", "127.0.0.1:9")
     assert code == 3
     assert "detection on a Ray cluster requires ray: pip install './clients/python[ray]'" in error
+
+
+def test_where_no_cluster_listens(sod: Sod, images: Path, tmp_path: Path):
+    """Ray itself would try for minutes."""
+    pytest.importorskip("ray")
+    code, error = sod(images, tmp_path / "out", "--ray", "127.0.0.1:9")
+    assert code == 3
+    assert "there is no Ray cluster at 127.0.0.1:9: [Errno 111] Connection refused" in error

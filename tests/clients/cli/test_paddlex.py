@@ -254,7 +254,7 @@ def test_it_serves_on_a_gpu(served: list[Any], monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("--serve --device npu:0", "install PaddleX with paddle-custom-npu"),
+        ("--serve --device npu:0", "start `make serve DEVICE=npu:0`"),
         ("--serve --pipeline OCR", "not 'OCR'"),
         ("--serve --pipeline none.yaml", "none.yaml: no such pipeline file"),
     ],

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,12 @@ def test_a_batch_runs_in_twos(
     backend = load_backend("paddle")
     seen = []
 
-    def run_few(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
+    def run(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
         seen.append(len(pixels))
         return {"boxes": pixels, "scores": pixels + 1}
 
     model = backend.TritonPythonModel()
-    model._run_few = run_few
+    model._predictors = [SimpleNamespace(run=run)]
     pixels = np.arange(images * 12, dtype=np.uint8).reshape(images, 2, 2, 3)
     answer = model._run(pixels)
     assert seen == runs

@@ -10,7 +10,7 @@ from sod_client.errors import DependencyError, SodWarning, UnsupportedDeviceErro
 
 _NVIDIA_DRIVER = Path("/dev/nvidiactl")
 _TRITON_IMAGE = Path("/opt/tritonserver")
-# Paddle's packages for the devices that PaddleX supports and triton-sod does not.
+# Paddle's packages for the other devices that PaddleX supports.
 _PADDLE_PACKAGES = {
     "npu": "paddle-custom-npu",
     "xpu": "paddlepaddle-xpu",
@@ -20,6 +20,8 @@ _PADDLE_PACKAGES = {
     "iluvatar_gpu": "paddle-iluvatar-gpu",
     "metax_gpu": "paddle-metax-gpu",
 }
+# `make serve DEVICE=…` runs on these; a local server does not.
+_SERVED = ("npu", "xpu", "mlu", "dcu", "intel_gpu", "intel_npu")
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,9 @@ def parse_device(device: str) -> tuple[str, tuple[int, ...]]:
     """
     kind, colon, listed = str(device).lower().partition(":")
     numbers = listed.split(",") if colon else []
-    if kind not in ("cpu", "gpu", *_PADDLE_PACKAGES):
-        kinds = ", ".join(("cpu", "gpu", *_PADDLE_PACKAGES))
-        raise UnsupportedDeviceError(f"there is no device {device!r}; the kinds are {kinds}")
+    kinds = tuple(dict.fromkeys(("cpu", "gpu", *_PADDLE_PACKAGES, *_SERVED)))
+    if kind not in kinds:
+        raise UnsupportedDeviceError(f"there is no device {device!r}; the kinds are {', '.join(kinds)}")
     if not all(number.isdecimal() for number in numbers):
         raise UnsupportedDeviceError(f"{device!r} is not a device; it should look like gpu:0 or gpu:0,1")
     if kind == "cpu" and numbers:
@@ -113,9 +115,15 @@ def choose_placement(device: str | None, use_hpip: bool | None, machine: Machine
         kind = device = "cpu"
     if kind == "gpu":
         return _gpu(str(device), numbers, use_hpip, machine)
+    if kind in _SERVED:
+        raise UnsupportedDeviceError(
+            f"device {device!r} is not supported: a local server does not run on it; start "
+            f"`make serve DEVICE={device}` in the checkout of triton-sod on a machine with it, "
+            "and pass its address as url="
+        )
     if kind != "cpu":
         raise UnsupportedDeviceError(
-            f"device {device!r} is not supported: triton-sod runs on CPUs and NVIDIA GPUs; install PaddleX with "
+            f"device {device!r} is not supported: triton-sod does not run on it; install PaddleX with "
             f"{_PADDLE_PACKAGES[kind]}, start `paddlex --serve --pipeline small_object_detection --device {device}` "
             "and pass its address as url="
         )

@@ -1,5 +1,7 @@
 """Gives the files of a stream to actors, one a node, and replaces those that die."""
 
+import re
+import socket
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -25,6 +27,8 @@ ATTEMPTS = 3
 """How often the files of a call are begun, if the actor or its node dies."""
 _NODES_EVERY_S = 2.0
 _NO_NODE_S = 60.0
+_CONNECT_S = 5.0
+_TCP = re.compile(r"(ray://)?\[?(?P<host>[^/\[\]]+)\]?:(?P<port>[0-9]{1,5})")
 
 
 @dataclass
@@ -49,6 +53,12 @@ def connect(address: str) -> None:
     ray = packages.ray()
     if ray.is_initialized():
         return
+    # Ray itself tries for minutes, and prints that it does.
+    if (match := _TCP.fullmatch(address)) is not None:
+        try:
+            socket.create_connection((match["host"], int(match["port"])), _CONNECT_S).close()
+        except OSError as error:
+            raise ConnectionFailedError(f"there is no Ray cluster at {address}: {stores.short(error)}") from error
     options = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         ray.init(address=address, **options)
