@@ -83,10 +83,16 @@ bench-paddlex: $(VENV)/.dev  ## the same and PaddleX, which is installed in .cac
 compare-paddlex: $(VENV)/.dev  ## run PaddleX and triton-sod side by side, and print what differs and is not in docs/paddlex-compat.md: minutes, PaddleX as above; ARGS='--only jpg --verbose'
 	@$(BIN)/python -m tests.paddlex --install $(ARGS)
 
-# Two processes share the folders of tests: most tests wait for a server for a part of their time.
-test: $(VENV)/.dev  ## run the checks and every test, the end-to-end ones against a started Triton: ARGS='-n 0 -k name'
+# Two processes share the folders of tests: most tests wait for a server for a part of their time. The tests of the
+# launcher send signals to their own process, and have one to themselves.
+test: $(VENV)/.dev  ## run the checks and every test, the end-to-end ones against a started Triton; ARGS='-k name' runs these tests alone
 	$(MAKE) check
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+ifeq ($(ARGS),)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore tests/server
+	$(BIN)/python -m pytest tests/server
+else
+	$(BIN)/python -m pytest $(ARGS)
+endif
 
 chaos: $(VENV)/.dev  ## kill, stop and freeze every process under load, and print the table of docs/reliability.md: minutes; ARGS=
 	@$(BIN)/python -m tests.chaos $(ARGS)
