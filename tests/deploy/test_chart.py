@@ -96,7 +96,11 @@ def test_the_chart_has_the_version_of_the_product():
         ({"profile": "gpu_regular"}, "profile gpu_regular needs gpu.enabled=true"),
         ({"drain": {"margin": 5}}, "/drain/margin': minimum: got 5, want 16"),
         ({"apiKeys": {"value": "a:b", "existingSecret": "c"}}, "not both"),
-        ({"settings": {"SOD_API_KEYS": "a:b"}}, "apiKeys, tls, drain and split have values of their own"),
+        ({"rateLimitStorage": {"value": "redis://r:6379", "existingSecret": "c"}}, "not both"),
+        (
+            {"settings": {"SOD_API_KEYS": "a:b"}},
+            "apiKeys, rateLimitStorage, tls, drain and split have values of their own",
+        ),
         ({"settings": {"RATE": "1"}}, "'RATE' does not match pattern '^SOD_"),
         ({"models": {"source": "initContainer"}}, "models.initContainer.image names the image"),
         ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs names the Gateway"),
@@ -114,6 +118,34 @@ def test_settings_reach_the_gateway_as_they_are_written(tmp_path):
     (config,) = kind(render(tmp_path, {"settings": values, "startTimeout": 1000000}), "ConfigMap")
     expected = {"SOD_MAX_BODY_BYTES": "67108864", "SOD_FETCH_ENABLED": "false", "SOD_TRACE_RATIO": "0.5"}
     assert config["data"].items() >= {**expected, "SOD_MODEL": 'a"b'}.items()
+
+
+@pytest.mark.parametrize(
+    ("values", "secrets", "kept"),
+    [
+        ({"rateLimitStorage": {"value": "redis://r"}}, ["sod"], {"SOD_RATE_LIMIT_STORAGE": "redis://r"}),
+        (
+            {"rateLimitStorage": {"value": "redis://r"}, "apiKeys": {"value": "a:b"}},
+            ["sod"],
+            {"SOD_RATE_LIMIT_STORAGE": "redis://r", "SOD_API_KEYS": "a:b"},
+        ),
+        (
+            {"rateLimitStorage": {"existingSecret": "r"}, "apiKeys": {"value": "a:b"}},
+            ["sod", "r"],
+            {"SOD_API_KEYS": "a:b"},
+        ),
+        ({"rateLimitStorage": {"existingSecret": "one"}, "apiKeys": {"existingSecret": "one"}}, ["one"], None),
+        ({}, [], None),
+    ],
+)
+def test_secrets_reach_the_gateway(tmp_path, values, secrets, kept):
+    documents = render(tmp_path, values)
+    (pod,) = pods(documents)
+    (container,) = pod["containers"]
+    found = [one["secretRef"]["name"] for one in container["envFrom"] if "secretRef" in one]
+    (config,) = kind(documents, "ConfigMap")
+    assert found == [name.replace("sod", config["metadata"]["name"]) for name in secrets]
+    assert [secret["stringData"] for secret in kind(documents, "Secret")] == ([kept] if kept else [])
 
 
 def test_the_grace_period_is_drain_shutdown_and_margin(tmp_path):

@@ -102,9 +102,13 @@ securityContext:
 envFrom:
   - configMapRef:
       name: {{ include "sod.name" . }}
-  {{- if or .Values.apiKeys.value .Values.apiKeys.existingSecret }}
+  {{- if or .Values.apiKeys.value .Values.rateLimitStorage.value }}
   - secretRef:
-      name: {{ .Values.apiKeys.existingSecret | default (include "sod.name" .) }}
+      name: {{ include "sod.name" . }}
+  {{- end }}
+  {{- range list .Values.apiKeys.existingSecret .Values.rateLimitStorage.existingSecret | compact | uniq }}
+  - secretRef:
+      name: {{ . }}
   {{- end }}
 {{- with .Values.extraEnv }}
 env: {{- toYaml . | nindent 2 }}
@@ -254,6 +258,9 @@ spec:
 {{- if and .Values.apiKeys.value .Values.apiKeys.existingSecret }}
 {{- fail "give apiKeys.value or apiKeys.existingSecret, not both" }}
 {{- end }}
+{{- if and .Values.rateLimitStorage.value .Values.rateLimitStorage.existingSecret }}
+{{- fail "give rateLimitStorage.value or rateLimitStorage.existingSecret, not both" }}
+{{- end }}
 {{- if and (hasPrefix "gpu" .Values.profile) (not .Values.gpu.enabled) }}
 {{- fail (printf "profile %s needs gpu.enabled=true" .Values.profile) }}
 {{- end }}
@@ -261,8 +268,8 @@ spec:
 {{- fail "autoscaling scales the pods with Triton, and split.tritonUrl starts none" }}
 {{- end }}
 {{- range $name, $_ := .Values.settings }}
-{{- if or (not (hasPrefix "SOD_" $name)) (has $name (list "SOD_API_KEYS" "SOD_TLS_KEY_PASSWORD" "SOD_TLS_CERTIFICATE" "SOD_TLS_KEY" "SOD_DRAIN_DELAY" "SOD_SHUTDOWN_TIMEOUT" "SOD_TRITON_URL" "SOD_HOST" "SOD_PORT")) }}
-{{- fail (printf "settings.%s: settings begin with SOD_, and apiKeys, tls, drain and split have values of their own" $name) }}
+{{- if or (not (hasPrefix "SOD_" $name)) (has $name (list "SOD_API_KEYS" "SOD_TLS_KEY_PASSWORD" "SOD_TLS_CERTIFICATE" "SOD_TLS_KEY" "SOD_DRAIN_DELAY" "SOD_SHUTDOWN_TIMEOUT" "SOD_TRITON_URL" "SOD_HOST" "SOD_PORT" "SOD_RATE_LIMIT_STORAGE")) }}
+{{- fail (printf "settings.%s: settings begin with SOD_, and apiKeys, rateLimitStorage, tls, drain and split have values of their own" $name) }}
 {{- end }}
 {{- end }}
 {{- end }}
