@@ -27,8 +27,15 @@ class VideoFrame(Item):
     @cached_property
     def _image(self) -> Image.Image:
         image: Image.Image = self.decoded_frame.to_image()  # 8 bits RGB, also from 10 bits and from grey
+        return self._upright(image)
+
+    def _upright(self, image: Image.Image) -> Image.Image:
         turn = _TURNS.get(round(self.decoded_frame.rotation) % 360)  # degrees counterclockwise, of the file's metadata
         return image if turn is None else image.transpose(turn)
+
+    def grey(self) -> Image.Image:
+        """The brightness of the frame, 8 bits and upright: of most videos a plane that needs no conversion."""
+        return self._upright(Image.fromarray(self.decoded_frame.to_ndarray(format="gray")))
 
     def encoded(self) -> bytes:
         """The frame as JPEG of `QUALITY`."""
