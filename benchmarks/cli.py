@@ -29,6 +29,10 @@ _COMMANDS = {
         "benchmarks.sdk_throughput",
         "throughput of the Python SDK and of raw HTTP requests",
     ),
+    "watch": (
+        "benchmarks.watch.cli",
+        "videos: tracking, counting, throughput and processor time of `sod watch`",
+    ),
 }
 
 

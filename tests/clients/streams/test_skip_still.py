@@ -23,9 +23,9 @@ from sod_client._transport.sliced import SliceRequest
 from sod_client._transport.transport import RequestOptions
 from sod_client.result import Result
 
+from benchmarks.watch.street import HEIGHT, WIDTH, film
 from tests.clients.conftest import FakeServer
 from tests.clients.streams.conftest import RATE, Run, find_squares, picture, write_video
-from tests.clients.streams.street import HEIGHT, WIDTH, film
 
 SLICED: dict[str, Any] = {"slice_infer": True, "slice_size": 64, "overlap_ratio": 0.0}
 
