@@ -11,6 +11,10 @@ _COMMANDS = {
         "benchmarks.performance.cli",
         "the whole report, with the targets (the default)",
     ),
+    "batch": (
+        "benchmarks.batch.cli",
+        "archives: throughput, memory, kills and Ray nodes of `sod batch`",
+    ),
     "fleet": (
         "benchmarks.fleet.cli",
         "several Tritons behind gateways: one lost, slow or new, and how requests/s grow with them",
