@@ -51,7 +51,6 @@ def _seconds(nodes: int, url: str, folders: tuple[Path, Path], output: Path) -> 
         try:
             _, error = process.communicate(timeout=_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            process.kill()
             raise BenchmarkError(f"the cluster of {nodes} nodes did not end within {_TIMEOUT_S} s") from None
     if process.returncode:
         raise BenchmarkError(f"the cluster of {nodes} nodes failed: {error.strip()[-500:]}")

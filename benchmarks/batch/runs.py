@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ _ROOT = Path(__file__).parents[2]
 _ORIGINALS = 16
 _FOLDER = 1000  # files of one folder
 _SIZE = (640, 512)
+_STOP_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +96,24 @@ def run(images: Path, output: Path, url: str, concurrency: int, *more: str) -> R
     return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def start(words: Sequence[str]) -> "subprocess.Popen[str]":
-    """Start a command of this checkout; its stderr is a pipe."""
+@contextmanager
+def start(words: Sequence[str]) -> Iterator["subprocess.Popen[str]"]:
+    """Start a command of this checkout; its stderr is a pipe. If it still runs at exit, it is ended."""
     path = os.pathsep.join([str(_ROOT), str(_ROOT / "clients/python"), os.environ.get("PYTHONPATH", "")])
     environ = {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)}
-    return subprocess.Popen(list(words), stderr=subprocess.PIPE, text=True, cwd=_ROOT, env=environ)
+    process = subprocess.Popen(list(words), stderr=subprocess.PIPE, text=True, cwd=_ROOT, env=environ)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 def _synthetic(random: np.random.Generator) -> bytes:

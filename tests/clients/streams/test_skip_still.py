@@ -86,6 +86,16 @@ def test_it_needs_slices(video: Path, watch: Run, detector: FakeServer) -> None:
     assert not [path for path, _ in detector.requests if "object-detection" in path]
 
 
+def test_a_server_that_does_not_list_its_models(video: Path, detector: FakeServer) -> None:
+    """PaddleX's own server has no list."""
+    detector.reply = lambda _: (404, b'{"detail": "Not Found"}')
+    with (
+        create_pipeline(url=detector.url) as pipeline,
+        pytest.raises(InvalidConfigError, match="size of its model's input"),
+    ):
+        next(pipeline.watch(video, **SLICED, skip_still=True))
+
+
 def test_the_command_says_how_many_were_sent(video: Path, watch: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sod_client._cli.console.print_status", lambda text: print(text, file=sys.stderr))
     code, _, err = watch(video, "--slice_infer", "--slice_size", "64", "64", "--skip_still", "--model", "m")

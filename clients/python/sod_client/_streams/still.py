@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -23,7 +24,7 @@ from sod_client._shared.slicing import Slice, is_large, slice_grid
 from sod_client._streams.sources.frame import QUALITY, Frame, VideoFrame
 from sod_client._transport.sliced import SliceRequest
 from sod_client._transport.transport import RequestOptions
-from sod_client.errors import InvalidConfigError, SodError
+from sod_client.errors import InvalidConfigError, ServerError, SodError
 from sod_client.result import Result
 
 BLOCK_PX = 4
@@ -45,7 +46,15 @@ def slice_request(session: Session, options: RequestOptions) -> SliceRequest:
         InvalidConfigError: the server does not say the size of its model's input.
     """
     name = options.model or session.model
-    for model in session.open().models():
+    transport = session.open()
+    try:
+        models = transport.models()
+    except ServerError as error:
+        if error.status != httpx.codes.NOT_FOUND:
+            raise
+        message = f"{transport.url} does not say the size of its model's input, so that skip_still cannot cut frames"
+        raise InvalidConfigError(message) from error
+    for model in models:
         if model.default if name is None else model.name == name:
             return SliceRequest.of(options.slices or True, model, agnostic_nms=bool(options.agnostic_nms))
     raise InvalidConfigError(f"there is no model {name}")
