@@ -59,6 +59,11 @@ class Mover:
         """Its place along the road, m."""
         return self.start + self.speed * time
 
+    def at(self, time: float) -> SceneObject:
+        """The object in its place, which faces where it moves."""
+        heading = 0.0 if self.speed > 0 else math.pi
+        return SceneObject(placed(list(self.solids), self.across, self.along(time), heading), self.name)
+
 
 @dataclass(frozen=True)
 class Film:
@@ -140,10 +145,18 @@ def movers(seconds: float, seed: int) -> list[Mover]:
     return made
 
 
-def _draw(path: Path, seconds: float, seed: int) -> dict[str, Any]:
+def camera_of_film() -> tuple[Camera, list[float]]:
+    """The camera, and the two points of the line, which is across the road and its pavements, in pixels."""
     focal = WIDTH / 2 / math.tan(_VIEW / 2)
     distance = _ACROSS_M / 2 / math.tan(_VIEW / 2)
     camera = Camera(distance * math.sin(_PITCH), _PITCH, math.pi / 2 + 0.12, focal, WIDTH, HEIGHT)
+    half = _LANES * _LANE_M + 8.0
+    points, _ = camera.project(np.array([[half, 0.0, 0.0], [-half, 0.0, 0.0]]))
+    return camera, [round(float(value), 1) for value in points.reshape(-1)]
+
+
+def _draw(path: Path, seconds: float, seed: int) -> dict[str, Any]:
+    camera, line = camera_of_film()
     random = np.random.default_rng((20251129, seed))
     layout = Layout([Road(0.0, 0.0, 0.0, _LANES)])
     side = -(_LANES * _LANE_M + 1.4)  # between the camera and the road
@@ -152,9 +165,6 @@ def _draw(path: Path, seconds: float, seed: int) -> dict[str, Any]:
     canvas = paint(layout, _REACH_M * 1.6, 2200, random)
     shade(canvas, layout, _SUN / np.linalg.norm(_SUN), 0.25)
     traffic = movers(seconds, seed)
-    half = _LANES * _LANE_M + 8.0
-    points, _ = camera.project(np.array([[half, 0.0, 0.0], [-half, 0.0, 0.0]]))
-    line = [round(float(value), 1) for value in points.reshape(-1)]
     frames: list[list[list[float]]] = []
     noise = np.random.default_rng(seed)
     count = round(seconds * RATE)
@@ -172,7 +182,7 @@ def _draw(path: Path, seconds: float, seed: int) -> dict[str, Any]:
                 print(f"film: {number} of {count} frames drawn", file=sys.stderr, flush=True)
         output.mux(stream.encode(None))
     part.replace(path)
-    return {"frames": frames, "line": line, "crossings": _crossings(camera, traffic, line, seconds)}
+    return {"frames": frames, "line": line, "crossings": crossings(camera, traffic, line, seconds)}
 
 
 def _frame(
@@ -180,12 +190,7 @@ def _frame(
 ) -> tuple[NDArray[np.float32], list[list[float]]]:
     """The frame, float32 [H, W, 3], and for each visible object id, class id and box."""
     there = [mover for mover in traffic if abs(mover.along(time)) < _REACH_M]
-    objects = [
-        SceneObject(
-            placed(list(mover.solids), mover.across, mover.along(time), 0.0 if mover.speed > 0 else math.pi), mover.name
-        )
-        for mover in there
-    ]
+    objects = [mover.at(time) for mover in there]
     # The same random numbers for every frame, so that the leaves of the trees stand still.
     renderer = SceneRenderer(camera, _SUN / np.linalg.norm(_SUN), 0.6, False, np.random.default_rng(1))
     renderer.draw_ground(canvas)
@@ -207,7 +212,8 @@ def _photographed(pixels: NDArray[np.float32], noise: np.random.Generator) -> ND
     return (soft + noise.normal(0, 2, soft.shape[:2])[..., None]).clip(0, 255).astype(np.uint8)
 
 
-def _crossings(camera: Camera, traffic: list[Mover], line: list[float], seconds: float) -> dict[str, dict[str, int]]:
+def crossings(camera: Camera, traffic: list[Mover], line: list[float], seconds: float) -> dict[str, dict[str, int]]:
+    """The exact number of objects that cross the line, by class name and direction."""
     counts: dict[str, Counter[str]] = {}
     for mover in traffic:
         ends = mover.along(0.0), mover.along(seconds - 1 / RATE)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sod_client._streams.counting import shapes
+from sod_client._streams.counting.lines import LineCounter
 
 from benchmarks.watch import cli, cost, film
 from benchmarks.watch.metrics import Frames, hota, idf1, mota
@@ -113,3 +115,17 @@ def test_crossings_of_a_film_are_those_of_its_traffic() -> None:
     assert len(crossed) > 5
     assert all(abs(one.along(time)) > 8 for one in traffic for time in (0, 10))
     assert [one.start for one in traffic] == [one.start for one in film.movers(10, seed=3)]
+
+    camera, line = film.camera_of_film()
+    counter = LineCounter(shapes.lines(line)[0])
+    for frame in range(10 * film.RATE):
+        for one in traffic:
+            if abs(one.along(frame / film.RATE)) < 12:
+                corners = np.concatenate([solid.corners for solid in one.at(frame / film.RATE).solids])
+                points, _ = camera.project(corners)
+                counter.update(one.number, one.name, [*points.min(0), *points.max(0)])
+    exact = film.crossings(camera, traffic, line, 10)
+    assert dict(counter.counts) == {
+        (direction, name): count for name, counts in exact.items() for direction, count in counts.items()
+    }
+    assert sum(counter.counts.values()) > 5

@@ -58,7 +58,12 @@ async function openCamera(complain) {
   $("camera").disabled = true;
   try {
     const wanted = { facingMode: "environment", width: { ideal: 1920 }, height: { ideal: 1080 } };
-    stream = await navigator.mediaDevices.getUserMedia({ video: wanted });
+    const opened = await navigator.mediaDevices.getUserMedia({ video: wanted });
+    if (film !== null) {
+      for (const track of opened.getTracks()) track.stop(); // a video was opened meanwhile
+      return;
+    }
+    stream = opened;
     video.srcObject = stream;
     video.hidden = false;
     await video.play();
