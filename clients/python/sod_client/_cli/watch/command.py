@@ -3,7 +3,7 @@
 import argparse
 
 from sod_client._cli import console, options, server_address, values
-from sod_client._cli.watch.values import duration, positive, positive_duration
+from sod_client._cli.watch.values import duration, positive_duration
 from sod_client._config import PIPELINE
 
 FORMATS = ("text", "json", "csv", "none")
@@ -51,7 +51,9 @@ def _add_frames(group: options.OptionGroup) -> None:
     group.add_argument(
         "--every", type=values.at_least_one, default=1, metavar="N", help="use every N-th frame (default: 1)"
     )
-    group.add_argument("--max_fps", type=positive, metavar="F", help="use at most F frames in a second of the source")
+    group.add_argument(
+        "--max_fps", type=values.positive, metavar="F", help="use at most F frames in a second of the source"
+    )
     group.add_argument(
         "--once", action="store_true", help="end with a stream that ends, rather than connect again; of a folder, read "
         "only the images that are there"

@@ -11,13 +11,12 @@ from tqdm import tqdm
 
 from sod_client._cli import console, server_address
 from sod_client._cli.watch.outputs import Outputs
-from sod_client._config import read_model_dir
 from sod_client._filters import Filters
 from sod_client._streams.counting import shapes
 from sod_client._streams.result import FrameResult
 from sod_client._streams.sources.address import parse
 from sod_client.errors import InvalidConfigError, SodError
-from sod_client.pipeline import Pipeline, create_pipeline
+from sod_client.pipeline import Pipeline
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -41,7 +40,7 @@ def _watch(
     arguments: argparse.Namespace, lines: list[shapes.Shape], zones: list[shapes.Shape], outputs: Outputs
 ) -> int:
     try:
-        pipeline = _create_pipeline(arguments)
+        pipeline = server_address.open_pipeline(arguments)
     except SodError as error:
         console.print_error(str(error))
         return console.exit_code_before_sending(error)
@@ -113,25 +112,6 @@ def _check_blur(pipeline: Pipeline, arguments: argparse.Namespace) -> None:
             one.labels for one in models if (one.default if pipeline.model is None else one.name == pipeline.model)
         ]
         Filters.of(None, arguments.blur, None, agnostic_nms=False).class_ids(lambda: labels[0] if labels else ())
-
-
-def _create_pipeline(arguments: argparse.Namespace) -> Pipeline:
-    needs_own_model = arguments.model is None and read_model_dir(arguments.pipeline) is not None
-    return create_pipeline(
-        arguments.pipeline,
-        url=server_address.server_url(arguments, needs_own_model=needs_own_model),
-        model=arguments.model,
-        device=arguments.device,
-        use_hpip=arguments.use_hpip,
-        engine=arguments.engine,
-        engine_config=arguments.engine_config,
-        hpi_config=arguments.hpi_config,
-        timeout=arguments.timeout,
-        retries=arguments.retries,
-        max_in_flight=arguments.max_in_flight,
-        ca_file=arguments.ca,
-        insecure=arguments.insecure,
-    )
 
 
 def _shapes(arguments: argparse.Namespace) -> tuple[list[shapes.Shape], list[shapes.Shape]]:
