@@ -1,13 +1,17 @@
 """Live streams: the newest frame wins, a broken or stalled one goes on, passwords; over RTSP and HTTP."""
 
+import math
+import statistics
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from sod_client import FrameResult, Pipeline, UnreadableFileError, create_pipeline
+from sod_client._streams.pace import Pace
 from sod_client._streams.sources.frame import Frame
 from sod_client._streams.sources.handover import Handover
 
@@ -58,6 +62,30 @@ def test_a_slow_server_gets_the_newest_frames(camera: RtspServer, detector: Fake
     assert found[-1].dropped > 40
     assert frames[-1] - frames[5] == pytest.approx(14 * 5, abs=25)  # 50 frames in a second, of which 10 are answered
     assert max(result.lag for result in found[3:]) < 1.5 * max(waits) + 0.1
+    # A second request that waits at the server would double it.
+    assert statistics.median(result.lag for result in found[3:]) < 1.5 * 0.1 + 0.03
+
+
+def test_a_frame_is_sent_shortly_before_the_server_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    pace, (first, second, third) = Pace(), [Future[None](), Future[None](), Future[None]()]
+    assert pace.wait_s() == 0.0
+    pace.sent(first)
+    assert pace.wait_s() == math.inf  # nothing is known of the server
+    now = 0.1
+    first.set_result(None)
+    assert pace.wait_s() == 0.0
+    pace.sent(second)
+    assert pace.wait_s() == pytest.approx(0.08)
+    now = 0.18
+    assert pace.wait_s() == pytest.approx(0.0)
+    pace.sent(third)
+    now = 0.2
+    second.set_result(None)
+    assert pace.wait_s() == pytest.approx(0.08)  # the server began with the third one now
+    third.cancel()
+    assert pace.wait_s() == 0.0
 
 
 def test_a_camera_that_is_restarted_goes_on(pipeline: Pipeline) -> None:

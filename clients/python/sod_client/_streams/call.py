@@ -20,6 +20,7 @@ from sod_client._streams.counting import shapes
 from sod_client._streams.counting.counter import Counter
 from sod_client._streams.objects import Objects
 from sod_client._streams.options import WatchOptions
+from sod_client._streams.pace import Pace
 from sod_client._streams.result import FrameResult
 from sod_client._streams.sources.frame import Frame
 from sod_client._streams.sources.selection import Selection
@@ -54,6 +55,7 @@ class _Stream:
     objects: Objects
     counter: Counter | None
     in_flight: int
+    pace: Pace | None = None
     still: "StillSlices | None" = None
     pending: deque[tuple[Frame, "Future[Result]"]] = field(default_factory=deque)
 
@@ -126,8 +128,7 @@ class WatchCall:
             self._open()
             while True:
                 self._wake.clear()
-                for stream in self._streams:
-                    self._send(stream)
+                wait_s = min([_WAIT_S, *(self._send(stream) for stream in self._streams)])
                 result = self._take()
                 if result is not None:
                     yield result
@@ -135,7 +136,7 @@ class WatchCall:
                 elif all(stream.source.is_ended and not stream.pending for stream in self._streams):
                     return
                 else:
-                    self._wake.wait(_WAIT_S)
+                    self._wake.wait(wait_s)
         finally:
             for stream in self._streams:
                 stream.source.close()
@@ -164,7 +165,8 @@ class WatchCall:
                 counter = Counter(self._lines, self._zones, self._track.lost_s)
             most = self._session.max_in_flight
             share = max(1, (min(_LIVE_IN_FLIGHT, most) if source.is_live else 2 * most) // len(self._texts))
-            self._streams.append(_Stream(source, Objects(threshold, self._track), counter, share))
+            pace = Pace() if source.is_live and share > 1 else None
+            self._streams.append(_Stream(source, Objects(threshold, self._track), counter, share, pace))
         self._options = replace(
             self._options,
             threshold=self._streams[0].objects.requested_threshold,
@@ -179,17 +181,23 @@ class WatchCall:
             for stream in self._streams:
                 stream.still = StillSlices(self._session, request, replace(self._options, slices=None))
 
-    def _send(self, stream: _Stream) -> None:
+    def _send(self, stream: _Stream) -> float:
+        """Send the frames that may be sent now; returns the seconds after which another one may be."""
         while len(stream.pending) < stream.in_flight:
+            if stream.pace is not None and stream.source.has_frame and (wait_s := stream.pace.wait_s()):
+                return wait_s
             frame = stream.source.take()
             if frame is None:
-                return
+                break
             if stream.still is not None:
                 future = stream.still.submit(frame)
             else:
                 future = self._session.submit(frame.item, self._options, {})
+            if stream.pace is not None:
+                stream.pace.sent(future)
             future.add_done_callback(lambda _: self._wake.set())
             stream.pending.append((frame, future))
+        return math.inf
 
     def _take(self) -> FrameResult | None:
         """The next result that is there, of the sources in turn; None if there is none."""
