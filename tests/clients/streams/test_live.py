@@ -1,5 +1,6 @@
 """Live streams: the newest frame wins, a broken or stalled one goes on, passwords; over RTSP and HTTP."""
 
+import asyncio
 import math
 import statistics
 import threading
@@ -7,10 +8,19 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sod_client import FrameResult, Pipeline, UnreadableFileError, create_pipeline
+from sod_client import (
+    AsyncPipeline,
+    FrameResult,
+    InvalidInputError,
+    MissingFileError,
+    Pipeline,
+    UnreadableFileError,
+    create_pipeline,
+)
 from sod_client._streams.pace import Pace
 from sod_client._streams.sources.frame import Frame
 from sod_client._streams.sources.handover import Handover
@@ -137,6 +147,39 @@ def test_once_ends_with_the_stream(pipeline: Pipeline) -> None:
     take(results, 3)
     camera.close()
     assert len(list(results)) < 60
+
+
+async def test_watch_of_the_async_pipeline(video: Path, detector: FakeServer, pipeline: Pipeline) -> None:
+    async with AsyncPipeline(url=detector.url) as made:
+        found = [result async for result in made.watch(video, track=True)]
+        assert found == list(pipeline.watch(video, track=True))
+        with pytest.raises(InvalidInputError, match="a source is a path"):
+            made.watch([])
+        with pytest.raises(MissingFileError):
+            await anext(made.watch("no.mp4"))
+
+
+async def test_a_cancelled_watch_ends_its_camera(camera: RtspServer, detector: FakeServer) -> None:
+    async def watch(first: asyncio.Event) -> None:
+        async for _ in made.watch(camera.url, stall_timeout=30):
+            camera.stalled.set()
+            first.set()
+
+    before = set(threading.enumerate())
+    async with AsyncPipeline(url=detector.url) as made:
+        first = asyncio.Event()
+        task = asyncio.create_task(watch(first))
+        await asyncio.wait_for(first.wait(), 20)
+        (reader,) = [one for one in threading.enumerate() if one.name == "watch-0" and one not in before]
+        await asyncio.sleep(0.3)  # it waits for a frame, and the event loop is free
+        began = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert time.monotonic() - began < 0.5
+    camera.stalled.clear()
+    await asyncio.to_thread(reader.join, 10)
+    assert not reader.is_alive()
 
 
 def test_passwords(pipeline: Pipeline) -> None:

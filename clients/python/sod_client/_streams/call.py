@@ -1,15 +1,17 @@
 """One call of `watch`: reads sources, keeps requests in flight, tracks and counts, and returns results in order."""
 
+import asyncio
 import math
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from sod_client._calls.daemon_pool import DaemonPool
 from sod_client._calls.in_flight import CALL_ERRORS
 from sod_client._calls.keywords import refuse_unknown
 from sod_client._calls.session import Session
@@ -119,14 +121,15 @@ class WatchCall:
                 raise InvalidConfigError("skip_still has an effect only with slice_infer=True or slice_infer='auto'")
             require("numpy", "skip_still", "numpy")
         self._wake = threading.Event()
+        self._stopped = False
         self._streams: list[_Stream] = []
         self._next = 0
 
-    def results(self) -> Iterator[FrameResult]:
+    def results(self) -> Generator[FrameResult, None, None]:
         """The results: of each source in order, of several as they come."""
         try:
             self._open()
-            while True:
+            while not self._stopped:
                 self._wake.clear()
                 wait_s = min([_WAIT_S, *(self._send(stream) for stream in self._streams)])
                 result = self._take()
@@ -142,6 +145,23 @@ class WatchCall:
                 stream.source.close()
                 for _, future in stream.pending:
                     future.cancel()
+
+    async def async_results(self) -> AsyncIterator[FrameResult]:
+        """The same as `results`. Whatever blocks runs in a thread."""
+        results = self.results()
+        pool = DaemonPool(1)  # not asyncio's, whose few threads cameras would occupy for hours
+        try:
+            while True:
+                result = await asyncio.wrap_future(pool.submit(lambda: next(results, None)))
+                if result is None:
+                    return
+                yield result
+                del result
+        finally:
+            self._stopped = True
+            self._wake.set()
+            pool.submit(results.close)  # after the `next` that may still wait for a frame
+            pool.close()
 
     def _open(self) -> None:
         self._session.open()
