@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from sod_client import (
     AsyncPipeline,
@@ -25,8 +26,9 @@ from sod_client._streams.pace import Pace
 from sod_client._streams.sources.frame import Frame
 from sod_client._streams.sources.handover import Handover
 
+from server.launching import free_ports
 from tests.clients.conftest import FakeServer
-from tests.clients.streams.conftest import picture, write_video
+from tests.clients.streams.conftest import SIZE, picture, write_video
 from tests.clients.streams.rtsp_server import RtspServer
 
 
@@ -147,6 +149,39 @@ def test_once_ends_with_the_stream(pipeline: Pipeline) -> None:
     take(results, 3)
     camera.close()
     assert len(list(results)) < 60
+
+
+def test_a_stream_over_udp(pipeline: Pipeline) -> None:
+    url, stopped = f"udp://127.0.0.1:{free_ports(1)[0]}", threading.Event()
+
+    def play() -> None:
+        with av.open(f"{url}?pkt_size=1316", "w", format="mpegts") as output:
+            options = {"preset": "ultrafast", "tune": "zerolatency", "g": "5"}
+            stream = output.add_stream("libx264", rate=50, options=options)
+            stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+            frame = 0
+            while not stopped.wait(0.02):
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(looped(frame), format="rgb24")))
+                frame += 1
+
+    sender = threading.Thread(target=play, daemon=True)
+    sender.start()
+    try:
+        results = pipeline.watch(url)
+        found = take(results, 5)
+        results.close()
+    finally:
+        stopped.set()
+        sender.join(10)
+    assert [result["frame"] for result in found] == sorted({result["frame"] for result in found})
+    assert any(result.boxes for result in found)
+
+
+def test_srt_needs_another_ffmpeg(pipeline: Pipeline) -> None:
+    with pytest.raises(
+        UnreadableFileError, match="this PyAV has no srt: one that is built on an FFmpeg with it is needed"
+    ):
+        next(pipeline.watch("srt://127.0.0.1:9"))
 
 
 async def test_watch_of_the_async_pipeline(video: Path, detector: FakeServer, pipeline: Pipeline) -> None:
