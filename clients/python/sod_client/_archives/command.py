@@ -1,6 +1,7 @@
 """`sod batch`: detects the objects of an archive of images into a Parquet dataset."""
 
 import argparse
+import os
 import sys
 import time
 import warnings
@@ -102,6 +103,8 @@ def main(argv: Sequence[str], prog: str = "sod batch") -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    # pyarrow reads it when it is imported. Its usual allocator, mimalloc, keeps 20 MiB more after merging small files.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from sod_client._archives.dataset.dataset import Dataset  # noqa: PLC0415 - for a quick --help
     from sod_client._archives.report import formats, pages  # noqa: PLC0415
     from sod_client._archives.run.batch import Batch, run  # noqa: PLC0415
