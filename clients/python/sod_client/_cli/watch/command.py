@@ -157,6 +157,12 @@ def _add_request(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("request")
     options.add_request(group, of_files=False)
     options.add_slices(group, of_files=False)
+    group.add_argument(
+        "--skip_still",
+        action="store_true",
+        help="with --slice_infer and a camera that does not move: send only the slices whose pixels changed, and keep "
+        "the last answer for the others",
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -83,6 +83,7 @@ def _results(pipeline: Pipeline, arguments: argparse.Namespace, lines: list[shap
         combine_method=arguments.combine_method,
         match_metric=arguments.match_metric,
         match_threshold=arguments.match_threshold,
+        skip_still=arguments.skip_still,
         start=arguments.start,
         duration=arguments.duration,
         every=arguments.every,
@@ -148,6 +149,7 @@ class _Progress:
         self._start = time.monotonic()
         self._frames = self._objects = 0
         self._dropped: dict[str, int] = {}
+        self._slices: dict[str, tuple[int, int]] = {}
         self._counts: dict[str, str] = {}
 
     def step(self, result: FrameResult) -> None:
@@ -155,6 +157,8 @@ class _Progress:
         self._objects += len(result.boxes)
         source = result.input_path or ""
         self._dropped[source] = result.dropped
+        if result.slices is not None:
+            self._slices[source] = result.slices
         for name, line in result.get("counts", {}).get("lines", {}).items():
             self._counts[f"{source}\0{name}"] = (
                 f"{name}: in {sum(line['in'].values())}, out {sum(line['out'].values())}"
@@ -176,6 +180,9 @@ class _Progress:
         dropped = sum(self._dropped.values())
         parts = [f"{self._frames:,} frames in {seconds:.1f} s ({self._frames / max(seconds, 1e-3):.1f} in a second)"]
         parts += [f"{self._objects:,} objects"] + ([f"{dropped:,} frames dropped"] if dropped else [])
+        if self._slices:
+            sent, total = (sum(pair) for pair in zip(*self._slices.values(), strict=True))
+            parts.append(f"{sent:,} of {total:,} slices sent")
         console.print_status("; ".join([", ".join(parts), *self._counts.values()]))
 
     def __enter__(self) -> "_Progress":
