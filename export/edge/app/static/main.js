@@ -63,7 +63,7 @@ async function openFile(file) {
   const mine = turn;
   let image;
   try {
-    image = await createImageBitmap(file);
+    image = await createImageBitmap(file, { colorSpaceConversion: "none" }); // as the server reads it
   } catch {
     say(text.notAnImage(file.name), true);
     return;
