@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
@@ -115,6 +116,19 @@ def test_the_boxes_are_those_of_python(app: App, detector: EdgeDetector, path: P
             distance, difference = min(same)
             assert distance <= MAX_PIXELS
             assert difference <= MAX_SCORE
+
+
+def test_an_image_larger_than_a_phone_s_canvas_has_its_boxes_in_its_own_pixels(
+    app: App, detector: EdgeDetector, tmp_path: Path
+) -> None:
+    (image,) = load_images([EXAMPLES[0]])
+    large = cv2.resize(image, (5760, 3240), interpolation=cv2.INTER_CUBIC)  # 19 million pixels
+    cv2.imwrite(str(tmp_path / "large.jpg"), large)
+    saved = app.detect(tmp_path / "large.jpg")
+    assert (saved["width"], saved["height"]) == (5760, 3240)
+    found = detector(np.ascontiguousarray(image[..., ::-1]))
+    best = saved["detectedObjects"][0]
+    assert np.abs(found.boxes * 3 - best["bbox"]).max(axis=1).min() < 15, "5 pixels of the smaller image"
 
 
 def test_what_is_no_image_is_one_sentence(app: App, tmp_path: Path) -> None:

@@ -4,16 +4,17 @@ import { Detector } from "./detector.js";
 import { drawObjects } from "./draw.js";
 import { language, text } from "./texts.js";
 
-const MAX_PIXELS = 64e6;
+const MAX_PIXELS = 16e6; // of the canvas; that of Safari on phones has at most 4096 x 4096
 const part = (id) => document.getElementById(id);
 const canvas = part("canvas");
-const context = canvas.getContext("2d", { willReadFrequently: true });
+const context = canvas.getContext("2d");
+const copy = document.createElement("canvas").getContext("2d", { willReadFrequently: true }); // for the detector
 const video = document.createElement("video");
 video.muted = true;
 video.playsInline = true;
 
 const detector = new Detector();
-let shown = null; // what the canvas shows: {source, name, width, height, objects}
+let shown = null; // the ImageBitmap on the canvas, its name and size, its size and scale on the canvas, its objects
 let stream = null;
 let turn = 0; // grows with every new input: results of earlier ones are dropped
 
@@ -33,7 +34,9 @@ function visible() {
 function draw() {
   part("threshold-value").textContent = threshold().toFixed(2);
   if (!shown) return;
-  context.drawImage(shown.source, 0, 0, shown.width, shown.height);
+  canvas.width = shown.shownWidth;
+  canvas.height = shown.shownHeight;
+  context.drawImage(shown.source, 0, 0, canvas.width, canvas.height);
   const objects = visible();
   drawObjects(context, objects);
   const counts = new Map();
@@ -42,17 +45,30 @@ function draw() {
   canvas.setAttribute("aria-label", part("counts").textContent);
 }
 
-async function detect(source, name, width, height) {
-  canvas.width = width;
-  canvas.height = height;
-  context.drawImage(source, 0, 0, width, height);
+function show(next) {
+  if (shown?.source !== next.source) shown?.source.close();
+  shown = next;
   part("hint").hidden = true;
-  const mine = turn;
-  const { objects, ms } = await detector.detect(context.getImageData(0, 0, width, height));
-  if (mine !== turn) return;
-  shown?.source.close?.();
-  shown = { source, name, width, height, objects };
   draw();
+}
+
+// Detects what is in an ImageBitmap, and shows it with its boxes unless there is a newer input by then.
+async function detect(source, name, isVideo) {
+  const mine = turn;
+  const { width, height } = source;
+  const scale = Math.min(1, Math.sqrt(MAX_PIXELS / (width * height)));
+  copy.canvas.width = Math.max(1, Math.floor(width * scale));
+  copy.canvas.height = Math.max(1, Math.floor(height * scale));
+  copy.drawImage(source, 0, 0, copy.canvas.width, copy.canvas.height);
+  const pixels = copy.getImageData(0, 0, copy.canvas.width, copy.canvas.height);
+  const next = { source, name, width, height, shownWidth: pixels.width, shownHeight: pixels.height, scale };
+  if (!isVideo) show({ ...next, objects: [] }); // a frame of the camera is shown with its boxes only: it would flicker
+  const { objects, ms } = await detector.detect(pixels);
+  if (mine !== turn) {
+    if (isVideo) source.close();
+    return;
+  }
+  show({ ...next, objects });
   say(text.found(visible().length, Math.round(ms)));
   part("save").disabled = false;
 }
@@ -68,15 +84,14 @@ async function openFile(file) {
     say(text.notAnImage(file.name), true);
     return;
   }
-  if (image.width * image.height > MAX_PIXELS) {
-    say(text.tooLarge(image.width, image.height), true);
+  if (mine !== turn) {
     image.close();
     return;
   }
-  if (mine !== turn) return;
+  part("save").disabled = true;
   say(text.detecting);
   try {
-    await detect(image, file.name, image.width, image.height);
+    await detect(image, file.name, false);
   } catch (error) {
     say(text.failed(error.message), true);
   }
@@ -85,14 +100,20 @@ async function openFile(file) {
 async function startCamera() {
   turn++;
   const mine = turn;
+  let opened;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({
+    opened = await navigator.mediaDevices.getUserMedia({
       video: { facingMode: "environment", width: { ideal: 1280 }, height: { ideal: 720 } },
     });
   } catch {
     say(navigator.mediaDevices ? text.noCamera : text.noSecureContext, true);
     return;
   }
+  if (mine !== turn) {
+    for (const track of opened.getTracks()) track.stop(); // asked for twice, or an image was chosen meanwhile
+    return;
+  }
+  stream = opened;
   part("camera").textContent = text.stop;
   video.srcObject = stream;
   await video.play();
@@ -100,7 +121,7 @@ async function startCamera() {
     while (stream && mine === turn) {
       await new Promise(requestAnimationFrame);
       const frame = await createImageBitmap(video);
-      await detect(frame, "camera", frame.width, frame.height);
+      await detect(frame, "camera", true);
     }
   } catch (error) {
     say(text.failed(error.message), true);
@@ -118,10 +139,12 @@ function stopCamera() {
 }
 
 function save() {
-  const content = { image: shown.name, width: shown.width, height: shown.height, detectedObjects: visible() };
+  const { name, width, height, scale } = shown;
+  const inSource = ({ bbox, ...rest }) => ({ bbox: bbox.map((side) => side / scale), ...rest });
+  const content = { image: name, width, height, detectedObjects: visible().map(inSource) };
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([JSON.stringify(content, null, 1)], { type: "application/json" }));
-  link.download = `${shown.name.replace(/\.[^.]*$/, "") || "objects"}.json`;
+  link.download = `${name.replace(/\.[^.]*$/, "") || "objects"}.json`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }

@@ -10,8 +10,8 @@ self.addEventListener("install", (event) => {
   event.waitUntil(
     (async () => {
       const cache = await caches.open(CACHE);
-      // Past the HTTP cache: all files must be of one export.
-      await cache.addAll(["./", ...self.EDGE.files].map((name) => new Request(name, { cache: "reload" })));
+      // The browser asks whether its copies are still valid: all files must be of one export.
+      await cache.addAll(["./", ...self.EDGE.files].map((name) => new Request(name, { cache: "no-cache" })));
       await self.skipWaiting();
     })(),
   );
