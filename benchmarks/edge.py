@@ -1,7 +1,7 @@
 """`python -m benchmarks.edge FOLDER…`: edge models in Chromium, in their web app, beside ONNX Runtime in Python.
 
-Prints a row per folder: bytes, the time to load the model, and the median time of an image of 1280 x 720, in both. Each
-folder is served by this process; Chromium has no GPU, so it runs WebAssembly.
+Prints a row per folder: bytes, the time to load the model, the median time of an image of 1280 x 720, in both, and the
+largest differences between the objects over 0.3. Each folder is served by this process; Chromium runs WebAssembly.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,11 +26,22 @@ from playwright.sync_api import Browser, sync_playwright
 from export.edge.runtime import edge_detector
 from export.tables import Table
 from export.verification.images import load_images
+from sod.detections import Detections
 
 CHROMIUM = Path("/usr/bin/chromium")
 EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "minsk-crossing.jpg"
 SIZE = (1280, 720)
-HEADER = ["precision", "model, MiB", "Chromium: load, ms", "ms an image", "Python: load, ms", "ms an image"]
+COMPARED = 0.3
+HEADER = [
+    "precision",
+    "model, MiB",
+    "Chromium: load, ms",
+    "ms an image",
+    "Python: load, ms",
+    "ms an image",
+    "box, px",
+    "score",
+]
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -57,8 +69,23 @@ def served(folder: Path) -> Iterator[str]:
             thread.join()
 
 
-def in_python(folder: Path, image: NDArray[np.uint8], runs: int) -> tuple[float, float]:
-    """Milliseconds to load `model.onnx`, its first run included, and the median of an image."""
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one engine took, and what it found.
+
+    Attributes:
+        load_ms: to load the model, a first run included.
+        image_ms: the median of an image.
+        found: the objects of that image.
+    """
+
+    load_ms: float
+    image_ms: float
+    found: Detections
+
+
+def in_python(folder: Path, image: NDArray[np.uint8], runs: int) -> Result:
+    """Run `model.onnx` in this process."""
     start = time.perf_counter()
     detector = edge_detector(folder / "model.onnx")
     detector(np.zeros((8, 8, 3), np.uint8))
@@ -66,35 +93,56 @@ def in_python(folder: Path, image: NDArray[np.uint8], runs: int) -> tuple[float,
     times = []
     for _ in range(runs):
         start = time.perf_counter()
-        detector(image)
+        found = detector(image)
         times.append(time.perf_counter() - start)
-    return 1000 * loaded, 1000 * statistics.median(times)
+    return Result(1000 * loaded, 1000 * statistics.median(times), found)
 
 
-def in_chromium(browser: Browser, folder: Path, image: NDArray[np.uint8], runs: int) -> tuple[float, float]:
-    """The same in a new tab, by the app's own worker."""
+def in_chromium(browser: Browser, folder: Path, image: NDArray[np.uint8], runs: int) -> Result:
+    """Run `model.onnx` in the app's own worker, in a new tab."""
     script = """async ([rgb, width, height, runs]) => {
         const { Detector } = await import("./detector.js");
         const detector = new Detector();
         const loaded = await detector.load();
         const pixels = Uint8Array.from(atob(rgb), (character) => character.charCodeAt(0));
         const times = [];
+        let objects;
         for (let run = 0; run < runs; run++) {
-            const data = new Uint8ClampedArray(width * height * 4);
+            const data = new Uint8ClampedArray(width * height * 4).fill(255);
             for (let at = 0; at < width * height; at++) data.set(pixels.subarray(3 * at, 3 * at + 3), 4 * at);
-            times.push((await detector.detect(new ImageData(data, width, height))).ms);
+            const result = await detector.detect(new ImageData(data, width, height));
+            times.push(result.ms);
+            objects = result.objects;
         }
-        return [loaded.ms, times, loaded.engine];
+        return [loaded.engine, loaded.ms, times, objects];
     }"""
     context = browser.new_context(service_workers="block")
     tab = context.new_page()
     with served(folder) as url:
         tab.goto(f"{url}labels.json")  # a page of this origin, which loads no model itself
         encoded = base64.b64encode(image.tobytes()).decode()
-        loaded, times, engine = tab.evaluate(script, [encoded, image.shape[1], image.shape[0], runs])
+        engine, loaded, times, objects = tab.evaluate(script, [encoded, image.shape[1], image.shape[0], runs])
         context.close()
-    print(f"{folder.name}: {engine}", file=sys.stderr)
-    return loaded, statistics.median(times)
+    print(f"{folder}: {engine}", file=sys.stderr)
+    found = Detections(
+        np.array([one["bbox"] for one in objects], np.float32).reshape(-1, 4),
+        np.array([one["score"] for one in objects], np.float32),
+        np.array([one["categoryId"] for one in objects], np.int32),
+    )
+    return Result(loaded, statistics.median(times), found)
+
+
+def differences(one: Detections, other: Detections) -> tuple[float, float]:
+    """The largest differences of box and score from the nearest object of the class, of both sides; else infinite."""
+    box = score = 0.0
+    for these, those in ((one, other), (other, one)):
+        these = these.of(these.scores > COMPARED)  # noqa: PLW2901
+        apart = np.abs(these.boxes[:, None] - those.boxes).max(axis=2, initial=0)
+        apart[these.class_ids[:, None] != those.class_ids] = np.inf
+        if len(these):
+            box = max(box, float(apart.min(axis=1, initial=np.inf).max()))
+            score = max(score, float(np.abs(these.scores - those.scores[apart.argmin(axis=1)]).max()))
+    return box, score
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,8 +165,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         for folder in options.folders:
             precision = json.loads((folder / "labels.json").read_text("utf-8"))["precision"]
             size = (folder / "model.onnx").stat().st_size / 2**20
-            times = [*in_chromium(browser, folder, image, options.runs), *in_python(folder, image, options.runs)]
-            rows.append([precision, f"{size:.1f}", *(f"{value:.0f}" for value in times)])
+            web, python = (
+                in_chromium(browser, folder, image, options.runs),
+                in_python(folder, image, options.runs),
+            )
+            times = [web.load_ms, web.image_ms, python.load_ms, python.image_ms]
+            box, score = differences(web.found, python.found)
+            rows.append([precision, f"{size:.1f}", *(f"{value:.0f}" for value in times), f"{box:.3f}", f"{score:.5f}"])
         browser.close()
     print(Table(HEADER, rows).markdown())
     return 0

@@ -11,14 +11,17 @@ from sod.matching import box_iou
 from sod.nms import NmsConfig, multiclass_nms
 
 # Rounding moves boxes by thousandths of a pixel, and can decide otherwise whether an object suppresses another.
-LIMITS = Limits(box=0.5, score=0.01, matched=0.98)
+_FLOAT = Limits(box=0.5, score=0.01, matched=0.98)
+# Other kernels round a float's last bit differently, which moves a quantised value by a whole step: in eight images
+# the worst of 546 objects of the demo differed by 1.5 px and 0.12.
+_INT8 = Limits(box=4.0, score=0.25, matched=0.95)
 _THRESHOLDS = (0.25, 0.05, 0.01)
 _ENOUGH = 10
 _SAME = 0.9  # IoU from which two boxes of a class are one object: the next one has at most the NMS's IoU
 
 
-def compare_objects(
-    name: str, detector: EdgeDetector, pixels: Reference, outputs: RawOutputs, nms: NmsConfig
+def compare_objects(  # noqa: PLR0913 - what is compared, with what
+    name: str, detector: EdgeDetector, pixels: Reference, outputs: RawOutputs, nms: NmsConfig, *, int8: bool = False
 ) -> AccuracyResult:
     """Compare the final objects, image by image.
 
@@ -28,6 +31,7 @@ def compare_objects(
         pixels: the images, at the size of the detector's input.
         outputs: the raw outputs that the edge model's detector gives for them.
         nms: its NMS.
+        int8: whether the detector is quantised, which has wider limits.
 
     Raises:
         ExportError: the edge model cannot be run.
@@ -44,7 +48,7 @@ def compare_objects(
     counts = np.array([(found, total) for found, total, _, _ in results]).sum(axis=0)
     box, score = (max(result[column] for result in results) for column in (2, 3))
     share = float(counts[0] / counts[1]) if counts[1] else 1.0
-    return AccuracyResult(name, box, score, share, objects, threshold, objects, LIMITS)
+    return AccuracyResult(name, box, score, share, objects, threshold, objects, _INT8 if int8 else _FLOAT)
 
 
 def _pairs(outputs: RawOutputs) -> zip:  # type: ignore[type-arg]

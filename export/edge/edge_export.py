@@ -132,7 +132,8 @@ class _EdgeExport:
         onnx_path, ort_path, labels = (self.work / name for name in (ONNX_FILE, ORT_FILE, LABELS_FILE))
         with self.timer.step("adding the resize and the NMS, and saving in ONNX Runtime's format"):
             isolated_process.call(make_edge, detector, nms, self.precision.value, onnx_path)
-            isolated_process.call(save_ort, onnx_path, ort_path)
+            int8 = self.precision is Precision.INT8
+            isolated_process.call(save_ort, onnx_path, ort_path, int8=int8)
             labels.write_text(self._labels(onnx_path), encoding="utf-8")
         with self.timer.step("comparing the edge model's objects with the server's NMS"):
             outputs = reference.outputs
@@ -140,7 +141,7 @@ class _EdgeExport:
                 outputs = run_in_batches(onnx_detector(detector), reference.pixels, 1)
             for path in (onnx_path, ort_path):
                 name = f"edge {path.name} {self.precision} in ONNX Runtime, after NMS"
-                self._require(compare_objects(name, edge_detector(path), reference, outputs, nms))
+                self._require(compare_objects(name, edge_detector(path), reference, outputs, nms, int8=int8))
         return {path.name: path for path in (onnx_path, ort_path, labels)}
 
     def _detector(self, limits: Limits, calibration: Sequence[Path]) -> Path:

@@ -94,11 +94,12 @@ def _quantise(source: Path, target: Path, pixels: CalibrationPixels, convolution
 @contextlib.contextmanager
 def _root_logger_off() -> Iterator[None]:
     root = logging.getLogger()
-    disabled, root.disabled = root.disabled, True
+    disabled, root.disabled, handlers = root.disabled, True, list(root.handlers)
     try:
         yield
     finally:
         root.disabled = disabled
+        root.handlers[:] = handlers  # a message to a root without handlers has added one
 
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc]

@@ -14,17 +14,25 @@ from sod.interface import BOXES, CLASS_IDS, PIXELS, SCORES
 EdgeDetector = Callable[[NDArray[np.uint8]], Detections]  # takes RGB pixels, uint8 [h, w, 3]
 
 
-def save_ort(onnx_path: Path, ort_path: Path) -> None:
+def save_ort(onnx_path: Path, ort_path: Path, *, int8: bool = False) -> None:
     """Write the ORT format, which phones load without parsing ONNX.
 
     The optimisations are the basic ones, whose operators are ONNX's own: every execution provider and every CPU runs
-    them.
+    them. A quantised model is saved with the extended ones, which join a convolution and its quantisation. ONNX Runtime
+    does not join them when it loads this format, and the boxes would not be those of the ONNX file: 70 % of the demo's
+    objects had an IoU of 0.9 with one of them.
+
+    Args:
+        onnx_path: the edge model.
+        ort_path: the file to write.
+        int8: whether the model is quantised.
 
     Raises:
         ExportError: ONNX Runtime cannot load the model.
     """
     options = _options()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    level = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_EXTENDED if int8 else level.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(ort_path)
     options.add_session_config_entry("session.save_model_format", "ORT")
     _session(onnx_path, options)
