@@ -91,12 +91,15 @@ compare-paddlex: $(VENV)/.dev  ## run PaddleX and triton-sod side by side, and p
 	@$(BIN)/python -m tests.paddlex --install $(ARGS)
 
 # Two processes share the folders of tests: most tests wait for a server for a part of their time. The tests of the
-# launcher send signals to their own process, and have one to themselves.
+# launcher send signals to their own process, and have one to themselves, without Paddle, which would handle them. A test
+# that fails is run once more and named in the summary: on a busy machine a process may get no time for seconds.
+PYTEST_ALL = $(BIN)/python -m pytest --reruns 1 -raR
 test: $(VENV)/.dev  ## run the checks and every test, the end-to-end ones against a started Triton; ARGS='-k name' runs these tests alone
 	$(MAKE) check
 ifeq ($(ARGS),)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore tests/server
-	$(BIN)/python -m pytest tests/server
+	$(PYTEST_ALL) -n 2 --dist loadgroup --ignore tests/server
+	$(PYTEST_ALL) tests/server/backends
+	$(PYTEST_ALL) tests/server --ignore tests/server/backends
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

@@ -11,6 +11,10 @@ _COMMANDS = {
         "benchmarks.performance.cli",
         "the whole report, with the targets (the default)",
     ),
+    "batch": (
+        "benchmarks.batch.cli",
+        "archives: throughput, memory, kills and Ray nodes of `sod batch`",
+    ),
     "fleet": (
         "benchmarks.fleet.cli",
         "several Tritons behind gateways: one lost, slow or new, and how requests/s grow with them",
@@ -28,6 +32,10 @@ _COMMANDS = {
     "sdk-throughput": (
         "benchmarks.sdk_throughput",
         "throughput of the Python SDK and of raw HTTP requests",
+    ),
+    "watch": (
+        "benchmarks.watch.cli",
+        "videos: tracking, counting, throughput and processor time of `sod watch`",
     ),
 }
 

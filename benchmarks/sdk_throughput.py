@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     options = _parser(prog).parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory() as work:
-            folder = _folder(Path(work), options.images, options.count, options.size)
+            folder = folder_of(Path(work), options.images, options.count, options.size)
             with create_pipeline(url=options.url, max_in_flight=options.concurrency) as pipeline:
                 return _compare(pipeline, folder, options)
     except SodError as error:
@@ -88,8 +88,8 @@ def _compare(pipeline: Pipeline, folder: Path, options: argparse.Namespace) -> i
             if turn % 2:
                 sdk.append(len(share) / _sdk(pipeline, share, visualize=options.visualize))
             else:
-                bodies = [_body(file, visualize=options.visualize) for file in share]
-                raw.append(len(bodies) / _raw(options.url, bodies, options.concurrency))
+                bodies = [body(file, visualize=options.visualize) for file in share]
+                raw.append(len(bodies) / raw_seconds(options.url, bodies, options.concurrency))
                 del bodies
     ratios = [of_sdk / of_raw for of_raw, of_sdk in zip(raw, sdk, strict=True)]
     memory = _memory_over(pipeline, folder, visualize=options.visualize)
@@ -123,7 +123,7 @@ def _growth(memory: Sequence[float]) -> float:
     return statistics.median(memory[middle:]) - statistics.median(memory[:middle] or memory)
 
 
-def _raw(url: str, bodies: Sequence[bytes], concurrency: int) -> float:
+def raw_seconds(url: str, bodies: Sequence[bytes], concurrency: int) -> float:
     """Seconds in which threads, each on a connection of its own, send these bodies.
 
     Raises:
@@ -169,12 +169,13 @@ def _shared(waiting: Iterator[bytes], lock: threading.Lock) -> Iterator[bytes]:
         yield body
 
 
-def _body(file: Path, *, visualize: bool) -> bytes:
+def body(file: Path, *, visualize: bool) -> bytes:
+    """The body of a request for an image."""
     image = base64.b64encode(file.read_bytes()).decode("ascii")
     return json.dumps({"image": image, "threshold": None, "visualize": visualize}).encode()
 
 
-def _folder(work: Path, images: Path | None, count: int, width: int) -> Path:
+def folder_of(work: Path, images: Path | None, count: int, width: int) -> Path:
     """Create a folder of `count` links to the images in `images`, or to synthetic ones."""
     sources = sorted(path.absolute() for path in images.rglob("*") if path.suffix.lower() == ".jpg") if images else []
     if images is not None and not sources:

@@ -1,28 +1,13 @@
 """The figures of a fleet as tables, and the targets of docs/deployment.md."""
 
 import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
+
+from benchmarks.targets import Target, table, verdicts
 
 # From this share of a core on, the gateway's own processor time and not the Tritons' may be the limit.
 _GATEWAY_IS_LIMIT = 0.85
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A target, the measured value, and whether the value must reach the limit or must not exceed it."""
-
-    what: str
-    value: float
-    limit: float
-    at_least: bool = False
-    unit: str = ""
-
-    @property
-    def met(self) -> bool:
-        """Whether it is met; a value that is not a number never is."""
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
 def targets(results: dict[str, Any]) -> list[Target]:
@@ -36,16 +21,7 @@ def targets(results: dict[str, Any]) -> list[Target]:
 
 def markdown(results: dict[str, Any]) -> str:
     """The report: the targets, then the figures of each section."""
-    rows = [
-        [
-            one.what,
-            f"{one.value:.4g}{one.unit}",
-            f"{'≥' if one.at_least else '≤'} {one.limit:g}{one.unit}",
-            "met" if one.met else "**not met**",
-        ]
-        for one in targets(results)
-    ]
-    return "\n".join([_table(("target", "measured", "required", ""), rows), *_losses(results), *_scaling(results)])
+    return "\n".join([verdicts(targets(results)), *_losses(results), *_scaling(results)])
 
 
 def _kill_targets(section: dict[str, Any]) -> Iterator[Target]:
@@ -107,7 +83,7 @@ def _losses(results: dict[str, Any]) -> Iterator[str]:
     if phases:
         figures = ("requests", "throughput", "p99_ms", "longest_ms")
         rows = [[f"{name}, {phase}", *(f"{one[figure]:g}" for figure in figures)] for name, phase, one in phases]
-        yield _table(("three Tritons, two gateways", "requests", "requests/s", "p99, ms", "longest, ms"), rows)
+        yield table(("three Tritons, two gateways", "requests", "requests/s", "p99, ms", "longest, ms"), rows)
     for name, section in results.items():
         yield from (f"{name}: {failure}\n" for failure in section.get("failures", ()))
 
@@ -120,7 +96,7 @@ def _scaling(results: dict[str, Any]) -> Iterator[str]:
         [str(one["tritons"]), f"{one['throughput']:.1f}", f"{one['gateway_ms']:.2f}", f"{one['gateway_busy']:.0%}"]
         for one in section["steps"]
     ]
-    yield _table(("Tritons", "requests/s", "gateway's processor time, ms a request", "of a core"), rows)
+    yield table(("Tritons", "requests/s", "gateway's processor time, ms a request", "of a core"), rows)
     for name, cost in core_costs(section).items():
         rate = 1e3 / cost
         yield f"One gateway core ends at {rate:.0f} requests/s of one image, {name} (computed from {cost:.2f} ms).\n"
@@ -132,8 +108,3 @@ def core_costs(section: dict[str, Any]) -> dict[str, float]:
         "without overlay": section["steps"][-1]["gateway_ms"],
         "with overlay": section["overlay"]["gateway_ms"],
     }
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"

@@ -32,7 +32,8 @@ class BoundedHeadStream(httpcore.AsyncNetworkStream):
             return await self._stream.read(max_bytes, timeout)
         if self._left <= 0:
             raise InputError(f"The image URL's host sends more than {MAX_HEAD_BYTES:,} bytes of response headers")
-        data = await self._stream.read(max_bytes, timeout)
+        # Not more than is left: h11 has a limit of its own, a little above, and an error that says less.
+        data = await self._stream.read(min(max_bytes, self._left), timeout)
         self._left -= len(data)
         return data
 

@@ -1,5 +1,6 @@
 """Process states from /proc (proc(5))."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ class ProcessStatus:
         state: one letter; see the constants above.
         parent: process id of the parent.
         cpu_ticks: processor time of all its threads, user and system, in ticks of 10 ms.
+        exit_signal: number of the signal that ended it; 0 while it runs, and if it ended by itself.
     """
 
     pid: int
@@ -28,6 +30,7 @@ class ProcessStatus:
     state: str
     parent: int
     cpu_ticks: int
+    exit_signal: int = 0
 
 
 def read_status(pid: int) -> ProcessStatus | None:
@@ -39,7 +42,8 @@ def read_status(pid: int) -> ProcessStatus | None:
     # The name stands in parentheses and may hold spaces and parentheses itself.
     name = text[text.index("(") + 1 : text.rindex(")")]
     fields = text[text.rindex(")") + 2 :].split()
-    return ProcessStatus(pid, name, fields[0], int(fields[1]), int(fields[11]) + int(fields[12]))
+    ticks = int(fields[11]) + int(fields[12])
+    return ProcessStatus(pid, name, fields[0], int(fields[1]), ticks, os.WTERMSIG(int(fields[49])))
 
 
 def child_pids(pid: int) -> list[int]:

@@ -53,7 +53,12 @@ def check(url: str, api: TritonApi, ensembles: Callable[[], tuple[str, ...]]) ->
         with suppress(TritonApiError):
             states = api.models()
         return Verdict(True, states)
-    names = ensembles()
+    try:
+        loaded = {state.name for state in api.models() if state.ready}
+    except TritonApiError as error:
+        return Verdict(False, None, str(error))
+    # A model that was unloaded on purpose answers nothing, and nothing is wrong with Triton.
+    names = [name for name in ensembles() if name in loaded]
     if not names:
         return Verdict(False, None, "no model is ready")
     for name in names:

@@ -17,8 +17,10 @@ _PROBE_PAUSE_S = 2.0
 _STARTING_PAUSE_S = 0.25
 _LOOK_EVERY_S = 0.2
 _STOPPED_S = 1.0
-# An unload ends a stage's process too, and Triton waits for it then; a stage that died stays a zombie.
-_ZOMBIE_S = 0.3
+# A stage that died stays a zombie. An unload ends a stage's process too, but that process exits by itself, without a
+# signal, and Triton waits for it, on a busy machine after some time.
+_KILLED_ZOMBIE_S = 0.3
+_EXITED_ZOMBIE_S = 5.0
 _SILENT_S = 12.0
 _STUB = "triton_python_b"  # as the kernel cuts the program's name off
 
@@ -110,7 +112,10 @@ class TritonWatch:
         stages = self._children.read(server.pid, now, anew=not self.is_live)
         self._learn_names(stages)
         self._states.update([server, *stages], now)
-        for pid in self._states.in_state(ZOMBIE, _ZOMBIE_S, now):
+        killed = {status.pid for status in stages if status.exit_signal}
+        for pid in self._states.in_state(ZOMBIE, _KILLED_ZOMBIE_S, now):
+            if pid not in killed and pid not in self._states.in_state(ZOMBIE, _EXITED_ZOMBIE_S, now):
+                continue
             if any(status.pid == pid and status.name == _STUB for status in stages):
                 name = self._stages.get(pid, "")
                 return TritonProblem(f"has lost the process of {name or 'a stage'}", "" if self.is_live else name)

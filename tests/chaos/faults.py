@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from tests.e2e.started_server import Serving
+from tests.e2e.started_server import Serving, command_line
 
 DEMO = "PP-YOLOE_plus_SOD-demo"
 STAGES = ("preprocess_640", f"{DEMO}_detector", "postprocess")
@@ -53,7 +53,7 @@ def gateway(server: Serving) -> psutil.Process:
 
 def workers(server: Serving) -> list[psutil.Process]:
     """The worker processes of the gateway; none if it is one process."""
-    return [process for process in gateway(server).children() if "spawn_main" in " ".join(process.cmdline())]
+    return [process for process in gateway(server).children() if "spawn_main" in command_line(process)]
 
 
 def busiest_worker(server: Serving) -> psutil.Process:

@@ -51,7 +51,7 @@ class Serving:
 
     def child(self, *words: str) -> psutil.Process:
         """The one child process whose command line contains all these words."""
-        found = [p for p in self.children() if all(word in " ".join(p.cmdline()) for word in words)]
+        found = [p for p in self.children() if all(word in command_line(p) for word in words)]
         assert len(found) == 1, f"{words}: {found}"
         return found[0]
 
@@ -155,3 +155,11 @@ def infer_tensors(
 def process_environment(**changes: str) -> dict[str, str]:
     """The environment of this process with some variables changed."""
     return {**os.environ, **changes}
+
+
+def command_line(process: psutil.Process) -> str:
+    """Program and arguments; empty where it has just ended, as the process of an unloaded stage does."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""

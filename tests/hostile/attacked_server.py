@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.e2e.started_server import Serving
+from tests.e2e.started_server import Serving, command_line
 
 PATH = "/small-object-detection"
 MIB = 2**20
@@ -62,7 +62,7 @@ class AttackedServer:
     def readers(self) -> list[psutil.Process]:
         """The processes that read what clients send: the gateway's, and the stage that decodes images."""
         gateway = self.serving.child("-m gateway")
-        stages = [p for p in self.serving.children() if "/preprocess_640/" in " ".join(p.cmdline())]
+        stages = [p for p in self.serving.children() if "/preprocess_640/" in command_line(p)]
         assert stages
         return [gateway, *gateway.children(recursive=True), *stages]
 

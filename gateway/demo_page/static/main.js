@@ -10,9 +10,9 @@ import { askAgain, cancel, startCollection, take } from "./images/collection.js"
 import { startStorage } from "./images/storage.js";
 import { startStrip } from "./images/strip.js";
 import { startInputs } from "./inputs/choose.js";
-import { startCamera } from "./inputs/camera.js";
 import { startExamples } from "./inputs/examples.js";
 import { followLink } from "./inputs/link.js";
+import { startLive } from "./inputs/live.js";
 import { askKey, startKeys } from "./keys.js";
 import { startExports } from "./results/exports.js";
 import { startFilters } from "./results/filters.js";
@@ -105,9 +105,8 @@ async function start() {
   startCompare(fail);
   startExports(complain);
   startKeys();
-  startInputs(take, complain);
+  startInputs(take, startLive(take, complain, fail), complain);
   startExamples(take, fail);
-  startCamera(take, complain, fail);
   startStrip();
   $("cancel").addEventListener("click", cancel);
   $("dismiss").addEventListener("click", () => update({ problem: null }));

@@ -30,7 +30,7 @@ let state = {
   answer: null, // the server's document
   timing: null, // {total, server, slices}: see results/timing.js
   busy: false, // the image that was asked for last has no result yet
-  live: false, // the camera runs continuously
+  live: false, // the camera or a video runs continuously
   problem: null, // {texts, retry}: functions that give the sentences in the page's language, and what repeats the request
 };
 

@@ -29,8 +29,8 @@ _CHANNEL_ARGS = [
 _MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 # A request is given up when the replica has answered nothing for this many times the expected duration, and at least as
 # many seconds, while another one has answered: otherwise it is the machine or the network that is slow.
-_PATIENCE = 8
-_SHORTEST_PATIENCE_S = 2.0
+_PATIENCE = 4
+_SHORTEST_PATIENCE_S = 1.0
 
 
 class StalledError(Exception):

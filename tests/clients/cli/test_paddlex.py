@@ -93,7 +93,7 @@ def test_the_device_goes_to_the_local_server(monkeypatch: pytest.MonkeyPatch, se
         asked.append((name, options["device"], options["use_hpip"], options["url"]))
         return create_pipeline(url=server.url)
 
-    monkeypatch.setattr("sod_client._cli.predict.create_pipeline", pipeline)
+    monkeypatch.setattr("sod_client._cli.server_address.create_pipeline", pipeline)
     assert sod(f"{PREDICT} --device gpu:0") == 0
     assert sod(f"{PREDICT} --device cpu --use_hpip") == 0
     assert sod(f"{PREDICT} --device cpu --no_hpip") == 0

@@ -9,8 +9,8 @@ from sod_client._streams.tracking.assignment import assign
 from sod_client._streams.tracking.byte_track import ByteTrack
 from sod_client._streams.tracking.options import TrackOptions
 
-from tests.clients.streams.metrics import Frames, hota, mota
-from tests.clients.streams.street import LINE, RATE, Film, film
+from benchmarks.watch.metrics import Frames, hota, mota
+from benchmarks.watch.street import LINE, RATE, Film, film
 
 # supervision 0.27's ByteTrack on the same boxes: track_activation_threshold 0.5, lost_track_buffer 38 frames of 25 in a
 # second divided by the step. Later versions of supervision have none. Seed 0, 12 s: (HOTA, MOTA) by step.

@@ -76,7 +76,7 @@ def test_a_device_that_is_not_here_is_one_sentence(sod: Sod, device: str) -> Non
     done = sod(f"{line} --device {device}", SOD_URL="")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"sod: device {device!r} is not ")
-    assert "install" in done.stderr
+    assert f"start `make serve DEVICE={device}`" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

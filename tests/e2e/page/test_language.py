@@ -111,6 +111,6 @@ def test_the_button_switches_the_language_of_everything_and_is_remembered(page: 
     page["#language"].click()
     page.tab.reload()
     page["#model:enabled"].wait_for()
-    assert page["#choose"].inner_text() == "选择图像"
+    assert page["#choose"].inner_text() == "选择文件"
     page.open("/docs")
     assert page[".back"].inner_text() == "← 用图像试一试"

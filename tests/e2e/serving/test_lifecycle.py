@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import DEMO
-from tests.e2e.started_server import REPOSITORY, serve
+from tests.e2e.started_server import REPOSITORY, command_line, serve
 
 OPTIONS = ["--model", DEMO, "--unready-restart", "2"]
 
@@ -26,7 +26,7 @@ def own_server(tmp_path, free_ports):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_leaves_nothing_behind(own_server, number):
     processes = own_server.children()
-    names = sorted(" ".join(p.cmdline()) for p in processes)
+    names = sorted(command_line(p) for p in processes)
     assert sum("triton_python_backend_stub" in name for name in names) == 3
     assert sum("gateway" in name for name in names) == 1
     assert own_server.shared_memory()

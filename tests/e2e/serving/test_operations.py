@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.conftest import DEMO
-from tests.e2e.started_server import REPOSITORY, serve
+from tests.e2e.started_server import REPOSITORY, command_line, serve
 from tests.otlp import receiver
 
 PARENT = "b7ad6b7169203331"
@@ -116,7 +116,7 @@ def test_several_workers_under_the_launcher(tmp_path, free_ports, image, monkeyp
     monkeypatch.setenv("SOD_WORKERS", "2")
     with serve(REPOSITORY, tmp_path / "serve.log", free_ports(4), "--model", DEMO) as serving:
         processes = serving.children()
-        assert sum("spawn_main" in " ".join(process.cmdline()) for process in processes) == 2
+        assert sum("spawn_main" in command_line(process) for process in processes) == 2
         for _ in range(4):
             with httpx.Client(base_url=serving.url, timeout=60) as client:
                 serving.http, old = client, serving.http

@@ -4,7 +4,6 @@ import base64
 import json
 import shutil
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,7 +48,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def swapped(
     models: Path, tmp_path_factory: pytest.TempPathFactory, free_ports: Callable[[int], list[int]]
 ) -> Iterator[Serving]:
-    options = ["--unready-restart", "2"]  # and a readiness check every second
+    options = ["--unready-restart", "10"]  # so a readiness check comes every 5 s
     with serve(models, tmp_path_factory.mktemp("log") / "serve.log", free_ports(4), *options) as serving:
         yield serving
 
@@ -226,9 +225,8 @@ def test_a_model_that_was_taken_in_survives_triton(swapped: Serving, encoded: by
             return int(client.get_inference_statistics(DEMO).model_stats[0].inference_stats.success.count)
 
         before = checks()
-        # At its next check the launcher sees which models are loaded.
-        swapped.wait_for(lambda: checks() > before, "a check")
-    time.sleep(1)
+        # After its next check the launcher reads which models are loaded; the one after that shows that it has.
+        swapped.wait_for(lambda: checks() > before + 1, "two checks")
     pid = triton_pid(swapped)
     swapped.child("bin/tritonserver").kill()
     swapped.wait_for(lambda: swapped.post(encoded, model=MINE).status_code == 200, "a response")

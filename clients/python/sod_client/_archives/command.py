@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sod_client._archives.inputs.manifests import COLUMNS
 from sod_client._cli import console, options, server_address
-from sod_client._config import PIPELINE, read_model_dir
+from sod_client._config import PIPELINE
 from sod_client._slices import SliceOptions
 from sod_client.errors import InvalidConfigError, SodError, SodWarning
 
@@ -111,8 +111,7 @@ def _run(arguments: argparse.Namespace) -> int:
     urls: list[str] = arguments.url or []
     if len(urls) < 2:
         arguments.url = urls[0] if urls else None
-        needs_own_model = arguments.model is None and read_model_dir(arguments.pipeline) is not None
-        found = server_address.server_url(arguments, needs_own_model=needs_own_model)
+        found = server_address.server_url(arguments, needs_own_model=server_address.needs_own_model(arguments))
         urls = [] if found is None else [found]
 
     def finish(dataset: Dataset) -> None:

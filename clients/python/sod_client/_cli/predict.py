@@ -9,9 +9,9 @@ from pathlib import Path
 from sod_client._cli import console, options, server_address
 from sod_client._cli.output import DEFAULT_FILES, Output
 from sod_client._cli.progress import Progress, count
-from sod_client._config import PIPELINE, read_model_dir
+from sod_client._config import PIPELINE
 from sod_client.errors import SodError
-from sod_client.pipeline import Pipeline, create_pipeline
+from sod_client.pipeline import Pipeline
 from sod_client.result import Result
 
 JOURNALS = ".sod-journal"
@@ -57,22 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         console.print_error("--resume needs the --save_path of the interrupted run")
         return console.USAGE
     try:
-        needs_own_model = arguments.model is None and read_model_dir(arguments.pipeline) is not None
-        pipeline = create_pipeline(
-            arguments.pipeline,
-            device=arguments.device,
-            use_hpip=arguments.use_hpip,
-            engine=arguments.engine,
-            engine_config=arguments.engine_config,
-            hpi_config=arguments.hpi_config,
-            url=server_address.server_url(arguments, needs_own_model=needs_own_model),
-            model=arguments.model,
-            timeout=arguments.timeout,
-            retries=arguments.retries,
-            max_in_flight=arguments.max_in_flight,
-            ca_file=arguments.ca,
-            insecure=arguments.insecure,
-        )
+        pipeline = server_address.open_pipeline(arguments)
     except SodError as error:
         console.print_error(str(error))
         return console.exit_code_before_sending(error)

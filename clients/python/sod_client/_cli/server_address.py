@@ -6,10 +6,11 @@ import os
 import httpx
 
 from sod_client._cli import console
+from sod_client._config import read_model_dir
 from sod_client._local_server.installed_models import find_repository, read_models
 from sod_client._results.data import Model
 from sod_client._transport.triton import PREFERENCE
-from sod_client.pipeline import create_pipeline
+from sod_client.pipeline import Pipeline, create_pipeline
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 RULE = f"""\
@@ -46,6 +47,34 @@ def server_url(
     if starts_server:
         console.print_status("starting a local server; --url uses a running one")
     return None
+
+
+def needs_own_model(arguments: argparse.Namespace) -> bool:
+    """Whether the pipeline file names a model's folder, which a local server serves, and no --model overrides it."""
+    return arguments.model is None and read_model_dir(arguments.pipeline) is not None
+
+
+def open_pipeline(arguments: argparse.Namespace) -> Pipeline:
+    """The pipeline of a command's options, as the functions of `options` add them.
+
+    Raises:
+        SodError: an option or the pipeline file is wrong, or the server does not start.
+    """
+    return create_pipeline(
+        arguments.pipeline,
+        device=arguments.device,
+        use_hpip=arguments.use_hpip,
+        engine=arguments.engine,
+        engine_config=arguments.engine_config,
+        hpi_config=arguments.hpi_config,
+        url=server_url(arguments, needs_own_model=needs_own_model(arguments)),
+        model=arguments.model,
+        timeout=arguments.timeout,
+        retries=arguments.retries,
+        max_in_flight=arguments.max_in_flight,
+        ca_file=arguments.ca,
+        insecure=arguments.insecure,
+    )
 
 
 def find_models(arguments: argparse.Namespace, *, retries: int = 3) -> list[Model]:

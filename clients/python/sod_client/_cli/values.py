@@ -146,10 +146,19 @@ def seconds(text: str) -> float:
     Raises:
         argparse.ArgumentTypeError: the text is not one.
     """
+    return positive(text, "a positive number of seconds")
+
+
+def positive(text: str, what: str = "a number above 0") -> float:
+    """Parse a finite number above 0; `what` says in the error what it should be.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is not one.
+    """
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
     return value

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from sod_client._calls.in_flight import CALL_ERRORS
 from sod_client._calls.keywords import refuse_unknown
@@ -36,6 +37,9 @@ from sod_client.errors import (
 )
 from sod_client.result import Result
 
+if TYPE_CHECKING:
+    from sod_client._streams.still import StillSlices
+
 _LIVE_IN_FLIGHT = 2  # one with the server while the next one is encoded; more would only wait there, and be older
 _WAIT_S = 1.0
 STALL_S = 5.0
@@ -50,6 +54,7 @@ class _Stream:
     objects: Objects
     counter: Counter | None
     in_flight: int
+    still: "StillSlices | None" = None
     pending: deque[tuple[Frame, "Future[Result]"]] = field(default_factory=deque)
 
 
@@ -106,6 +111,11 @@ class WatchCall:
         self._options = RequestOptions(
             visualize=False, model=options.get("model"), slices=slices.over(session.slices).field()
         )
+        self._skip_still = options.get("skip_still", False)
+        if self._skip_still:
+            if self._options.slices is None:
+                raise InvalidConfigError("skip_still has an effect only with slice_infer=True or slice_infer='auto'")
+            require("numpy", "skip_still", "numpy")
         self._wake = threading.Event()
         self._streams: list[_Stream] = []
         self._next = 0
@@ -162,13 +172,22 @@ class WatchCall:
             iou=self._filters.iou,
             agnostic_nms=self._filters.agnostic_nms,
         )
+        if self._skip_still:
+            from sod_client._streams.still import StillSlices, slice_request  # noqa: PLC0415 - it needs numpy
+
+            request = slice_request(self._session, self._options)
+            for stream in self._streams:
+                stream.still = StillSlices(self._session, request, replace(self._options, slices=None))
 
     def _send(self, stream: _Stream) -> None:
         while len(stream.pending) < stream.in_flight:
             frame = stream.source.take()
             if frame is None:
                 return
-            future = self._session.submit(frame.item, self._options, {})
+            if stream.still is not None:
+                future = stream.still.submit(frame)
+            else:
+                future = self._session.submit(frame.item, self._options, {})
             future.add_done_callback(lambda _: self._wake.set())
             stream.pending.append((frame, future))
 
@@ -189,6 +208,8 @@ class WatchCall:
 
     def _finish(self, stream: _Stream, frame: Frame, found: Result) -> FrameResult:
         result = FrameResult(found, frame, dropped=stream.source.dropped, lag=time.time() - frame.received)
+        if stream.still is not None:
+            result.slices = stream.still.sent, stream.still.total
         stream.objects.update(result)
         if frame.gap:
             gap = {"event": "gap", "source": result.input_path, "frame": frame.index, "time": result["time"]}

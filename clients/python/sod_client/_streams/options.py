@@ -23,6 +23,8 @@ class WatchOptions(TypedDict, total=False):
     combine_method: str | None
     match_metric: str | None
     match_threshold: float | None
+    skip_still: bool
+    """With `slice_infer` and a camera that does not move: send only slices that changed. Default False."""
     start: float
     """Seconds from the beginning that are left out."""
     duration: float | None

@@ -25,6 +25,7 @@ class FrameResult(Result):
         frame: the result's frame, with the image in `frame.item`.
         events: what happened in this frame: dicts with the key `event`.
         dropped: the frames of the source that were dropped so far, because a newer one came before they could be sent.
+        slices: with `skip_still`, how many slices of the source were sent so far, and how many its frames have.
         lag: seconds from the decoding of the frame until its result was there.
     """
 
@@ -39,6 +40,7 @@ class FrameResult(Result):
         )
         self._seconds = result._seconds
         self.frame, self.dropped, self.lag = frame, dropped, lag
+        self.slices: tuple[int, int] | None = None
         self.events: list[dict[str, Any]] = []
         self["frame"], self["time"] = frame.index, round(frame.time, 4)
 

@@ -1,19 +1,29 @@
-// Choosing, dropping and pasting images; `take(sources)` gets them.
+// Choosing, dropping and pasting images, which `take(sources)` gets, or a video file, which `play(file)` gets.
 
 import { $ } from "../dom.js";
+import { isVideo } from "./live.js";
 import { fromAddress, fromBlob, fromTransfer } from "./sources.js";
 
-export function startInputs(take, complain) {
+export function startInputs(take, play, complain) {
+  const give = (sources) => {
+    const film = sources.find(({ blob }) => blob && isVideo(blob));
+    if (!film) {
+      take(sources);
+      return;
+    }
+    play(film.blob);
+    if (sources.length > 1) complain("videoAlone", { name: film.name });
+  };
   const takeTransfer = (transfer, error) => {
     const sources = fromTransfer(transfer);
-    if (sources.length > 0) take(sources);
+    if (sources.length > 0) give(sources);
     else complain(error);
   };
 
   $("choose").addEventListener("click", () => $("file").click());
   $("file").addEventListener("change", () => {
     const sources = [...$("file").files].map((file) => fromBlob(file));
-    if (sources.length > 0) take(sources);
+    if (sources.length > 0) give(sources);
     $("file").value = ""; // the same file may be chosen again
   });
 

@@ -28,7 +28,7 @@ export const EN = {
 
   // Where images come from
   image: "Image",
-  choose: "Choose images",
+  choose: "Choose files",
   camera: "Camera",
   url: "Address of an image",
   urlHint: "https://… (fetched by the server)",
@@ -36,9 +36,10 @@ export const EN = {
   cameraShoot: "Take image",
   cameraContinuous: "Continuous",
   cameraStop: "Stop camera",
-  cameraLive: "Live image of the camera",
-  rate: ({ rate }) => `${rate} images a second`,
-  emptyDrop: "Drop images here",
+  cameraLive: "Live image of the camera or video",
+  videoStop: "Close video",
+  rate: ({ rate, dropped }) => `${rate} images a second, ${count(dropped, "frame")} dropped`,
+  emptyDrop: "Drop images or a video here",
   emptyOthers: "or paste one, choose files, enter an address, or use the camera.",
   emptyExamples: "Or try an example:",
   emptyPrivacy: "Images are sent to this server only. The results stay in this browser until you remove them.",
@@ -154,6 +155,9 @@ export const EN = {
   unknownModel: ({ model, models }) => `The link names the model ${model}, which is not loaded. Loaded: ${models}.`,
   linkSlices: ({ slices }) => `The link has slices=${slices}; it must be off, auto or on.`,
   linkThreshold: ({ threshold }) => `The link's threshold is ${threshold}; it must be a number from 0.05 to 0.95.`,
+  videoUnreadable: ({ name }) =>
+    `${name} is not a video that this browser plays: most play MP4 with H.264, and WebM. sod watch reads others.`,
+  videoAlone: ({ name }) => `A video is played alone: of the files only ${name} was taken.`,
   cameraInsecure: "The browser gives the camera to pages on https or localhost only.",
   cameraError: ({ name, reason }) =>
     ({

@@ -61,7 +61,7 @@ export const ZH = {
   slicesOn: "开",
 
   image: "图像",
-  choose: "选择图像",
+  choose: "选择文件",
   camera: "摄像头",
   url: "图像地址",
   urlHint: "https://…（由服务器获取）",
@@ -69,9 +69,10 @@ export const ZH = {
   cameraShoot: "拍照",
   cameraContinuous: "连续检测",
   cameraStop: "关闭摄像头",
-  cameraLive: "摄像头实时画面",
-  rate: ({ rate }) => `每秒 ${rate} 帧`,
-  emptyDrop: "将图像拖放到此处",
+  cameraLive: "摄像头或视频的实时画面",
+  videoStop: "关闭视频",
+  rate: ({ rate, dropped }) => `每秒 ${rate} 帧，丢弃 ${dropped} 帧`,
+  emptyDrop: "将图像或视频拖放到此处",
   emptyOthers: "也可以粘贴图像、选择文件、输入图像地址或使用摄像头。",
   emptyExamples: "或试用示例图像：",
   emptyPrivacy: "图像只会发送到本服务器；结果保存在当前浏览器中，直到您将其移除。",
@@ -179,6 +180,9 @@ export const ZH = {
   unknownModel: ({ model, models }) => `链接中的模型 ${model} 未加载。已加载的模型：${models}。`,
   linkSlices: ({ slices }) => `链接中的 slices 为 ${slices}，应为 off、auto 或 on。`,
   linkThreshold: ({ threshold }) => `链接中的阈值为 ${threshold}，应为 0.05 到 0.95 之间的数值。`,
+  videoUnreadable: ({ name }) =>
+    `此浏览器无法播放 ${name}。浏览器一般支持 MP4（H.264）和 WebM 视频；其他格式请使用 sod watch 命令。`,
+  videoAlone: ({ name }) => `视频只能单独播放：所选文件中仅打开了 ${name}。`,
   cameraInsecure: "浏览器只允许 https 或 localhost 页面使用摄像头。",
   cameraError: ({ name, reason }) =>
     ({

@@ -3,7 +3,7 @@
 import argparse
 
 from sod_client._cli import console, options, server_address, values
-from sod_client._cli.watch.values import duration, positive, positive_duration
+from sod_client._cli.watch.values import duration, positive_duration
 from sod_client._config import PIPELINE
 
 FORMATS = ("text", "json", "csv", "none")
@@ -51,7 +51,9 @@ def _add_frames(group: options.OptionGroup) -> None:
     group.add_argument(
         "--every", type=values.at_least_one, default=1, metavar="N", help="use every N-th frame (default: 1)"
     )
-    group.add_argument("--max_fps", type=positive, metavar="F", help="use at most F frames in a second of the source")
+    group.add_argument(
+        "--max_fps", type=values.positive, metavar="F", help="use at most F frames in a second of the source"
+    )
     group.add_argument(
         "--once", action="store_true", help="end with a stream that ends, rather than connect again; of a folder, read "
         "only the images that are there"
@@ -155,6 +157,12 @@ def _add_request(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("request")
     options.add_request(group, of_files=False)
     options.add_slices(group, of_files=False)
+    group.add_argument(
+        "--skip_still",
+        action="store_true",
+        help="with --slice_infer and a camera that does not move: send only the slices whose pixels changed, and keep "
+        "the last answer for the others",
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -11,13 +11,12 @@ from tqdm import tqdm
 
 from sod_client._cli import console, server_address
 from sod_client._cli.watch.outputs import Outputs
-from sod_client._config import read_model_dir
 from sod_client._filters import Filters
 from sod_client._streams.counting import shapes
 from sod_client._streams.result import FrameResult
 from sod_client._streams.sources.address import parse
 from sod_client.errors import InvalidConfigError, SodError
-from sod_client.pipeline import Pipeline, create_pipeline
+from sod_client.pipeline import Pipeline
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -41,7 +40,7 @@ def _watch(
     arguments: argparse.Namespace, lines: list[shapes.Shape], zones: list[shapes.Shape], outputs: Outputs
 ) -> int:
     try:
-        pipeline = _create_pipeline(arguments)
+        pipeline = server_address.open_pipeline(arguments)
     except SodError as error:
         console.print_error(str(error))
         return console.exit_code_before_sending(error)
@@ -84,6 +83,7 @@ def _results(pipeline: Pipeline, arguments: argparse.Namespace, lines: list[shap
         combine_method=arguments.combine_method,
         match_metric=arguments.match_metric,
         match_threshold=arguments.match_threshold,
+        skip_still=arguments.skip_still,
         start=arguments.start,
         duration=arguments.duration,
         every=arguments.every,
@@ -112,25 +112,6 @@ def _check_blur(pipeline: Pipeline, arguments: argparse.Namespace) -> None:
             one.labels for one in models if (one.default if pipeline.model is None else one.name == pipeline.model)
         ]
         Filters.of(None, arguments.blur, None, agnostic_nms=False).class_ids(lambda: labels[0] if labels else ())
-
-
-def _create_pipeline(arguments: argparse.Namespace) -> Pipeline:
-    needs_own_model = arguments.model is None and read_model_dir(arguments.pipeline) is not None
-    return create_pipeline(
-        arguments.pipeline,
-        url=server_address.server_url(arguments, needs_own_model=needs_own_model),
-        model=arguments.model,
-        device=arguments.device,
-        use_hpip=arguments.use_hpip,
-        engine=arguments.engine,
-        engine_config=arguments.engine_config,
-        hpi_config=arguments.hpi_config,
-        timeout=arguments.timeout,
-        retries=arguments.retries,
-        max_in_flight=arguments.max_in_flight,
-        ca_file=arguments.ca,
-        insecure=arguments.insecure,
-    )
 
 
 def _shapes(arguments: argparse.Namespace) -> tuple[list[shapes.Shape], list[shapes.Shape]]:
@@ -168,6 +149,7 @@ class _Progress:
         self._start = time.monotonic()
         self._frames = self._objects = 0
         self._dropped: dict[str, int] = {}
+        self._slices: dict[str, tuple[int, int]] = {}
         self._counts: dict[str, str] = {}
 
     def step(self, result: FrameResult) -> None:
@@ -175,6 +157,8 @@ class _Progress:
         self._objects += len(result.boxes)
         source = result.input_path or ""
         self._dropped[source] = result.dropped
+        if result.slices is not None:
+            self._slices[source] = result.slices
         for name, line in result.get("counts", {}).get("lines", {}).items():
             self._counts[f"{source}\0{name}"] = (
                 f"{name}: in {sum(line['in'].values())}, out {sum(line['out'].values())}"
@@ -196,6 +180,9 @@ class _Progress:
         dropped = sum(self._dropped.values())
         parts = [f"{self._frames:,} frames in {seconds:.1f} s ({self._frames / max(seconds, 1e-3):.1f} in a second)"]
         parts += [f"{self._objects:,} objects"] + ([f"{dropped:,} frames dropped"] if dropped else [])
+        if self._slices:
+            sent, total = (sum(pair) for pair in zip(*self._slices.values(), strict=True))
+            parts.append(f"{sent:,} of {total:,} slices sent")
         console.print_status("; ".join([", ".join(parts), *self._counts.values()]))
 
     def __enter__(self) -> "_Progress":

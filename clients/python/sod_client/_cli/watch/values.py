@@ -37,18 +37,3 @@ def positive_duration(text: str) -> float:
     if seconds <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no time above 0")
     return seconds
-
-
-def positive(text: str) -> float:
-    """Parse a number above 0.
-
-    Raises:
-        argparse.ArgumentTypeError: the text is not one.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value

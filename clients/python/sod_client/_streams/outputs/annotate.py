@@ -1,7 +1,9 @@
 """Draws a frame's objects, trails and counters, and hides what must not be seen."""
 
+import math
 from collections import deque
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
@@ -54,7 +56,7 @@ class Annotator:
             pen.line(closed, fill=_PANEL, width=3 * width)
             pen.line(closed, fill=_LINE_COLOUR, width=width)
         draw_on(canvas, result.boxes, [_caption(box) for box in result.boxes])
-        self._write_counters(pen, canvas.size, result)
+        self._write_counters(canvas, result)
         return canvas
 
     def _hide(self, result: FrameResult) -> Image.Image:
@@ -82,7 +84,7 @@ class Annotator:
             if not trail:
                 del self._trails[track_id]
 
-    def _write_counters(self, pen: ImageDraw.ImageDraw, size: tuple[int, int], result: FrameResult) -> None:
+    def _write_counters(self, canvas: Image.Image, result: FrameResult) -> None:
         counts: dict[str, Any] = result.get("counts", {})
         rows = [
             f"{name}: in {sum(line[IN].values())}, out {sum(line[OUT].values())}"
@@ -91,11 +93,18 @@ class Annotator:
         rows += [f"{name}: {sum(zone['inside'].values())} inside" for name, zone in counts.get("zones", {}).items()]
         if not rows:
             return
-        font = ImageFont.load_default(size=max(12, round(size[1] / 45)))
         text = "\n".join(row if row.isascii() else row.encode("ascii", "replace").decode() for row in rows)
-        x1, y1, x2, y2 = pen.multiline_textbbox((10, 10), text, font=font)
-        pen.rectangle((x1 - 6, y1 - 6, x2 + 6, y2 + 6), fill=_PANEL)
-        pen.multiline_text((10, 10), text, fill=_LINE_COLOUR, font=font)
+        canvas.paste(_panel(text, max(12, round(canvas.height / 45))), (4, 4))
+
+
+@lru_cache(maxsize=64)
+def _panel(text: str, size: int) -> Image.Image:
+    """The counters; kept, because they change rarely and rendering their text takes about a millisecond."""
+    font = ImageFont.load_default(size=size)
+    x1, y1, x2, y2 = ImageDraw.Draw(Image.new("RGB", (1, 1))).multiline_textbbox((6, 6), text, font=font)
+    tile = Image.new("RGB", (math.ceil(x2) + 6, math.ceil(y2) + 6), _PANEL)
+    ImageDraw.Draw(tile).multiline_text((12 - x1, 12 - y1), text, fill=_LINE_COLOUR, font=font)
+    return tile
 
 
 def _caption(box: Box) -> str:

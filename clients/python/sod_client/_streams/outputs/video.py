@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from sod_client._streams.outputs.files import Segments
@@ -48,7 +49,8 @@ class VideoWriter:
             if self._segments.is_over(moment) or image.size != self._size:
                 self.close()
                 self._begin(image.size, moment)
-            frame = self._av.VideoFrame.from_image(image)
+            # from_image() copies row by row.
+            frame = self._av.VideoFrame.from_ndarray(np.asarray(image), format="rgb24")
             self._last = max(self._last + 1, round((moment - self._first) * _CLOCK))
             frame.pts, frame.time_base = self._last, Fraction(1, _CLOCK)
             if moment >= self._key_due:

@@ -11,6 +11,8 @@ from sod_client._inputs.items import Item
 
 QUALITY = 95
 """JPEG quality of the frames that are sent; the chroma has half the resolution, as in nearly all videos."""
+_PLANAR = {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"}
+"""Pixel formats whose first plane is the brightness in 8 bits."""
 _TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
 
 
@@ -26,9 +28,20 @@ class VideoFrame(Item):
 
     @cached_property
     def _image(self) -> Image.Image:
-        image: Image.Image = self.decoded_frame.to_image()  # 8 bits RGB, also from 10 bits and from grey
+        # 8 bits RGB, also from 10 bits and from grey. PyAV's own to_image() copies row by row: 4.5 ms in place of 1.3.
+        return self._upright(Image.fromarray(self.decoded_frame.to_ndarray(format="rgb24")))
+
+    def _upright(self, image: Image.Image) -> Image.Image:
         turn = _TURNS.get(round(self.decoded_frame.rotation) % 360)  # degrees counterclockwise, of the file's metadata
         return image if turn is None else image.transpose(turn)
+
+    def grey(self) -> Image.Image:
+        """The brightness of the frame, 8 bits and upright; of most videos a plane that needs no conversion."""
+        frame = self.decoded_frame
+        if frame.format.name not in _PLANAR:
+            return self._upright(Image.fromarray(frame.to_ndarray(format="gray")))
+        size, plane = (frame.width, frame.height), frame.planes[0]
+        return self._upright(Image.frombuffer("L", size, plane, "raw", "L", plane.line_size, 1))
 
     def encoded(self) -> bytes:
         """The frame as JPEG of `QUALITY`."""

@@ -84,6 +84,8 @@ class ByteTrack:
 
         def associate(which: NDArray[np.bool_], candidates: NDArray[np.bool_], least: float, score: bool) -> None:
             rows, columns = np.flatnonzero(which & free_tracks), np.flatnonzero(candidates & free_boxes)
+            if not len(rows) or not len(columns):
+                return
             part = similarity[np.ix_(rows, columns)]
             if score:  # of two boxes that overlap a track alike, the one with the better score
                 part = part * (0.5 + 0.5 * scores[columns])

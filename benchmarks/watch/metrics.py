@@ -1,7 +1,7 @@
-"""Measures of tracking: MOTA and the switches of ids (CLEAR MOT), and HOTA.
+"""Measures of tracking: MOTA and the switches of ids (CLEAR MOT), IDF1, and HOTA.
 
-Sources: Bernardin and Stiefelhagen, Evaluating Multiple Object Tracking Performance, 2008; Luiten et al., HOTA, IJCV
-2021.
+Sources: Bernardin and Stiefelhagen, Evaluating Multiple Object Tracking Performance, 2008; Ristani et al., Performance
+Measures and a Data Set for Multi-Target, Multi-Camera Tracking, 2016; Luiten et al., HOTA, IJCV 2021.
 """
 
 from collections.abc import Sequence
@@ -36,10 +36,22 @@ def mota(truth: Frames, found: Frames, least_iou: float = 0.3) -> tuple[float, i
     return 1 - (missed + wrong + switches) / total, switches
 
 
+def idf1(truth: Frames, found: Frames, least_iou: float = 0.5) -> float:
+    """IDF1: the share of boxes that are right if each object has one id in all of the film."""
+    rows, columns = _positions(truth), _positions(found)
+    together = np.zeros((len(rows), len(columns)))
+    for (ids, boxes), (other_ids, other_boxes) in zip(truth, found, strict=True):
+        mine = np.array([rows[int(one)] for one in ids], np.intp)
+        other = np.array([columns[int(one)] for one in other_ids], np.intp)
+        together[np.ix_(mine, other)] += overlap(boxes, other_boxes) >= least_iou
+    r, c = linear_sum_assignment(-together)
+    total = sum(len(ids) for ids, _ in truth) + sum(len(ids) for ids, _ in found)
+    return 2 * float(together[r, c].sum()) / max(1, total)
+
+
 def hota(truth: Frames, found: Frames) -> float:
     """HOTA, the mean over IoU thresholds from 0.05 to 0.95."""
-    rows = {one: k for k, one in enumerate(sorted({int(one) for ids, _ in truth for one in ids}))}
-    columns = {one: k for k, one in enumerate(sorted({int(one) for ids, _ in found for one in ids}))}
+    rows, columns = _positions(truth), _positions(found)
     of_row, of_column = np.zeros(len(rows)), np.zeros(len(columns))
     together = np.zeros((len(rows), len(columns)))
     frames: list[tuple[Any, Any, NDArray[np.float64]]] = []
@@ -64,3 +76,8 @@ def hota(truth: Frames, found: Frames) -> float:
         association = (matches**2 / np.maximum(1, of_row[:, None] + of_column[None] - matches)).sum() / max(1, true)
         scores.append(np.sqrt(association * true / (of_row.sum() + of_column.sum() - true)))
     return float(np.mean(scores))
+
+
+def _positions(frames: Frames) -> dict[int, int]:
+    """A number from 0 for each id."""
+    return {one: k for k, one in enumerate(sorted({int(one) for ids, _ in frames for one in ids}))}

@@ -53,7 +53,7 @@ server.serve_forever(0.05)
 _TRITON = (
     _COMMON
     + """
-stubs = [subprocess.Popen([sys.argv[4], "3600"]) for _ in range(2)]
+stubs = [subprocess.Popen([sys.argv[4], seconds]) for seconds in sys.argv[5:]]
 tell("up")
 while True:
     time.sleep(1)
@@ -84,13 +84,20 @@ class FakeApi:
 
 
 class FakeTriton(ManagedProcess):
-    """A process with two children that are named as the stubs of Triton's Python backend."""
+    """A process with two children that are named as the stubs of Triton's Python backend.
 
-    def __init__(self, folder: Path, output: Output, seconds: float = 0) -> None:
+    Args:
+        folder: for the stubs' program and the log.
+        output: for messages.
+        stub_seconds: how long each stub runs before it exits by itself; it is not waited for.
+    """
+
+    def __init__(self, folder: Path, output: Output, stub_seconds: tuple[float, float] = (3600, 3600)) -> None:
         stub = folder / "triton_python_backend_stub"
         if not stub.exists():
             stub.symlink_to("/bin/sleep")
-        command = [sys.executable, "-c", _TRITON, "triton", str(seconds), str(folder / "log"), str(stub)]
+        arguments = ["triton", "0", str(folder / "log"), str(stub), *map(str, stub_seconds)]
+        command = [sys.executable, "-c", _TRITON, *arguments]
         super().__init__("Triton", command, dict(os.environ), output, source="triton")
         self.api = FakeApi(self)
         self.starts = 0

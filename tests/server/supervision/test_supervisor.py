@@ -14,7 +14,7 @@ from server.process.output import Output
 from server.process.procfs import child_pids, read_status
 from server.supervision.backoff import Backoff
 from server.supervision.supervisor import Supervisor
-from tests.server.fake_processes import FakeApi, FakeGateway, FakeTriton
+from tests.server.supervision.fake_processes import FakeApi, FakeGateway, FakeTriton
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -35,9 +35,10 @@ class Supervised:
         gateway_takes: float = 0,
         drain_s: float = 1,
         unready_restart_s: float = 60,
+        stub_seconds: tuple[float, float] = (3600, 3600),
         stop: signal.Signals | None = signal.SIGTERM,
     ) -> list[str]:
-        self.triton = FakeTriton(self.folder, self.output)
+        self.triton = FakeTriton(self.folder, self.output, stub_seconds)
         self.gateway = FakeGateway(self.folder, self.output, self.port, gateway_takes)
         ready = threading.Event()
 
@@ -189,6 +190,22 @@ def test_triton_is_replaced_when_a_stage_is_dead_or_stopped(supervised, number, 
 
     replaced(supervised, harm, "triton", 5)
     assert "Triton has " in capfd.readouterr().err
+
+
+def test_a_stage_that_exits_by_itself_has_time_to_be_waited_for(supervised, capfd):
+    """As it does when Triton unloads it, which waits for it then; on a busy machine that comes late."""
+
+    def script(s: Supervised) -> None:
+        s.wait_for(lambda: len(zombies(s.triton.pid)) == 1, 10)
+        time.sleep(1.5)
+        assert s.triton.starts == 1
+        s.wait_for(lambda: s.triton.starts == 2, 10)
+
+    def zombies(pid: int) -> list[int]:
+        return [one for one in child_pids(pid) if (status := read_status(one)) and status.state == "Z"]
+
+    supervised.run(script, stub_seconds=(2, 3600))
+    assert "Triton has lost the process of " in capfd.readouterr().err
 
 
 def test_the_second_death_waits_for_no_deadline(supervised):

@@ -26,6 +26,7 @@ class Mover:
     size: tuple[float, float]
 
     def centre(self, time: float) -> tuple[float, float]:
+        """Where its centre is, in pixels."""
         moved = self.speed * (time - self.begins)
         return self.x + moved, self.y + 1.5 * np.sin(moved / 30)
 
@@ -91,7 +92,7 @@ def film(seconds: float = 30.0, seed: int = 0, *, drop: float = 0.1, jitter: flo
     return made
 
 
-def _add_frame(
+def _add_frame(  # noqa: PLR0913 - the errors of a detector, by name
     made: Film, time: float, random: np.random.Generator, *, drop: float, jitter: float, false: float
 ) -> None:
     ids, boxes, classes = [], [], []

@@ -1,0 +1,1 @@
+"""`sod bench batch`: throughput, processor time, memory, kills and Ray nodes of `sod batch`."""

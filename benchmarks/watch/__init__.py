@@ -1,0 +1,1 @@
+"""`sod bench watch`: tracking, counting, throughput and processor time of `sod watch`."""

@@ -1,0 +1,139 @@
+"""Command line of `sod bench watch`."""
+
+import argparse
+import importlib.util
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from benchmarks import section_run
+from benchmarks.watch.options import SECTIONS, Options
+from benchmarks.watch.report import markdown, targets
+
+_PACKAGES = {
+    "tracking": ("scipy", "numpy"),
+    "counting": ("scipy", "numpy"),
+    "cpu": ("av", "cv2"),
+    "throughput": ("av", "cv2"),
+    "detector": ("av", "cv2"),
+    "still": ("av", "cv2"),
+}
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmarks.watch.cli") -> int:
+    """Measure, and print the report.
+
+    Returns:
+        0; 1 if a target is not met, or with a message on stderr if it is impossible; 130 after Ctrl-C or SIGTERM.
+    """
+    parsed = _parser(prog).parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="sod-watch-") as temporary, ExitStack() as stack:
+        options = Options(
+            sections=tuple(dict.fromkeys(parsed.sections)),
+            model=parsed.model,
+            profile=parsed.profile,
+            url=parsed.url,
+            seconds=parsed.seconds,
+            seeds=parsed.seeds,
+            rounds=parsed.rounds,
+            concurrency=parsed.concurrency,
+            folder=parsed.film_folder.absolute() if parsed.film_folder else Path(temporary),
+            json=parsed.json,
+        )
+        try:
+            options.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            print(f"{prog}: {options.folder} cannot be made: {error.strerror}", file=sys.stderr)
+            return 1
+        return section_run.run(
+            prog,
+            options.sections,
+            _measures(options, stack),
+            markdown=markdown,
+            targets=targets,
+            problems={name: lambda name=name: _problem(name) for name in SECTIONS},  # type: ignore[misc]
+            json_file=options.json,
+        )
+
+
+def _measures(options: Options, stack: ExitStack) -> dict[str, Callable[[], Any]]:
+    urls: list[str] = []
+
+    def served(name: str) -> Any:
+        # Imported here: each section needs packages that the others do not.
+        from benchmarks.watch import film, served  # noqa: PLC0415
+
+        film.film(options.folder, options.seconds)  # before the server is started, which would only wait
+        if not urls:
+            urls.append(stack.enter_context(served.server_url(options)))
+        return getattr(served, f"measure_{name}")(options, urls[0])
+
+    def made(name: str) -> Any:
+        from benchmarks.watch import tracking  # noqa: PLC0415
+
+        return tracking.measure(options) if name == "tracking" else tracking.count(options)
+
+    def cost() -> Any:
+        from benchmarks.watch import cost  # noqa: PLC0415
+
+        return cost.measure(options)
+
+    return {
+        "tracking": lambda: made("tracking"),
+        "counting": lambda: made("counting"),
+        "cpu": cost,
+        "throughput": lambda: served("throughput"),
+        "detector": lambda: served("detector"),
+        "still": lambda: served("still"),
+    }
+
+
+def _problem(section: str) -> str:
+    missing = [name for name in _PACKAGES[section] if importlib.util.find_spec(name) is None]
+    return f"{section} needs the Python module {missing[0]}, as `make bench` installs it" if missing else ""
+
+
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Measure `sod watch`: tracking beside supervision's ByteTrack and counting on made boxes; on a "
+        "drawn film the client's processor time, frames a second beside raw requests, crossings with the model's "
+        "detections, and what --skip_still costs. A server is started for the last three, unless --url is given. "
+        "Drawing 30 s of film takes some minutes. The exit status is 1 if a target is not met.",
+    )
+    parser.add_argument(
+        "--sections", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION", help=f"any of {SECTIONS}"
+    )
+    parser.add_argument("--model", default="PP-YOLOE_plus_SOD-demo", help="ensemble (default: %(default)s)")
+    parser.add_argument("--profile", default="cpu_high_performance", help="default: %(default)s")
+    parser.add_argument("--url", help="a running gateway (default: a server is started)")
+    parser.add_argument("--seconds", type=_positive, default=30.0, help="of the film (default: %(default)g)")
+    parser.add_argument("--seeds", type=_count, default=3, help="number of made streets (default: %(default)s)")
+    parser.add_argument("--rounds", type=_count, default=3, help="of throughput (default: %(default)s)")
+    parser.add_argument("--concurrency", type=_count, default=4, help="requests at once (default: %(default)s)")
+    parser.add_argument(
+        "--film-folder", type=Path, metavar="DIR", help="keep the film here, and use it again (default: it is removed)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
+    return parser
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0.2 <= value <= 600:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.2 and 600")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
