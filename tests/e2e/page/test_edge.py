@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,3 +162,22 @@ def test_the_score_filters_what_is_shown(app: App) -> None:
         counts.append(sum(int(part.rsplit(" ", 1)[1]) for part in text.split(" · ") if part))
     app.tab.locator("#threshold").fill(str(FLOOR))
     assert counts[0] > counts[1] > 0 == counts[2]
+
+
+def test_the_benchmark_has_both_engines_beside_each_other(app: App, folder: Path) -> None:
+    assert app.loaded, "Chromium is here"
+    command = [sys.executable, "-m", "benchmarks.cli", "edge", str(folder), "--runs", "1"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    row = [cell.strip() for cell in result.stdout.splitlines()[-1].strip("|").split("|")]
+    assert row[0] == "fp32"
+    assert all(float(cell) > 0 for cell in row[1:6])
+    assert float(row[6]) <= MAX_PIXELS
+    assert float(row[7]) <= MAX_SCORE
+
+
+def test_the_benchmark_says_what_it_needs(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.cli", "edge", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert f"{tmp_path} has no web app: make export TARGET=edge OUT={tmp_path}" in result.stderr
