@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.batch import stand_in
 from benchmarks.batch.options import Options
 from benchmarks.batch.runs import make_images, start
 from benchmarks.performance.errors import BenchmarkError
+from benchmarks.stand_in import process as stand_in
 
 _FEW = 50  # images of a run whose duration is that of starting actors and of ending
 _IN_FLIGHT = 2  # of one actor, so that the sleep and not a processor is the limit

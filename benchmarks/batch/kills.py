@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from sod_client._archives import packages
 
-from benchmarks.batch import stand_in
 from benchmarks.batch.options import Options
 from benchmarks.batch.runs import command, make_images, run, start
+from benchmarks.stand_in import process as stand_in
 
 _SLEEP_S = 0.02
 _FEW = 16  # images of a run whose duration is that of starting and ending

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks import servers
-from benchmarks.batch import stand_in
 from benchmarks.batch.options import Options
 from benchmarks.batch.runs import Run, make_images, run
 from benchmarks.sdk_throughput import body, raw_seconds
+from benchmarks.stand_in import process as stand_in
 
 _FEW = 100  # images of a run whose duration is that of starting and ending
 _BODIES = 500

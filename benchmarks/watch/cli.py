@@ -16,6 +16,8 @@ from benchmarks.watch.report import markdown, targets
 _PACKAGES = {
     "tracking": ("scipy", "numpy"),
     "counting": ("scipy", "numpy"),
+    "lag": ("av", "cv2"),
+    "memory": ("av", "cv2"),
     "cpu": ("av", "cv2"),
     "throughput": ("av", "cv2"),
     "detector": ("av", "cv2"),
@@ -38,6 +40,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
             url=parsed.url,
             seconds=parsed.seconds,
             seeds=parsed.seeds,
+            lag_seconds=parsed.lag_seconds,
+            stream_seconds=parsed.stream_seconds,
             rounds=parsed.rounds,
             concurrency=parsed.concurrency,
             folder=parsed.film_folder.absolute() if parsed.film_folder else Path(temporary),
@@ -81,9 +85,16 @@ def _measures(options: Options, stack: ExitStack) -> dict[str, Callable[[], Any]
 
         return cost.measure(options)
 
+    def live(name: str) -> Any:
+        from benchmarks.watch import live  # noqa: PLC0415
+
+        return live.measure_lag(options) if name == "lag" else live.measure_memory(options)
+
     return {
         "tracking": lambda: made("tracking"),
         "counting": lambda: made("counting"),
+        "lag": lambda: live("lag"),
+        "memory": lambda: live("memory"),
         "cpu": cost,
         "throughput": lambda: served("throughput"),
         "detector": lambda: served("detector"),
@@ -99,10 +110,11 @@ def _problem(section: str) -> str:
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Measure `sod watch`: tracking beside supervision's ByteTrack and counting on made boxes; on a "
-        "drawn film the client's processor time, frames a second beside raw requests, crossings with the model's "
-        "detections, and what --skip_still costs. A server is started for the last three, unless --url is given. "
-        "Drawing 30 s of film takes some minutes. The exit status is 1 if a target is not met.",
+        description="Measure `sod watch`: tracking beside supervision's ByteTrack and counting on made boxes; with a "
+        "stand-in for the server, how old the results of a fast stream are, and memory over an hour of a stream at ten "
+        "times its speed; on a drawn film the client's processor time, frames a second beside raw requests, crossings "
+        "with the model's detections, and what --skip_still costs. A server is started for the last three, unless "
+        "--url is given. Drawing 30 s of film takes some minutes. The exit status is 1 if a target is not met.",
     )
     parser.add_argument(
         "--sections", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION", help=f"any of {SECTIONS}"
@@ -112,6 +124,14 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--url", help="a running gateway (default: a server is started)")
     parser.add_argument("--seconds", type=_positive, default=30.0, help="of the film (default: %(default)g)")
     parser.add_argument("--seeds", type=_count, default=3, help="number of made streets (default: %(default)s)")
+    parser.add_argument("--lag-seconds", type=_positive, default=30.0, help="of lag's stream (default: %(default)g)")
+    parser.add_argument(
+        "--stream-seconds",
+        type=_stream_seconds,
+        default=3600.0,
+        metavar="S",
+        help="of memory's stream, which takes a tenth of them (default: %(default)g)",
+    )
     parser.add_argument("--rounds", type=_count, default=3, help="of throughput (default: %(default)s)")
     parser.add_argument("--concurrency", type=_count, default=4, help="requests at once (default: %(default)s)")
     parser.add_argument(
@@ -125,6 +145,13 @@ def _positive(text: str) -> float:
     value = float(text)
     if not 0.2 <= value <= 600:
         raise argparse.ArgumentTypeError(f"{text} is not between 0.2 and 600")
+    return value
+
+
+def _stream_seconds(text: str) -> float:
+    value = float(text)
+    if not 20 <= value <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not between 20 and 1000000")
     return value
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-SECTIONS = ("tracking", "counting", "cpu", "throughput", "detector", "still")
+SECTIONS = ("tracking", "counting", "lag", "memory", "cpu", "throughput", "detector", "still")
 NEEDS_SERVER = ("throughput", "detector", "still")
 
 
@@ -18,6 +18,8 @@ class Options:
         url: a running gateway; None starts one.
         seconds: length of the drawn film.
         seeds: number of made streets in the sections `tracking` and `counting`.
+        lag_seconds: length of the stream in the section `lag`.
+        stream_seconds: length of the stream in the section `memory`, at its own speed.
         rounds: how often throughput is measured.
         concurrency: requests at once.
         folder: for the film, which is drawn once.
@@ -30,6 +32,8 @@ class Options:
     url: str | None
     seconds: float
     seeds: int
+    lag_seconds: float
+    stream_seconds: float
     rounds: int
     concurrency: int
     folder: Path

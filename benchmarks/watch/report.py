@@ -6,6 +6,9 @@ from typing import Any
 from benchmarks.targets import Target, table, verdicts
 
 CLIENT_MS = 12.0
+LAG = 1.5
+SPEED = 10.0
+GROWTH_MIB = 16.0
 _CLIENT = ("decode", "convert", "track", "draw")
 
 
@@ -58,6 +61,29 @@ def _counting_targets(section: dict[str, Any]) -> Iterator[Target]:
 def _counting_tables(section: dict[str, Any]) -> Iterator[str]:
     rows = [[str(row[name]) for name in ("seed", "rate", "exact", "counted", "wrong")] for row in section["rows"]]
     yield table(("seed", "frames/s", "crossings", "counted", "wrong"), rows)
+
+
+def _lag_targets(section: dict[str, Any]) -> Iterator[Target]:
+    yield Target("largest lag of a result / one answer", section["ratio"], LAG, unit=" x")
+
+
+def _lag_tables(section: dict[str, Any]) -> Iterator[str]:
+    lags = [section["answer_s"], section["lag_s"]["median"], section["lag_s"]["max"]]
+    head = ("stream 5 times as fast as the server", "one answer, ms", "median lag, ms", "largest, ms", "dropped")
+    yield table(
+        head, [[f"{section['results']} results", *(f"{1e3 * one:.0f}" for one in lags), str(section["dropped"])]]
+    )
+
+
+def _memory_targets(section: dict[str, Any]) -> Iterator[Target]:
+    yield Target("speed of the stream", section["speed"], SPEED, at_least=True, unit=" x")
+    growth = section["mib"][-1] - section["mib"][1]
+    yield Target("memory in the last eighth less that in the second", round(growth, 1), GROWTH_MIB, unit=" MiB")
+
+
+def _memory_tables(section: dict[str, Any]) -> Iterator[str]:
+    head = f"{section['stream_s']:g} s of a stream, {section['results']} results, {section['dropped']} dropped"
+    yield table((head, *(f"{k}/8" for k in range(1, 9))), [["MiB", *(f"{one:.0f}" for one in section["mib"])]])
 
 
 def _cpu_targets(section: dict[str, Any]) -> Iterator[Target]:
@@ -116,6 +142,8 @@ def _still_tables(section: dict[str, Any]) -> Iterator[str]:
 _TARGETS = {
     "tracking": _tracking_targets,
     "counting": _counting_targets,
+    "lag": _lag_targets,
+    "memory": _memory_targets,
     "cpu": _cpu_targets,
     "throughput": _throughput_targets,
     "detector": _detector_targets,
@@ -124,6 +152,8 @@ _TARGETS = {
 _TABLES = {
     "tracking": _tracking_tables,
     "counting": _counting_tables,
+    "lag": _lag_tables,
+    "memory": _memory_tables,
     "cpu": _cpu_tables,
     "throughput": _throughput_tables,
     "detector": _detector_tables,

@@ -46,7 +46,7 @@ def test_the_surface() -> None:
         "close", "device", "errors", "model", "models", "open", "predict", "threshold", "url", "use_hpip",
         "watch"
     }  # fmt: skip
-    assert {name for name in vars(AsyncPipeline) if not name.startswith("_")} == {"close", "models", "predict"}
+    assert {name for name in vars(AsyncPipeline) if not name.startswith("_")} == {"close", "models", "predict", "watch"}
     assert {name for name in vars(Result) if not name.startswith("_")} == {
         "boxes", "img", "input_path", "json", "page_index", "print", "save_all", "save_to_geojson",
         "save_to_geopackage", "save_to_img", "save_to_json", "size",

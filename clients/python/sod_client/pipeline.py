@@ -277,6 +277,12 @@ class AsyncPipeline(PipelineBase):
         """The same as `predict`."""
         return self.predict(input, **options)
 
+    def watch(
+        self, source: Sources, threshold: Threshold | None = None, **options: "Unpack[WatchOptions]"
+    ) -> AsyncIterator[FrameResult]:
+        """The same as `Pipeline.watch`, as an asynchronous generator. To close or cancel it ends the sources."""
+        return WatchCall(self._session, source, threshold, options).async_results()
+
     async def models(self) -> list[Model]:
         """The same as `Pipeline.models`."""
         return await asyncio.to_thread(lambda: self._session.open().models())

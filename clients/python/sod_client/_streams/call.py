@@ -1,15 +1,17 @@
 """One call of `watch`: reads sources, keeps requests in flight, tracks and counts, and returns results in order."""
 
+import asyncio
 import math
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from sod_client._calls.daemon_pool import DaemonPool
 from sod_client._calls.in_flight import CALL_ERRORS
 from sod_client._calls.keywords import refuse_unknown
 from sod_client._calls.session import Session
@@ -20,6 +22,7 @@ from sod_client._streams.counting import shapes
 from sod_client._streams.counting.counter import Counter
 from sod_client._streams.objects import Objects
 from sod_client._streams.options import WatchOptions
+from sod_client._streams.pace import Pace
 from sod_client._streams.result import FrameResult
 from sod_client._streams.sources.frame import Frame
 from sod_client._streams.sources.selection import Selection
@@ -54,6 +57,7 @@ class _Stream:
     objects: Objects
     counter: Counter | None
     in_flight: int
+    pace: Pace | None = None
     still: "StillSlices | None" = None
     pending: deque[tuple[Frame, "Future[Result]"]] = field(default_factory=deque)
 
@@ -117,17 +121,17 @@ class WatchCall:
                 raise InvalidConfigError("skip_still has an effect only with slice_infer=True or slice_infer='auto'")
             require("numpy", "skip_still", "numpy")
         self._wake = threading.Event()
+        self._stopped = False
         self._streams: list[_Stream] = []
         self._next = 0
 
-    def results(self) -> Iterator[FrameResult]:
+    def results(self) -> Generator[FrameResult, None, None]:
         """The results: of each source in order, of several as they come."""
         try:
             self._open()
-            while True:
+            while not self._stopped:
                 self._wake.clear()
-                for stream in self._streams:
-                    self._send(stream)
+                wait_s = min([_WAIT_S, *(self._send(stream) for stream in self._streams)])
                 result = self._take()
                 if result is not None:
                     yield result
@@ -135,12 +139,29 @@ class WatchCall:
                 elif all(stream.source.is_ended and not stream.pending for stream in self._streams):
                     return
                 else:
-                    self._wake.wait(_WAIT_S)
+                    self._wake.wait(wait_s)
         finally:
             for stream in self._streams:
                 stream.source.close()
                 for _, future in stream.pending:
                     future.cancel()
+
+    async def async_results(self) -> AsyncIterator[FrameResult]:
+        """The same as `results`. Whatever blocks runs in a thread."""
+        results = self.results()
+        pool = DaemonPool(1)  # not asyncio's, whose few threads cameras would occupy for hours
+        try:
+            while True:
+                result = await asyncio.wrap_future(pool.submit(lambda: next(results, None)))
+                if result is None:
+                    return
+                yield result
+                del result
+        finally:
+            self._stopped = True
+            self._wake.set()
+            pool.submit(results.close)  # after the `next` that may still wait for a frame
+            pool.close()
 
     def _open(self) -> None:
         self._session.open()
@@ -164,7 +185,8 @@ class WatchCall:
                 counter = Counter(self._lines, self._zones, self._track.lost_s)
             most = self._session.max_in_flight
             share = max(1, (min(_LIVE_IN_FLIGHT, most) if source.is_live else 2 * most) // len(self._texts))
-            self._streams.append(_Stream(source, Objects(threshold, self._track), counter, share))
+            pace = Pace() if source.is_live and share > 1 else None
+            self._streams.append(_Stream(source, Objects(threshold, self._track), counter, share, pace))
         self._options = replace(
             self._options,
             threshold=self._streams[0].objects.requested_threshold,
@@ -179,17 +201,23 @@ class WatchCall:
             for stream in self._streams:
                 stream.still = StillSlices(self._session, request, replace(self._options, slices=None))
 
-    def _send(self, stream: _Stream) -> None:
+    def _send(self, stream: _Stream) -> float:
+        """Send the frames that may be sent now; returns the seconds after which another one may be."""
         while len(stream.pending) < stream.in_flight:
+            if stream.pace is not None and stream.source.has_frame and (wait_s := stream.pace.wait_s()):
+                return wait_s
             frame = stream.source.take()
             if frame is None:
-                return
+                break
             if stream.still is not None:
                 future = stream.still.submit(frame)
             else:
                 future = self._session.submit(frame.item, self._options, {})
+            if stream.pace is not None:
+                stream.pace.sent(future)
             future.add_done_callback(lambda _: self._wake.set())
             stream.pending.append((frame, future))
+        return math.inf
 
     def _take(self) -> FrameResult | None:
         """The next result that is there, of the sources in turn; None if there is none."""

@@ -25,7 +25,7 @@ from sod_client._archives.dataset.merge import merged
 from sod_client._archives.dataset.place import LocalPlace, OutputError, Place, sentences
 from sod_client._archives.dataset.schema import Constants, Row
 
-FAN_IN = 32
+FAN_IN = 16  # each open file takes about a MiB
 FILE_ROWS = 262_144
 FILE_OBJECTS = 4_000_000
 RUN = "_sod/run.json"

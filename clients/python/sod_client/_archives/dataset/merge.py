@@ -10,6 +10,7 @@ from sod_client._archives.dataset.schema import GONE, schema
 GROUP_ROWS = 4096
 GROUP_OBJECTS = 50_000
 _BATCH = 512
+_MOST_RUNS = 256  # a run of one row is a slice of some kilobytes: 4096 of them take 30 MiB
 
 _Entry = tuple[str, tuple[int, int], int, Any, int, int, bool]
 """Path, negated rank, page, batch, position in the batch, number of objects, whether the path is gone."""
@@ -56,6 +57,7 @@ class _Group:
 
     def __init__(self) -> None:
         self._runs: list[tuple[Any, int, int]] = []
+        self._pieces: list[Any] = []
         self.rows = self.objects = 0
 
     def add(self, entry: _Entry) -> None:
@@ -63,14 +65,20 @@ class _Group:
         if self._runs and self._runs[-1][0] is batch and sum(self._runs[-1][1:]) == position:
             self._runs[-1] = (batch, self._runs[-1][1], self._runs[-1][2] + 1)
         else:
+            if len(self._runs) >= _MOST_RUNS:
+                self._copy_runs()
             self._runs.append((batch, position, 1))
         self.rows += 1
         self.objects += entry[5]
 
     def take(self) -> Any:
         """The rows in one piece: where the writer ends a page depends on the pieces."""
-        pa = packages.arrow()
-        slices = [batch.slice(start, count) for batch, start, count in self._runs]
-        table = pa.Table.from_batches(slices).cast(schema()).combine_chunks()
-        self._runs, self.rows, self.objects = [], 0, 0
+        self._copy_runs()
+        table = packages.arrow().concat_tables(self._pieces).cast(schema()).combine_chunks()
+        self._pieces, self.rows, self.objects = [], 0, 0
         return table
+
+    def _copy_runs(self) -> None:
+        slices = [batch.slice(start, count) for batch, start, count in self._runs]
+        self._pieces.append(packages.arrow().Table.from_batches(slices).combine_chunks())
+        self._runs = []

@@ -116,6 +116,7 @@ def describe(error: Exception, address: Address) -> SodError:
         if isinstance(error, FileNotFoundError):
             return MissingFileError(f"no such device: {address.target}; this machine has {', '.join(found) or 'none'}")
         return UnreadableFileError(f"the device {address.target} cannot be opened: {reason}")
+    protocol = address.target.partition(":")[0].lower()
     sentences = (
         (
             (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError),
@@ -123,6 +124,10 @@ def describe(error: Exception, address: Address) -> SodError:
         ),
         (av.error.HTTPNotFoundError, "the host has no such stream (404)"),
         (av.error.ConnectionRefusedError, "the host refused the connection: nothing listens at this port"),
+        (
+            av.error.ProtocolNotFoundError,
+            f"this PyAV has no {protocol}: one that is built on an FFmpeg with it is needed",
+        ),
         ((av.error.ExitError, av.error.TimeoutError), f"the host did not respond within {OPEN_TIMEOUT_S:g} s"),
         (av.error.InvalidDataError, "this is not a video, or it is damaged: FFmpeg finds no format in it"),
     )

@@ -25,10 +25,12 @@ class StandIn:
     Attributes:
         url: its address.
         seconds: that it takes for an image.
+        at_once: images at once, and the others wait; 0 is any number.
     """
 
     url: str
     seconds: float
+    at_once: int = 0
     _process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
@@ -38,7 +40,7 @@ class StandIn:
             BenchmarkError: it does not.
         """
         port = self.url.rpartition(":")[2]
-        command = [sys.executable, "-m", "benchmarks.batch.serving", port, str(self.seconds)]
+        command = [sys.executable, "-m", "benchmarks.stand_in.serving", port, str(self.seconds), str(self.at_once)]
         self._process = subprocess.Popen(command, cwd=_ROOT)
         until = time.monotonic() + _START_S
         while time.monotonic() < until and self._process.poll() is None:
@@ -60,13 +62,14 @@ class StandIn:
 
 
 @contextmanager
-def started(seconds: float) -> Iterator[StandIn]:
+def started(seconds: float, at_once: int = 0) -> Iterator[StandIn]:
     """A stand-in that listens at entry, and is ended at exit.
 
     Args:
         seconds: that it takes for an image.
+        at_once: images at once, and the others wait; 0 is any number.
     """
-    stand_in = StandIn(f"http://127.0.0.1:{free_ports(1)[0]}", seconds)
+    stand_in = StandIn(f"http://127.0.0.1:{free_ports(1)[0]}", seconds, at_once)
     stand_in.start()
     try:
         yield stand_in

@@ -1,6 +1,7 @@
 """A stand-in for a gateway: it sleeps, and its objects depend on the image's bytes alone.
 
-Arguments: port of 127.0.0.1, seconds for an image. It imports little, so that it starts fast.
+Arguments: port of 127.0.0.1, seconds for an image, images at once (0 is any number). It imports little, so that it
+starts fast.
 """
 
 import base64
@@ -8,7 +9,9 @@ import hashlib
 import json
 import sys
 import time
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Semaphore
 from typing import Any
 
 _LABELS = ("pedestrian", "car", "bus")
@@ -29,8 +32,9 @@ def objects(content: bytes) -> list[dict[str, Any]]:
     ]
 
 
-def serve(port: int, seconds: float) -> None:
+def serve(port: int, seconds: float, at_once: int) -> None:
     """Listen on a port of 127.0.0.1 until the process ends."""
+    places = Semaphore(at_once) if at_once else nullcontext()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -40,7 +44,8 @@ def serve(port: int, seconds: float) -> None:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            time.sleep(seconds)
+            with places:
+                time.sleep(seconds)
             self._answer({"detectedObjects": objects(base64.b64decode(body["image"]))})
 
         def log_message(self, *_: object) -> None:
@@ -62,4 +67,4 @@ def serve(port: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), float(sys.argv[2]))
+    serve(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
