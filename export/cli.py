@@ -315,7 +315,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--edge_dir",
         type=Path,
         metavar="DIR",
-        help="the folder that the target edge writes (default: output/edge/<name>-<precision>)",
+        help="the folder that the target edge writes (default: output/edge/NAME-PRECISION)",
     )
     parser.add_argument(
         "--no-app",
