@@ -19,7 +19,7 @@ UNKNOWN := $(filter-out $(VARIABLES) SOD_% MAKE% -%,$(GIVEN))
 $(if $(UNKNOWN),$(error make knows no variable $(firstword $(UNKNOWN)): choose from $(VARIABLES) or SOD_…))
 
 .DEFAULT_GOAL := help
-.PHONY: help serve image test check format export finetune lock clean bench bench-paddlex compare-paddlex chaos fuzz
+.PHONY: help serve image test check format export edge finetune lock clean bench bench-paddlex compare-paddlex chaos fuzz
 
 help:  ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,10 +53,10 @@ image:  ## build the container image with docker or podman: GPU=1 IMAGE=name:tag
 # IMAGES are files or folders, separated by spaces. The image builds the TensorRT plan, from an FP16 ONNX file made here.
 EXPORT = $(BIN)/python -m export $(if $(MODEL),--model $(MODEL)) $(if $(MODEL_DIR),--model_dir "$(MODEL_DIR)") \
 	$(if $(NAME),--name $(NAME)) $(if $(PRECISION),--precision $(PRECISION)) $(if $(IMAGES),--images $(IMAGES)) \
-	$(if $(REPORT),--report "$(REPORT)") $(ARGS)
+	$(if $(REPORT),--report "$(REPORT)") $(if $(OUT),--edge_dir "$(OUT)") $(ARGS)
 PLANS = $(if $(NAME),$(NAME),$(if $(filter all,$(MODEL)),$(addprefix PP-YOLOE_plus_SOD-,S L largesize-L),$(MODEL)))
 
-export: $(VENV)/.export  ## convert a Paddle model to files that Triton loads: MODEL=name|all or MODEL_DIR=, TARGET=onnx|openvino|tensorrt|tensorrt-check|all PRECISION= IMAGES= NAME= REPORT=
+export: $(VENV)/.export  ## convert a Paddle model to files that Triton loads: MODEL=name|all or MODEL_DIR=, TARGET=onnx|openvino|tensorrt|tensorrt-check|edge|all PRECISION= IMAGES= NAME= REPORT= OUT=<folder of edge>
 ifeq ($(if $(IN_IMAGE),$(TARGET)),tensorrt)
 	@test -n "$(PLANS)" || { echo "name the model of MODEL_DIR: make export TARGET=tensorrt NAME=…" >&2; exit 2; }
 	@$(if $(MODEL)$(MODEL_DIR),$(EXPORT) --target onnx)
@@ -64,6 +64,13 @@ ifeq ($(if $(IN_IMAGE),$(TARGET)),tensorrt)
 else
 	@$(EXPORT) $(if $(TARGET),--target $(TARGET))
 endif
+
+# The folder that the gateway serves at /edge/. Without a model it is the demo's.
+edge: NAME := $(or $(NAME),$(if $(MODEL)$(MODEL_DIR),,PP-YOLOE_plus_SOD-demo))
+edge: OUT := $(or $(OUT),output/edge/served)
+edge: $(VENV)/.export  ## build the web app that detects on the phone itself, which the gateway serves at /edge/: NAME= or MODEL_DIR=, PRECISION= IMAGES= OUT=
+	@$(EXPORT) --target edge
+	@test -f "$(OUT)/index.html" || { echo "there is no web app in $(OUT): see the reason above" >&2; exit 2; }
 
 # The command creates PaddleDetection's own environment inside $(VENV) (finetune/environment.py).
 finetune: $(VENV)/.export  ## train a detector: DATA=<data set> BASE=demo|PP-YOLOE_plus_SOD-S|*.pdparams NAME= EPOCHS= BATCH= SIZE= RATE= OUT= ARGS=

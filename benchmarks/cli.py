@@ -15,6 +15,10 @@ _COMMANDS = {
         "benchmarks.batch.cli",
         "archives: throughput, memory, kills and Ray nodes of `sod batch`",
     ),
+    "edge": (
+        "benchmarks.edge",
+        "edge models in Chromium beside ONNX Runtime in Python",
+    ),
     "fleet": (
         "benchmarks.fleet.cli",
         "several Tritons behind gateways: one lost, slow or new, and how requests/s grow with them",

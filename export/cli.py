@@ -105,6 +105,8 @@ def _jobs(arguments: argparse.Namespace) -> Iterator[Callable[[], ExportResult]]
                 yield _from_paddle(model_dir, name, arguments.images, request)
         elif Target.TENSORRT_CHECK in request.targets:
             yield lambda name=name: check_installed(name, request)  # type: ignore[misc]
+        elif Target.EDGE in request.targets:
+            yield _edge_of_installed(name, arguments.images, request)
         if Target.TENSORRT in request.targets:
             if not name and model_dir:
                 # Imported here: what reads a Paddle model is not in the Triton image.
@@ -149,6 +151,16 @@ def _from_paddle(
     return lambda: export_model(model, replace(request, made_up_image=True), [synthetic_image()], calibration)
 
 
+def _edge_of_installed(name: str, paths: Sequence[Path], request: ExportRequest) -> Callable[[], ExportResult]:
+    # Imported here: ONNX and ONNX Runtime are not in the Triton image.
+    from export.edge.edge_export import export_installed  # noqa: PLC0415
+    from export.verification.images import find_images, load_images, split, synthetic_image  # noqa: PLC0415
+
+    compared, calibration = split(find_images(paths), 8)
+    images = load_images(compared) or [synthetic_image()]
+    return lambda: export_installed(name, request, images, calibration)
+
+
 def _request(arguments: argparse.Namespace, source: PipelineFile) -> ExportRequest:
     from_paddle = bool(arguments.model_dir or arguments.pipeline or arguments.model)
     if not (from_paddle or arguments.name):
@@ -163,6 +175,12 @@ def _request(arguments: argparse.Namespace, source: PipelineFile) -> ExportReque
     else:
         targets = [Target(arguments.target)]
     precisions = [] if arguments.precision == ALL else [Precision(arguments.precision)]
+    if targets == [Target.EDGE]:
+        precisions = precisions or [Precision.FP32]  # a folder has one model
+        if arguments.load is not None:
+            raise ExportError("--load is not for the target edge: Triton does not serve its model")
+        if arguments.edge_dir and arguments.model == ALL:
+            raise ExportError("--edge_dir is one folder for one model: leave it out, or name one with --model")
     if precisions and not any(precisions[0] in PRECISIONS[target] for target in targets):
         available = ", ".join(PRECISIONS[targets[0]])
         raise ExportError(f"target {arguments.target} has no precision {precisions[0]}: it has {available}")
@@ -177,6 +195,8 @@ def _request(arguments: argparse.Namespace, source: PipelineFile) -> ExportReque
         capabilities=arguments.capability,
         cache_dir=arguments.cache_dir,
         options=ServingOptions(source.batch_size, source.threshold, arguments.overwrite),
+        edge_dir=arguments.edge_dir,
+        web_app=arguments.web_app,
     )
 
 
@@ -234,7 +254,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--name",
         help="the name of the served model (default: Global.model_name of inference.yml, else the folder's name); "
-        "without one of the options above, an installed model for the targets tensorrt and tensorrt-check",
+        "without one of the options above, an installed model for the targets tensorrt, tensorrt-check and edge",
     )
     parser.add_argument(
         "--target",
@@ -246,7 +266,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--precision",
         choices=[*(precision.value for precision in Precision), ALL],
         default=ALL,
-        help="the precision to make (default: all precisions of the target)",
+        help="the precision to make (default: all precisions of the target; of edge, fp32)",
     )
     parser.add_argument(
         "--images",
@@ -290,6 +310,18 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         action="store_false",
         help="do not install the Paddle model without NMS (inference.json, inference.pdiparams), which the profile "
         "cpu_regular runs",
+    )
+    parser.add_argument(
+        "--edge_dir",
+        type=Path,
+        metavar="DIR",
+        help="the folder that the target edge writes (default: output/edge/NAME-PRECISION)",
+    )
+    parser.add_argument(
+        "--no-app",
+        dest="web_app",
+        action="store_false",
+        help="write no web app beside the edge model; it needs npm once, for ONNX Runtime Web",
     )
     parser.add_argument(
         "--overwrite",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export import isolated_process
+from export.edge.edge_export import EdgeSource, export_edge
 from export.errors import CheckFailedError, ChildCrashedError, ExportError
 from export.files import sha256
 from export.onnx.detector_graph import OPSET, make_detector
@@ -58,7 +59,8 @@ def export_model(
     """
     config = model.config
     LOG.info("%s: %d x %d, %d classes", config.model_name, config.width, config.height, len(config.labels))
-    if request.precisions and request.includes(Target.OPENVINO, Precision.INT8) and len(calibration) < MIN_CALIBRATION:
+    int8 = any(request.includes(target, Precision.INT8) for target in (Target.OPENVINO, Target.EDGE))
+    if request.precisions and int8 and len(calibration) < MIN_CALIBRATION:
         raise ExportError(_too_few_images(len(calibration)))
     with tempfile.TemporaryDirectory(prefix="triton-sod-export-") as work:
         export = _PaddleExport(model, request, Path(work))
@@ -67,6 +69,7 @@ def export_model(
         export.check_openvino()
         export.make_int8(calibration)
         export.check_tensorrt()
+        export.make_edge(calibration)
         export.sort_failures()
         export.install()
         return export.result
@@ -252,6 +255,12 @@ class _PaddleExport:
         if not self.request.includes(Target.TENSORRT_CHECK, Precision.FP16):
             return
         compile_for(self.fp16_path, self.request, self.spec.batch_size, self.timer, self.result)
+
+    def make_edge(self, calibration: Sequence[Path]) -> None:
+        """Make the models for phones and browsers; their folders are not in the repository."""
+        if Target.EDGE in self.request.targets:
+            source = EdgeSource(self.result.name, self.fp32_path, self.pre_nms.nms, self.reference)
+            export_edge(source, self.request, calibration, self.timer, self.result)
 
     def install(self) -> None:
         """Install everything that passed, or nothing, and keep the reference for the TensorRT plan."""

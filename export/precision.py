@@ -23,6 +23,7 @@ class Target(StrEnum):
     OPENVINO = "openvino"
     TENSORRT = "tensorrt"
     TENSORRT_CHECK = "tensorrt-check"
+    EDGE = "edge"
 
 
 # Every precision of a target; all of them are made unless the user names one.
@@ -31,6 +32,7 @@ PRECISIONS = {
     Target.OPENVINO: (Precision.FP32, Precision.BF16, Precision.INT8),
     Target.TENSORRT: (Precision.FP16,),
     Target.TENSORRT_CHECK: (Precision.FP16,),
+    Target.EDGE: (Precision.FP32, Precision.FP16, Precision.INT8),
 }
 
 

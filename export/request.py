@@ -24,6 +24,8 @@ class ExportRequest:
         cache_dir: keeps reference outputs and TensorRT's timing caches.
         limits: limits of the accuracy check by precision.
         options: choices of the Triton configuration.
+        edge_dir: the folder for the target edge; None for `output/edge/<model name>-<precision>`.
+        web_app: whether the target edge also writes the web app.
         made_up_image: whether the accuracy is measured on a synthetic image, because the user gave none.
     """
 
@@ -35,11 +37,17 @@ class ExportRequest:
     cache_dir: Path = Path(".cache/export")
     limits: Mapping[Precision, Limits] = field(default_factory=lambda: LIMITS)
     options: ServingOptions = DEFAULT_OPTIONS
+    edge_dir: Path | None = None
+    web_app: bool = True
     made_up_image: bool = False
 
     def includes(self, target: Target, precision: Precision) -> bool:
         """Whether this combination exists and was requested."""
         return target in self.targets and precision in applicable(target, self.precisions)
+
+    def edge_folder(self, name: str, precision: Precision) -> Path:
+        """The folder that the target edge writes."""
+        return self.edge_dir or Path("output/edge") / f"{name}-{precision}"
 
     def reference_path(self, name: str) -> Path:
         """Where the reference outputs of a model's FP16 detector are kept for its TensorRT plan."""

@@ -11,6 +11,8 @@ from starlette.middleware.cors import CORSMiddleware
 from gateway.api.error_handlers import CatchAll, install_handlers
 from gateway.api.openapi import install_openapi
 from gateway.api.routes import DETECTION_PATHS, INFER_PATH, Services, router
+from gateway.demo_page.edge import edge_files
+from gateway.demo_page.edge import router as edge_pages
 from gateway.demo_page.routes import router as pages
 from gateway.drain import Drain, DrainMiddleware
 from gateway.images.addresses import AllowList
@@ -123,6 +125,7 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
         ],
     )
     app.state.limiter, app.state.shedder = limiter, shedder
+    app.state.edge_files = edge_files(settings.edge_dir)
     early_refusal = EarlyRefusal(
         shedder, paths=DETECTION_PATHS, max_body_bytes=settings.max_body_bytes, draining=lambda: drain.active
     )
@@ -131,6 +134,7 @@ def create_app(settings: Settings, drain: Drain | None = None) -> FastAPI:
     install_handlers(app)
     app.include_router(router)
     app.include_router(pages)
+    app.include_router(edge_pages)
     install_openapi(app, settings.max_batch_images)
     return app
 

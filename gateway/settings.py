@@ -122,6 +122,8 @@ class Settings(BaseSettings):
     """Score threshold if the request has none; objects with greater scores are returned."""
     visualize: bool = True
     """Return the image with its boxes drawn if the request does not say."""
+    edge_dir: Path | None = None
+    """Folder of the web app at `/edge/`, which detects on the device itself; unset is where `make edge` writes it."""
     jpeg_quality: int = Field(JPEG_QUALITY, ge=1, le=100)
     """Quality of the drawn image if the request has none."""
     max_batch_images: int = Field(32, ge=1, le=1000)

@@ -19,9 +19,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.error_responses import error_response
 from gateway.observability import metrics
 
-# Paths without a key: probes, the demo page and the documentation with their files.
-_OPEN_PATHS = frozenset({"/", "/health", "/docs", "/openapi.json"})
-_OPEN_FOLDERS = ("/health/", "/static/")
+# Paths without a key: probes, the demo page, the web app and the documentation with their files.
+_OPEN_PATHS = frozenset({"/", "/health", "/docs", "/openapi.json", "/edge"})
+_OPEN_FOLDERS = ("/health/", "/static/", "/edge/")
 
 # Key of the ASGI scope that holds the name of the request's API key.
 KEY_NAME = "sod.api_key_name"

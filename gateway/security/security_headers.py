@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 # The demo page, the documentation, and the files of both. Neither has inline scripts or styles.
 _PAGES = frozenset({"/", "/docs"})
 _PAGE_FOLDERS = ("/static/",)
+_EDGE_FOLDER = "/edge/"
 
 _COMMON = {
     "x-content-type-options": "nosniff",
@@ -24,6 +25,13 @@ _PAGE = _COMMON | {
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(self), microphone=(), geolocation=()",
 }
+# The web app compiles WebAssembly. Browsers give it threads only if it is isolated from other origins.
+_EDGE = _PAGE | {
+    "content-security-policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
+    "style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "cross-origin-embedder-policy": "require-corp",
+}
 _HSTS = {"strict-transport-security": "max-age=31536000"}
 # As a list of bytes, which the server sends without conversion.
 _API_LIST = [(name.encode(), value.encode()) for name, value in {"cache-control": "no-store", **_API}.items()]
@@ -32,7 +40,7 @@ _HSTS_LIST = [(name.encode(), value.encode()) for name, value in _HSTS.items()]
 
 def is_page(path: str) -> bool:
     """Whether `path` is a page or one of its files."""
-    return path in _PAGES or path.startswith(_PAGE_FOLDERS)
+    return path in _PAGES or path.startswith((*_PAGE_FOLDERS, _EDGE_FOLDER))
 
 
 def api_headers(scheme: str) -> list[tuple[bytes, bytes]]:
@@ -51,7 +59,10 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        policy, caching = (_PAGE, "no-cache") if is_page(scope["path"]) else (_API, "no-store")
+        path = scope["path"]
+        policy, caching = (_PAGE, "no-cache") if is_page(path) else (_API, "no-store")
+        if path.startswith(_EDGE_FOLDER):
+            policy = _EDGE
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

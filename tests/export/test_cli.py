@@ -19,7 +19,7 @@ def usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_the_help_shows_choices_by_value_and_each_default_once(capsys: pytest.CaptureFixture[str]) -> None:
     text = usage(["--help"], capsys)
     assert text.startswith("usage: sod export [-h]")
-    assert "{onnx,openvino,tensorrt,tensorrt-check,all}" in text
+    assert "{onnx,openvino,tensorrt,tensorrt-check,edge,all}" in text
     assert "{fp32,fp16,bf16,int8,all}" in text
     assert "the engine to export for (default: onnx)" in text
     assert not re.search(r"Target|Precision\.|<", text)

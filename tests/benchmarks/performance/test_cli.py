@@ -15,7 +15,18 @@ from benchmarks.performance.options import CPU_PROFILES, SECTIONS
 from export.verification.images import synthetic_image
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ("report", "batch", "fleet", "gateway-overhead", "gpu", "overload", "slices", "sdk-throughput", "watch")
+COMMANDS = (
+    "report",
+    "batch",
+    "edge",
+    "fleet",
+    "gateway-overhead",
+    "gpu",
+    "overload",
+    "slices",
+    "sdk-throughput",
+    "watch",
+)
 
 
 @pytest.fixture
