@@ -99,7 +99,7 @@ class Device:
                 which = f"{kind.maker} {index}" if "*" in kind.node and self.indices else kind.maker
                 return (
                     f"device {self}: this machine has no {which} (/dev/{pattern} is absent): install {kind.driver}, "
-                    "and in a container pass the device on; or use DEVICE=cpu"
+                    "and in a container pass the device on; or choose the device cpu"
                 )
         if kind.distribution and _version(kind.distribution) is None:
             return (

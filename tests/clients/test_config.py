@@ -18,6 +18,7 @@ from sod_client import (
 from sod_client._local_server.device import Machine, Placement, choose_placement, parse_device
 
 from export.paddle.paddlex_pipeline import read_pipeline_file
+from server.devices import KINDS
 from tests.clients.conftest import FakeServer, jpeg
 
 MODULE = {
@@ -198,10 +199,32 @@ def test_the_local_server_uses_what_this_machine_has(monkeypatch: pytest.MonkeyP
         create_pipeline(use_hpip=False)
 
 
-@pytest.mark.parametrize("device", ["npu:0", "xpu:0", "mlu:0", "dcu:0", "intel_gpu:1", "intel_npu"])
-def test_a_device_that_a_local_server_lacks_says_how_to_serve_on_it(device: str) -> None:
-    with pytest.raises(UnsupportedDeviceError, match=f"start `make serve DEVICE={device}` .* pass its address as url="):
-        create_pipeline(device=device)
+@pytest.mark.parametrize(
+    ("device", "use_hpip", "chosen"),
+    [
+        ("npu:0", None, "npu:0"),
+        ("XPU:1,0", False, "xpu:1,0"),
+        ("mlu", None, "mlu"),
+        ("dcu:3", None, "dcu:3"),
+        ("intel_gpu:1", True, "intel_gpu:1"),
+        ("intel_npu", None, "intel_npu"),
+    ],
+)
+def test_the_launcher_chooses_the_profile_of_another_device(device: str, use_hpip: Any, chosen: str) -> None:
+    assert choose_placement(device, use_hpip, machine()) == Placement(device=chosen)
+
+
+@pytest.mark.parametrize(
+    ("device", "use_hpip", "mode"), [("npu:0", True, "regular"), ("intel_npu", False, "high-performance")]
+)
+def test_a_device_has_one_mode_only(device: str, use_hpip: bool, mode: str) -> None:
+    with pytest.raises(UnsupportedDeviceError, match=f"has the {mode} mode only, .*: leave use_hpip out"):
+        create_pipeline(device=device, use_hpip=use_hpip)
+
+
+def test_every_device_of_the_launcher_is_known() -> None:
+    for kind in KINDS:
+        assert parse_device(kind) == (kind, ())
 
 
 @pytest.mark.parametrize("device", ["gcu:0", "iluvatar_gpu:0", "metax_gpu:0"])

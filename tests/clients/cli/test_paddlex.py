@@ -65,10 +65,8 @@ IMAGE_WITH_GPU = Machine(has_nvidia_gpu=True, is_triton_image=True, has_paddle=F
 @pytest.mark.parametrize(
     ("device", "message"),
     [
-        ("npu:0", "device 'npu:0' is not supported: "),
-        ("xpu:0", "device 'xpu:0' is not supported: "),
-        ("mlu:0", "device 'mlu:0' is not supported: "),
-        ("dcu:0", "device 'dcu:0' is not supported: "),
+        ("gcu:0", "device 'gcu:0' is not supported: "),
+        ("npu:0 --use_hpip", "device 'npu' has the regular mode only"),
         ("gpu:0 --use_hpip", "device 'gpu:0' is not available: "),
         ("tpu", "there is no device 'tpu'; "),
     ],
@@ -251,10 +249,15 @@ def test_it_serves_on_a_gpu(served: list[Any], monkeypatch: pytest.MonkeyPatch) 
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
 
 
+def test_it_serves_on_another_device(served: list[Any]) -> None:
+    assert sod("--serve --device npu:0,1") == 0
+    assert served == [["sod serve", "--device", "npu:0,1"]]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("--serve --device npu:0", "start `make serve DEVICE=npu:0`"),
+        ("--serve --device gcu:0", "install PaddleX with paddle-custom-gcu"),
         ("--serve --pipeline OCR", "not 'OCR'"),
         ("--serve --pipeline none.yaml", "none.yaml: no such pipeline file"),
     ],

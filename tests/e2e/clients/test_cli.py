@@ -70,13 +70,22 @@ def test_the_seeds_lines(sod: Sod, server: Serving, folder: Path) -> None:
     assert ast.literal_eval(done.stdout)["res"] == found, "the file's threshold is 0.5 too"
 
 
-@pytest.mark.parametrize("device", ["npu:0", "dcu:0"])
-def test_a_device_that_is_not_here_is_one_sentence(sod: Sod, device: str) -> None:
+@pytest.mark.parametrize(
+    ("device", "driver"),
+    [
+        ("npu:0", "Ascend's driver and CANN"),
+        ("xpu:0", "Kunlun's driver and XRE"),
+        ("mlu:0", "Cambricon's driver"),
+        ("dcu:0", "Hygon's driver and DTK"),
+        ("intel_npu", "Intel's driver"),
+    ],
+)
+def test_a_device_that_is_not_here_is_one_sentence(sod: Sod, device: str, driver: str) -> None:
     line = "--pipeline small_object_detection --input small_object_detection.jpg"
     done = sod(f"{line} --device {device}", SOD_URL="")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"sod: device {device!r} is not ")
-    assert f"start `make serve DEVICE={device}`" in done.stderr
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith(f"sod: the local server did not start: device {device}: this machine has no ")
+    assert f"install {driver}" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -96,6 +96,7 @@ def _serve(arguments: argparse.Namespace, unknown: Sequence[str]) -> int:
         "--host": arguments.host,
         "--port": arguments.port,
         "--profile": placement.profile,
+        "--device": placement.device,
         "--model": model,
         "--model-repository": repository,
     }

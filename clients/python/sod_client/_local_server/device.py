@@ -10,18 +10,15 @@ from sod_client.errors import DependencyError, SodWarning, UnsupportedDeviceErro
 
 _NVIDIA_DRIVER = Path("/dev/nvidiactl")
 _TRITON_IMAGE = Path("/opt/tritonserver")
-# Paddle's packages for the other devices that PaddleX supports.
+# Paddle's packages for the devices of PaddleX that triton-sod does not run on.
 _PADDLE_PACKAGES = {
-    "npu": "paddle-custom-npu",
-    "xpu": "paddlepaddle-xpu",
-    "mlu": "paddle-custom-mlu",
-    "dcu": "paddlepaddle-dcu",
     "gcu": "paddle-custom-gcu",
     "iluvatar_gpu": "paddle-iluvatar-gpu",
     "metax_gpu": "paddle-metax-gpu",
 }
-# `make serve DEVICE=…` runs on these; a local server does not.
-_SERVED = ("npu", "xpu", "mlu", "dcu", "intel_gpu", "intel_npu")
+# The launcher chooses the profile of these, and knows what a machine needs for them.
+_REGULAR = ("npu", "xpu", "mlu", "dcu")  # in Paddle Inference
+_HIGH_PERFORMANCE = ("intel_gpu", "intel_npu")  # in OpenVINO
 
 
 @dataclass(frozen=True)
@@ -31,10 +28,12 @@ class Placement:
     Attributes:
         profile: profile of the launcher; None leaves the choice to the launcher.
         environment: environment variables for the server.
+        device: device for the launcher, such as "npu:0"; None where the profile says enough.
     """
 
     profile: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def parse_device(device: str) -> tuple[str, tuple[int, ...]]:
     """
     kind, colon, listed = str(device).lower().partition(":")
     numbers = listed.split(",") if colon else []
-    kinds = tuple(dict.fromkeys(("cpu", "gpu", *_PADDLE_PACKAGES, *_SERVED)))
+    kinds = tuple(dict.fromkeys(("cpu", "gpu", *_PADDLE_PACKAGES, *_REGULAR, *_HIGH_PERFORMANCE)))
     if kind not in kinds:
         raise UnsupportedDeviceError(f"there is no device {device!r}; the kinds are {', '.join(kinds)}")
     if not all(number.isdecimal() for number in numbers):
@@ -100,7 +99,8 @@ def choose_placement(device: str | None, use_hpip: bool | None, machine: Machine
         machine: None is this machine.
 
     Raises:
-        UnsupportedDeviceError: this machine has no such device, or triton-sod does not support it.
+        UnsupportedDeviceError: this machine has no such GPU, or triton-sod does not support the device or its mode. Of
+            the other devices the launcher says it when it starts.
         DependencyError: a required package is not installed.
     """
     machine = machine or Machine.detect()
@@ -115,12 +115,8 @@ def choose_placement(device: str | None, use_hpip: bool | None, machine: Machine
         kind = device = "cpu"
     if kind == "gpu":
         return _gpu(str(device), numbers, use_hpip, machine)
-    if kind in _SERVED:
-        raise UnsupportedDeviceError(
-            f"device {device!r} is not supported: a local server does not run on it; start "
-            f"`make serve DEVICE={device}` in the checkout of triton-sod on a machine with it, "
-            "and pass its address as url="
-        )
+    if kind in (*_REGULAR, *_HIGH_PERFORMANCE):
+        return _other(kind, numbers, use_hpip)
     if kind != "cpu":
         raise UnsupportedDeviceError(
             f"device {device!r} is not supported: triton-sod does not run on it; install PaddleX with "
@@ -156,3 +152,13 @@ def _gpu(device: str, numbers: tuple[int, ...], use_hpip: bool | None, machine: 
         )
     environment = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, numbers))} if numbers else {}
     return Placement("gpu_high_performance" if use_tensorrt else "gpu_regular", environment)
+
+
+def _other(kind: str, numbers: tuple[int, ...], use_hpip: bool | None) -> Placement:
+    if use_hpip and kind in _REGULAR:
+        raise UnsupportedDeviceError(f"device {kind!r} has the regular mode only, in Paddle: leave use_hpip out")
+    if use_hpip is False and kind in _HIGH_PERFORMANCE:
+        raise UnsupportedDeviceError(
+            f"device {kind!r} has the high-performance mode only, in OpenVINO: leave use_hpip out"
+        )
+    return Placement(device=kind + (":" + ",".join(map(str, numbers)) if numbers else ""))

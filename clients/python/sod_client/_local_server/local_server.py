@@ -67,6 +67,8 @@ class LocalServer:
             options += ["--model-repository", str(repository)]
         if placement.profile:
             options += ["--profile", placement.profile]
+        if placement.device:
+            options += ["--device", placement.device]
         with ExitStack() as undo:
             log = undo.enter_context(tempfile.TemporaryFile())
             process = _spawn(options, placement, log)
