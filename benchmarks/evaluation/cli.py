@@ -16,7 +16,8 @@ from benchmarks.evaluation.errors import EvaluationError
 from benchmarks.evaluation.metrics import ModelClasses, evaluate
 from benchmarks.evaluation.plots import plot_confusion, plot_f1, plot_precision
 from benchmarks.evaluation.report import as_dict, confusion_markdown, markdown
-from benchmarks.evaluation.runs import PROFILES, SLICES, WHOLE, Run, detect, plan
+from benchmarks.evaluation.runs import SLICES, WHOLE, Run, detect, plan
+from server.devices import PROFILES
 from sod.datasets.dataset import Dataset
 from sod.datasets.reader import FORMATS, SPLITS
 

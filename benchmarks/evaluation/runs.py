@@ -13,10 +13,10 @@ from sod_client.errors import InvalidConfigError
 from benchmarks.evaluation import served
 from benchmarks.evaluation.classes import align
 from benchmarks.evaluation.errors import EvaluationError
+from server.devices import PROFILES
 from sod.datasets.dataset import Dataset
 from sod.detections import Detections
 
-PROFILES = ("cpu_bf16", "cpu_high_performance", "cpu_int8", "cpu_regular", "gpu_high_performance", "gpu_regular")
 WHOLE, SLICES = "whole", "slices"
 
 

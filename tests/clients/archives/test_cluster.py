@@ -1,4 +1,4 @@
-"""`sod batch --ray` and `sod_client.ray.detect` on a cluster of local nodes. Ray is in no lock file: run it by hand."""
+"""`sod batch --ray` and `sod_client.ray.detect` on a cluster of local nodes."""
 
 import json
 import subprocess
