@@ -14,9 +14,10 @@ import cv2
 from benchmarks.performance import run
 from benchmarks.performance.baselines.paddlex import install as install_paddlex
 from benchmarks.performance.errors import BenchmarkError
-from benchmarks.performance.options import CPU_PROFILES, GPU_PROFILES, OTHER_PROFILES, SECTIONS, Options
+from benchmarks.performance.options import CPU_PROFILES, GPU_PROFILES, SECTIONS, Options
 from export.errors import ExportError
 from export.verification.images import find_images, synthetic_image
+from server.devices import PROFILES
 
 ROOT = Path(__file__).parents[2]
 _REPOSITORY = ROOT / "model_repository"
@@ -121,10 +122,9 @@ def _parser(prog: str, epilog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--profiles",
         nargs="+",
-        choices=CPU_PROFILES + GPU_PROFILES + OTHER_PROFILES,
+        choices=PROFILES,
         metavar="PROFILE",
-        help=f"any of {', '.join(CPU_PROFILES + GPU_PROFILES + OTHER_PROFILES)} (default: the CPU's, and the GPU's if "
-        "there is one)",
+        help=f"any of {', '.join(PROFILES)} (default: the CPU's, and the GPU's if there is one)",
     )
     parser.add_argument("--model-repository", type=Path, default=_REPOSITORY, metavar="DIR")
     parser.add_argument(

@@ -4,11 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from server.devices import KINDS, PROFILES
-
-CPU_PROFILES = KINDS["cpu"].profiles
-GPU_PROFILES = KINDS["gpu"].profiles
-OTHER_PROFILES = tuple(profile for profile in PROFILES if profile not in CPU_PROFILES + GPU_PROFILES)
+CPU_PROFILES = ("cpu_high_performance", "cpu_bf16", "cpu_int8", "cpu_regular")
+GPU_PROFILES = ("gpu_high_performance", "gpu_regular")
 SECTIONS = ("load", "requests", "stages", "perf_analyzer", "accuracy", "soak")
 # The concurrencies to which the targets refer: of latency, of throughput, and of a queue that is twice as long.
 LATENCY_CLIENTS, LOAD_CLIENTS, PEAK_CLIENTS = 1, 8, 16

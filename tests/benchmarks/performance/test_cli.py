@@ -11,8 +11,9 @@ import pytest
 import benchmarks.cli
 from benchmarks.performance import cli, machine, run
 from benchmarks.performance.estimate import estimate, estimated_seconds
-from benchmarks.performance.options import CPU_PROFILES, SECTIONS
+from benchmarks.performance.options import CPU_PROFILES, GPU_PROFILES, SECTIONS
 from export.verification.images import synthetic_image
+from server.devices import KINDS
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = (
@@ -151,6 +152,11 @@ def test_a_finished_run_is_resumed_only_with_the_same_options_machine_and_commit
     file.write_text("{")
     assert cli.main(words) == 1
     assert "run without --resume" in capsys.readouterr().err
+
+
+def test_the_profiles_of_a_report_are_the_launchers() -> None:
+    assert KINDS["cpu"].profiles == CPU_PROFILES
+    assert KINDS["gpu"].profiles == GPU_PROFILES
 
 
 class TestCommands:
