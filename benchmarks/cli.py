@@ -28,6 +28,10 @@ _COMMANDS = {
         "latency that the gateway adds to the ensemble",
     ),
     "gpu": ("benchmarks.gpu", "the detector on a CUDA GPU in FP32 and FP16"),
+    "gpu-day": (
+        "benchmarks.gpu_day.cli",
+        "all that is to be measured on a GPU machine within ten minutes, with its report",
+    ),
     "overload": ("benchmarks.overload", "the server under far more load than its capacity"),
     "slices": (
         "benchmarks.slices.cli",

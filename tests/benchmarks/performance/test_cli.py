@@ -23,6 +23,7 @@ COMMANDS = (
     "fleet",
     "gateway-overhead",
     "gpu",
+    "gpu-day",
     "overload",
     "slices",
     "sdk-throughput",
