@@ -49,7 +49,7 @@ def _run(parsed: argparse.Namespace) -> int:
     if report.draw(results, folder / "gpu-day.png"):
         text += "\n![milliseconds of one image](gpu-day.png)\n"
     (folder / "gpu-day.md").write_text(text, encoding="utf-8")
-    print(text)
+    print(text, end="")
     print(f"written: {folder / 'gpu-day.md'}", file=sys.stderr)
     return 0 if options.pretend or all(target.met for target in report.targets(results)) else 1
 

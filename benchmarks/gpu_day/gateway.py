@@ -66,7 +66,7 @@ def measure_slices(options: Options) -> dict[str, Any]:
             with _served(options, model, "FP32") as server, httpx.Client(base_url=server.url, timeout=120) as http:
                 body = request_body(encoded, model, _THRESHOLD, _SIDE)
                 slices = int(post(http, body).headers.get("x-slices", "0"))
-                times = _times(partial(post, http, body), options.seconds)
+                times = _times(partial(post, http, body), options)
                 ms = statistics.median(times)
                 results[model] = {"ms": round(ms, 1), "frames_a_second": round(1e3 / ms, 3), "slices": slices}
         except BenchmarkError as error:
@@ -86,7 +86,7 @@ def _served(options: Options, model: str, precision: str) -> Iterator[servers.Se
 
 def _load(url: str, body: bytes, options: Options) -> dict[str, Any]:
     with httpx.Client(base_url=url, timeout=120) as http:
-        times = _times(partial(post, http, body), options.seconds)
+        times = _times(partial(post, http, body), options)
     ms = statistics.median(times)
     # As many requests as fit, if sixteen clients get up to four times what one gets.
     count = max(_CLIENTS, int(4 * options.seconds * 1e3 / ms / (4 if options.pretend else 1)))
@@ -95,11 +95,11 @@ def _load(url: str, body: bytes, options: Options) -> dict[str, Any]:
     return {"ms": round(ms, 2), "images_a_second": round(count / seconds, 2), "clients": _CLIENTS, "gpu": gpu}
 
 
-def _times(run: Callable[[], object], seconds: float) -> list[float]:
+def _times(run: Callable[[], object], options: Options) -> list[float]:
     run()
     times: list[float] = []
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until or len(times) < _FEWEST:
+    until = time.perf_counter() + options.seconds
+    while time.perf_counter() < until or len(times) < (1 if options.pretend else _FEWEST):
         started = time.perf_counter()
         run()
         times.append(1e3 * (time.perf_counter() - started))
