@@ -46,7 +46,7 @@ def _run(parsed: argparse.Namespace) -> int:
     )
     results = run(options, [name for name in STEPS if name in parsed.steps], parsed.budget)
     text = report.markdown(results, pretend=options.pretend)
-    if report.draw(results, folder / "gpu-day.png"):
+    if report.draw(results, folder / "gpu-day.png", pretend=options.pretend):
         text += "\n![milliseconds of one image](gpu-day.png)\n"
     (folder / "gpu-day.md").write_text(text, encoding="utf-8")
     print(text, end="")
