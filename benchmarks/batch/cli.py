@@ -10,6 +10,7 @@ from sod_client import SodError
 from sod_client._archives import packages
 
 from benchmarks import section_run
+from benchmarks.arguments import whole
 from benchmarks.batch import cluster, kills, load
 from benchmarks.batch.options import SECTIONS, Options
 from benchmarks.batch.report import markdown, targets
@@ -81,36 +82,23 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--images", type=Path, metavar="DIR", help="JPEG files, used under many names (default: synthetic images)"
     )
-    parser.add_argument("--count", type=_many, default=2000, help="images of throughput (default: %(default)s)")
+    parser.add_argument("--count", type=whole(101), default=2000, help="images of throughput (default: %(default)s)")
     parser.add_argument(
-        "--counts", type=_many, nargs=2, default=(2000, 20_000), help="images of memory (default: 2000 20000)"
+        "--counts", type=whole(101), nargs=2, default=(2000, 20_000), help="images of memory (default: 2000 20000)"
     )
-    parser.add_argument("--killed-count", type=_many, default=3000, help="images of kills (default: %(default)s)")
-    parser.add_argument("--kills", type=_count, default=10, help="number of kills (default: %(default)s)")
-    parser.add_argument("--cluster-count", type=_many, default=800, help="images of cluster (default: %(default)s)")
-    parser.add_argument("--rounds", type=_count, default=3, help="of throughput (default: %(default)s)")
-    parser.add_argument("--concurrency", type=_count, default=8, help="requests at once (default: %(default)s)")
+    parser.add_argument("--killed-count", type=whole(101), default=3000, help="images of kills (default: %(default)s)")
+    parser.add_argument("--kills", type=whole(), default=10, help="number of kills (default: %(default)s)")
     parser.add_argument(
-        "--sleep-ms", type=_count, default=100, help="of the stand-in in cluster, for an image (default: %(default)s)"
+        "--cluster-count", type=whole(101), default=800, help="images of cluster (default: %(default)s)"
+    )
+    parser.add_argument("--rounds", type=whole(), default=3, help="of throughput (default: %(default)s)")
+    parser.add_argument("--concurrency", type=whole(), default=8, help="requests at once (default: %(default)s)")
+    parser.add_argument(
+        "--sleep-ms", type=whole(), default=100, help="of the stand-in in cluster, for an image (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     return parser
-
-
-def _count(text: str) -> int:
-    return _at_least(1, text)
-
-
-def _many(text: str) -> int:
-    return _at_least(101, text)
-
-
-def _at_least(least: int, text: str) -> int:
-    value = int(text)
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{text} is less than {least}")
-    return value
 
 
 if __name__ == "__main__":

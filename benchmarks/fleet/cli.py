@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from benchmarks.arguments import whole
 from benchmarks.fleet import dns, losses, scaling
 from benchmarks.fleet.options import SECTIONS, Options
 from benchmarks.fleet.report import markdown, targets
@@ -100,23 +101,16 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--sections", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION", help=f"any of {SECTIONS}"
     )
-    parser.add_argument("--clients", type=_positive, default=8, help="default: %(default)s")
-    parser.add_argument("--seconds", type=_positive, default=20, help="of one measurement (default: %(default)s)")
-    parser.add_argument("--rounds", type=_positive, default=3, help="of slow and scaling (default: %(default)s)")
-    parser.add_argument("--sleep-ms", type=_positive, default=100, help="of the stand-in (default: %(default)s)")
+    parser.add_argument("--clients", type=whole(), default=8, help="default: %(default)s")
+    parser.add_argument("--seconds", type=whole(), default=20, help="of one measurement (default: %(default)s)")
+    parser.add_argument("--rounds", type=whole(), default=3, help="of slow and scaling (default: %(default)s)")
+    parser.add_argument("--sleep-ms", type=whole(), default=100, help="of the stand-in (default: %(default)s)")
     parser.add_argument(
-        "--tritons", type=_positive, nargs="+", default=(1, 2, 4, 8), help="of section scaling (default: 1 2 4 8)"
+        "--tritons", type=whole(), nargs="+", default=(1, 2, 4, 8), help="of section scaling (default: 1 2 4 8)"
     )
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the logs here (default: they are removed)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return value
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.arguments import number, whole
 from benchmarks.gpu_day import parcels, report
 from benchmarks.gpu_day.options import BUDGETS, MODELS, STEPS, Options
 from benchmarks.gpu_day.run import run
@@ -88,11 +89,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--steps", nargs="+", choices=STEPS, default=STEPS, metavar="STEP", help=f"any of {', '.join(STEPS)}"
     )
     command.add_argument(
-        "--seconds", type=_positive, default=3.0, help="of one measurement under load (default: %(default)g)"
+        "--seconds", type=number(0.1, 60), default=3.0, help="of one measurement under load (default: %(default)g)"
     )
     command.add_argument(
         "--budget",
-        type=_positive,
+        type=number(1, 3600),
         default=_BUDGET_S,
         metavar="SECONDS",
         help=f"of all steps; each also has its own, {BUDGETS} (default: %(default)g)",
@@ -106,7 +107,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     command.set_defaults(act=_pack)
     command.add_argument("folder", type=Path, metavar="FOLDER", help="for the parts; empty or absent")
     command.add_argument("wheels", type=Path, nargs="+", metavar="WHEEL", help="file, or folder of wheels")
-    command.add_argument("--part-mib", type=_whole, default=_PART_MIB, metavar="N", help="default: %(default)s")
+    command.add_argument("--part-mib", type=whole(), default=_PART_MIB, metavar="N", help="default: %(default)s")
     command = commands.add_parser(
         "unpack", help="join and check the parts of `pack`", description="Join and check the parts, and install them."
     )
@@ -115,20 +116,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     command.add_argument("wheels", type=Path, metavar="WHEELS", help="folder for the wheels")
     command.add_argument("--install", action="store_true", help="install them with pip, without a network")
     return parser
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
-
-
-def _whole(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return value
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import whole
 from benchmarks.evaluation.errors import EvaluationError
 from benchmarks.performance import machine, other_programs
 from benchmarks.performance.errors import BenchmarkError
@@ -89,10 +90,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--labels", type=Path, metavar="DATA", help="labelled images, in a format of sod eval")
     parser.add_argument("--images", type=Path, metavar="DIR", help="their folder, where it is not beside the labels")
     parser.add_argument("--class-name", default="car", help="class whose AP is compared (default: %(default)s)")
-    parser.add_argument("--sizes", type=_at_least_32, nargs="+", default=(640, 320), help="sides of slices, in pixels")
-    parser.add_argument(
-        "--mosaics", type=_positive, default=2, help="mosaics of 16 drawn scenes (default: %(default)s)"
-    )
+    parser.add_argument("--sizes", type=whole(32), nargs="+", default=(640, 320), help="sides of slices, in pixels")
+    parser.add_argument("--mosaics", type=whole(), default=2, help="mosaics of 16 drawn scenes (default: %(default)s)")
     parser.add_argument("--model", default="PP-YOLOE_plus_SOD-demo", help="ensemble (default: %(default)s)")
     parser.add_argument(
         "--speed-model", default="PP-YOLOE_plus_SOD-S", help="ensemble of the section speed (default: %(default)s)"
@@ -106,28 +105,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="profiles of OpenVINO; memory and latency are measured in the first (default: cpu_high_performance)",
     )
     parser.add_argument("--model-repository", type=Path, default=_REPOSITORY, metavar="DIR")
-    parser.add_argument("--rounds", type=_positive, default=3, help="default: %(default)s")
+    parser.add_argument("--rounds", type=whole(), default=3, help="default: %(default)s")
     parser.add_argument(
-        "--seconds", type=_positive, default=10, help="of a measurement of throughput or latency (default: %(default)s)"
+        "--seconds", type=whole(), default=10, help="of a measurement of throughput or latency (default: %(default)s)"
     )
-    parser.add_argument("--side", type=_at_least_32, default=8192, help="of the image of section memory, in pixels")
+    parser.add_argument("--side", type=whole(32), default=8192, help="of the image of section memory, in pixels")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     return parser
-
-
-def _positive(text: str) -> int:
-    return _at_least(1, text)
-
-
-def _at_least_32(text: str) -> int:
-    return _at_least(32, text)
-
-
-def _at_least(least: int, text: str) -> int:
-    value = int(text)
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{text} is less than {least}")
-    return value
 
 
 if __name__ == "__main__":

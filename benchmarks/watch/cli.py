@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import section_run
+from benchmarks.arguments import number, whole
 from benchmarks.watch.options import SECTIONS, Options
 from benchmarks.watch.report import markdown, targets
 
@@ -122,44 +123,25 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--model", default="PP-YOLOE_plus_SOD-demo", help="ensemble (default: %(default)s)")
     parser.add_argument("--profile", default="cpu_high_performance", help="default: %(default)s")
     parser.add_argument("--url", help="a running gateway (default: a server is started)")
-    parser.add_argument("--seconds", type=_positive, default=30.0, help="of the film (default: %(default)g)")
-    parser.add_argument("--seeds", type=_count, default=3, help="number of made streets (default: %(default)s)")
-    parser.add_argument("--lag-seconds", type=_positive, default=30.0, help="of lag's stream (default: %(default)g)")
+    parser.add_argument("--seconds", type=number(0.2, 600), default=30.0, help="of the film (default: %(default)g)")
+    parser.add_argument("--seeds", type=whole(), default=3, help="number of made streets (default: %(default)s)")
+    parser.add_argument(
+        "--lag-seconds", type=number(0.2, 600), default=30.0, help="of lag's stream (default: %(default)g)"
+    )
     parser.add_argument(
         "--stream-seconds",
-        type=_stream_seconds,
+        type=number(20, 1e6),
         default=3600.0,
         metavar="S",
         help="of memory's stream, which takes a tenth of them (default: %(default)g)",
     )
-    parser.add_argument("--rounds", type=_count, default=3, help="of throughput (default: %(default)s)")
-    parser.add_argument("--concurrency", type=_count, default=4, help="requests at once (default: %(default)s)")
+    parser.add_argument("--rounds", type=whole(), default=3, help="of throughput (default: %(default)s)")
+    parser.add_argument("--concurrency", type=whole(), default=4, help="requests at once (default: %(default)s)")
     parser.add_argument(
         "--film-folder", type=Path, metavar="DIR", help="keep the film here, and use it again (default: it is removed)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     return parser
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0.2 <= value <= 600:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0.2 and 600")
-    return value
-
-
-def _stream_seconds(text: str) -> float:
-    value = float(text)
-    if not 20 <= value <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not between 20 and 1000000")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return value
 
 
 if __name__ == "__main__":
