@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export import isolated_process
-from export.edge.edge_export import EdgeSource, export_edge
 from export.errors import CheckFailedError, ChildCrashedError, ExportError
 from export.files import sha256
 from export.onnx.detector_graph import OPSET, make_detector
@@ -30,7 +29,7 @@ from export.triton.install import install_files
 from export.triton.model_spec import ModelSpec
 from export.triton.repository import PendingFiles, pending_files, stale_files
 from export.verification import accuracy_check
-from export.verification.images import MIN_CALIBRATION, CalibrationPixels, sample_evenly
+from export.verification.images import MIN_CALIBRATION, CalibrationPixels, sample_evenly, too_few_for_int8
 from export.verification.reference import Reference, run_in_batches
 
 LOG = logging.getLogger(__name__)
@@ -61,7 +60,7 @@ def export_model(
     LOG.info("%s: %d x %d, %d classes", config.model_name, config.width, config.height, len(config.labels))
     int8 = any(request.includes(target, Precision.INT8) for target in (Target.OPENVINO, Target.EDGE))
     if request.precisions and int8 and len(calibration) < MIN_CALIBRATION:
-        raise ExportError(_too_few_images(len(calibration)))
+        raise ExportError(too_few_for_int8(len(calibration)))
     with tempfile.TemporaryDirectory(prefix="triton-sod-export-") as work:
         export = _PaddleExport(model, request, Path(work))
         export.make_fp32(images)
@@ -109,13 +108,6 @@ def export_detector(  # noqa: PLR0913 - options, all by name
         options=options,
     )
     return export_model(model, request, images).installed
-
-
-def _too_few_images(count: int) -> str:
-    return (
-        f"INT8 is calibrated on images, and {count} are too few: give --images a folder with at least "
-        f"{MIN_CALIBRATION}, better 100, images like those of the cameras"
-    )
 
 
 class _PaddleExport:
@@ -238,7 +230,7 @@ class _PaddleExport:
         if not self.request.includes(Target.OPENVINO, Precision.INT8):
             return
         if len(images) < MIN_CALIBRATION:
-            self._skip(f"openvino int8: {_too_few_images(len(images))}")
+            self._skip(f"openvino int8: {too_few_for_int8(len(images))}")
             return
         config = self.model.config
         largest = MAX_LARGE_IMAGES if parity_check.has_large_input(config) else MAX_IMAGES
@@ -259,6 +251,9 @@ class _PaddleExport:
     def make_edge(self, calibration: Sequence[Path]) -> None:
         """Make the models for phones and browsers; their folders are not in the repository."""
         if Target.EDGE in self.request.targets:
+            # Imported here: ONNX Runtime's quantisation takes 0.14 s, and no other target needs it.
+            from export.edge.edge_export import EdgeSource, export_edge  # noqa: PLC0415
+
             source = EdgeSource(self.result.name, self.fp32_path, self.pre_nms.nms, self.reference)
             export_edge(source, self.request, calibration, self.timer, self.result)
 

@@ -27,7 +27,7 @@ from export.triton.install import install_files
 from export.triton.installed_models import find_installed
 from export.triton.repository import read_config
 from export.verification.accuracy_check import AccuracyResult, check_accuracy, require_passed
-from export.verification.images import MIN_CALIBRATION, CalibrationPixels, sample_evenly
+from export.verification.images import MIN_CALIBRATION, CalibrationPixels, sample_evenly, too_few_for_int8
 from export.verification.reference import Reference, run_in_batches
 from sod.image import to_pixels
 from sod.nms import NmsConfig
@@ -156,10 +156,7 @@ class _EdgeExport:
             self._require(check_accuracy(name, onnx_detector(path), source.reference, limits))
             return path
         if len(calibration) < MIN_CALIBRATION:
-            raise ExportError(
-                f"INT8 is calibrated on images, and {len(calibration)} are too few: give --images a folder with at "
-                f"least {MIN_CALIBRATION}, better 100, images like those of the cameras"
-            )
+            raise ExportError(too_few_for_int8(len(calibration)))
         height, width = source.reference.pixels.shape[1:3]
         pixels = CalibrationPixels(sample_evenly(calibration, MAX_IMAGES), (height, width))
         self._require(quantise_edge(source.detector, pixels, source.reference, limits, path))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from export.errors import ExportError, first_line
-from export.onnx.fp16 import decoding_nodes
+from export.onnx.fp16 import convolutions_before_decoding
 from export.onnx.runtime import onnx_detector
 from export.precision import Limits
 from export.verification.accuracy_check import AccuracyResult, check_accuracy
@@ -47,9 +47,7 @@ def quantise_edge(
     Raises:
         ExportError: ONNX Runtime cannot quantise the model.
     """
-    graph = onnx.load(onnx_path).graph
-    decoding = {graph.node[index].name for index in decoding_nodes(graph)}
-    convolutions = [node.name for node in graph.node if node.op_type == "Conv" and node.name not in decoding]
+    convolutions = convolutions_before_decoding(onnx.load(onnx_path).graph)
     trial = output.with_name(f"trial_{output.name}")
     best: AccuracyResult | None = None
     for share in _SHARES:

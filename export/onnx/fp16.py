@@ -111,6 +111,12 @@ def _follows_softmax(graph: onnx.GraphProto, producer: dict[str, int], node: onn
     return False
 
 
+def convolutions_before_decoding(graph: onnx.GraphProto) -> list[str]:
+    """Names of the convolutions that the decoding does not hold, in the order of the graph: those of INT8."""
+    decoding = decoding_nodes(graph)
+    return [node.name for index, node in enumerate(graph.node) if node.op_type == "Conv" and index not in decoding]
+
+
 def _takes_fp16(node: onnx.NodeProto, opset: int) -> bool:
     if node.domain not in ("", "ai.onnx"):
         return False

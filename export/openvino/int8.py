@@ -20,7 +20,7 @@ import onnx
 from numpy.typing import NDArray
 
 from export.errors import ExportError, first_line
-from export.onnx.fp16 import decoding_nodes
+from export.onnx.fp16 import convolutions_before_decoding, decoding_nodes
 from export.openvino.runtime import import_nncf, import_openvino, openvino_detector
 from export.precision import Limits, Precision
 from export.verification.accuracy_check import AccuracyResult, check_accuracy
@@ -105,8 +105,7 @@ def candidates(graph: onnx.GraphProto) -> list[Candidate]:
 
     The first convolutions return to floating point first, because their errors propagate through all later ones.
     """
-    decoding = decoding_names(graph)
-    convolutions = [node.name for node in graph.node if node.op_type == "Conv" and node.name not in decoding]
+    convolutions = convolutions_before_decoding(graph)
     counts = [round(len(convolutions) * _SHARE * number) for number in range(_CANDIDATES)]
     return [
         Candidate(

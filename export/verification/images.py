@@ -81,6 +81,14 @@ def sample_evenly(paths: Sequence[Path], most: int) -> list[Path]:
     return [paths[index * len(paths) // count] for index in range(count)]
 
 
+def too_few_for_int8(count: int) -> str:
+    """The sentence for fewer images than `MIN_CALIBRATION`."""
+    return (
+        f"INT8 is calibrated on images, and {count} are too few: give --images a folder with at least "
+        f"{MIN_CALIBRATION}, better 100, images like those of the cameras"
+    )
+
+
 def split(paths: Sequence[Path], max_compared: int) -> tuple[list[Path], list[Path]]:
     """Divide the images into those to compare on and those to calibrate on.
 
