@@ -3,10 +3,10 @@
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# The demo page, the documentation, and the files of both. Neither has inline scripts or styles.
-_PAGES = frozenset({"/", "/docs"})
-_PAGE_FOLDERS = ("/static/",)
 _EDGE_FOLDER = "/edge/"
+# The demo page, the documentation, and the files of both; and the web app. None has inline scripts or styles.
+_PAGES = frozenset({"/", "/docs"})
+_PAGE_FOLDERS = ("/static/", _EDGE_FOLDER)
 
 _COMMON = {
     "x-content-type-options": "nosniff",
@@ -40,7 +40,7 @@ _HSTS_LIST = [(name.encode(), value.encode()) for name, value in _HSTS.items()]
 
 def is_page(path: str) -> bool:
     """Whether `path` is a page or one of its files."""
-    return path in _PAGES or path.startswith((*_PAGE_FOLDERS, _EDGE_FOLDER))
+    return path in _PAGES or path.startswith(_PAGE_FOLDERS)
 
 
 def api_headers(scheme: str) -> list[tuple[bytes, bytes]]:
@@ -60,9 +60,10 @@ class SecurityHeaders:
             await self._app(scope, receive, send)
             return
         path = scope["path"]
-        policy, caching = (_PAGE, "no-cache") if is_page(path) else (_API, "no-store")
-        if path.startswith(_EDGE_FOLDER):
-            policy = _EDGE
+        if is_page(path):
+            policy, caching = (_EDGE if path.startswith(_EDGE_FOLDER) else _PAGE), "no-cache"
+        else:
+            policy, caching = _API, "no-store"
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

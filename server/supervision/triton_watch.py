@@ -112,12 +112,10 @@ class TritonWatch:
         stages = self._children.read(server.pid, now, anew=not self.is_live)
         self._learn_names(stages)
         self._states.update([server, *stages], now)
-        killed = {status.pid for status in stages if status.exit_signal}
-        for pid in self._states.in_state(ZOMBIE, _KILLED_ZOMBIE_S, now):
-            if pid not in killed and pid not in self._states.in_state(ZOMBIE, _EXITED_ZOMBIE_S, now):
-                continue
-            if any(status.pid == pid and status.name == _STUB for status in stages):
-                name = self._stages.get(pid, "")
+        for status in stages:
+            time_s = _KILLED_ZOMBIE_S if status.exit_signal else _EXITED_ZOMBIE_S
+            if status.name == _STUB and status.pid in self._states.in_state(ZOMBIE, time_s, now):
+                name = self._stages.get(status.pid, "")
                 return TritonProblem(f"has lost the process of {name or 'a stage'}", "" if self.is_live else name)
         for pid in self._states.in_state(STOPPED, _STOPPED_S, now):
             if pid == server.pid:
