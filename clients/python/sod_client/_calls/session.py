@@ -26,6 +26,7 @@ from sod_client._inputs.scenes import MAX_SENT_BYTES, SceneItem, is_too_large
 from sod_client._local_server.device import Placement, choose_placement, parse_device
 from sod_client._local_server.exported_model import OFFICIAL, export_once, served_name
 from sod_client._local_server.local_server import LocalServer
+from sod_client._results.data import Model
 from sod_client._transport.connect import connect
 from sod_client._transport.tls import Verification
 from sod_client._transport.transport import RequestOptions, Transport
@@ -153,24 +154,38 @@ class Session:
         Raises:
             InvalidConfigError: the server has no such model, or does not list its classes, as PaddleX's own server.
         """
-        transport = self.open()
+        self.open()  # which finds the name of a model in a folder
         name = model or self.model
         read_at, labels = self._labels.get(name, (-math.inf, ()))
         if time.monotonic() - read_at < _LABELS_TTL_S:
             return labels
+        labels = self.described(model, "does not list its classes; use class ids in place of labels").labels
+        self._labels[name] = time.monotonic(), labels
+        return labels
+
+    def described(self, model: str | None, otherwise: str) -> Model:
+        """What the server says of a model, or of the pipeline's.
+
+        Args:
+            model: its name; None is the pipeline's.
+            otherwise: what the error says of a server that describes no models, as PaddleX's own server.
+
+        Raises:
+            InvalidConfigError: the server has no such model, or describes none.
+        """
+        transport = self.open()
+        name = model or self.model
         try:
             models = transport.models()
         except ServerError as error:
             if error.status != httpx.codes.NOT_FOUND:
                 raise
-            message = f"{transport.url} does not list its classes; use class ids in place of labels"
-            raise InvalidConfigError(message) from error
+            raise InvalidConfigError(f"{transport.url} {otherwise}") from error
         found = next((one for one in models if (one.default if name is None else one.name == name)), None)
         if found is None:
             ready = ", ".join(one.name for one in models)
             raise InvalidConfigError(f"there is no model {name}; these are ready: {ready}")
-        self._labels[name] = time.monotonic(), found.labels
-        return found.labels
+        return found
 
     def submit(self, item: Item, options: RequestOptions, saved_names: SavedNames) -> "Future[Result]":
         """Send one image from one of the threads; without a model in the options, to the pipeline's model."""

@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -24,7 +23,7 @@ from sod_client._shared.slicing import Slice, is_large, slice_grid
 from sod_client._streams.sources.frame import QUALITY, Frame, VideoFrame
 from sod_client._transport.sliced import SliceRequest
 from sod_client._transport.transport import RequestOptions
-from sod_client.errors import InvalidConfigError, ServerError, SodError
+from sod_client.errors import SodError
 from sod_client.result import Result
 
 BLOCK_PX = 4
@@ -43,21 +42,11 @@ def slice_request(session: Session, options: RequestOptions) -> SliceRequest:
         options: of the call, with the field `slice`.
 
     Raises:
-        InvalidConfigError: the server does not say the size of its model's input.
+        InvalidConfigError: the server does not say the size of its model's input, or has no such model.
     """
-    name = options.model or session.model
-    transport = session.open()
-    try:
-        models = transport.models()
-    except ServerError as error:
-        if error.status != httpx.codes.NOT_FOUND:
-            raise
-        message = f"{transport.url} does not say the size of its model's input, so that skip_still cannot cut frames"
-        raise InvalidConfigError(message) from error
-    for model in models:
-        if model.default if name is None else model.name == name:
-            return SliceRequest.of(options.slices or True, model, agnostic_nms=bool(options.agnostic_nms))
-    raise InvalidConfigError(f"there is no model {name}")
+    otherwise = "does not say the size of its model's input, so that skip_still cannot cut frames"
+    model = session.described(options.model, otherwise)
+    return SliceRequest.of(options.slices or True, model, agnostic_nms=bool(options.agnostic_nms))
 
 
 @dataclass(eq=False)
