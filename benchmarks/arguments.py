@@ -1,7 +1,8 @@
-"""Numbers on a benchmark's command line."""
+"""What the command lines of the benchmarks have in common."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 
 def whole(least: int = 1) -> Callable[[str], int]:
@@ -32,3 +33,11 @@ def number(least: float, most: float) -> Callable[[str], float]:
         return value
 
     return number_between
+
+
+def add_sections(parser: argparse.ArgumentParser, sections: Sequence[str]) -> None:
+    """Add `--sections`, all of them by default, and `--json` for their figures."""
+    parser.add_argument(
+        "--sections", nargs="+", choices=sections, default=sections, metavar="SECTION", help=f"any of {sections}"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")

@@ -26,6 +26,7 @@ from sod.nms import NmsConfig, multiclass_nms
 
 _REPOSITORY = Path(__file__).parents[1] / "model_repository"
 _FILES = {"FP32": "model.onnx", "FP16": "model_fp16.onnx"}
+CUDA = "CUDAExecutionProvider"
 _BATCHES = (1, 2, 4, 8)
 _THRESHOLD = 0.5
 _OUTPUTS = ("boxes", "scores")
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     """
     options = _parser(prog).parse_args(arguments)
     try:
-        ort = _onnxruntime()
+        ort = load_onnxruntime()
         results = {
             f"{model}, {precision}": _measure(ort, folder / file, options)
             for model in options.models
@@ -58,18 +59,36 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     return 0
 
 
-def _onnxruntime() -> Any:
+def load_onnxruntime(provider: str = CUDA) -> Any:
+    """The module, with what the provider needs.
+
+    Raises:
+        BenchmarkError: it is not installed, or has no such provider.
+    """
     try:
         import onnxruntime  # noqa: PLC0415
     except ImportError:
         raise BenchmarkError("onnxruntime is not installed: pip install onnxruntime-gpu") from None
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+    if provider not in onnxruntime.get_available_providers():
         raise BenchmarkError(
             "onnxruntime has no CUDA provider: it needs an NVIDIA GPU and `pip install onnxruntime-gpu`"
         )
-    if hasattr(onnxruntime, "preload_dlls"):
+    if provider == CUDA and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()  # finds CUDA and cuDNN in NVIDIA's wheels
     return onnxruntime
+
+
+def open_session(ort: Any, model: str | bytes, provider: str = CUDA) -> Any:
+    """Load a model.
+
+    Raises:
+        BenchmarkError: the provider does not start.
+    """
+    session = ort.InferenceSession(model, providers=list(dict.fromkeys([provider, "CPUExecutionProvider"])))
+    # Without CUDA's libraries ONNX Runtime silently uses the CPU.
+    if session.get_providers()[0] != provider:
+        raise BenchmarkError("onnxruntime could not start CUDA: its messages are above")
+    return session
 
 
 def _measure(ort: Any, file: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -80,7 +99,7 @@ def _measure(ort: Any, file: Path, options: argparse.Namespace) -> dict[str, Any
     """
     if not file.is_file():
         raise BenchmarkError(f"{file} is missing: make export TARGET=onnx creates it")
-    session = _session(ort, str(file))
+    session = open_session(ort, str(file))
     height, width = session.get_inputs()[0].shape[1:3]
     image = decode_image(options.image.read_bytes())
     pixels = to_pixels(image, (height, width))
@@ -105,14 +124,6 @@ def _measure(ort: Any, file: Path, options: argparse.Namespace) -> dict[str, Any
         "nms_graph_ms": _graph_nms(ort, boxes, scores, options),
         "objects": multiclass_nms(boxes[0], scores[0], threshold, factor),
     }
-
-
-def _session(ort: Any, model: str | bytes) -> Any:
-    session = ort.InferenceSession(model, providers=["CUDAExecutionProvider", "CPUExecutionProvider"])
-    # Without CUDA's libraries ONNX Runtime silently uses the CPU.
-    if session.get_providers()[0] != "CUDAExecutionProvider":
-        raise BenchmarkError("onnxruntime could not start CUDA: its messages are above")
-    return session
 
 
 def _feed(session: Any, images: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
@@ -151,7 +162,7 @@ def _graph_nms(ort: Any, boxes: NDArray[np.float32], scores: NDArray[np.float32]
     output = helper.make_tensor_value_info("chosen", TensorProto.INT64, [None, 3])
     graph = helper.make_graph([node], "nms", inputs, [output], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    session = _session(ort, model.SerializeToString())
+    session = open_session(ort, model.SerializeToString())
     binding = session.io_binding()
     for name, array in (("boxes", boxes), ("scores", scores)):
         binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array, "cuda", 0))

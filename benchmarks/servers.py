@@ -97,3 +97,23 @@ def started(
             yield server
         finally:
             server.resume()
+
+
+@contextmanager
+def named_or_started(url: str | None, profile: str, model: str, log: Path) -> Iterator[str]:
+    """The address of a gateway: of the one that is named, or of one that is started for the measurement.
+
+    Args:
+        url: of a running gateway; None starts one.
+        profile: see `started`.
+        model: the only ensemble that is loaded.
+        log: see `started`.
+
+    Raises:
+        server.launching.StartError: it does not start.
+    """
+    if url is not None:
+        yield url
+        return
+    with started(profile, [model], log=log) as server:
+        yield server.url

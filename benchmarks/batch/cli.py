@@ -10,7 +10,7 @@ from sod_client import SodError
 from sod_client._archives import packages
 
 from benchmarks import section_run
-from benchmarks.arguments import whole
+from benchmarks.arguments import add_sections, whole
 from benchmarks.batch import cluster, kills, load
 from benchmarks.batch.options import SECTIONS, Options
 from benchmarks.batch.report import markdown, targets
@@ -73,9 +73,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "given); memory and processor time with few and many images, kill -9 of client and server at random moments, "
         "and one and two Ray nodes, these with a stand-in for the server. The exit status is 1 if a target is not met.",
     )
-    parser.add_argument(
-        "--sections", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION", help=f"any of {SECTIONS}"
-    )
+    add_sections(parser, SECTIONS)
     parser.add_argument("--model", default="PP-YOLOE_plus_SOD-demo", help="ensemble (default: %(default)s)")
     parser.add_argument("--profile", default="cpu_high_performance", help="default: %(default)s")
     parser.add_argument("--url", help="a running gateway for throughput (default: a server is started)")
@@ -97,7 +95,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--sleep-ms", type=whole(), default=100, help="of the stand-in in cluster, for an image (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills (default: %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     return parser
 
 

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks import child
 from benchmarks.batch.options import Options
-from benchmarks.batch.runs import make_images, start
+from benchmarks.batch.runs import make_images
 from benchmarks.performance.errors import BenchmarkError
 from benchmarks.stand_in import process as stand_in
 
@@ -47,7 +48,7 @@ def _seconds(nodes: int, url: str, folders: tuple[Path, Path], output: Path) -> 
         BenchmarkError: a run fails.
     """
     words = [str(nodes), url, str(_IN_FLIGHT), str(output), *map(str, folders)]
-    with start([sys.executable, "-m", "benchmarks.batch.on_cluster", *words]) as process:
+    with child.started(["-m", "benchmarks.batch.on_cluster", *words]) as process:
         try:
             _, error = process.communicate(timeout=_TIMEOUT_S)
         except subprocess.TimeoutExpired:

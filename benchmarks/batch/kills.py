@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from sod_client._archives import packages
 
+from benchmarks import child
 from benchmarks.batch.options import Options
-from benchmarks.batch.runs import command, make_images, run, start
+from benchmarks.batch.runs import command, make_images, run
 from benchmarks.stand_in import process as stand_in
 
 _SLEEP_S = 0.02
@@ -38,7 +39,7 @@ def measure(options: Options) -> dict[str, Any]:
         for number in range(options.kills):
             victim = ("client", "server")[number % 2]
             print(f"kills: {number + 1} of {options.kills}, {victim}", file=sys.stderr, flush=True)
-            with start(command(images, killed, server.url, options.concurrency)) as process:
+            with child.started(command(images, killed, server.url, options.concurrency)) as process:
                 time.sleep(chance.uniform(0.5, 1) * start_s + chance.random() * longest)
                 if victim == "client":
                     kills["client"] += process.poll() is None

@@ -2,8 +2,6 @@
 
 import statistics
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from benchmarks import servers
@@ -26,7 +24,7 @@ def measure_throughput(options: Options) -> dict[str, Any]:
     few = make_images(options.folder / f"images-{_FEW}", options.images, _FEW)
     bodies = [body(file, visualize=False) for file in sorted(many.rglob("*.jpg"))[:_BODIES]]
     rates: dict[str, list[float]] = {"batch": [], "raw": []}
-    with _server_url(options) as url:
+    with servers.named_or_started(options.url, options.profile, options.model, options.folder / "server.log") as url:
         raw_seconds(url, bodies[: 4 * options.concurrency], options.concurrency)
         for number in range(options.rounds):
             for name in ("batch", "raw") if number % 2 else ("raw", "batch"):
@@ -69,12 +67,3 @@ def measure_memory(options: Options) -> dict[str, Any]:
             for count, one in zip(options.counts, runs, strict=True)
         ],
     }
-
-
-@contextmanager
-def _server_url(options: Options) -> Iterator[str]:
-    if options.url is not None:
-        yield options.url
-        return
-    with servers.started(options.profile, [options.model], log=options.folder / "server.log") as server:
-        yield server.url

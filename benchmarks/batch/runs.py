@@ -3,24 +3,19 @@
 import io
 import itertools
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from benchmarks import child
 from benchmarks.performance.errors import BenchmarkError
 
-_ROOT = Path(__file__).parents[2]
 _ORIGINALS = 16
 _FOLDER = 1000  # files of one folder
 _SIZE = (640, 512)
-_STOP_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +69,9 @@ def make_images(folder: Path, originals: Path | None, count: int) -> Path:
 
 
 def command(images: Path, output: Path, url: str, concurrency: int, *more: str) -> list[str]:
-    """The command line of a run."""
+    """The arguments of Python for a run."""
     words = ["batch", str(images), str(output), "--url", url, "--max_in_flight", str(concurrency), "--no_progress"]
-    return [sys.executable, "-m", "sod_client", *words, *more]
+    return ["-m", "sod_client", *words, *more]
 
 
 def run(images: Path, output: Path, url: str, concurrency: int, *more: str) -> Run:
@@ -86,7 +81,7 @@ def run(images: Path, output: Path, url: str, concurrency: int, *more: str) -> R
         BenchmarkError: it fails.
     """
     began = time.perf_counter()
-    with start(command(images, output, url, concurrency, *more)) as process:
+    with child.started(command(images, output, url, concurrency, *more)) as process:
         error = process.stderr.read() if process.stderr is not None else ""
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
@@ -94,26 +89,6 @@ def run(images: Path, output: Path, url: str, concurrency: int, *more: str) -> R
     if process.returncode:
         raise BenchmarkError(f"sod batch ended with {process.returncode}: {error.strip()[-500:]}")
     return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
-
-
-@contextmanager
-def start(words: Sequence[str]) -> Iterator["subprocess.Popen[str]"]:
-    """Start a command of this checkout; its stderr is a pipe. If it still runs at exit, it is ended."""
-    path = os.pathsep.join([str(_ROOT), str(_ROOT / "clients/python"), os.environ.get("PYTHONPATH", "")])
-    environ = {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)}
-    process = subprocess.Popen(list(words), stderr=subprocess.PIPE, text=True, cwd=_ROOT, env=environ)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        if process.stderr is not None:
-            process.stderr.close()
 
 
 def _synthetic(random: np.random.Generator) -> bytes:

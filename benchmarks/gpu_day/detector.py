@@ -2,18 +2,18 @@
 
 import json
 import statistics
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import gpu
 from benchmarks.gpu_day.options import BATCHES, FILES, Options
-from benchmarks.performance.errors import BenchmarkError
+from benchmarks.gpu_day.timing import milliseconds
 from sod.image import decode_image, to_pixels
 
 _WARM_UP = 3
-_FEWEST = 3
 
 
 def measure(options: Options) -> dict[str, Any]:
@@ -26,12 +26,7 @@ def measure(options: Options) -> dict[str, Any]:
     Raises:
         BenchmarkError: ONNX Runtime is absent, or does not start the provider.
     """
-    try:
-        import onnxruntime as ort  # noqa: PLC0415 — its absence is a line of the report
-    except ImportError:
-        raise BenchmarkError("onnxruntime is not installed: carry onnxruntime-gpu along") from None
-    if not options.pretend and hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()  # finds CUDA and cuDNN in NVIDIA's wheels
+    ort = gpu.load_onnxruntime(options.provider)
     results: dict[str, Any] = {}
     for model in options.models:
         for precision, file in FILES.items():
@@ -43,11 +38,7 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def _of(ort: Any, path: Path, options: Options) -> dict[str, Any]:
-    session = ort.InferenceSession(
-        str(path), providers=[options.provider, "CPUExecutionProvider"][: 2 - options.pretend]
-    )
-    if session.get_providers()[0] != options.provider:  # without CUDA's libraries it silently uses the CPU
-        raise BenchmarkError(f"onnxruntime could not start {options.provider}: its messages are in the log")
+    session = gpu.open_session(ort, str(path), options.provider)
     size = session.get_inputs()[0].shape[1:3]
     pixels = to_pixels(decode_image(options.image.read_bytes()), (size[0], size[1]))
     found = {}
@@ -55,12 +46,7 @@ def _of(ort: Any, path: Path, options: Options) -> dict[str, Any]:
         feed = {session.get_inputs()[0].name: np.ascontiguousarray(np.broadcast_to(pixels, (batch, *pixels.shape)))}
         for _ in range(1 if options.pretend else _WARM_UP):
             session.run(None, feed)
-        times: list[float] = []
-        until = time.perf_counter() + options.seconds / 2
-        while time.perf_counter() < until or len(times) < _FEWEST:
-            started = time.perf_counter()
-            session.run(None, feed)
-            times.append(1e3 * (time.perf_counter() - started))
+        times = milliseconds(partial(session.run, None, feed), options.seconds / 2)
         ms = statistics.median(times)
         found[str(batch)] = {"ms": round(ms, 3), "images_a_second": round(1e3 * batch / ms, 2), "runs": len(times)}
     return found

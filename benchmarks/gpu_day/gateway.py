@@ -2,8 +2,7 @@
 
 import json
 import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -14,6 +13,7 @@ import httpx
 from benchmarks import servers
 from benchmarks.gpu_day.options import Options
 from benchmarks.gpu_day.repository import prepared
+from benchmarks.gpu_day.timing import milliseconds
 from benchmarks.gpu_day.utilisation import sampled
 from benchmarks.performance.errors import BenchmarkError
 from benchmarks.sdk_throughput import raw_seconds
@@ -22,7 +22,6 @@ from sod.image import decode_image
 
 _THRESHOLD = 0.5
 _CLIENTS = 16
-_FEWEST = 3
 _4K = (3840, 2160)
 _SIDE = 640  # of a slice
 
@@ -66,7 +65,7 @@ def measure_slices(options: Options) -> dict[str, Any]:
             with _served(options, model, "FP32") as server, httpx.Client(base_url=server.url, timeout=120) as http:
                 body = request_body(encoded, model, _THRESHOLD, _SIDE)
                 slices = int(post(http, body).headers.get("x-slices", "0"))
-                times = _times(partial(post, http, body), options)
+                times = milliseconds(partial(post, http, body), options.seconds, 1 if options.pretend else 3)
                 ms = statistics.median(times)
                 results[model] = {"ms": round(ms, 1), "frames_a_second": round(1e3 / ms, 3), "slices": slices}
         except BenchmarkError as error:
@@ -87,21 +86,10 @@ def _served(options: Options, model: str, precision: str) -> Iterator[servers.Se
 def _load(url: str, body: bytes, options: Options) -> dict[str, Any]:
     with httpx.Client(base_url=url, timeout=120) as http:
         post(http, body)
-        times = _times(partial(post, http, body), options)
+        times = milliseconds(partial(post, http, body), options.seconds)
     ms = statistics.median(times)
     # As many requests as fit, if sixteen clients get up to four times what one gets.
     count = max(_CLIENTS, int(4 * options.seconds * 1e3 / ms / (4 if options.pretend else 1)))
     with sampled() as gpu:
         seconds = raw_seconds(url, [body] * count, _CLIENTS)
     return {"ms": round(ms, 2), "images_a_second": round(count / seconds, 2), "clients": _CLIENTS, "gpu": gpu}
-
-
-def _times(run: Callable[[], object], options: Options) -> list[float]:
-    """Milliseconds of as many runs as fit."""
-    times: list[float] = []
-    until = time.perf_counter() + options.seconds
-    while time.perf_counter() < until or len(times) < (1 if options.pretend else _FEWEST):
-        started = time.perf_counter()
-        run()
-        times.append(1e3 * (time.perf_counter() - started))
-    return times

@@ -10,7 +10,6 @@ from pathlib import Path
 from benchmarks.performance.errors import BenchmarkError
 
 MANIFEST = "manifest.json"
-_BLOCK = 1 << 20
 
 
 def pack(wheels: Sequence[Path], folder: Path, part_bytes: int) -> list[Path]:
@@ -112,8 +111,5 @@ def install(wheels: Sequence[Path]) -> None:
 
 
 def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
     with file.open("rb") as source:
-        while block := source.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(source, "sha256").hexdigest()

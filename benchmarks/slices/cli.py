@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arguments import whole
+from benchmarks.arguments import add_sections, whole
 from benchmarks.evaluation.errors import EvaluationError
 from benchmarks.performance import machine, other_programs
 from benchmarks.performance.errors import BenchmarkError
@@ -84,9 +84,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         description="Measure sliced inference: accuracy, speed beside the engine alone and SAHI, memory, and the "
         "latency of small images beside a huge one. Servers are started for it.",
     )
-    parser.add_argument(
-        "--sections", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION", help=f"any of {SECTIONS}"
-    )
+    add_sections(parser, SECTIONS)
     parser.add_argument("--labels", type=Path, metavar="DATA", help="labelled images, in a format of sod eval")
     parser.add_argument("--images", type=Path, metavar="DIR", help="their folder, where it is not beside the labels")
     parser.add_argument("--class-name", default="car", help="class whose AP is compared (default: %(default)s)")
@@ -110,7 +108,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--seconds", type=whole(), default=10, help="of a measurement of throughput or latency (default: %(default)s)"
     )
     parser.add_argument("--side", type=whole(32), default=8192, help="of the image of section memory, in pixels")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     return parser
 
 

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks import section_run
-from benchmarks.arguments import number, whole
+from benchmarks import section_run, servers
+from benchmarks.arguments import add_sections, number, whole
 from benchmarks.watch.options import SECTIONS, Options
 from benchmarks.watch.report import markdown, targets
 
@@ -73,7 +73,9 @@ def _measures(options: Options, stack: ExitStack) -> dict[str, Callable[[], Any]
 
         film.film(options.folder, options.seconds)  # before the server is started, which would only wait
         if not urls:
-            urls.append(stack.enter_context(served.server_url(options)))
+            log = options.folder / "server.log"
+            server = servers.named_or_started(options.url, options.profile, options.model, log)
+            urls.append(stack.enter_context(server))
         return getattr(served, f"measure_{name}")(options, urls[0])
 
     def made(name: str) -> Any:
@@ -117,9 +119,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "with the model's detections, and what --skip_still costs. A server is started for the last three, unless "
         "--url is given. Drawing 30 s of film takes some minutes. The exit status is 1 if a target is not met.",
     )
-    parser.add_argument(
-        "--sections", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION", help=f"any of {SECTIONS}"
-    )
+    add_sections(parser, SECTIONS)
     parser.add_argument("--model", default="PP-YOLOE_plus_SOD-demo", help="ensemble (default: %(default)s)")
     parser.add_argument("--profile", default="cpu_high_performance", help="default: %(default)s")
     parser.add_argument("--url", help="a running gateway (default: a server is started)")
@@ -140,7 +140,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--film-folder", type=Path, metavar="DIR", help="keep the film here, and use it again (default: it is removed)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     return parser
 
 

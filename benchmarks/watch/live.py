@@ -1,12 +1,10 @@
 """The sections `lag` and `memory`: a live stream, and a stand-in for the server."""
 
 import json
-import os
 import statistics
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -18,13 +16,13 @@ import numpy as np
 import psutil
 from sod_client import Pipeline, create_pipeline
 
+from benchmarks import child
 from benchmarks.performance.errors import BenchmarkError
 from benchmarks.stand_in import process as stand_in
 from benchmarks.watch.options import Options
 from benchmarks.watch.street import HEIGHT, RATE, WIDTH, film
 from server.launching import free_ports
 
-_ROOT = Path(__file__).parents[2]
 _SPEED = 10.5  # of the stream in `memory`: at least 10 with what its beginning takes
 _TIMES_FASTER = 5  # the source of `lag` than the server
 _LAG_ANSWER_S = 0.1
@@ -85,7 +83,9 @@ def measure_memory(options: Options) -> dict[str, Any]:
     with (
         stand_in.started(_MEMORY_ANSWER_S) as server,
         _camera(video, RATE * _SPEED, frames) as (url, camera),
-        _started(["-m", "sod_client", "watch", url, "--once", "--url", server.url, *line, *outputs]) as process,
+        child.started(
+            ["-m", "sod_client", "watch", url, "--once", "--url", server.url, *line, *outputs], stdout=subprocess.PIPE
+        ) as process,
     ):
         samples = _memory(process)
         if process.returncode:
@@ -150,7 +150,9 @@ def _video(folder: Path) -> Path:
 def _camera(video: Path, rate: float, count: int) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     """The URL of a stream of so many frames, and the process that plays it."""
     port = free_ports(1)[0]
-    with _started(["-m", "benchmarks.watch.camera", str(port), str(video), str(rate), str(count)]) as process:
+    with child.started(
+        ["-m", "benchmarks.watch.camera", str(port), str(video), str(rate), str(count)], stdout=subprocess.PIPE
+    ) as process:
         until = time.monotonic() + _STOP_S
         while not _listens(port):
             if process.poll() is not None or time.monotonic() > until:
@@ -165,26 +167,3 @@ def _listens(port: int) -> bool:
         one.laddr and one.laddr.port == port and one.status == psutil.CONN_LISTEN
         for one in psutil.net_connections("tcp4")
     )
-
-
-@contextmanager
-def _started(words: Sequence[str]) -> Iterator["subprocess.Popen[str]"]:
-    """Start Python in this checkout, with pipes; if it still runs at exit, it is ended."""
-    path = os.pathsep.join([str(_ROOT), str(_ROOT / "clients/python"), os.environ.get("PYTHONPATH", "")])
-    environ = {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)}
-    process = subprocess.Popen(
-        [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=_ROOT, env=environ
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()

@@ -4,8 +4,6 @@ import base64
 import json
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,6 @@ from sod_client import Pipeline, create_pipeline
 from sod_client._streams.result import FrameResult
 from sod_client._streams.tracking.byte_track import overlap
 
-from benchmarks import servers
 from benchmarks.sdk_throughput import raw_seconds
 from benchmarks.watch.film import RATE, film
 from benchmarks.watch.options import Options
@@ -21,20 +18,6 @@ from benchmarks.watch.options import Options
 _BODIES = 60
 _STILL_S = 4.0
 _SLICE = 640
-
-
-@contextmanager
-def server_url(options: Options) -> Iterator[str]:
-    """The address of the server: the one that is named, or one that is started for the run.
-
-    Raises:
-        server.launching.StartError: it does not start.
-    """
-    if options.url is not None:
-        yield options.url
-        return
-    with servers.started(options.profile, [options.model], log=options.folder / "server.log") as server:
-        yield server.url
 
 
 def measure_throughput(options: Options, url: str) -> dict[str, Any]:
