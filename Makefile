@@ -123,12 +123,13 @@ format: $(VENV)/.dev  ## reformat, and apply the linter's repairs
 
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 LOCK := uv pip compile -q pyproject.toml clients/python/pyproject.toml
+# The largest one first: the others take its pins, so that `make export` after `make test` replaces nothing.
 lock:  ## compile requirements/*.lock from pyproject.toml, keeping pins that still fit (needs uv)
-	$(LOCK) --extra image $(LOCK_OPTIONS) -o requirements/image.lock
-	$(LOCK) --extra serve --extra pdf --extra heic --extra geo --extra batch --extra video $(LOCK_OPTIONS) -o requirements/serve.lock
-	$(LOCK) --extra serve --extra pdf --extra heic --extra geo --extra batch --extra video --extra paddle $(LOCK_OPTIONS) -o requirements/paddle.lock
-	$(LOCK) --extra serve --extra pdf --extra heic --extra geo --extra batch --extra video --extra paddle --extra export $(LOCK_OPTIONS) -o requirements/export.lock
 	$(LOCK) --extra serve --extra pdf --extra heic --extra geo --extra batch --extra video --extra paddle --extra export --extra dev $(LOCK_OPTIONS) -o requirements/dev.lock
+	$(LOCK) --extra image -c requirements/dev.lock $(LOCK_OPTIONS) -o requirements/image.lock
+	$(LOCK) --extra serve --extra pdf --extra heic --extra geo --extra batch --extra video -c requirements/dev.lock $(LOCK_OPTIONS) -o requirements/serve.lock
+	$(LOCK) --extra serve --extra pdf --extra heic --extra geo --extra batch --extra video --extra paddle -c requirements/dev.lock $(LOCK_OPTIONS) -o requirements/paddle.lock
+	$(LOCK) --extra serve --extra pdf --extra heic --extra geo --extra batch --extra video --extra paddle --extra export -c requirements/dev.lock $(LOCK_OPTIONS) -o requirements/export.lock
 	uv pip compile -q requirements/finetune.in --no-deps -c requirements/dev.lock $(LOCK_OPTIONS) -o requirements/finetune.lock
 
 # Trainings are hours of work: those in output/finetune, and those that earlier versions wrote into .cache, are kept.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from tests.project.repository import ROOT, shown, texts
 
@@ -93,3 +94,17 @@ def test_locks_name_no_host():
     locks = [path for path in texts() if path.suffix == ".lock"]
     assert locks
     assert [shown(path) for path in locks if "://" in path.read_text("utf-8")] == []
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12"])
+def test_no_lock_replaces_what_another_installs(python):
+    """`make export` after `make test` would otherwise change the environment of the tests."""
+    here = {"python_version": python, "python_full_version": f"{python}.0"}
+    pins: dict[str, set[str]] = {}
+    for path in (path for path in texts() if path.suffix == ".lock"):
+        for line in re.findall(r"^[\w.-]+==[^\\\n]+", path.read_text("utf-8"), re.MULTILINE):
+            pin = Requirement(line)
+            if pin.marker is None or pin.marker.evaluate(here):
+                pins.setdefault(pin.name, set()).add(str(pin.specifier))
+    assert len(pins) > 100
+    assert {name: pinned for name, pinned in pins.items() if len(pinned) > 1} == {}
