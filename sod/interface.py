@@ -22,7 +22,7 @@ RAW_SCORES = "raw_scores"  # FP32 [classes, A]
 
 # Parameter of a second entrance's configuration: the name of the model whose entrance it is.
 ENTRANCE_OF = "entrance_of"
-# Parameter of a model's configuration in a running Triton, not of its config.pbtxt: the SHA-256 of the weights, in JSON.
+# Parameter of a model's configuration in a running Triton, not in its config.pbtxt: SHA-256 of the weights, as JSON.
 WEIGHTS_SHA256 = "sha256"
 
 

@@ -52,7 +52,7 @@ class ModelInfo:
         thresholds: Score thresholds of the model by class id; None for classes, or models, that use the gateway's.
         pixel_entrance: Name of the ensemble that takes pixels of `input_size`; empty if it is not loaded.
         nms_inputs: Whether a request may say how NMS is done; models that were exported before 0.3.0 do not allow that.
-        sha256: Of the files with the weights, in hexadecimal digits; None if Triton does not know it, or several differ.
+        sha256: Of the files with the weights, in hexadecimal digits; None if Triton tells none, or several differ.
             Models that differ in it alone are equal, because each machine's own TensorRT plan has another.
     """
 

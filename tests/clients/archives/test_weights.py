@@ -38,7 +38,7 @@ def of_run(output: Path) -> str | None:
 
 
 @pytest.fixture
-def other(server: FakeServer) -> Any:
+def other() -> Any:
     fake = FakeServer()
     yield fake
     fake.close()

@@ -23,7 +23,7 @@ class Model:
         labels: the class labels, by class id.
         input_size: height and width in pixels that images are resized to; None if the server does not report them.
         default: whether the server uses this model for requests that name none.
-        sha256: of the files with the weights that are served, in hexadecimal digits; None if the server does not tell it.
+        sha256: of the files with the weights that are served, in hexadecimal digits; None if the server tells none.
     """
 
     name: str
