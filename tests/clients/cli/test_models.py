@@ -11,7 +11,7 @@ from sod_client._local_server.installed_models import find_repository
 from sod_client.cli import main
 
 MODELS = [
-    {"name": "PP-YOLOE_plus_SOD-S", "labels": ["pedestrian", "car"], "inputSize": [640, 640], "default": True},
+    {"name": "PP-YOLOE_plus_SOD-S", "labels": ["pedestrian", "car"], "inputSize": [640, 640], "default": True, "sha256": "ab"},
     {"name": "mine", "labels": ["行人"], "inputSize": None, "default": False},
 ]
 Run = Callable[..., tuple[int, str, str]]
@@ -41,7 +41,7 @@ def test_models(server: Any) -> None:
     server.respond_with(200, success({"models": MODELS}))
     with create_pipeline(url=server.url) as pipeline:
         assert pipeline.models() == [
-            Model("PP-YOLOE_plus_SOD-S", ("pedestrian", "car"), (640, 640), default=True),
+            Model("PP-YOLOE_plus_SOD-S", ("pedestrian", "car"), (640, 640), default=True, sha256="ab"),
             Model("mine", ("行人",), None, default=False),
         ]
     assert server.requests == [("/models", None)]
