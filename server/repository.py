@@ -9,8 +9,8 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from server.errors import ServerError
+from sod.formats.weights import weights_files
 from sod.interface import ENTRANCE_OF, pixel_entrance
-from sod.model_files import weights_files
 
 _DEFAULT_FILENAMES = {"python": "model.py", "onnxruntime": "model.onnx", "openvino": "model.xml"}
 # Options with which `make export` writes these files; the others need none.

@@ -15,8 +15,8 @@ from tritonclient.utils import InferenceServerException
 
 from export.errors import ExportError
 from export.triton.repository import read_config
+from sod.formats.weights import Stamp, sha256, stamp, weights_files
 from sod.interface import WEIGHTS_SHA256, pixel_entrance
-from sod.model_files import Stamp, sha256, stamp, weights_files
 from sod.triton_addresses import TritonAddresses, join_port
 
 LOG = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from google.protobuf.json_format import MessageToDict
 from server.errors import ServerError
 from server.repository import Ensemble, read_served_config, weights_of
 from server.triton.api import TritonApi, TritonApiError
+from sod.formats.weights import Stamp, sha256, stamp
 from sod.interface import WEIGHTS_SHA256
-from sod.model_files import Stamp, sha256, stamp
 
 
 class EnsembleLoader:

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def test_rings_of_small_objects_are_counter_clockwise(tmp_path: Path, size: floa
     for shape in shapes(written(tmp_path, one(clockwise), one(turned))):
         origin = shape.exterior.coords[0]
         near = [(round((a - origin[0]) / size), round((b - origin[1]) / size)) for a, b in shape.exterior.coords]
-        doubled = sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(near, near[1:], strict=False))
+        doubled = sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(near))
         assert doubled == 2
 
 

@@ -23,7 +23,7 @@ def weights_files(folder: Path, filename: str) -> tuple[Path, ...]:
 
 
 def stamp(files: tuple[Path, ...]) -> Stamp | None:
-    """What tells whether files were changed: path, size, time in ns, inode. None of no files, or if one is unreadable."""
+    """What tells whether files were changed: path, size, time in ns, inode. None of no files or unreadable ones."""
     try:
         return tuple((str(file), s.st_size, s.st_mtime_ns, s.st_ino) for file in files for s in (file.stat(),)) or None
     except OSError:
