@@ -84,6 +84,13 @@ def _run(batch: Batch, dataset: Dataset, lock: Lock, gateways: Gateways, create_
         dataset.begin(gateways.described)
     else:
         check_same(batch.output, before, gateways.described)
+        if before.get("model_sha256") is None and gateways.constants.model_sha256 is not None:
+            dataset.begin(gateways.described)  # the rows from now on depend on these weights
+
+    def check() -> None:
+        lock.check()
+        gateways.check_weights()
+
     index = Index()
     progress = Progress(lambda: count(batch.inputs, batch.column), is_hidden=batch.hides_progress)
     try:
@@ -95,7 +102,7 @@ def _run(batch: Batch, dataset: Dataset, lock: Lock, gateways: Gateways, create_
             worker = create_worker(gateways, resume)
         unlisted = _Unlisted(progress)
         stream: Iterator[Source] = sources(batch.inputs, unlisted, batch.column, batch.output)
-        totals = collect(worker, stream, dataset, gateways.constants, lock, progress)
+        totals = collect(worker, stream, dataset, gateways.constants, check, progress)
         totals.failures.update({"not listed": unlisted.count} if unlisted.count else {})
     finally:
         progress.close()
