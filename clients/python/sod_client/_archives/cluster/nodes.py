@@ -197,7 +197,7 @@ class Nodes:
                 self.described, self.constants, self._first = described, constants, node.name
             if unlike := _difference(self.described, described):
                 what, first, own = unlike
-                self._refuse(key, InvalidConfigError(f"its {what} is {own}, and that of {self._first} is {first}"))
+                self._refuse(key, InvalidConfigError(f"it has the {what} {own}, and {self._first} has {first}"))
             else:
                 node.opened = node.placed = None
         if self.ready():
