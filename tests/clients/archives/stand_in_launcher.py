@@ -25,9 +25,7 @@ def main(argv: list[str], prog: str) -> int:
         _wait_for_another_one(file)
     else:
         with file.open("a", encoding="utf-8") as servers:
-            servers.write(
-                json.dumps({"pid": os.getpid(), "port": port, "cpus": len(os.sched_getaffinity(0))}) + "\n"
-            )
+            servers.write(json.dumps({"pid": os.getpid(), "port": port, "cpus": len(os.sched_getaffinity(0))}) + "\n")
     serving.serve(port, 0.1, 0)
     return 0
 
