@@ -129,7 +129,7 @@ def _kill(victim: str, place: _Place, before_s: float, after_s: float) -> bool:
         Whether the victim worked.
     """
     old = place.parts()
-    with child.started(place.command(victim)) as process:
+    with child.started(place.command(victim), stdout=subprocess.DEVNULL) as process:  # Ray prints when a node is lost
         if victim != "client":
             _wait(lambda: process.poll() is not None or place.parts() - old, "no rows are written")
         time.sleep(before_s)
@@ -148,7 +148,7 @@ def _kill(victim: str, place: _Place, before_s: float, after_s: float) -> bool:
 def _cluster(folder: Path) -> "Iterator[tuple[subprocess.Popen[str], str]]":
     """The process of a Ray cluster, and its address."""
     file = folder / "kills-cluster"
-    with child.started(["-m", "benchmarks.batch.lasting_cluster", str(file)]) as process:
+    with child.started(["-m", "benchmarks.batch.lasting_cluster", str(file)], stdout=subprocess.DEVNULL) as process:
         _wait(lambda: file.exists() or process.poll() is not None, "the Ray cluster does not start")
         if not file.exists():
             error = "" if process.stderr is None else process.stderr.read()

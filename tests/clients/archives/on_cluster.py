@@ -39,7 +39,7 @@ def run() -> dict[str, object]:
 
 
 def batch(name: str, *words: str, act: Callable[[], object] = lambda: None) -> int:
-    """Run `sod batch`, and act as soon as a part of the dataset is written; Ray starts nodes in the main thread only."""
+    """Run `sod batch`, and act when the first rows are written; Ray starts nodes in the main thread only."""
     with ThreadPoolExecutor(1) as thread:
         running = thread.submit(main, ["batch", IMAGES, str(OUT / name), "--no_progress", *words])
         while not running.done() and not list((OUT / name / "_sod/parts").glob("*")):

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.stand_in import serving
 
 
-def main(argv: list[str], prog: str) -> int:
+def main(argv: list[str], prog: str) -> int:  # noqa: ARG001 - the command's signature
     """Serve until SIGTERM."""
     kind, port = os.environ.get("STAND_IN"), int(argv[argv.index("--port") + 1])
     file = Path(os.environ["STAND_IN_FILE"])

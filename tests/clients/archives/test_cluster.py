@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sod_client._archives.cluster.nodes import Nodes
+from sod_client._archives.run.settings import Detection, Server
 
 from tests.clients.archives.conftest import Sod, files, reply_by_content, rows, write_images
 from tests.clients.conftest import FakeServer, Reply
 from tests.project.repository import ROOT
-
 
 IMAGES = 160
 INFORMATION = {"METADATA": "Metadata-Version: 2.1\nName: triton-sod\nVersion: 9\n"}
@@ -96,3 +97,20 @@ def test_where_no_cluster_listens(sod: Sod, images: Path, tmp_path: Path):
     code, error = sod(images, tmp_path / "out", "--ray", "127.0.0.1:9")
     assert code == 3
     assert "there is no Ray cluster at 127.0.0.1:9: [Errno 111] Connection refused" in error
+
+
+@pytest.mark.parametrize(
+    ("server", "cpus", "asked"),
+    [
+        (Server(), None, {"num_cpus": 8, "num_gpus": 2}),
+        (Server(device="gpu"), 4, {"num_cpus": 4, "num_gpus": 2}),
+        (Server(device="cpu"), 12, {"num_cpus": 8, "num_gpus": 0}),
+        (Server(["http://gpu1:8080"]), None, {"num_cpus": 1}),
+    ],
+)
+def test_what_an_actor_asks_a_node_for(server: Server, cpus: int | None, asked: dict[str, int]):
+    pytest.importorskip("ray")
+    nodes = Nodes(server, Detection(), cpus)
+    assert nodes._resources({"CPU": 8, "GPU": 2}) == asked
+    assert nodes._resources({"GPU": 2}) is None
+    assert (nodes._resources({"CPU": 8}) is None) == (server.device == "gpu")
