@@ -78,9 +78,12 @@ def in_ray_data() -> dict[str, object]:
 
 
 def with_own_servers(cluster: Cluster) -> dict[str, object]:
-    """Nodes that hold a server each; one cannot start it, one has another model, and an actor is killed."""
-    for name in ("fails", "other"):
-        cluster.add_node(num_cpus=2, node_name=name, env_vars={"STAND_IN": name})
+    """Nodes that hold a server each: one has another model, one cannot start it, and an actor of the third is killed.
+
+    Then only the node is left that cannot.
+    """
+    for name in ("other", "fails"):
+        last = cluster.add_node(num_cpus=2, node_name=name, env_vars={"STAND_IN": name})
 
     def kill_an_actor() -> None:
         launcher = json.loads((SITE / "servers").read_text().splitlines()[0])["pid"]
@@ -88,7 +91,9 @@ def with_own_servers(cluster: Cluster) -> dict[str, object]:
 
     words = ["--ray", cluster.address, "--ray-cpus", "1", "--max_in_flight", "2"]
     found = {"code": batch("nodes", *words, act=kill_an_actor), "servers": take_servers()}
-    return {"nodes": found, "whole": batch("whole")}
+    for node in set(cluster.worker_nodes) - {last}:
+        cluster.remove_node(node, allow_graceful=False)
+    return {"nodes": found, "whole": batch("whole"), "none": batch("none", *words)}
 
 
 def take_servers() -> list[dict[str, object]]:

@@ -48,6 +48,8 @@ def test_nodes_come_and_go(sod: Sod, tmp_path: Path, server: FakeServer):
     assert len({row["path"] for row in rows(tmp_path / "nodes")}) == IMAGES
     assert re.search(r"note: node fails \(.*\): the local server did not start: no model can be served; the", errors)
     assert re.search(r'note: node other \(.*\): it has the labels \["ship"\], and node .* has \["ped', errors)
+    assert found["none"] == 3
+    assert re.search(r"sod: node fails \(.*\): the local server did not start: no model can be served\n", errors)
     assert found["own"] == {"statuses": ["failed"] + ["ok"] * 40, "servers": [{"cpus": 1, "runs": False}]}
 
 
@@ -100,7 +102,7 @@ def test_where_no_cluster_listens(sod: Sod, images: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("server", "cpus", "asked"),
+    ("given", "cpus", "asked"),
     [
         (Server(), None, {"num_cpus": 8, "num_gpus": 2}),
         (Server(device="gpu"), 4, {"num_cpus": 4, "num_gpus": 2}),
@@ -108,9 +110,9 @@ def test_where_no_cluster_listens(sod: Sod, images: Path, tmp_path: Path):
         (Server(["http://gpu1:8080"]), None, {"num_cpus": 1}),
     ],
 )
-def test_what_an_actor_asks_a_node_for(server: Server, cpus: int | None, asked: dict[str, int]):
+def test_what_an_actor_asks_a_node_for(given: Server, cpus: int | None, asked: dict[str, int]):
     pytest.importorskip("ray")
-    nodes = Nodes(server, Detection(), cpus)
+    nodes = Nodes(given, Detection(), cpus)
     assert nodes._resources({"CPU": 8, "GPU": 2}) == asked
     assert nodes._resources({"GPU": 2}) is None
-    assert (nodes._resources({"CPU": 8}) is None) == (server.device == "gpu")
+    assert (nodes._resources({"CPU": 8}) is None) == (given.device == "gpu")

@@ -111,9 +111,11 @@ class Nodes:
                 self._take(name, node)
         if any(node.placed is None for node in self._nodes.values()):
             self._placed_at = time.monotonic()
-        elif not self._nodes and self._refused:
+            return
+        is_late = time.monotonic() - self._placed_at > _NO_NODE_S
+        if self._refused and not self.described and (is_late or not self._nodes):
             raise next(iter(self._refused.values()))
-        elif time.monotonic() - self._placed_at > _NO_NODE_S:
+        if is_late:
             raise ConnectionFailedError(
                 f"no node of the Ray cluster took an actor{self._asked()} for {_NO_NODE_S:.0f} s: there is none, or "
                 "what it asks for is in use (`ray status` shows it)"
