@@ -12,7 +12,7 @@ from sod_client._archives.cluster.actor import Detector, Task
 from sod_client._archives.inputs import stores
 from sod_client._archives.run.settings import Detection, Server
 from sod_client._local_server.device import parse_device
-from sod_client.errors import ConnectionFailedError, InvalidConfigError, SodError, SodWarning, add_location
+from sod_client.errors import ConnectionFailedError, InvalidConfigError, SodError, SodWarning
 
 CALLS = 3
 """Calls in flight for each actor, so that it never waits for the next one."""
@@ -202,13 +202,15 @@ class Nodes:
                 self._refuse(key, InvalidConfigError(f"it has the {what} {own}, and {self._first} has {first}"))
             else:
                 node.opened = node.placed = None
+                self._deaths.pop(key, None)
         if self.ready():
             self._warn()
 
     def _refuse(self, key: str, error: SodError) -> None:
         """Do without a node."""
         node = self._nodes.pop(key)
-        self._refused[key] = add_location(error, node.name)
+        error.input_path = node.name if error.input_path is None else f"{node.name}: {error.input_path}"
+        self._refused[key] = error
         self._unsaid.append(error)
         self._ray.kill(node.actor)
 
