@@ -30,6 +30,7 @@ VICTIMS = ("client", "worker", "gateway", "raylet", "triton")
 
 _FEW = 16  # images of a run whose duration is that of starting and ending
 _FIRST_ROWS_S = 2.0  # after which a run writes the first rows
+_SHARE = 0.7  # of the work that is left for a kill, since the rate may rise
 _WAIT_S = 180.0  # for a server that starts again, the nodes of a cluster, and the first rows
 
 
@@ -62,6 +63,11 @@ class _Place:
         """The files of rows that are not merged yet."""
         return set(self.output.glob("_sod/parts/*.parquet"))
 
+    def rows(self) -> int:
+        """Of images that are done, so far as they are written."""
+        parquet = packages.arrow("pyarrow.parquet")
+        return sum(parquet.read_metadata(file).num_rows for file in self.parts())
+
     def process(self, victim: str, client: int) -> psutil.Process | None:
         """The victim's process; None if it has none now."""
         if victim == "client":
@@ -93,13 +99,13 @@ def measure(options: Options) -> dict[str, Any]:
         process, address = stack.enter_context(_cluster(options.folder)) if has_ray else (None, "")
         start_s = run(few, options.folder / "few", server.url, options.concurrency).seconds
         work_s = max(0.1, run(images, whole, server.url, options.concurrency).seconds - start_s)
-        # So that the work lasts until the last kill, about: each run goes on where the one before was killed.
-        longest_s = max(0.5, work_s / options.kills - _FIRST_ROWS_S)
         cluster = None if process is None else process.pid
         place = _Place(images, killed, server, cluster, address, options.concurrency)
         for number, victim in enumerate(turns):
             print(f"kills: {number + 1} of {options.kills}, {victim}", file=sys.stderr, flush=True)
-            pauses = chance.random(2) * longest_s
+            # So that the work lasts until the last kill: each run goes on where the one before was killed.
+            left_s = work_s * (1 - place.rows() / options.killed_count) / (options.kills - number)
+            pauses = chance.random(2) * max(0.2, left_s * _SHARE - _FIRST_ROWS_S)
             if victim == "client":  # while it starts, too
                 pauses[0] += chance.uniform(0.5, 1) * start_s
             hits[victim] += _kill(victim, place, *map(float, pauses))

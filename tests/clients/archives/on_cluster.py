@@ -18,6 +18,7 @@ import psutil
 import ray
 import ray.data
 from ray.cluster_utils import Cluster
+from sod_client._archives.cluster import nodes as _nodes
 from sod_client._archives.cluster import worker
 from sod_client._cli import server_address
 from sod_client.cli import main
@@ -80,7 +81,7 @@ def in_ray_data() -> dict[str, object]:
 def with_own_servers(cluster: Cluster) -> dict[str, object]:
     """Nodes that hold a server each: one has another model, one cannot start it, and an actor of the third is killed.
 
-    Then only the node is left that cannot.
+    Then only the node is left that cannot, and it has no GPU.
     """
     for name in ("other", "fails"):
         last = cluster.add_node(num_cpus=2, node_name=name, env_vars={"STAND_IN": name})
@@ -93,7 +94,10 @@ def with_own_servers(cluster: Cluster) -> dict[str, object]:
     found = {"code": batch("nodes", *words, act=kill_an_actor), "servers": take_servers()}
     for node in set(cluster.worker_nodes) - {last}:
         cluster.remove_node(node, allow_graceful=False)
-    return {"nodes": found, "whole": batch("whole"), "none": batch("none", *words)}
+    none = batch("none", *words)
+    _nodes._NO_NODE_S = 1.0
+    gpu = batch("gpu", "--ray", cluster.address, "--device", "gpu")
+    return {"nodes": found, "whole": batch("whole"), "none": none, "gpu": gpu}
 
 
 def take_servers() -> list[dict[str, object]]:

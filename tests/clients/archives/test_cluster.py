@@ -48,7 +48,8 @@ def test_nodes_come_and_go(sod: Sod, tmp_path: Path, server: FakeServer):
     assert len({row["path"] for row in rows(tmp_path / "nodes")}) == IMAGES
     assert re.search(r"note: node fails \(.*\): the local server did not start: no model can be served; the", errors)
     assert re.search(r'note: node other \(.*\): it has the labels \["ship"\], and node .* has \["ped', errors)
-    assert found["none"] == 3
+    assert found["none"] == found["gpu"] == 3
+    assert "no node of the Ray cluster took an actor with all its CPUs and its GPUs for 1 s: there is none" in errors
     assert re.search(r"sod: node fails \(.*\): the local server did not start: no model can be served\n", errors)
     assert found["own"] == {"statuses": ["failed"] + ["ok"] * 40, "servers": [{"cpus": 1, "runs": False}]}
 
