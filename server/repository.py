@@ -9,6 +9,7 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from server.errors import ServerError
+from sod.formats.weights import weights_files
 from sod.interface import ENTRANCE_OF, pixel_entrance
 
 _DEFAULT_FILENAMES = {"python": "model.py", "onnxruntime": "model.onnx", "openvino": "model.xml"}
@@ -81,6 +82,32 @@ def stage_configs(repository: Path, ensembles: Iterable[Ensemble], profile: str)
     return configs
 
 
+def read_served_config(repository: Path, model: str, profile: str) -> ModelConfig:
+    """The configuration that Triton reads of a model.
+
+    Raises:
+        ServerError: it cannot be read.
+    """
+    return _read(_config_path(repository / model, profile))
+
+
+def weights_of(repository: Path, ensemble: Ensemble, profile: str) -> tuple[Path, ...]:
+    """The files that Triton loads for an ensemble's detector; none if that cannot be told."""
+    found = []
+    for stage in ensemble.stages:
+        with suppress(ServerError):
+            config = read_served_config(repository, stage, profile)
+            versions = [int(path.name) for path in (repository / stage).glob("[0-9]*") if path.name.isdecimal()]
+            if config.backend != "python" and versions:
+                folder = repository / stage / str(max(versions))  # Triton's default policy is the latest version
+                found.append(weights_files(folder, _filename(config)))
+    return found[0] if len(found) == 1 else ()
+
+
+def _filename(config: ModelConfig) -> str:
+    return str(config.default_model_filename) or _DEFAULT_FILENAMES.get(config.backend, "")
+
+
 def _config_path(model: Path, profile: str) -> Path:
     own = model / "configs" / f"{profile}.pbtxt"
     return own if own.is_file() else model / "config.pbtxt"
@@ -97,7 +124,7 @@ def _missing(model: Path, ensemble: str, profile: str, backends: set[str]) -> st
         return str(error)
     if config.backend not in backends:
         return f"profile {profile} runs it on the backend {config.backend}, which this Triton does not have"
-    filename = config.default_model_filename or _DEFAULT_FILENAMES.get(config.backend, "")
+    filename = _filename(config)
     if not list(model.glob(f"[0-9]*/{filename}")):
         source = f"MODEL={ensemble}" if ensemble in _OFFICIAL else "MODEL_DIR=<its Paddle inference model>"
         options = f"{source}{_EXPORT_OPTIONS.get(filename, '')}"

@@ -22,6 +22,8 @@ RAW_SCORES = "raw_scores"  # FP32 [classes, A]
 
 # Parameter of a second entrance's configuration: the name of the model whose entrance it is.
 ENTRANCE_OF = "entrance_of"
+# Parameter of a model's configuration in a running Triton, not in its config.pbtxt: SHA-256 of the weights, as JSON.
+WEIGHTS_SHA256 = "sha256"
 
 
 def pixel_entrance(model: str) -> str:

@@ -1,5 +1,6 @@
 """Loads an exported model into a running Triton by its model control API: no restart, and no request fails."""
 
+import json
 import logging
 import os
 import re
@@ -8,12 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from google.protobuf.json_format import MessageToDict
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from export.errors import ExportError
 from export.triton.repository import read_config
-from sod.interface import pixel_entrance
+from sod.formats.weights import Stamp, sha256, stamp, weights_files
+from sod.interface import WEIGHTS_SHA256, pixel_entrance
 from sod.triton_addresses import TritonAddresses, join_port
 
 LOG = logging.getLogger(__name__)
@@ -79,7 +82,13 @@ def load_exported(url: str, repository: Path, name: str) -> None:
     parts = [step.model_name for step in config.ensemble_scheduling.step]
     if (repository / pixel_entrance(name)).is_dir():  # models that were exported earlier have none
         parts.append(pixel_entrance(name))
+    before = _stamp(repository, parts)
     load_model(url, name, parts)
+    with _client(url) as client, _as_export_error(url, f"did not describe {name}"):
+        files = _weights(client, repository, [step.model_name for step in config.ensemble_scheduling.step])
+        digest = sha256(files) if files else None
+        if digest is not None and before == _stamp(repository, parts):
+            _tell(client, name, digest)
 
 
 def load_model(url: str, ensemble: str, stages: Sequence[str], *, timeout_s: float = 600) -> None:
@@ -104,6 +113,7 @@ def load_model(url: str, ensemble: str, stages: Sequence[str], *, timeout_s: flo
         LOG.info("Triton at %s: loading %s", url, ensemble)
         with _as_export_error(url, f"did not load {ensemble}"):
             client.load_model(ensemble, client_timeout=timeout_s)
+            _tell(client, ensemble, None)  # the hash of other weights, which Triton keeps with its configuration
         for stage in stages:
             with _as_export_error(url, f"did not load {stage}"):
                 client.load_model(stage, client_timeout=timeout_s)
@@ -142,6 +152,38 @@ def unload_models(url: str, names: Sequence[str]) -> None:
 
 def _client(url: str) -> InferenceServerClient:
     return InferenceServerClient(url, channel_args=_CHANNEL_ARGS)
+
+
+def _tell(client: InferenceServerClient, ensemble: str, digest: str | None) -> None:
+    """Have Triton tell the SHA-256 of an ensemble's weights with its configuration, or no longer tell one.
+
+    The ensemble is loaded anew with another configuration, which takes milliseconds; requests find the one of before.
+    """
+    config = client.get_model_config(ensemble).config
+    if digest is None:
+        if WEIGHTS_SHA256 not in config.parameters:
+            return
+        del config.parameters[WEIGHTS_SHA256]
+    else:
+        config.parameters[WEIGHTS_SHA256].string_value = json.dumps(digest)
+    client.load_model(ensemble, config=json.dumps(MessageToDict(config, preserving_proto_field_name=True)))
+
+
+def _weights(client: InferenceServerClient, repository: Path, stages: Sequence[str]) -> tuple[Path, ...]:
+    """The files that Triton has loaded for the detector among an ensemble's stages; none if they are not here."""
+    versions = {model.name: model.version for model in client.get_model_repository_index().models}
+    found = []
+    for stage in stages:
+        config = client.get_model_config(stage).config
+        if config.backend != "python" and config.default_model_filename:
+            folder = repository / stage / versions.get(stage, "")
+            found.append(weights_files(folder, config.default_model_filename))
+    return found[0] if len(found) == 1 and found[0][0].is_file() else ()
+
+
+def _stamp(repository: Path, stages: Sequence[str]) -> Stamp | None:
+    """Of all files in the version folders of these stages."""
+    return stamp(tuple(sorted(path for stage in stages for path in (repository / stage).glob("[0-9]*/*.*"))))
 
 
 @contextmanager

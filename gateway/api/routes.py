@@ -97,6 +97,7 @@ async def models(services: Annotated[Services, Depends(_services)]) -> Response:
             labels=list(info.labels),
             inputSize=None if info.input_size is None else list(info.input_size),
             default=info.name == default,
+            sha256=info.sha256,
         )
         for info in infos
     ]

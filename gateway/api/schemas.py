@@ -227,6 +227,10 @@ class ModelDescription(BaseModel):
         description="Height and width that images are resized to; null if the configuration does not state it."
     )
     default: bool = Field(description="Whether requests that name no model get this one.")
+    sha256: str | None = Field(
+        description="SHA-256 of the files with the weights that are served, in hexadecimal digits; null if it is not "
+        "known, or if several inference servers have different ones."
+    )
 
 
 class ModelsResult(BaseModel):

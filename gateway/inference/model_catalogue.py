@@ -7,9 +7,10 @@ other, the one that most of them have holds, and only these are asked.
 import asyncio
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
@@ -20,7 +21,7 @@ from gateway.errors import DetectorUnavailableError, UnknownModelError
 from gateway.inference.replicas.replica import Replica
 from gateway.inference.single_flight import SingleFlight
 from gateway.inference.triton_errors import is_not_loaded
-from sod.interface import CLASS_AGNOSTIC, IOU_THRESHOLD, pixel_entrance
+from sod.interface import CLASS_AGNOSTIC, IOU_THRESHOLD, WEIGHTS_SHA256, pixel_entrance
 
 PREFERENCE = (
     "PP-YOLOE_plus_SOD-L",
@@ -36,6 +37,7 @@ _FRESH_S = 1.0
 _SLOWEST_S = 2.0
 # With several Tritons, what has aged is used while it is read anew, up to this many times its age.
 _AGED = 3
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SERVER_FAILED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 
 
@@ -50,6 +52,8 @@ class ModelInfo:
         thresholds: Score thresholds of the model by class id; None for classes, or models, that use the gateway's.
         pixel_entrance: Name of the ensemble that takes pixels of `input_size`; empty if it is not loaded.
         nms_inputs: Whether a request may say how NMS is done; models that were exported before 0.3.0 do not allow that.
+        sha256: Of the files with the weights, in hexadecimal digits; None if Triton tells none, or several differ.
+            Models that differ in it alone are equal, because each machine's own TensorRT plan has another.
     """
 
     name: str
@@ -58,6 +62,7 @@ class ModelInfo:
     thresholds: tuple[float | None, ...] | None = None
     pixel_entrance: str = ""
     nms_inputs: bool = False
+    sha256: str | None = field(default=None, compare=False)
 
 
 class ModelCatalogue:
@@ -185,8 +190,10 @@ class ModelCatalogue:
         for name in found[0][1]:
             infos = [one[name] for _, one, _ in found if name in one]
             if len(infos) == len(found):
-                models[name] = Counter(infos).most_common(1)[0][0]
-                self._having[name] = frozenset(replica for replica, one, _ in found if one[name] == models[name])
+                most = Counter(infos).most_common(1)[0][0]
+                hashes = {info.sha256 for info in infos if info == most}
+                models[name] = replace(most, sha256=hashes.pop() if len(hashes) == 1 else None)
+                self._having[name] = frozenset(replica for replica, one, _ in found if one[name] == most)
         return models, frozenset.intersection(*(ready for _, _, ready in found))
 
     async def _read_each(self, replicas: Sequence[Replica]) -> list[tuple[dict[str, ModelInfo], frozenset[str]] | None]:
@@ -232,6 +239,7 @@ def read_info(config: Any) -> ModelInfo | None:
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         return None
     size = _json_parameter(config, "input_size")
+    sha256 = _json_parameter(config, WEIGHTS_SHA256)
     has_size = isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
     return ModelInfo(
         name=config.name,
@@ -240,6 +248,7 @@ def read_info(config: Any) -> ModelInfo | None:
         input_size=(size[0], size[1]) if has_size else None,
         thresholds=_model_thresholds(_json_parameter(config, "default_threshold"), len(labels)),
         nms_inputs={IOU_THRESHOLD, CLASS_AGNOSTIC} <= {tensor.name for tensor in config.input},
+        sha256=sha256 if isinstance(sha256, str) and _SHA256.fullmatch(sha256) else None,
     )
 
 

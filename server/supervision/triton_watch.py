@@ -63,7 +63,7 @@ class TritonWatch:
         """The process has just been started."""
         self.close()
         self._probe = Periodic(
-            lambda: self._triton.api.is_live(_PROBE_TIMEOUT_S),
+            lambda: self._triton.is_live(_PROBE_TIMEOUT_S),
             lambda outcome: _PROBE_PAUSE_S if outcome.value else _STARTING_PAUSE_S,
         )
         self._states = StateTimer()

@@ -9,6 +9,7 @@ from typing import Any
 from sod.interface import IMAGE, SCORE_THRESHOLD
 
 _INDEX_TIMEOUT_S = 5.0
+_LOAD_TIMEOUT_S = 600.0
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -42,7 +43,7 @@ class TritonApi:
         self._url = f"http://127.0.0.1:{port}"
 
     def is_live(self, timeout_s: float) -> bool:
-        """Whether the server process answers; it does so from the moment its models are loaded."""
+        """Whether the server process answers; it does so from the moment the models of its command line are loaded."""
         try:
             self._ask("/v2/health/live", None, timeout_s)
         except TritonApiError:
@@ -67,6 +68,19 @@ class TritonApi:
             ]
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise TritonApiError(f"Triton's repository index is not as expected: {error}") from None
+
+    def load(self, model: str, config: str | None = None) -> None:
+        """Load a model.
+
+        Args:
+            model: its name.
+            config: its configuration as JSON; None is that of its config.pbtxt.
+
+        Raises:
+            TritonApiError: Triton does not load it.
+        """
+        parameters = {} if config is None else {"parameters": {"config": config}}
+        self._ask(f"/v2/repository/models/{model}/load", json.dumps(parameters).encode(), _LOAD_TIMEOUT_S)
 
     def detect(self, model: str, image: bytes, timeout_s: float) -> None:
         """Send one image through an ensemble; the detections are not looked at.

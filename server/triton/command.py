@@ -33,7 +33,7 @@ class TritonOptions:
 
     Attributes:
         repository: model repository.
-        models: ensembles to load; Triton loads their stages with them.
+        models: ensembles to load, with their stages.
         profile: `--model-config-name`.
         ports: on loopback by default: the wheel's release is from before the fixes of CVE-2025-23319.
         verbose: show Triton's information messages.

@@ -12,8 +12,9 @@ from server.process.managed_process import ManagedProcess
 from server.process.output import Output
 from server.process.procfs import command_line
 from server.repository import Ensemble, find_ensembles, stage_configs
-from server.triton.api import ModelState, TritonApi
+from server.triton.api import ModelState, TritonApi, TritonApiError
 from server.triton.command import TritonOptions, command
+from server.triton.ensembles import EnsembleLoader
 from server.triton.shared_memory import plan, python_backends
 
 # Messages of the CUDA build on a machine without a GPU and of Paddle with oneDNN, at each start.
@@ -95,6 +96,7 @@ class TritonProcess(ManagedProcess):
         self._ensembles: dict[str, Ensemble] = {}
         self._loading: dict[str, float] = {}
         self._crashed: dict[str, int] = {}
+        self._loader: EnsembleLoader | None = None
 
     def start(self) -> None:
         """As `ManagedProcess.start`.
@@ -111,12 +113,12 @@ class TritonProcess(ManagedProcess):
         self._asked_for = tuple(name for name in models if name in self._ensembles)
         if not self._asked_for:
             raise ServerError(_none(self._missing))
-        entrances = (self._ensembles[name].pixel_entrance for name in self._asked_for)
-        models = tuple(dict.fromkeys((*models, *filter(None, entrances))))
+        ensembles = [self._ensembles[name] for name in self._asked_for]
+        later = {*self._asked_for, *(ensemble.pixel_entrance for ensemble in ensembles)}
+        stages = [stage for ensemble in ensembles for stage in ensemble.stages]
+        models = tuple(name for name in dict.fromkeys((*stages, *models)) if name not in later)
         shared = plan(
-            stage_configs(
-                self._options.repository, (self._ensembles[name] for name in self._asked_for), self._options.profile
-            ),
+            stage_configs(self._options.repository, ensembles, self._options.profile),
             python_backends(own=self._installation.own_backends),
         )
         if shared.problem:
@@ -124,6 +126,7 @@ class TritonProcess(ManagedProcess):
         if shared.note:
             self._output.log("WARNING", shared.note)
         self._loading = {}
+        self._loader = EnsembleLoader(self.api, self._options.repository, self._options.profile, ensembles)
         self._command = command(
             self._options,
             binary=self._installation.binary,
@@ -133,6 +136,17 @@ class TritonProcess(ManagedProcess):
             region_bytes=shared.region_bytes,
         )
         super().start()
+
+    def is_live(self, timeout_s: float) -> bool:
+        """Whether it answers; it does so from the moment its models are loaded, or have failed to load."""
+        loader = self._loader
+        if loader is None or not self.api.is_live(timeout_s):
+            return False
+        try:
+            loader.load()
+        except TritonApiError:
+            return False
+        return True
 
     def shows(self, line: bytes) -> bool:
         """Note what is being loaded; show warnings, errors and what the models print."""

@@ -1,1 +1,1 @@
-"""File formats of images: what their bytes say before anything is decoded."""
+"""File formats: what the bytes of images say before anything is decoded, and the files that hold weights."""

@@ -50,7 +50,12 @@ def triton(repository, tmp_path, monkeypatch):
 
 
 def loads(triton) -> list[str]:
+    """The ensembles that a start asks for."""
     triton.start()
+    return [ensemble.name for ensemble in triton._loader._pending]
+
+
+def of_command_line(triton) -> list[str]:
     return [word.partition("=")[2] for word in triton._command if word.startswith("--load-model=")]
 
 
@@ -72,11 +77,22 @@ def test_gateways_on_other_machines_reach_grpc_and_metrics_only():
         assert f"--{service}-address=0.0.0.0" in line
 
 
+def test_the_command_line_loads_the_stages_and_the_api_their_ensembles(triton):
+    assert loads(triton) == [DEMO, "mine"]
+    stages = ["preprocess_640", f"{DEMO}_detector", "postprocess", "mine_detector"]
+    assert of_command_line(triton) == stages
+    triton.note_ready(ready(DEMO, "postprocess", "mine", *stages, "another"))
+    (triton._options.repository / "another").mkdir()
+    (triton._options.repository / "another" / "config.pbtxt").write_text('name: "another"')
+    assert loads(triton) == [DEMO, "mine"]
+    assert set(of_command_line(triton)) == {*stages, "another"}, "what somebody else loaded"
+
+
 def test_a_restart_loads_what_was_loaded_and_falls_back(triton):
     assert loads(triton) == [DEMO, "mine"]
     triton.note_ready(ready(DEMO, "postprocess"))
     triton._last_failed = ()
-    assert loads(triton) == [DEMO, "postprocess"], "mine was unloaded"
+    assert loads(triton) == [DEMO], "mine was unloaded"
     assert loads(triton) == [DEMO, "mine"], "it did not become ready with them"
 
 

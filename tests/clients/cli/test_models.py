@@ -11,7 +11,10 @@ from sod_client._local_server.installed_models import find_repository
 from sod_client.cli import main
 
 MODELS = [
-    {"name": "PP-YOLOE_plus_SOD-S", "labels": ["pedestrian", "car"], "inputSize": [640, 640], "default": True},
+    {
+        **{"name": "PP-YOLOE_plus_SOD-S", "labels": ["pedestrian", "car"], "inputSize": [640, 640]},
+        **{"default": True, "sha256": "ab"},
+    },
     {"name": "mine", "labels": ["行人"], "inputSize": None, "default": False},
 ]
 Run = Callable[..., tuple[int, str, str]]
@@ -41,7 +44,7 @@ def test_models(server: Any) -> None:
     server.respond_with(200, success({"models": MODELS}))
     with create_pipeline(url=server.url) as pipeline:
         assert pipeline.models() == [
-            Model("PP-YOLOE_plus_SOD-S", ("pedestrian", "car"), (640, 640), default=True),
+            Model("PP-YOLOE_plus_SOD-S", ("pedestrian", "car"), (640, 640), default=True, sha256="ab"),
             Model("mine", ("行人",), None, default=False),
         ]
     assert server.requests == [("/models", None)]
@@ -93,8 +96,8 @@ def test_json_is_one_line_a_model(sod: Run) -> None:
     code, out, _ = sod("models", "--json")
     assert code == 0
     assert [json.loads(line) for line in out.splitlines()] == [
-        {"name": "PP-YOLOE_plus_SOD-S", "labels": ["pedestrian", "car"], "input_size": [640, 640], "default": True},
-        {"name": "mine", "labels": ["行人"], "input_size": None, "default": False},
+        {**{key: MODELS[0][key] for key in ("name", "labels", "default", "sha256")}, "input_size": [640, 640]},
+        {"name": "mine", "labels": ["行人"], "input_size": None, "default": False, "sha256": None},
     ]
     assert "行人" in out
 

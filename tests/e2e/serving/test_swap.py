@@ -1,6 +1,7 @@
 """Export a model into a running server, use it, and replace it, without a restart."""
 
 import base64
+import hashlib
 import json
 import shutil
 import threading
@@ -79,6 +80,16 @@ def assert_same(one: list[tuple[str, float]], other: list[tuple[str, float]]) ->
     np.testing.assert_allclose([score for _, score in one], [score for _, score in other], atol=1e-4)
 
 
+def weights_of(models: Path, name: str) -> str:
+    return hashlib.sha256((models / f"{name}_detector/1/model.onnx").read_bytes()).hexdigest()
+
+
+def told(serving: Serving, name: str = MINE) -> str | None:
+    """The hash of a model's weights, as the gateway tells it."""
+    described = serving.http.get("/models").json()["result"]["models"]
+    return next((one["sha256"] for one in described if one["name"] == name), None)
+
+
 def triton_pid(serving: Serving) -> int:
     return serving.child("bin/tritonserver").pid
 
@@ -92,6 +103,7 @@ def test_a_model_is_taken_in_without_a_restart(
 ) -> None:
     pid = triton_pid(swapped)
     assert [one["name"] for one in swapped.http.get("/models").json()["result"]["models"]] == [DEMO]
+    assert told(swapped, DEMO) == weights_of(models, DEMO)
     reply = swapped.post(encoded, model=MINE)
     assert reply.status_code == 422
     assert f"loaded are {DEMO}" in reply.json()["errorMsg"]
@@ -108,6 +120,7 @@ def test_a_model_is_taken_in_without_a_restart(
         (MINE, [320, 320], False),
     ]
     assert described[1]["labels"] == CHINESE
+    swapped.wait_for(lambda: told(swapped) == weights_of(models, MINE), "the hash of the weights", 5)
 
     # The reference is the whole Paddle model with its own NMS, input size and labels.
     expected = ReferenceDetector(find_model(model_dir))(decode_image(encoded))
@@ -179,6 +192,7 @@ def test_new_weights_come_in_while_requests_are_answered(
     assert set(answers) == {(MINE, 200), (DEMO, 200)}
     new = found(swapped.post(encoded, model=MINE, threshold=0.3))
     assert new != old
+    swapped.wait_for(lambda: told(swapped) == weights_of(models, MINE), "the hash of the weights", 5)
     assert triton_pid(swapped) == pid
 
 
@@ -214,11 +228,12 @@ def test_a_model_that_cannot_be_loaded_leaves_the_old_one(swapped: Serving, mode
         assert "\n" not in str(caught.value)
         assert swapped.post(encoded, model=MINE).status_code == 200
         assert swapped.post(encoded).status_code == 200
+        assert told(swapped) != weights_of(models, MINE)
     finally:
         weights.write_bytes(good)
 
 
-def test_a_model_that_was_taken_in_survives_triton(swapped: Serving, encoded: bytes) -> None:
+def test_a_model_that_was_taken_in_survives_triton(swapped: Serving, models: Path, encoded: bytes) -> None:
     with InferenceServerClient(swapped.grpc) as client:
 
         def checks() -> int:
@@ -232,6 +247,9 @@ def test_a_model_that_was_taken_in_survives_triton(swapped: Serving, encoded: by
     swapped.wait_for(lambda: swapped.post(encoded, model=MINE).status_code == 200, "a response")
     assert triton_pid(swapped) != pid
     assert swapped.post(encoded).status_code == 200
+    assert {name: told(swapped, name) for name in (DEMO, MINE)} == {
+        name: weights_of(models, name) for name in (DEMO, MINE)
+    }
 
 
 def test_an_installed_model_is_unloaded_loaded_and_removed(swapped: Serving, models: Path, encoded: bytes) -> None:

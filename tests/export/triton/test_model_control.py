@@ -1,5 +1,7 @@
 """Loading a model into Triton: the requests, and every kind of failure, from a gRPC server."""
 
+import hashlib
+import json
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +29,23 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.states = dict.fromkeys([*STAGES, "mine", "mine_pixels"], ("READY", ""))
         self.fails: tuple[grpc.StatusCode, str] | None = None
         self.broken = ""
+        self.told: list[str | None] = ["00"]  # what the configuration of the ensemble said of its weights, one by one
+
+    def ModelConfig(self, request: Any, _: Any) -> Any:  # noqa: N802
+        response = service_pb2.ModelConfigResponse()
+        response.config.name = request.name
+        if request.name == "mine" and self.told[-1] is not None:
+            response.config.parameters["sha256"].string_value = json.dumps(self.told[-1])
+        response.config.backend = "openvino" if request.name == "mine_detector" else "python"
+        response.config.default_model_filename = "model.onnx" if request.name == "mine_detector" else ""
+        return response
 
     def RepositoryModelLoad(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if "config" in request.parameters:
+            assert request.model_name == "mine"
+            parameters = json.loads(request.parameters["config"].string_param).get("parameters", {})
+            self.told.append(json.loads(parameters.get("sha256", {"string_value": "null"})["string_value"]))
+            return service_pb2.RepositoryModelLoadResponse()
         self.loaded.append(request.model_name)
         if self.fails is not None:
             context.abort(*self.fails)
@@ -69,6 +86,33 @@ def test_a_model_of_an_earlier_export_has_no_entrance_for_pixels(
     shutil.rmtree(tmp_path / "mine_pixels")
     load_exported(url, tmp_path, "mine")
     assert fake.loaded == ["mine", *STAGES]
+
+
+def test_triton_is_told_the_hash_of_the_weights_that_it_has_loaded(
+    triton: tuple[FakeTriton, str], tmp_path: Path
+) -> None:
+    fake, url = triton
+    pending_files(ModelSpec("mine", ("a",), 96, 96, 189), tmp_path).write()
+    weights = tmp_path / "mine_detector" / "1" / "model.onnx"
+    weights.parent.mkdir()
+    weights.write_bytes(b"new")
+    load_exported(url, tmp_path, "mine")
+    assert fake.told == ["00", None, hashlib.sha256(b"new").hexdigest()], "the old hash first goes"
+
+
+def test_no_hash_is_told_of_weights_that_are_elsewhere_or_did_not_load(
+    triton: tuple[FakeTriton, str], tmp_path: Path
+) -> None:
+    fake, url = triton
+    pending_files(ModelSpec("mine", ("a",), 96, 96, 189), tmp_path).write()
+    load_exported(url, tmp_path, "mine")
+    assert fake.told == ["00", None]
+    (tmp_path / "mine_detector" / "1").mkdir()
+    (tmp_path / "mine_detector" / "1" / "model.onnx").write_bytes(b"new")
+    fake.broken = "mine_detector"
+    with pytest.raises(ExportError, match="did not load mine_detector"):
+        load_exported(url, tmp_path, "mine")
+    assert fake.told == ["00", None]
 
 
 def test_a_stage_that_triton_silently_kept_is_an_error(triton: tuple[FakeTriton, str]) -> None:

@@ -33,6 +33,11 @@ class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.ready.remove(request.model_name)
         return service_pb2.RepositoryModelUnloadResponse()
 
+    def ModelConfig(self, request: Any, _: Any) -> Any:  # noqa: N802
+        response = service_pb2.ModelConfigResponse()
+        response.config.name = request.name
+        return response
+
     def RepositoryIndex(self, _: Any, __: Any) -> Any:  # noqa: N802
         response = service_pb2.RepositoryIndexResponse()
         for name in self.ready:

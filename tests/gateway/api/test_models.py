@@ -40,8 +40,15 @@ async def test_ready_ensembles_with_labels_are_listed(gateway: httpx.AsyncClient
         (DEFAULT, None, True),
         ("mine", [320, 640], False),
     ]
-    assert all(one.keys() == {"name", "labels", "inputSize", "default"} for one in models)
+    assert all(one.keys() == {"name", "labels", "inputSize", "default", "sha256"} for one in models)
     assert models[1]["labels"] == CHINESE
+
+
+@pytest.mark.parametrize("told", ["a" * 64, None, 7, "A" * 64, "a" * 63, ["a" * 64]])
+async def test_the_hash_of_the_weights(gateway: httpx.AsyncClient, triton: Any, told: Any) -> None:
+    triton.add(DEFAULT, sha256=json.dumps(told))
+    (model,) = await listed(gateway)
+    assert model["sha256"] == ("a" * 64 if told == "a" * 64 else None)
 
 
 async def test_the_default_comes_first(make_gateway: Any, triton: Any) -> None:

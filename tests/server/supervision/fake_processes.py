@@ -107,6 +107,9 @@ class FakeTriton(ManagedProcess):
         self.starts += 1
         super().start()
 
+    def is_live(self, timeout_s: float) -> bool:
+        return self.api.is_live(timeout_s)
+
     def served(self, states: list[ModelState]) -> Served:
         ready = tuple(state.name for state in states if state.ready)
         return Served(ready, {} if ready else {"demo": "it is damaged"})

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NAME = "batch"
 HELP = "detect objects in archives of images"
-FORMATS = ("geojson", "coco", "yolo")
+FORMATS = ("geojson", "geoparquet", "coco", "yolo")
 _SHOWN_WARNINGS = 10
 
 

@@ -58,7 +58,6 @@ def _geometry(place: Coordinates) -> dict[str, Any] | None:
     """A polygon; a MultiPolygon if the object lies across the antimeridian; None if a corner has no coordinates."""
     if not np.isfinite(place).all():
         return None
-    place = counter_clockwise(place)
     if np.ptp(place[:, 0]) <= 180:
         return {"type": "Polygon", "coordinates": [_ring(place)]}
     east = place.copy()
@@ -69,8 +68,9 @@ def _geometry(place: Coordinates) -> dict[str, Any] | None:
 
 def counter_clockwise(ring: Coordinates) -> Coordinates:
     """The corners of an outer ring, float64 [N, 2], in the order that RFC 7946 wants."""
-    following = np.roll(ring, -1, axis=0)
-    area = np.sum(ring[:, 0] * following[:, 1] - following[:, 0] * ring[:, 1])
+    near = ring - ring[0]  # else the products of an object of decimetres differ by less than their rounding
+    following = np.roll(near, -1, axis=0)
+    area = np.sum(near[:, 0] * following[:, 1] - following[:, 0] * near[:, 1])
     return ring[::-1] if area < 0 else ring
 
 
@@ -88,5 +88,5 @@ def _clipped(ring: Coordinates, *, west: bool) -> Coordinates:
 
 
 def _ring(place: Coordinates) -> list[list[float]]:
-    corners: list[list[float]] = np.round(place, _DEGREES).tolist()
+    corners: list[list[float]] = np.round(counter_clockwise(place), _DEGREES).tolist()
     return [*corners, corners[0]]

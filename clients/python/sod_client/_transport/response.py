@@ -96,13 +96,14 @@ def _parse_box(detected: dict[str, Any]) -> Box:
 
 
 def _parse_model(model: dict[str, Any]) -> Model:
-    size = model["inputSize"]
+    size, sha256 = model["inputSize"], model.get("sha256")
     height, width = (None, None) if size is None else (int(side) for side in size)
     return Model(
         name=str(model["name"]),
         labels=tuple(str(label) for label in model["labels"]),
         input_size=None if height is None or width is None else (height, width),
         default=bool(model["default"]),
+        sha256=None if sha256 is None else str(sha256),
     )
 
 

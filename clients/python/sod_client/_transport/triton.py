@@ -112,7 +112,7 @@ class TritonTransport(ABC):
 
     def models(self) -> list[Model]:
         """The models that Triton has ready."""
-        self._catalogue = {}
+        # Requests that begin meanwhile use the list of before.
         self._catalogue = catalogue = self._read_models()
         return [model for model, _ in catalogue.values()]
 
@@ -134,7 +134,13 @@ class TritonTransport(ABC):
         for config in map(self._config, sorted(self._ready_models(), key=_preference)):
             if config.platform == "ensemble" and (labels := _parameter(config, "labels")):
                 size = _parameter(config, "input_size")
-                model = Model(config.name, tuple(labels), tuple(size) if size else None, default=not found)
+                model = Model(
+                    config.name,
+                    tuple(labels),
+                    tuple(size) if size else None,
+                    default=not found,
+                    sha256=_parameter(config, "sha256"),
+                )
                 found[config.name] = model, _default_thresholds(_parameter(config, "default_threshold"), len(labels))
         return found
 

@@ -240,6 +240,28 @@ async def test_while_a_model_changes_those_that_have_most_are_asked(
         assert response.json()["result"]["detectedObjects"][-1]["categoryName"] == "d"
 
 
+async def test_with_several_the_hash_of_the_weights_is_that_of_all(
+    make_gateway: MakeGateway, tritons: list[FakeTriton]
+) -> None:
+    def tell(triton: FakeTriton, letter: str) -> None:
+        triton.add(MODEL, sha256=f'"{64 * letter}"')
+
+    async def told(gateway: httpx.AsyncClient) -> str | None:
+        (model,) = (await gateway.get("/models")).json()["result"]["models"]
+        return model["sha256"]
+
+    for one in tritons:
+        tell(one, "a")
+    async with make_gateway(triton_url=urls(tritons), model_info_ttl=0) as gateway:
+        assert await told(gateway) == "a" * 64
+        tell(tritons[2], "b")
+        assert await told(gateway) is None
+        assert set(await post_many(gateway, 30)) == {200}
+        assert tritons[2].images, "a TensorRT plan of its own is no other model"
+        tritons[2].add(MODEL)
+        assert await told(gateway) is None
+
+
 class Names:
     """A name server."""
 

@@ -69,9 +69,12 @@ class Detector:
         """The outcome of each file.
 
         Raises:
-            SodError: the servers do not respond, or refuse the API key.
+            SodError: the servers do not respond, refuse the API key, or have loaded other weights.
         """
-        return list(self._pool.map(self._detect, tasks))
+        assert self._gateways is not None  # noqa: S101 - `open` was called
+        outcomes = list(self._pool.map(self._detect, tasks))
+        self._gateways.check_weights()
+        return outcomes
 
     def close(self) -> None:
         """Close the connections, and end the server that it holds."""

@@ -78,6 +78,9 @@ class RayDetectors:
         """What does the files of a stream."""
         return RayWorker(self._nodes, resume)
 
+    def check_weights(self) -> None:
+        """The actors do it, with each call."""
+
     def close(self) -> None:
         """End the actors, and the servers that they hold."""
         self._nodes.close()

@@ -1,4 +1,4 @@
-"""`--also`: the objects of a dataset as GeoJSON, as a COCO data set, or as YOLO's labels. Each is read as a stream."""
+"""`--also`: the objects of a dataset as GeoJSON, GeoParquet, a COCO data set, or YOLO's labels; each in a stream."""
 
 import io
 import json
@@ -9,10 +9,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from sod_client._archives.dataset.dataset import Dataset
+from sod_client._archives.report import geoparquet
+from sod_client._archives.report.geometry import geometry
 from sod_client._archives.report.rows import rows
 from sod_client._results import convert
 from sod_client._results.data import Box
-from sod_client.errors import DependencyError
 
 
 def write(dataset: Dataset, format_: str) -> str:
@@ -36,7 +37,7 @@ def _geojson(dataset: Dataset, path: Path) -> None:
             (
                 {
                     "type": "Feature",
-                    "geometry": _geometry(one["polygon"]),
+                    "geometry": geometry(one["polygon"], "geojson"),
                     "properties": {
                         "path": row["path"],
                         "page": row["page"],
@@ -53,18 +54,6 @@ def _geojson(dataset: Dataset, path: Path) -> None:
             ),
         )
         file.write("]}\n")
-
-
-def _geometry(polygon: list[float]) -> dict[str, Any] | None:
-    try:
-        import numpy as np  # noqa: PLC0415 - optional, as the following
-
-        from sod_client._scenes.geojson import _geometry  # noqa: PLC0415
-    except ImportError as error:
-        raise DependencyError(
-            "--also geojson of georeferenced images requires rasterio: pip install rasterio"
-        ) from error
-    return _geometry(np.array(polygon, np.float64).reshape(4, 2))
 
 
 def _coco(dataset: Dataset, path: Path) -> None:
@@ -154,6 +143,7 @@ def _write_list(file: IO[str], values: Iterable[Any]) -> None:
 
 FORMATS: dict[str, tuple[str, Callable[[Dataset, Path], None]]] = {
     "geojson": ("objects.geojson", _geojson),
+    "geoparquet": ("objects.parquet", geoparquet.write),
     "coco": ("coco.json", _coco),
     "yolo": ("labels.tar", _yolo),
 }

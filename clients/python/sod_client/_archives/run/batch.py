@@ -35,6 +35,14 @@ class Detectors(Protocol):
         """What does the files of a stream."""
         ...
 
+    def check_weights(self) -> None:
+        """Check that no server has loaded other weights since the run began, as far as they tell it.
+
+        Raises:
+            OtherRunError: one has.
+        """
+        ...
+
     def close(self) -> None:
         """End the connections, and the servers that were started."""
         ...
@@ -81,6 +89,9 @@ class _ThisProcess:
     def worker(self, resume: Resume) -> Worker:
         return Threads(self._gateways, resume, self._threads)
 
+    def check_weights(self) -> None:
+        self._gateways.check_weights()
+
     def close(self) -> None:
         self._gateways.close()
 
@@ -120,6 +131,13 @@ def _run(batch: Batch, dataset: Dataset, lock: Lock, detectors: Detectors) -> To
         dataset.begin(detectors.described)
     else:
         check_same(batch.output, before, detectors.described)
+        if before.get("model_sha256") is None and detectors.constants.model_sha256 is not None:
+            dataset.begin(detectors.described)  # the rows from now on depend on these weights
+
+    def check() -> None:
+        lock.check()
+        detectors.check_weights()
+
     index = Index()
     progress = Progress(lambda: count(batch.inputs, batch.column), is_hidden=batch.hides_progress)
     try:
@@ -127,7 +145,7 @@ def _run(batch: Batch, dataset: Dataset, lock: Lock, detectors: Detectors) -> To
         worker = detectors.worker(Resume(index, batch.verify, batch.retry_failed))
         unlisted = _Unlisted(progress)
         stream: Iterator[Source] = sources(batch.inputs, unlisted, batch.column, batch.output)
-        totals = collect(worker, stream, dataset, detectors.constants, lock, progress)
+        totals = collect(worker, stream, dataset, detectors.constants, check, progress)
         totals.failures.update({"not listed": unlisted.count} if unlisted.count else {})
     finally:
         progress.close()

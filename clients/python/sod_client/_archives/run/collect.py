@@ -4,12 +4,11 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sod_client._archives.dataset.dataset import Dataset
-from sod_client._archives.dataset.lock import Lock
 from sod_client._archives.dataset.place import LocalPlace, OutputError
 from sod_client._archives.dataset.schema import Constants, Row
 from sod_client._archives.inputs.source import Source
@@ -44,17 +43,30 @@ class Totals:
 
 
 def collect(  # noqa: PLR0913, PLR0917 - the parts of a run
-    worker: Worker, sources: Iterator[Source], dataset: Dataset, constants: Constants, lock: Lock, progress: Progress
+    worker: Worker,
+    sources: Iterator[Source],
+    dataset: Dataset,
+    constants: Constants,
+    check: Callable[[], None],
+    progress: Progress,
 ) -> Totals:
     """Do all files, and write their rows in parts: every two seconds, or ten in an object store.
 
     The first Ctrl-C ends the listing and waits for what is in flight; a second one ends the run at once.
 
+    Args:
+        worker: does the files.
+        sources: the files.
+        dataset: gets the rows.
+        constants: what is the same in all of them.
+        check: called before rows are written; raises a SodError if they must not be.
+        progress: shows what is done.
+
     Raises:
         SodError: the servers do not respond, or the dataset cannot be written; the rows before are in the dataset.
         KeyboardInterrupt: of the second Ctrl-C.
     """
-    totals, buffer = Totals(), _Buffer(dataset, constants, lock)
+    totals, buffer = Totals(), _Buffer(dataset, constants, check)
     try:
         with _stops_on_signal(worker, totals, progress):
             for outcome in worker.outcomes(sources):
@@ -108,8 +120,8 @@ def _stops_on_signal(worker: Worker, totals: Totals, progress: Progress) -> Iter
 class _Buffer:
     """Rows that are not written yet."""
 
-    def __init__(self, dataset: Dataset, constants: Constants, lock: Lock) -> None:
-        self._dataset, self._constants, self._lock = dataset, constants, lock
+    def __init__(self, dataset: Dataset, constants: Constants, check: Callable[[], None]) -> None:
+        self._dataset, self._constants, self._check = dataset, constants, check
         self._rows: list[Row] = []
         self._objects = 0
         self._every_s = LOCAL_S if isinstance(dataset.place, LocalPlace) else REMOTE_S
@@ -127,6 +139,6 @@ class _Buffer:
     def write(self) -> None:
         rows, self._rows, self._objects = self._rows, [], 0
         if rows:
-            self._lock.check()
+            self._check()
             self._dataset.add(rows, self._constants)
         self._due = time.monotonic() + self._every_s

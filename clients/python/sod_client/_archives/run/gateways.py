@@ -4,13 +4,17 @@ import json
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import httpx
 
 from sod_client._archives.dataset.schema import Constants
-from sod_client._archives.run.settings import Detection, Server
+from sod_client._archives.run.settings import Detection, OtherRunError, Server
 from sod_client._filters import Filters
 from sod_client._inputs.items import Item
 from sod_client._inputs.scenes import SceneOptions, check_bands
@@ -22,11 +26,15 @@ from sod_client.result import Result
 
 REST_S = 10.0
 """Seconds for which a server gets no image after it did not respond, if there are others."""
+ASKED_S = 5.0
+"""Seconds within which a server that is asked for the hash of its weights must say it, or counts as unchanged."""
 
 
 @dataclass
 class _Gateway:
     pipeline: Pipeline
+    sha256: str | None = None
+    asked: "Future[Model | None] | None" = None
     outstanding: int = 0
     rests_until: float = 0.0
 
@@ -79,6 +87,30 @@ class Gateways:
         assert failed is not None  # noqa: S101 - the loop returns otherwise
         raise failed
 
+    def check_weights(self) -> None:
+        """Check that no server has loaded other weights since the run began, as far as they tell it.
+
+        Raises:
+            OtherRunError: one has.
+        """
+        name = self.constants.model
+        known = [gateway for gateway in self._gateways if gateway.sha256 is not None]
+        for gateway in known:
+            if gateway.asked is None or gateway.asked.done():
+                gateway.asked = gateway.pipeline._session._pool.submit(partial(_model, gateway.pipeline, name))
+        until = time.monotonic() + ASKED_S
+        for gateway in known:
+            model = None
+            with suppress(SodError, FutureTimeoutError):
+                if gateway.asked is not None:
+                    model = gateway.asked.result(max(0.0, until - time.monotonic()))
+            if model is not None and model.sha256 not in (None, gateway.sha256):
+                raise OtherRunError(
+                    f"{gateway.pipeline.url} has loaded other weights of {name} while this run worked: a model file "
+                    f"with the SHA-256 {model.sha256}, before {gateway.sha256}. The dataset holds what was detected "
+                    "before, except for the last seconds: choose another OUTPUT, or pass --restart"
+                )
+
     def close(self) -> None:
         """Close the connections, and stop a local server."""
         for gateway in self._gateways:
@@ -110,6 +142,9 @@ class Gateways:
                     f"the servers have different models: {self._gateways[0].pipeline.url} has {_name(models[0])}, and "
                     f"{gateway.pipeline.url} has {_name(model)}: name one that all have with --model"
                 )
+            gateway.sha256 = None if model is None else model.sha256
+        _check_weights(self._gateways, models[0])
+        hashes = {gateway.sha256 for gateway in self._gateways}
         session, model = sessions[0], models[0]
         threshold = session.threshold if detection.threshold is None else detection.threshold
         filters = Filters.of(threshold, detection.classes, detection.iou, detection.agnostic_nms)
@@ -137,7 +172,7 @@ class Gateways:
         thresholds = self._options.threshold
         self.constants = Constants(
             name or session.model or "default",
-            None,
+            hashes.pop() if len(hashes) == 1 else None,  # else one server does not tell it
             session._placement.profile,
             json.dumps(thresholds, sort_keys=True),
         )
@@ -191,6 +226,22 @@ def _model(pipeline: Pipeline, name: str | None) -> Model | None:
             return model
     ready = ", ".join(model.name for model in models)
     raise InvalidConfigError(f"{pipeline.url} has no model {wanted}; these are ready: {ready}")
+
+
+def _check_weights(gateways: Sequence[_Gateway], model: Model | None) -> None:
+    """Check that all servers that tell their weights have the same.
+
+    Raises:
+        InvalidConfigError: two have others.
+    """
+    known = [gateway for gateway in gateways if gateway.sha256 is not None]
+    for gateway in known:
+        if gateway.sha256 != known[0].sha256:
+            raise InvalidConfigError(
+                f"the servers have different weights of {_name(model)}: {known[0].pipeline.url} has a model file with "
+                f"the SHA-256 {known[0].sha256}, and {gateway.pipeline.url} one with {gateway.sha256}: serve the same "
+                "file on all, or give one of them"
+            )
 
 
 def _shape(model: Model | None) -> object:
