@@ -70,11 +70,14 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Measure `sod batch`: images a second beside raw requests (a server is started, unless --url is "
-        "given); memory and processor time with few and many images, kill -9 of client and server at random moments, "
-        "and one and two Ray nodes, these with a stand-in for the server. The exit status is 1 if a target is not met.",
+        "given); kill -9 of the client, a Ray worker, a raylet, the gateway and Triton at random moments (a server is "
+        "started); memory and processor time with few and many images, and one and two Ray nodes, these two with a "
+        "stand-in for the server. The exit status is 1 if a target is not met.",
     )
     add_sections(parser, SECTIONS)
-    parser.add_argument("--model", default="PP-YOLOE_plus_SOD-demo", help="ensemble (default: %(default)s)")
+    parser.add_argument(
+        "--model", default="PP-YOLOE_plus_SOD-demo", help="ensemble of throughput and kills (default: %(default)s)"
+    )
     parser.add_argument("--profile", default="cpu_high_performance", help="default: %(default)s")
     parser.add_argument("--url", help="a running gateway for throughput (default: a server is started)")
     parser.add_argument(

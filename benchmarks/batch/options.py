@@ -12,7 +12,7 @@ class Options:
 
     Attributes:
         sections: names from `SECTIONS`.
-        model: ensemble of the section `throughput`.
+        model: ensemble of the sections `throughput` and `kills`.
         profile: in which it is served.
         url: a running gateway for `throughput`; None starts one.
         images: folder of JPEG files, which are used repeatedly under other names; None for synthetic ones.

@@ -51,14 +51,16 @@ def _memory_tables(section: dict[str, Any]) -> Iterator[str]:
 
 
 def _kills_targets(section: dict[str, Any]) -> Iterator[Target]:
+    unhit = sum(section["asked"].values()) - sum(section["kills"].values())
+    yield Target("kills: victims that no longer worked", unhit, 0)
     yield Target("kills: rows too many or too few", abs(section["rows"] - section["images"]), 0)
     yield Target("kills: images without a row", section["images"] - section["paths"], 0)
     yield Target("kills: files that differ from an undisturbed run", len(section["differing"]), 0)
 
 
 def _kills_tables(section: dict[str, Any]) -> Iterator[str]:
-    rows = [[victim, str(count)] for victim, count in section["kills"].items()]
-    yield table(("killed while it worked", "times"), rows)
+    rows = [[victim, str(count), str(section["asked"][victim])] for victim, count in section["kills"].items()]
+    yield table(("killed", "while it worked", "times"), rows)
     yield from (f"{name} differs.\n" for name in section["differing"])
 
 

@@ -5,17 +5,21 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sod_client._archives.inputs.manifests import COLUMNS
-from sod_client._cli import console, options, server_address
+from sod_client._cli import console, options, server_address, values
 from sod_client._config import PIPELINE
+from sod_client._local_server.device import parse_device
 from sod_client._slices import SliceOptions
 from sod_client.errors import InvalidConfigError, SodError, SodWarning
 
 if TYPE_CHECKING:
-    from sod_client._archives.run.batch import Batch, CreateWorker
+    from sod_client._archives.cluster.worker import RayDetectors
+    from sod_client._archives.run.batch import Batch
 
 NAME = "batch"
 HELP = "detect objects in archives of images"
@@ -70,7 +74,15 @@ def create_parser(prog: str = "sod batch") -> argparse.ArgumentParser:
     parser.add_argument(
         "--ray",
         metavar="ADDRESS",
-        help="detect on the nodes of a Ray cluster: its address, or auto for the one that runs here, or else a new one",
+        help="detect on the nodes of a Ray cluster: its address, or auto for the one that runs here, or a new one; "
+        "without --url each node starts a server",
+    )
+    parser.add_argument(
+        "--ray-cpus",
+        "--ray_cpus",
+        type=values.at_least_one,
+        metavar="N",
+        help="with --ray, and without --url: CPUs of a node for its server (default: all that it has)",
     )
     options.add_pipeline(parser, PIPELINE)
     options.add_server(parser)
@@ -114,7 +126,12 @@ def _run(arguments: argparse.Namespace) -> int:
     urls: list[str] = arguments.url or []
     if len(urls) < 2:
         arguments.url = urls[0] if urls else None
-        found = server_address.server_url(arguments, needs_own_model=server_address.needs_own_model(arguments))
+        found = server_address.server_url(
+            arguments,
+            # The nodes do not reach a server at this machine's loopback address.
+            needs_own_model=arguments.ray is not None or server_address.needs_own_model(arguments),
+            starts_server=arguments.ray is None,
+        )
         urls = [] if found is None else [found]
 
     def finish(dataset: Dataset) -> None:
@@ -162,7 +179,7 @@ def _run(arguments: argparse.Namespace) -> int:
         finish=finish,
     )
     start = time.monotonic()
-    totals = run(batch, None if arguments.ray is None else _on_cluster(batch, arguments.ray))
+    totals = run(batch, _on_cluster(batch, arguments.ray, arguments.ray_cpus))
     seconds = time.monotonic() - start
     rate = f" ({totals.images / seconds:.1f} images/s, {totals.size / 1e6 / seconds:.1f} MB/s)" if totals.images else ""
     parts = [
@@ -182,19 +199,38 @@ def _run(arguments: argparse.Namespace) -> int:
     return console.FAILED if totals.failures else console.OK
 
 
-def _on_cluster(batch: "Batch", address: str) -> "CreateWorker":
-    """Connect to a Ray cluster, whose nodes do the work.
+def _on_cluster(batch: "Batch", address: str | None, cpus: int | None) -> "Callable[[], RayDetectors] | None":
+    """Connect to a Ray cluster, whose nodes do the work; None without an address.
 
     Raises:
-        InvalidConfigError: no server is named, which every node must reach.
+        InvalidConfigError: options contradict each other.
         ConnectionFailedError: there is no cluster.
     """
-    from sod_client._archives.cluster.worker import RayWorker, connect  # noqa: PLC0415 - it needs Ray
+    server = batch.server
+    if cpus is not None and (address is None or server.urls):
+        raise InvalidConfigError("--ray-cpus is for the servers that nodes start: it needs --ray, and no --url")
+    if address is None:
+        return None
+    from sod_client._archives.cluster.worker import RayDetectors, connect  # noqa: PLC0415 - it needs Ray
 
-    if not batch.server.urls:
-        raise InvalidConfigError("--ray needs --url, the address of one or several servers that every node reaches")
+    if not server.urls:
+        if server.device is not None and parse_device(server.device)[0] == "gpu" and ":" in server.device:
+            raise InvalidConfigError(f"Ray chooses the GPUs of a node: --device gpu, not {server.device}")
+        console.print_status("a server is started on each node of the cluster; --url uses running ones")
     connect(address)
-    return lambda _, resume: RayWorker(batch.server, batch.detection, resume)
+    # The nodes' own environment and working folder are others.
+    server = replace(
+        server,
+        api_key=os.environ.get("SOD_API_KEY") or None,
+        pipeline=_absolute(server.pipeline),
+        ca_file=None if server.ca_file is None else str(Path(server.ca_file).absolute()),
+    )
+    return lambda: RayDetectors(server, batch.detection, cpus)
+
+
+def _absolute(pipeline: str | None) -> str | None:
+    """The name of a pipeline, or the absolute path of its file."""
+    return str(Path(pipeline).absolute()) if pipeline is not None and Path(pipeline).is_file() else pipeline
 
 
 def _exit_code(error: SodError) -> int:

@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+from sod_client._archives.cluster.actor import open_gateways
 from sod_client._archives.dataset.schema import FAILED, Row, table, text
 from sod_client._archives.inputs.source import Source, Stamp
 from sod_client._archives.inputs.stream import named
-from sod_client._archives.run.gateways import Gateways
 from sod_client._archives.run.images import failed, rows_of
 from sod_client._archives.run.settings import Detection, Server
 from sod_client.errors import SodError
@@ -17,14 +17,14 @@ class TableDetector:
     """An actor of Ray Data, for `map_batches` with pyarrow's tables.
 
     Args:
-        server: the servers, and the most requests of this actor to each.
+        server: the servers, and the most requests of this actor to each; without addresses it holds one itself.
         detection: how images are detected.
         path: the column with paths or URLs.
         content: the column with encoded images; None has the actor read them.
     """
 
     def __init__(self, server: Server, detection: Detection, path: str, content: str | None) -> None:
-        self._gateways = Gateways(server, detection)
+        self._gateways = open_gateways(server, detection)
         self._columns = (path, content)
         self._pool = ThreadPoolExecutor(2 * server.max_in_flight * len(self._gateways))
 

@@ -1,46 +1,28 @@
-"""Gives the files of a stream to actors, one a node, and replaces those that die."""
+"""Gives the files of a stream to the actors on the nodes of a cluster."""
 
 import re
 import socket
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sod_client._archives import packages
-from sod_client._archives.cluster.actor import Detector, Task
-from sod_client._archives.dataset.schema import FAILED, Row, text
+from sod_client._archives.cluster.actor import Task
+from sod_client._archives.cluster.nodes import ATTEMPTS, CALLS, Call, Node, Nodes
+from sod_client._archives.dataset.schema import FAILED, Constants, Row, text
 from sod_client._archives.inputs import stores
 from sod_client._archives.inputs.source import Source
 from sod_client._archives.run.images import failed
 from sod_client._archives.run.settings import Detection, Server
 from sod_client._archives.run.work import Outcome, Resume, outcome
-from sod_client.errors import ConnectionFailedError, SodError
+from sod_client.errors import ConnectionFailedError, ServerBusyError, SodError
 
 CHUNK = 16
 """Files of one call of an actor."""
-CALLS = 3
-"""Calls in flight for each actor, so that it never waits for the next one."""
-ATTEMPTS = 3
-"""How often the files of a call are begun, if the actor or its node dies."""
-_NODES_EVERY_S = 2.0
-_NO_NODE_S = 60.0
 _CONNECT_S = 5.0
 _TCP = re.compile(r"(ray://)?\[?(?P<host>[^/\[\]]+)\]?:(?P<port>[0-9]{1,5})")
-
-
-@dataclass
-class _Call:
-    tasks: list[Task]
-    attempts: int = 0
-
-
-@dataclass
-class _Node:
-    actor: Any
-    calls: dict[Any, _Call] = field(default_factory=dict)
 
 
 def connect(address: str) -> None:
@@ -70,25 +52,54 @@ def connect(address: str) -> None:
         raise ConnectionFailedError(f"there is no Ray cluster at {address}: {stores.short(error)}") from error
 
 
-class RayWorker:
-    """Detects files on the nodes of the cluster to which this process is connected.
-
-    What is in flight on an actor that dies is done again by another one. Nodes that join get an actor.
+class RayDetectors:
+    """The detectors on the nodes of the cluster to which this process is connected.
 
     Args:
-        server: the servers, which every node reaches.
+        server: the servers, which every node reaches; without addresses each node holds one.
         detection: how images are detected.
+        cpus: the most CPUs of a node for its server; None is all.
+
+    Raises:
+        SodError: no node can detect.
+    """
+
+    def __init__(self, server: Server, detection: Detection, cpus: int | None = None) -> None:
+        self._nodes = Nodes(server, detection, cpus)
+        try:
+            self._nodes.wait()
+        except BaseException:
+            self._nodes.close()
+            raise
+        self.constants: Constants = self._nodes.constants
+        self.described: dict[str, Any] = self._nodes.described
+
+    def worker(self, resume: Resume) -> "RayWorker":
+        """What does the files of a stream."""
+        return RayWorker(self._nodes, resume)
+
+    def check_weights(self) -> None:
+        """The actors do it, with each call."""
+
+    def close(self) -> None:
+        """End the actors, and the servers that they hold."""
+        self._nodes.close()
+
+
+class RayWorker:
+    """Detects files on nodes. What is in flight on an actor that dies is done again by another one.
+
+    Args:
+        nodes: that detect.
         resume: what is not done again.
     """
 
-    def __init__(self, server: Server, detection: Detection, resume: Resume) -> None:
+    def __init__(self, nodes: Nodes, resume: Resume) -> None:
         self._ray = packages.ray()
         self._resume = resume
-        self._arguments = (server, detection)
+        self._nodes = nodes
         self._stopped = False
-        self._nodes: dict[str, _Node] = {}
-        self._waiting: deque[_Call] = deque()
-        self._looked_at = 0.0
+        self._waiting: deque[Call] = deque()
 
     def stop(self) -> None:
         """List nothing more."""
@@ -100,32 +111,20 @@ class RayWorker:
         Raises:
             SodError: the servers do not respond, or no node is left.
         """
-        try:
-            yield from self._outcomes(sources)
-        finally:
-            for node in self._nodes.values():
-                self._ray.kill(node.actor)
-            self._nodes.clear()
-
-    def _outcomes(self, sources: Iterator[Source]) -> Iterator[Outcome | None]:
-        is_listed, last_node = False, time.monotonic()
+        is_listed = False
         while True:
-            self._look_for_nodes()
-            if self._nodes:
-                last_node = time.monotonic()
-            elif time.monotonic() - last_node > _NO_NODE_S:
-                raise ConnectionFailedError(f"no node of the Ray cluster took an actor for {_NO_NODE_S:.0f} s")
+            self._nodes.update()
             while (node := self._free()) is not None:
                 call = self._waiting.popleft() if self._waiting else None
                 if call is None and not (is_listed or self._stopped):
                     tasks: list[Task] = []
                     is_listed = yield from self._next_tasks(sources, tasks)
-                    call = _Call(tasks) if tasks else None
+                    call = Call(tasks) if tasks else None
                 if call is None:
                     break
                 call.attempts += 1
                 node.calls[node.actor.detect.remote(call.tasks)] = call
-            running = [reference for node in self._nodes.values() for reference in node.calls]
+            running = [reference for node in self._nodes.ready() for reference in node.calls]
             if not running and not self._waiting and (is_listed or self._stopped):
                 return
             done: list[Any] = []
@@ -161,43 +160,36 @@ class RayWorker:
         return False
 
     def _take(self, reference: Any) -> Iterator[Outcome]:
-        node_id, node = next((name, node) for name, node in self._nodes.items() if reference in node.calls)
+        node = next(node for node in self._nodes.ready() if reference in node.calls)
         call = node.calls.pop(reference)
         try:
             yield from self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             cause = error.cause
-            raise cause if isinstance(cause, SodError) else ConnectionFailedError(stores.short(error)) from error
+            if self._nodes.holds_servers and isinstance(cause, ConnectionFailedError | ServerBusyError):
+                self._lose(node, call, cause)  # only this node's server fails
+            else:
+                raise cause if isinstance(cause, SodError) else ConnectionFailedError(stores.short(error)) from error
         except self._ray.exceptions.RayError as error:  # the actor or its node died
-            lost = [call, *node.calls.values()]
-            del self._nodes[node_id]
-            self._looked_at = 0.0
-            for one in lost:
-                if one.attempts >= ATTEMPTS:
-                    raise ConnectionFailedError(
-                        f"{one.tasks[0].path} and the {len(one.tasks) - 1} files after it ended {ATTEMPTS} actors of "
-                        f"the Ray cluster: {stores.short(error)}"
-                    ) from error
-            self._waiting.extend(lost)
+            self._lose(node, call, error)
 
-    def _free(self) -> _Node | None:
+    def _lose(self, node: Node, call: Call, error: Exception) -> None:
+        """Give the files of a node to the others.
+
+        Raises:
+            ConnectionFailedError: these files ended several actors.
+        """
+        lost = [call, *node.calls.values()]
+        self._nodes.drop(node)
+        for one in lost:
+            if one.attempts >= ATTEMPTS:
+                raise ConnectionFailedError(
+                    f"{one.tasks[0].path} and the {len(one.tasks) - 1} files after it ended {ATTEMPTS} actors of "
+                    f"the Ray cluster: {stores.short(error)}"
+                ) from error
+        self._waiting.extend(lost)
+
+    def _free(self) -> Node | None:
         """The node with the fewest calls; None if all have enough."""
-        node = min(self._nodes.values(), key=lambda one: len(one.calls), default=None)
+        node = min(self._nodes.ready(), key=lambda one: len(one.calls), default=None)
         return node if node is not None and len(node.calls) < CALLS else None
-
-    def _look_for_nodes(self) -> None:
-        """Start an actor on each node with CPUs that has none."""
-        now = time.monotonic()
-        if now - self._looked_at < _NODES_EVERY_S:
-            return
-        self._looked_at = now
-        strategies = packages.ray("ray.util.scheduling_strategies")
-        for node in self._ray.nodes():
-            name = node["NodeID"]
-            if not node["Alive"] or name in self._nodes or not node["Resources"].get("CPU"):
-                continue
-            strategy = strategies.NodeAffinitySchedulingStrategy(name, soft=False)
-            actor = self._ray.remote(Detector).options(
-                num_cpus=1, max_restarts=0, max_concurrency=CALLS, scheduling_strategy=strategy
-            )
-            self._nodes[name] = _Node(actor.remote(*self._arguments))

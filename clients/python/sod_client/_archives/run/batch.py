@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from sod_client._archives import packages
 from sod_client._archives.dataset.dataset import Dataset
 from sod_client._archives.dataset.index import Index
 from sod_client._archives.dataset.lock import Lock
 from sod_client._archives.dataset.place import place_of
+from sod_client._archives.dataset.schema import Constants
 from sod_client._archives.inputs.source import Source
 from sod_client._archives.inputs.stream import count, sources
 from sod_client._archives.run.collect import Totals, collect
@@ -17,7 +19,33 @@ from sod_client._archives.run.settings import Detection, Server, check_same
 from sod_client._archives.run.work import Resume, Threads, Worker
 from sod_client.errors import SodError
 
-CreateWorker = Callable[[Gateways, Resume], Worker]
+
+class Detectors(Protocol):
+    """What detects the files of a run, from its creation to `close`.
+
+    Attributes:
+        constants: what the rows have in common.
+        described: what they depend on.
+    """
+
+    constants: Constants
+    described: dict[str, Any]
+
+    def worker(self, resume: Resume) -> Worker:
+        """What does the files of a stream."""
+        ...
+
+    def check_weights(self) -> None:
+        """Check that no server has loaded other weights since the run began, as far as they tell it.
+
+        Raises:
+            OtherRunError: one has.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the connections, and the servers that were started."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -49,12 +77,31 @@ class Batch:
     finish: Callable[[Dataset], None] | None = None
 
 
-def run(batch: Batch, create_worker: CreateWorker | None = None) -> Totals:
+class _ThisProcess:
+    """Detects in threads of this process."""
+
+    def __init__(self, server: Server, detection: Detection) -> None:
+        self._gateways = Gateways(server, detection)
+        self._threads = 2 * server.max_in_flight * len(self._gateways)
+        self.constants = self._gateways.constants
+        self.described = self._gateways.described
+
+    def worker(self, resume: Resume) -> Worker:
+        return Threads(self._gateways, resume, self._threads)
+
+    def check_weights(self) -> None:
+        self._gateways.check_weights()
+
+    def close(self) -> None:
+        self._gateways.close()
+
+
+def run(batch: Batch, open_detectors: Callable[[], Detectors] | None = None) -> Totals:
     """Detect what is not done, and compact the dataset unless Ctrl-C ended the run.
 
     Args:
         batch: what to do.
-        create_worker: what does the files; None is `Threads`.
+        open_detectors: opens what detects them; None detects in threads of this process.
 
     Raises:
         LockedError: another process writes to the dataset.
@@ -66,43 +113,39 @@ def run(batch: Batch, create_worker: CreateWorker | None = None) -> Totals:
     dataset = Dataset(place_of(batch.output))
     lock = Lock(dataset.place)
     try:
-        gateways = Gateways(batch.server, batch.detection)
+        detectors: Detectors = open_detectors() if open_detectors else _ThisProcess(batch.server, batch.detection)
         try:
-            return _run(batch, dataset, lock, gateways, create_worker)
+            return _run(batch, dataset, lock, detectors)
         finally:
-            gateways.close()
+            detectors.close()
     finally:
         lock.close()
 
 
-def _run(batch: Batch, dataset: Dataset, lock: Lock, gateways: Gateways, create_worker: CreateWorker | None) -> Totals:
+def _run(batch: Batch, dataset: Dataset, lock: Lock, detectors: Detectors) -> Totals:
     dataset.recover()
     if batch.restart:
         dataset.clear()
     before = dataset.run()
     if before is None:
-        dataset.begin(gateways.described)
+        dataset.begin(detectors.described)
     else:
-        check_same(batch.output, before, gateways.described)
-        if before.get("model_sha256") is None and gateways.constants.model_sha256 is not None:
-            dataset.begin(gateways.described)  # the rows from now on depend on these weights
+        check_same(batch.output, before, detectors.described)
+        if before.get("model_sha256") is None and detectors.constants.model_sha256 is not None:
+            dataset.begin(detectors.described)  # the rows from now on depend on these weights
 
     def check() -> None:
         lock.check()
-        gateways.check_weights()
+        detectors.check_weights()
 
     index = Index()
     progress = Progress(lambda: count(batch.inputs, batch.column), is_hidden=batch.hides_progress)
     try:
         dataset.load(index)
-        resume = Resume(index, batch.verify, batch.retry_failed)
-        if create_worker is None:
-            worker: Worker = Threads(gateways, resume, 2 * batch.server.max_in_flight * len(gateways))
-        else:
-            worker = create_worker(gateways, resume)
+        worker = detectors.worker(Resume(index, batch.verify, batch.retry_failed))
         unlisted = _Unlisted(progress)
         stream: Iterator[Source] = sources(batch.inputs, unlisted, batch.column, batch.output)
-        totals = collect(worker, stream, dataset, gateways.constants, check, progress)
+        totals = collect(worker, stream, dataset, detectors.constants, check, progress)
         totals.failures.update({"not listed": unlisted.count} if unlisted.count else {})
     finally:
         progress.close()
