@@ -52,7 +52,7 @@ def sod(server: FakeServer, capsys: pytest.CaptureFixture[str]) -> Sod:
 
     def run(*arguments: object, url: str | None = None) -> tuple[int, str]:
         try:
-            code = main(["batch", *map(str, arguments), "--url", url or server.url])
+            code = main(["batch", *map(str, arguments), "--url", url or server.url, "--no_progress"])
         except SystemExit as stop:
             code = int(stop.code or 0)
         captured = capsys.readouterr()

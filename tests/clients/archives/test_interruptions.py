@@ -21,7 +21,7 @@ from sod_client._archives.dataset import dataset
 from sod_client._archives.run import collect
 from sod_client.cli import main
 collect.LOCAL_S, dataset.FAN_IN = 0.02, 3
-sys.exit(main(["batch", *sys.argv[1:]]))
+sys.exit(main(["batch", *sys.argv[1:], "--no_progress"]))
 """
 IMAGES = 150
 

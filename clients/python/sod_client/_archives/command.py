@@ -95,7 +95,7 @@ def create_parser(prog: str = "sod batch") -> argparse.ArgumentParser:
     options.add_request(parser)
     options.add_slices(parser)
     options.add_local_server(parser)
-    parser.add_argument("--no_progress", action="store_true", help="show no progress bar")
+    parser.add_argument("--no_progress", action="store_true", help="show no progress bar or lines, and no totals")
     for action in parser._actions:
         if action.dest == "resume":
             action.help = argparse.SUPPRESS
@@ -194,8 +194,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if totals.failures:
         hint = "; --retry-failed does failed images again" if set(totals.failures) - {"not listed"} else ""
         console.print_error(sentence + hint)
-    else:
-        console.print_status(sentence)
+    elif not arguments.no_progress:
+        console.print_summary(sentence)
     return console.FAILED if totals.failures else console.OK
 
 

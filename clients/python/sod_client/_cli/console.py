@@ -29,6 +29,11 @@ def print_error(sentence: str) -> None:
     _write(f"sod: {sentence}")
 
 
+def print_summary(sentence: str) -> None:
+    """Print what a long job did to stderr, also into a log."""
+    _write(f"sod: {sentence}")
+
+
 def print_status(sentence: str) -> None:
     """Print a status message to stderr, if that is a terminal."""
     if sys.stderr.isatty():
