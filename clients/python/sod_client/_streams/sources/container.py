@@ -116,8 +116,8 @@ class Video:
         options = {"fflags": "nobuffer", "analyzeduration": "2000000"} if address.is_always_live else {}
         stall_s = self.stall_s
         if address.target.lower().startswith("rtmp"):
-            # FFmpeg analyses RTMP for as long as it may. `nobuffer` would drop what it analysed, and the first picture be
-            # the next key frame: 9 s after the connection with one every 6 s, in place of 3.
+            # FFmpeg analyses RTMP for as long as it may. `nobuffer` would drop what it analysed, and the first picture
+            # be the next key frame: 9 s after the connection with one every 6 s, in place of 3.
             options = {"analyzeduration": "1000000"}
         elif _is_playlist(address):
             options = {"analyzeduration": "2000000"}
