@@ -13,8 +13,8 @@ import pytest
 from server.launching import free_ports
 
 TESTS = Path(__file__).parent
-# Two processes each take the next folder when they have finished one: the last folders should be short ones, or else one
-# process has nothing to do at the end. Folders that are not named have few minutes.
+# Each process takes the next folder when it has finished one: the last folders should be short ones, or else the others
+# have nothing to do at the end. Folders that are not named have few minutes.
 LONGEST_FIRST = ("e2e", "deploy", "finetune", "export", "benchmarks", "clients", "gateway", "chaos")
 SHARED = TESTS.parents[1] / "shared"
 _LONGEST_ID = 100
