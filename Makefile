@@ -90,16 +90,20 @@ bench-paddlex: $(VENV)/.dev  ## the same and PaddleX, which is installed in .cac
 compare-paddlex: $(VENV)/.dev  ## run PaddleX and triton-sod side by side, and print what differs and is not in docs/paddlex-compat.md: minutes, PaddleX as above; ARGS='--only jpg --verbose'
 	@$(BIN)/python -m tests.paddlex --install $(ARGS)
 
-# Two processes share the folders of tests: most tests wait for a server for a part of their time. The tests of the
-# launcher send signals to their own process, and have one to themselves, without Paddle, which would handle them. A test
-# that fails is run once more and named in the summary: on a busy machine a process may get no time for seconds.
+# Three processes share the folders of tests, which tests/conftest.py puts in order: on two cores, since most tests wait
+# for a server, a download or another process for a part of their time. The tests of the launcher send signals to their
+# own process, and have one to themselves, without Paddle, which would handle them; they sleep for most of their time, and
+# run beside the others. A test that fails is run once more and named in the summary: on a busy machine a process may get
+# no time for seconds.
 PYTEST_ALL = $(BIN)/python -m pytest --reruns 1 -raR
+LAUNCHER = $(filter-out %/backends %/__pycache__,$(wildcard tests/server/*))
 test: $(VENV)/.dev  ## run the checks and every test, the end-to-end ones against a started Triton; ARGS='-k name' runs these tests alone
 	$(MAKE) check
 ifeq ($(ARGS),)
-	$(PYTEST_ALL) -n 2 --dist loadgroup --ignore tests/server
-	$(PYTEST_ALL) tests/server/backends
-	$(PYTEST_ALL) tests/server --ignore tests/server/backends
+	@log=$$(mktemp); $(PYTEST_ALL) $(LAUNCHER) >$$log 2>&1 & launcher=$$!; \
+	$(PYTEST_ALL) -n 3 --dist loadgroup --no-loadscope-reorder $(addprefix --ignore=,$(LAUNCHER)); others=$$?; \
+	wait $$launcher; launcher=$$?; echo "the tests of the launcher:"; cat $$log; rm $$log; \
+	test $$others = 0 && exit $$launcher
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

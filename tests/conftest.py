@@ -13,6 +13,9 @@ import pytest
 from server.launching import free_ports
 
 TESTS = Path(__file__).parent
+# Each process takes the next folder when it has finished one: the last folders should be short ones, or else the others
+# have nothing to do at the end. Folders that are not named have few minutes.
+LONGEST_FIRST = ("e2e", "deploy", "finetune", "export", "benchmarks", "clients", "gateway", "chaos")
 SHARED = TESTS.parents[1] / "shared"
 _LONGEST_ID = 100
 
@@ -34,7 +37,12 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a folder in one process: they share its servers, exports and environments."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).parts[0]))
+        item.add_marker(pytest.mark.xdist_group(_folder(item)))
+    items.sort(key=lambda item: (*LONGEST_FIRST, _folder(item)).index(_folder(item)))
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(TESTS).parts[0]
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import ssl
 from types import TracebackType
 from typing import Self
 
@@ -20,7 +21,10 @@ class TritonMetrics:
     def __init__(self, url: str | None, timeout_s: float = 2.0) -> None:
         self._url = url
         self._timeout_s = timeout_s
-        self._client = httpx.AsyncClient(timeout=timeout_s, trust_env=False)
+        # A context without authorities trusts nobody; to read them takes 20 ms of processor time.
+        uses_tls = url is not None and url.lower().startswith("https:")
+        verify = True if uses_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._client = httpx.AsyncClient(timeout=timeout_s, trust_env=False, verify=verify)
 
     async def __aenter__(self) -> Self:
         return self

@@ -92,11 +92,11 @@ def day(tmp_path: Path, models: tuple[str, ...] = (DEMO,)) -> Options:
 def test_a_step_that_takes_too_long_is_ended_and_keeps_what_it_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(options_module.BUDGETS, "detector", 20)
+    monkeypatch.setitem(options_module.BUDGETS, "detector", 10)
     found = run.run(day(tmp_path, ("absent", DEMO)), ["detector"], 100)["detector"]
-    assert found["problem"] == "it took longer than its 20 s and was ended"
+    assert found["problem"] == "it took longer than its 10 s and was ended"
     assert found["result"]["absent, FP32"] == {"missing": "model.onnx is absent"}
-    assert found["seconds"] < 40
+    assert found["seconds"] < 30
 
 
 def test_a_step_that_fails_or_has_no_time_is_a_line(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from sod_client._transport import grpc, triton_http
 from sod_client._transport.http import HttpTransport
 from sod_client._transport.http_connection import HttpConnection
-from sod_client._transport.tls import Verification
+from sod_client._transport.tls import Verification, nobody_trusted
 from sod_client._transport.transport import Transport
 from sod_client.errors import ConnectionFailedError, InvalidConfigError
 
@@ -62,6 +62,6 @@ def connect(  # noqa: PLR0913 - the user's settings, by name
         retries=retries,
         max_connections=max_requests,
         api_key=api_key,
-        verify=verification.for_http(),
+        verify=verification.for_http() if scheme in _SECURE else nobody_trusted(),
     )
     return triton_http.TritonHttpTransport(connection) if is_triton else HttpTransport(connection)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from sod_client._streams.sources.address import Address
-from sod_client._streams.sources.container import Video, describe, load
+from sod_client._streams.sources.container import Video, describe, load, nothing_seen
 from sod_client._streams.sources.frame import Frame, VideoFrame
 from sod_client._streams.sources.selection import Selection
 from sod_client.errors import SodError, UnreadableFileError
@@ -38,7 +38,8 @@ class VideoReader:
         self._address, self._number, self._selection = address, number, selection
         self._once, self._stall_s, self._report = once, stall_s, report
         self._errors = load().error
-        self._video = Video(address, stall_s)
+        self._seen = nothing_seen()
+        self._video = Video(address, stall_s, self._seen)
         self.is_live = self._video.is_live
         self._index = 0
 
@@ -92,13 +93,16 @@ class VideoReader:
                         if anchor is None or abs(anchor[1] + timestamp - anchor[0] - now) > _CLOCK_ERROR_S:
                             anchor = timestamp, now
                         moment = anchor[1] + timestamp - anchor[0]
+                        # A segment comes whole: without a pause its last frame alone would be the newest.
+                        if self._video.comes_in_segments and stop.wait(max(0.0, moment - now)):
+                            return
                     moment = moment if last is None else max(moment, last + 1e-3)
                     gap = moment - last if is_first and last is not None else 0.0
                     is_first, last = False, moment
                     yield self._frame(picture, moment, gap)
             except self._errors.FFmpegError as error:
                 stalled = isinstance(error, self._errors.ExitError | self._errors.TimeoutError)
-                reason = f"no data for {self._stall_s:g} s" if stalled else str(error.strerror)
+                reason = f"no data for {self._video.stall_s:g} s" if stalled else str(error.strerror)
             except OSError as error:
                 reason = str(error)
             self._video.close()
@@ -113,7 +117,7 @@ class VideoReader:
         while not stop.wait(pause):
             pause = min(2 * pause, LONGEST_PAUSE_S)
             try:
-                self._video = Video(self._address, self._stall_s)
+                self._video = Video(self._address, self._stall_s, self._seen)
             except SodError:
                 continue
             self._report(f"{self._address.name}: connected again after {time.monotonic() - began:.1f} s")
