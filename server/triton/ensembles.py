@@ -4,8 +4,8 @@ The command line of `tritonserver` loads the stages. The ensembles come by the m
 takes a configuration with something that no config.pbtxt has. So none is ready before the hash is known.
 """
 
+import compileall
 import json
-import py_compile
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -94,11 +94,11 @@ def _sha256(files: tuple[Path, ...], _stamp: Stamp) -> str | None:
 
 
 def _compile(stage: Path) -> None:
-    """Write the byte code of a Python stage's module, as the stage itself would.
+    """Write the byte code of a Python stage's module, as the stage itself would, unless it is there.
 
     Triton loads a stage again, with the ensemble, if something was written to its folder since it was loaded. The stage
-    writes byte code whatever PYTHONDONTWRITEBYTECODE says, because its Python ignores the environment.
+    writes byte code whatever PYTHONDONTWRITEBYTECODE says, because its Python ignores the environment. What is there is
+    not written again: another server may be loading the same folder.
     """
     for path in stage.glob("[0-9]*/model.py"):
-        with suppress(OSError, py_compile.PyCompileError):
-            py_compile.compile(str(path), doraise=True)
+        compileall.compile_file(path, quiet=2)

@@ -127,3 +127,11 @@ def test_nothing_is_written_to_the_stages_once_triton_reads_them(repository):
     loader(Api(), repository)
     for stage in ("preprocess_640", "postprocess"):
         assert list((repository / stage / "1" / "__pycache__").glob("model.*.pyc"))
+
+
+def test_another_start_writes_nothing_to_the_stages(repository):
+    """A server that is loading the same folder would load its stages twice."""
+    loader(Api(), repository)
+    before = {path: path.stat().st_mtime_ns for path in repository.rglob("*")}
+    loader(Api(), repository)
+    assert {path: path.stat().st_mtime_ns for path in repository.rglob("*")} == before
