@@ -34,7 +34,7 @@ class EnsembleLoader:
         self._api = api
         self._repository = repository
         self._profile = profile
-        self._pending = list(ensembles)
+        self._pending: Sequence[Ensemble] = ensembles
         # Before Triton reads the files: what has changed when they are hashed is not what it has loaded.
         self._stamps = {one.name: stamp(weights_of(repository, one, profile)) for one in ensembles}
         for stage in dict.fromkeys(stage for one in ensembles for stage in one.stages):
@@ -51,14 +51,13 @@ class EnsembleLoader:
         if not self._pending:
             return
         ready = {state.name for state in self._api.models() if state.ready}
-        while self._pending:
-            ensemble = self._pending[0]
+        for ensemble in self._pending:
             if ready.issuperset(ensemble.stages):
                 with suppress(TritonApiError):
                     self._load(ensemble)
                     if ensemble.pixel_entrance:
                         self._api.load(ensemble.pixel_entrance)
-            self._pending.pop(0)
+        self._pending = []
 
     def _load(self, ensemble: Ensemble) -> None:
         config = self._config(ensemble)

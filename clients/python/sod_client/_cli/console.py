@@ -26,18 +26,18 @@ exit codes:
 
 def print_error(sentence: str) -> None:
     """Print an error to stderr."""
-    _write(f"sod: {sentence}")
+    _write(sentence)
 
 
 def print_summary(sentence: str) -> None:
     """Print what a long job did to stderr, also into a log."""
-    _write(f"sod: {sentence}")
+    _write(sentence)
 
 
 def print_status(sentence: str) -> None:
     """Print a status message to stderr, if that is a terminal."""
     if sys.stderr.isatty():
-        _write(f"sod: {sentence}")
+        _write(sentence)
 
 
 def exit_code(error: SodError) -> int:
@@ -77,5 +77,5 @@ def show_warnings() -> None:
     warnings.showwarning = show
 
 
-def _write(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def _write(sentence: str) -> None:
+    print(f"sod: {sentence}", file=sys.stderr, flush=True)

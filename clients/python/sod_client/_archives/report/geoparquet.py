@@ -9,6 +9,7 @@ from typing import Any
 
 from sod_client._archives import packages
 from sod_client._archives.dataset.dataset import Dataset
+from sod_client._archives.dataset.schema import object_type, schema
 from sod_client._archives.report.geometry import geometry
 from sod_client._archives.report.rows import rows
 
@@ -28,10 +29,10 @@ def write(dataset: Dataset, path: Path) -> None:
         DependencyError: rasterio is not installed, and there are such objects.
     """
     pa, pq = packages.arrow(), packages.arrow("pyarrow.parquet")
-    schema, objects, extent = _schema(), _objects(dataset), _Extent()
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        while batches := list(islice(_batches(objects, extent, schema), GROUP_ROWS // _BATCH)):
-            writer.write_table(pa.Table.from_batches(batches, schema), row_group_size=GROUP_ROWS)
+    columns, objects, extent = _schema(), _objects(dataset), _Extent()
+    with pq.ParquetWriter(path, columns, compression="zstd") as writer:
+        while batches := list(islice(_batches(objects, extent, columns), GROUP_ROWS // _BATCH)):
+            writer.write_table(pa.Table.from_batches(batches, columns), row_group_size=GROUP_ROWS)
         writer.add_key_value_metadata({"geo": json.dumps(_metadata(extent))})
 
 
@@ -75,19 +76,11 @@ class _Extent:
 
 def _schema() -> Any:
     pa = packages.arrow()
+    image, one = schema(), object_type()
     return pa.schema(
         [
-            pa.field("path", pa.string(), nullable=False),
-            ("page", pa.int32()),
-            ("width", pa.int32()),
-            ("height", pa.int32()),
-            ("crs", pa.string()),
-            ("model", pa.string()),
-            ("model_sha256", pa.string()),
-            ("class_id", pa.int32()),
-            ("label", pa.string()),
-            ("score", pa.float32()),
-            *((edge, pa.float32()) for edge in ("x1", "y1", "x2", "y2")),
+            *(image.field(name) for name in _OF_IMAGE),
+            *(one.field(name) for name in _OF_OBJECT),
             ("geometry", pa.binary()),
             ("bbox", pa.struct([(edge, pa.float64()) for edge in _EDGES])),
         ]
@@ -99,17 +92,17 @@ def _objects(dataset: Dataset) -> Iterator[tuple[dict[str, Any], dict[str, Any]]
     return ((row, one) for row in rows(dataset) for one in row["objects"] if one["polygon"])
 
 
-def _batches(objects: Iterator[tuple[dict[str, Any], dict[str, Any]]], extent: _Extent, schema: Any) -> Iterator[Any]:
+def _batches(objects: Iterator[tuple[dict[str, Any], dict[str, Any]]], extent: _Extent, columns: Any) -> Iterator[Any]:
     pa = packages.arrow()
     while some := list(islice(objects, _BATCH)):
         places = [geometry(one["polygon"], "geoparquet") for _, one in some]
-        columns: dict[str, list[Any]] = {
+        values: dict[str, list[Any]] = {
             **{name: [row[name] for row, _ in some] for name in _OF_IMAGE},
             **{name: [one[name] for _, one in some] for name in _OF_OBJECT},
             "geometry": [None if place is None else wkb(place) for place in places],
             "bbox": [None if place is None else dict(zip(_EDGES, extent.add(place), strict=True)) for place in places],
         }
-        yield pa.RecordBatch.from_pydict(columns, schema=schema)
+        yield pa.RecordBatch.from_pydict(values, schema=columns)
 
 
 def _metadata(extent: _Extent) -> dict[str, Any]:

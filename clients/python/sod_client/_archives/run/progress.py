@@ -33,7 +33,6 @@ class Progress:
         )
         self._started = self._shown = self._printed = time.monotonic()
         self._size = self._images = 0
-        self._total: int | None = None
         self._prints_lines = self._bar.disable and not is_hidden
         if not is_hidden:
             threading.Thread(target=self._count, args=[count], daemon=True, name="sod-count").start()
@@ -67,10 +66,10 @@ class Progress:
         except Exception:  # the run itself reports what cannot be listed
             return
         if total is not None:
-            self._total = self._bar.total = total
+            self._bar.total = total
 
     def _line(self, seconds: float, failures: Counter[str]) -> str:
-        done, total = self._images, self._total
+        done, total = self._images, self._bar.total
         parts = [
             f"{done:,} images" if total is None else f"{done:,} of {total:,} images",
             f"{done / seconds:.1f} images/s",
