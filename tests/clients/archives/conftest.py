@@ -71,6 +71,26 @@ def write_images(folder: Path, count: int = 12) -> Path:
     return folder
 
 
+def write_scene(path: Path, crs: str, origin: tuple[float, float], pixel: float) -> Path:
+    """A georeferenced image of 300 by 200 pixels.
+
+    Args:
+        path: of the GeoTIFF.
+        crs: its coordinate reference system.
+        origin: of its upper left corner in that system.
+        pixel: side of a pixel in that system's unit.
+    """
+    rasterio = pytest.importorskip("rasterio")
+    import numpy as np
+
+    transform = rasterio.transform.from_origin(*origin, pixel, pixel)
+    with rasterio.open(
+        path, "w", driver="GTiff", width=300, height=200, count=3, dtype="uint8", crs=crs, transform=transform
+    ) as file:
+        file.write(np.random.default_rng(1).integers(0, 255, (3, 200, 300), np.uint8))
+    return path
+
+
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     return write_images(tmp_path / "images")

@@ -12,7 +12,7 @@ from sod_client._archives.dataset.place import place_of
 from sod_client._archives.dataset.schema import OK, Constants, Row
 from sod_client._archives.report import formats, geoparquet
 
-from tests.clients.archives.conftest import Sod, rows
+from tests.clients.archives.conftest import Sod, rows, write_scene
 
 CONSTANTS = Constants("demo", "a" * 64, None, "0.3")
 SQUARE = [24.0, 60.0, 24.1, 60.0, 24.1, 59.9, 24.0, 59.9]  # clockwise, as pixels are read
@@ -159,16 +159,9 @@ def test_groups_of_rows_are_written_as_they_fill(tmp_path: Path, monkeypatch: py
 
 
 def test_of_a_scene_it_has_the_geometries_of_geojson(sod: Sod, tmp_path: Path):
-    rasterio = pytest.importorskip("rasterio")
-    import numpy as np
     import pyarrow.parquet as pq
 
-    scene = tmp_path / "scene.tif"
-    transform = rasterio.transform.from_origin(300_000, 6_700_000, 0.5, 0.5)
-    with rasterio.open(
-        scene, "w", driver="GTiff", width=300, height=200, count=3, dtype="uint8", crs="EPSG:32635", transform=transform
-    ) as file:
-        file.write(np.random.default_rng(1).integers(0, 255, (3, 200, 300), np.uint8))
+    scene = write_scene(tmp_path / "scene.tif", "EPSG:32635", (300_000, 6_700_000), 0.5)
     slices = ("--slice_infer", "--slice_size", 100, 100)
     code, error = sod(scene, tmp_path / "out", *slices, "--also", "geoparquet", "--also", "geojson")
     assert (code, error) == (0, "")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.archives.conftest import BROKEN, LABELS, Sod, rows
+from tests.clients.archives.conftest import BROKEN, LABELS, Sod, rows, write_scene
 from tests.clients.conftest import jpeg
 
 
@@ -60,19 +60,8 @@ def test_also_coco_and_yolo(sod: Sod, images: Path, tmp_path: Path):
 
 
 def test_also_geojson_of_a_map(sod: Sod, tmp_path: Path):
-    rasterio = pytest.importorskip("rasterio")
-    import numpy as np
-
-    scene = tmp_path / "scene.tif"
-    transform = rasterio.transform.from_origin(24.0, 60.0, 0.001, 0.001)
-    with rasterio.open(
-        scene, "w", driver="GTiff", width=300, height=200, count=3, dtype="uint8", crs="EPSG:4326", transform=transform
-    ) as file:
-        file.write(np.random.default_rng(1).integers(0, 255, (3, 200, 300), np.uint8))
-    assert (
-        sod(tmp_path / "scene.tif", tmp_path / "out", "--slice_infer", "--slice_size", 100, 100, "--also", "geojson")[0]
-        == 0
-    )
+    scene = write_scene(tmp_path / "scene.tif", "EPSG:4326", (24.0, 60.0), 0.001)
+    assert sod(scene, tmp_path / "out", "--slice_infer", "--slice_size", 100, 100, "--also", "geojson")[0] == 0
     (row,) = rows(tmp_path / "out")
     assert (row["width"], row["height"], row["crs"]) == (300, 200, "EPSG:4326")
     assert row["objects"]

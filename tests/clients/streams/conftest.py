@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from sod_client import Pipeline, create_pipeline
 
 from tests.clients.conftest import SUCCESS, FakeServer, Reply
 
@@ -32,6 +33,11 @@ def picture(frame: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
     x, y = square_at(frame)
     pixels[y : y + SQUARE, x : x + SQUARE] = 250
     return pixels
+
+
+def looped(frame: int) -> NDArray[np.uint8]:
+    """The picture of an endless stream: the square begins anew."""
+    return picture(frame % 36)
 
 
 def write_video(
@@ -84,6 +90,12 @@ def detector(server: FakeServer) -> FakeServer:
     """A server that finds the square."""
     server.reply = find_squares
     return server
+
+
+@pytest.fixture
+def pipeline(detector: FakeServer) -> Iterator[Pipeline]:
+    with create_pipeline(url=detector.url) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
-from sod_client import MissingFileError, Pipeline, create_pipeline
+from sod_client import MissingFileError, Pipeline
 
-from tests.clients.conftest import FakeServer, jpeg
-
-
-@pytest.fixture
-def pipeline(detector: FakeServer) -> Pipeline:
-    return create_pipeline(url=detector.url)
+from tests.clients.conftest import jpeg
 
 
 def test_a_file_counts_when_its_writer_has_closed_it(tmp_path: Path, pipeline: Pipeline) -> None:

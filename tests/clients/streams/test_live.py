@@ -20,7 +20,6 @@ from sod_client import (
     MissingFileError,
     Pipeline,
     UnreadableFileError,
-    create_pipeline,
 )
 from sod_client._streams.pace import Pace
 from sod_client._streams.sources.frame import Frame
@@ -28,12 +27,8 @@ from sod_client._streams.sources.handover import Handover
 
 from server.launching import free_ports
 from tests.clients.conftest import FakeServer
-from tests.clients.streams.conftest import SIZE, picture, write_video
+from tests.clients.streams.conftest import SIZE, looped, picture, write_video
 from tests.clients.streams.rtsp_server import RtspServer
-
-
-def looped(frame: int) -> Any:
-    return picture(frame % 36)
 
 
 @pytest.fixture
@@ -41,12 +36,6 @@ def camera() -> Iterator[RtspServer]:
     server = RtspServer(looped, 50.0)
     yield server
     server.close()
-
-
-@pytest.fixture
-def pipeline(detector: FakeServer) -> Iterator[Pipeline]:
-    with create_pipeline(url=detector.url) as made:
-        yield made
 
 
 def take(results: Iterator[FrameResult], count: int) -> list[FrameResult]:

@@ -9,17 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sod_client import Pipeline, UnreadableFileError, create_pipeline
+from sod_client import Pipeline, UnreadableFileError
 from sod_client._streams.sources import container
 
-from tests.clients.conftest import FakeServer
-from tests.clients.streams.conftest import picture
+from tests.clients.streams.conftest import looped
 from tests.clients.streams.nginx import MISSING, SEGMENT_S, Camera, Nginx
 from tests.required import require
-
-
-def looped(frame: int) -> Any:
-    return picture(frame % 36)
 
 
 def darker(frame: int) -> Any:
@@ -40,12 +35,6 @@ def camera(nginx: Nginx) -> Iterator[Camera]:
     made = Camera(nginx.rtmp, looped)
     yield made
     made.close()
-
-
-@pytest.fixture
-def pipeline(detector: FakeServer) -> Iterator[Pipeline]:
-    with create_pipeline(url=detector.url) as made:
-        yield made
 
 
 @pytest.mark.usefixtures("camera")
