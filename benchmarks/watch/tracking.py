@@ -14,11 +14,13 @@ from sod_client._streams.tracking.options import TrackOptions
 from benchmarks.watch.metrics import Frames, hota, idf1, mota
 from benchmarks.watch.options import Options
 from benchmarks.watch.street import LINE, RATE, Film, film
+from sod.datasets.class_names import VISDRONE_CLASSES
 
 _SECONDS = 14.0
 _STEPS = (1, 5)  # 25 and 5 frames in a second
 _KINDS = {"exact boxes": {"drop": 0.0, "jitter": 0.0, "false": 0.0}, "drop-outs and jitter": {}}
 _THRESHOLD = 0.5
+_PEDESTRIAN = VISDRONE_CLASSES.index("pedestrian")
 _LOST_S = 1.5
 Tracked = list[tuple[NDArray[np.int64], NDArray[np.float64], list[int]]]
 """Ids, boxes and class ids of each frame."""
@@ -77,7 +79,7 @@ def track(made: Film, step: int = 1) -> Tracked:
     """The frames of a street that are used, as our tracker sees them."""
     tracker, found = ByteTrack(TrackOptions(lost_s=_LOST_S)), []
     for frame, (boxes, scores, class_ids) in list(enumerate(made.seen))[::step]:
-        tracks = tracker.update(boxes, scores, class_ids, scores > _THRESHOLD, frame / RATE)
+        tracks = tracker.update(boxes, scores, class_ids, scores > _THRESHOLD, class_ids == _PEDESTRIAN, frame / RATE)
         used = [k for k, one in enumerate(tracks) if one is not None and one.track_id]
         ids = np.array([one.track_id for one in tracks if one is not None and one.track_id], np.int64)
         classes = [one.class_id for one in tracks if one is not None and one.track_id]

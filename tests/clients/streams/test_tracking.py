@@ -21,7 +21,7 @@ def track(made: Film, step: int = 1) -> list[tuple[np.ndarray, np.ndarray, list[
     """Ids, boxes and classes of each frame that is used."""
     tracker, found = ByteTrack(TrackOptions()), []
     for frame, (boxes, scores, class_ids) in list(enumerate(made.seen))[::step]:
-        tracks = tracker.update(boxes, scores, class_ids, scores > 0.5, frame / RATE)
+        tracks = tracker.update(boxes, scores, class_ids, scores > 0.5, np.zeros(len(boxes), bool), frame / RATE)
         used = [k for k, one in enumerate(tracks) if one is not None and one.track_id]
         ids = np.array([tracks[k].track_id for k in used], int)
         found.append((ids, boxes[used].reshape(-1, 4), [tracks[k].class_id for k in used]))
@@ -76,7 +76,8 @@ def test_a_hidden_object_keeps_its_id_and_a_new_one_gets_another() -> None:
     def see(x: float | None, time: float, score: float = 0.9) -> int | None:
         boxes = np.zeros((0, 4)) if x is None else np.array([[x, 50, x + 10, 60]], float)
         count = len(boxes)
-        tracks = tracker.update(boxes, np.full(count, score), np.zeros(count, int), np.full(count, score > 0.5), time)
+        scores = np.full(count, score)
+        tracks = tracker.update(boxes, scores, np.zeros(count, int), scores > 0.5, np.ones(count, bool), time)
         return tracks[0].track_id if tracks and tracks[0] is not None else None
 
     ids = [see(3.0 * k, k / 25) for k in range(10)]
@@ -90,12 +91,42 @@ def test_a_hidden_object_keeps_its_id_and_a_new_one_gets_another() -> None:
     assert [see(400.0, k / 25) for k in (80, 81)] == [0, 3]
 
 
+TRUCK, CAB = (100.0, 50.0, 160.0, 80.0), (140.0, 50.0, 160.0, 80.0)
+
+
+@pytest.mark.parametrize(
+    ("frames", "is_single", "count"),
+    [
+        ([[TRUCK, CAB]] * 4, False, 1),  # at once
+        ([[TRUCK], [TRUCK], [TRUCK, CAB], [TRUCK, CAB], [CAB], [TRUCK, CAB]], False, 1),
+        ([[CAB], [CAB], [TRUCK, CAB], [TRUCK, CAB]], False, 1),  # the whole comes later
+        ([[TRUCK, CAB]] * 4, True, 2),  # people before one another
+        ([[TRUCK, (140.0, 50.0, 180.0, 80.0)]] * 4, False, 2),  # a half of it is outside
+        ([[TRUCK, (150.0, 70.0, 160.0, 80.0)]] * 4, False, 2),  # too small for a part
+    ],
+)
+def test_a_part_of_an_object_is_not_counted(
+    frames: list[list[tuple[float, ...]]], *, is_single: bool, count: int
+) -> None:
+    tracker, ids = ByteTrack(TrackOptions()), set()
+    for number, boxes in enumerate(frames):
+        scores = np.linspace(0.9, 0.8, len(boxes))
+        single = np.full(len(boxes), is_single)
+        classes = np.arange(len(boxes))
+        for one in tracker.update(np.array(boxes), scores, classes, scores > 0.5, single, number / 25):
+            if one is not None and one.track_id:
+                ids.add(one.track_id)
+    assert len(ids) == count
+
+
 def test_the_class_is_decided_by_vote() -> None:
     tracker = ByteTrack(TrackOptions())
     box = np.array([[10.0, 10.0, 20.0, 20.0]])
     classes = []
     for frame, class_id in enumerate([3, 4, 3, 3, 4, 3]):
-        found = tracker.update(box, np.array([0.8]), np.array([class_id]), np.array([True]), frame / 25)
+        found = tracker.update(
+            box, np.array([0.8]), np.array([class_id]), np.array([True]), np.array([False]), frame / 25
+        )
         assert found[0] is not None
         classes.append(found[0].class_id)
     assert classes == [3] * 6

@@ -9,6 +9,7 @@ from sod_client._streams.tracking.options import LOW_SCORE, TrackOptions
 if TYPE_CHECKING:
     from sod_client._streams.tracking.byte_track import ByteTrack
 
+_PEOPLE = frozenset({"pedestrian", "people", "person"})
 _MODEL_DEFAULT = 0.5  # without a threshold; a tracker must know what counts as a high score
 
 
@@ -47,6 +48,7 @@ class Objects:
             np.array([box["score"] for box in boxes], np.float64),
             np.array([box["cls_id"] for box in boxes], np.int64),
             np.array([box["score"] > self._least(box["cls_id"]) for box in boxes], np.bool_),
+            np.array([box["label"] in _PEOPLE for box in boxes], np.bool_),
             result.time,
         )
         shown = []

@@ -3,6 +3,9 @@
 Source: Zhang et al., ByteTrack: Multi-Object Tracking by Associating Every Detection Box, ECCV 2022. Boxes are expanded
 before they are compared (Yang et al., Hard to Track Objects with Irregular Motions and Similar Appearances? Make It
 Easier by Buffering the Matching Space, WACV 2023), because two boxes of an object of ten pixels often do not overlap.
+
+One thing is added: a box within another one of about its size begins no track. Detectors draw one around a truck and
+one around its cab, whose IoU is too small for NMS, and both would be counted.
 """
 
 from collections import defaultdict
@@ -19,6 +22,8 @@ _SECOND_IOU = 0.4
 _SAME_IOU = 0.85
 _STEPS_PER_S = 25.0
 _FEWEST = 2  # frames in which an object must be seen before it gets an id
+_WITHIN = 0.7  # share of the smaller of two boxes of one object that lies in the larger
+_LEAST_PART = 0.2  # of the larger one's area; smaller ones are other objects, such as a motorcycle before a bus
 
 
 @dataclass
@@ -55,8 +60,14 @@ class ByteTrack:
         self._time: float | None = None
         self._next_id = 1
 
-    def update(
-        self, boxes: Floats, scores: Floats, class_ids: NDArray[np.int64], is_high: NDArray[np.bool_], time: float
+    def update(  # noqa: PLR0913, PLR0917 - the boxes of a frame
+        self,
+        boxes: Floats,
+        scores: Floats,
+        class_ids: NDArray[np.int64],
+        is_high: NDArray[np.bool_],
+        is_single: NDArray[np.bool_],
+        time: float,
     ) -> list[Track | None]:
         """Take in the boxes of the next frame.
 
@@ -65,6 +76,8 @@ class ByteTrack:
             scores: float64 [N].
             class_ids: int64 [N]. Boxes of different classes are compared too; a track's class is decided by vote.
             is_high: bool [N], whether the score is above the threshold. The others only continue tracks.
+            is_single: bool [N], whether the box is an object of its own even within another one. People are: they stand
+                before one another.
             time: seconds, larger than that of the frame before.
 
         Returns:
@@ -104,7 +117,11 @@ class ByteTrack:
         associate(is_confirmed, is_high, options.match_iou, score=True)
         associate(is_confirmed & is_present, ~is_high, max(_SECOND_IOU, options.match_iou), score=False)
         associate(~is_confirmed, is_high, options.match_iou, score=True)
-        self._add(np.flatnonzero(is_high & free_boxes), boxes, scores, class_ids, found, confirm=is_first)
+        new = np.flatnonzero(is_high & free_boxes)
+        if not is_single[new].all():
+            tracked = self._motion.boxes()[[track.track_id > 0 for track in tracks]]
+            new = new[is_single[new] | _is_only(boxes[new], scores[new], tracked)]
+        self._add(new, boxes, scores, class_ids, found, confirm=is_first)
         self._remove_old()
         return found
 
@@ -158,13 +175,39 @@ class ByteTrack:
 
 def overlap(one: Floats, other: Floats) -> Floats:
     """IoU of every box [R, 4] with every other [C, 4]; float64 [R, C]."""
+    shared, areas, others = _areas(one, other)
+    union = areas + others - shared
+    result: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return result
+
+
+def _is_only(boxes: Floats, scores: Floats, tracked: Floats) -> NDArray[np.bool_]:
+    """Whether each box [N, 4] is the only one of its object, bool [N]: among tracked ones [T, 4] and better ones."""
+    is_only: NDArray[np.bool_] = ~_within(boxes, tracked).any(axis=1)
+    within = _within(boxes, boxes)
+    kept: list[int] = []
+    for index in np.argsort(-scores, kind="stable").tolist():
+        if is_only[index]:
+            is_only[index] = not within[index, kept].any()
+            kept.append(index)
+    return is_only
+
+
+def _within(one: Floats, other: Floats) -> NDArray[np.bool_]:
+    """Whether one of two boxes ([R, 4] and [C, 4]) lies within the other, and is a considerable part of it; [R, C]."""
+    shared, areas, others = _areas(one, other)
+    smaller = np.minimum(areas, others)
+    result: NDArray[np.bool_] = (shared > _WITHIN * smaller) & (smaller > _LEAST_PART * np.maximum(areas, others))
+    return result
+
+
+def _areas(one: Floats, other: Floats) -> tuple[Floats, Floats, Floats]:
+    """The area that boxes [R, 4] share with others [C, 4], [R, C]; and the areas of both, [R, 1] and [1, C]."""
     low = np.maximum(one[:, None, :2], other[None, :, :2])
     high = np.minimum(one[:, None, 2:], other[None, :, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1) for boxes in (one, other)]
-    union = areas[0][:, None] + areas[1][None, :] - shared
-    result: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return result
+    areas, others = (np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1) for boxes in (one, other))
+    return shared, areas[:, None], others[None, :]
 
 
 def _expanded(boxes: Floats, share: float) -> Floats:
