@@ -2,14 +2,16 @@
 
 import queue
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from finetune.data.sources import AERIAL, SCENES, STREET, THERMAL, Source
 from finetune.pytorch.evaluation import evaluate_model
+from finetune.pytorch.hard_negatives import false_detections
 from finetune.pytorch.model import Detector
 from finetune.training.augmentation import Augmentation, CachedImage, Crop, load_image, random_crop, whole_image
 from sod.datasets.dataset import LabelledImage
@@ -17,19 +19,29 @@ from sod.datasets.dataset import LabelledImage
 
 @dataclass(frozen=True, slots=True)
 class SampledSource:
-    """A source, the probability that an image is drawn from it, and the augmentation of its images."""
+    """A source, the probability that an image is drawn from it, and the augmentation of its images.
+
+    Attributes:
+        source: the source.
+        probability: of an image.
+        augmentation: of its images.
+        is_mined: whether crops of it contain false detections of the model more often (`hard_negatives`).
+    """
 
     source: Source
     probability: float
     augmentation: Augmentation
+    is_mined: bool = False
 
 
 SAMPLED_SOURCES = (
-    SampledSource(THERMAL, 0.24, Augmentation(turn=True, negative=0.15)),
-    SampledSource(AERIAL, 0.11, Augmentation(turn=True)),
-    SampledSource(STREET, 0.05, Augmentation(turn=False)),
-    SampledSource(SCENES, 0.60, Augmentation(turn=False, negative=0.05)),
+    SampledSource(THERMAL, 0.18, Augmentation(turn=True, negative=0.15)),
+    SampledSource(AERIAL, 0.36, Augmentation(turn=True, sliced=0.3), is_mined=True),
+    SampledSource(STREET, 0.08, Augmentation(turn=False, sliced=0.4), is_mined=True),
+    SampledSource(SCENES, 0.38, Augmentation(turn=False, negative=0.05)),
 )
+_BY_CLASS = 0.5
+"""Share of the images of a source that are drawn by class: each class is equally likely, then each image with it."""
 
 
 class TrainingImages:
@@ -52,7 +64,9 @@ class TrainingImages:
             folder = scenes.parent if sampled.source is SCENES else data
             if (folder / sampled.source.folder).is_dir():
                 samples = sampled.source.samples(folder, "train")
-                self._sources.append((sampled, [load_image(sample) for sample in samples]))
+                kept = {"largest_side": None} if sampled.augmentation.sliced else {}
+                self._sources.append((sampled, [load_image(sample, **kept) for sample in samples]))
+        self._by_class = [_images_by_class(images) for _, images in self._sources]
         self._queue: queue.Queue[list[tuple[Crop, Source]]] = queue.Queue(4)
 
     def batches(self, first: int) -> Iterator[list[tuple[Crop, Source]]]:
@@ -68,8 +82,26 @@ class TrainingImages:
 
     def _random_image(self, rng: np.random.Generator) -> tuple[SampledSource, CachedImage]:
         weights = np.array([sampled.probability for sampled, _ in self._sources])
-        sampled, images = self._sources[rng.choice(len(self._sources), p=weights / weights.sum())]
+        number = int(rng.choice(len(self._sources), p=weights / weights.sum()))
+        sampled, images = self._sources[number]
+        by_class = self._by_class[number]
+        if by_class and rng.random() < _BY_CLASS:
+            of_class = by_class[rng.integers(len(by_class))]
+            return sampled, images[of_class[rng.integers(len(of_class))]]
         return sampled, images[rng.integers(len(images))]
+
+    def add_false_detections(self, model: Detector) -> int:
+        """Find where the model detects objects that are not there, for later crops; return their number.
+
+        Call it before `batches`.
+        """
+        found = 0
+        for sampled, images in self._sources:
+            if sampled.is_mined:
+                for number, image in enumerate(images):
+                    images[number] = replace(image, false_boxes=false_detections(model, image, sampled.source))
+                    found += len(images[number].false_boxes)
+        return found
 
     def _fill_queue(self, number: int) -> None:
         while True:
@@ -101,3 +133,9 @@ class ValidationImages:
             classes = evaluate_model(model, images, samples).classes
             ap50[name] = {c.name: round(c.ap50, 3) for c in classes if c.labelled}
         return float(np.mean([np.mean(list(v.values())) for v in ap50.values()])), ap50
+
+
+def _images_by_class(images: Sequence[CachedImage]) -> list[NDArray[np.int64]]:
+    """For each class that occurs, the numbers of the images with it, int64 [n]."""
+    classes = sorted({int(class_id) for image in images for class_id in image.class_ids})
+    return [np.array([n for n, image in enumerate(images) if class_id in image.class_ids]) for class_id in classes]

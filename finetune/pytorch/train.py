@@ -153,6 +153,8 @@ def train(rank: int, options: argparse.Namespace) -> None:
     if not training.restore():
         batches = images.batches(0)
         training.load_pretrained([pair for _ in range(4) for pair in next(batches)])
+    if options.mine:
+        images.add_false_detections(training.averaged.eval())
     if options.freeze:
         training.freeze_batch_norms(images.whole_images(_CALIBRATION_IMAGES) if rank == 0 else [])
     if options.processes > 1:
@@ -254,6 +256,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=int, default=1, help="threads per process (default: %(default)s)")
     add("--seed", type=int, default=7, help="seed of all random choices (default: %(default)s)")
     add("--bf16", action="store_true", help="compute in BF16")
+    add("--mine", action="store_true", help="find false detections first, and train on crops with them more often")
     add("--freeze", action="store_true", help="fix the batch norms to the statistics of whole images from now on")
     add("--report", type=int, default=20, help="steps between two lines of the log (default: %(default)s)")
     add("--save", type=int, default=50, help="steps between two checkpoints (default: %(default)s)")

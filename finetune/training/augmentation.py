@@ -1,10 +1,11 @@
 """Training crops: cut out at the scale at which images are served, then flipped, recoloured, blurred or made noisy.
 
 The server stretches every image to 640 by 640. A training crop of S px therefore shows S/640 of each side of its
-image, varied by a random zoom.
+image, varied by a random zoom. With sliced inference it sees the image's own pixels: such a crop shows about S by S of
+them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -19,6 +20,8 @@ _ZOOM = (0.75, 1.45)
 _ZOOM_FULL_SIZE = (0.85, 1.25)  # of crops as large as the input, on which a training ends
 _MIN_VISIBLE = 0.3  # share of an object's area that must lie in the crop for it to be labelled
 _MIN_SIDE = 2  # px of a labelled object in the crop
+_NEGATIVE = 0.45  # share of crops that contain a false detection, in images that have some
+_POSITIVE = 0.75  # share of the others that contain a labelled object
 _INTERPOLATIONS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA)
 
 Pixels = NDArray[np.uint8]
@@ -33,11 +36,13 @@ class CachedImage:
         pixels: uint8 [H, W] grey or [H, W, 3] RGB, any aspect ratio.
         boxes: float32 [n, 4], xyxy as shares of the sides, 0..1.
         class_ids: int64 [n].
+        false_boxes: float32 [m, 4], as `boxes`: where the detector to be trained finds objects that are not there.
     """
 
     pixels: Pixels
     boxes: Boxes
     class_ids: NDArray[np.int64]
+    false_boxes: Boxes = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +52,13 @@ class Augmentation:
     Attributes:
         turn: whether to flip it vertically and to transpose it.
         negative: probability of inverting its brightness.
+        sliced: probability of a crop at the scale of the image's own pixels, as slices are served.
         plain: cut out only, at the scale that is served; this shows whether a training can overfit its images.
     """
 
     turn: bool
     negative: float = 0.0
+    sliced: float = 0.0
     plain: bool = False
 
 
@@ -70,16 +77,20 @@ class Crop:
     class_ids: NDArray[np.int64]
 
 
-def load_image(labelled: LabelledImage) -> CachedImage:
-    """Decode an image whose longer side is reduced to 1024 px, and store it grey if it has no colours.
+def load_image(labelled: LabelledImage, largest_side: int | None = _MAX_CACHED_SIDE) -> CachedImage:
+    """Decode an image, and store it grey if it has no colours.
+
+    Args:
+        labelled: the image.
+        largest_side: pixels to which longer sides are reduced; None keeps them, as slices need.
 
     Raises:
         OSError: the file cannot be read.
         InvalidImageError: the file cannot be decoded.
     """
     pixels = decode_image(labelled.image.read_bytes())
-    if max(pixels.shape[:2]) > _MAX_CACHED_SIDE:
-        size = (min(_MAX_CACHED_SIDE, pixels.shape[1]), min(_MAX_CACHED_SIDE, pixels.shape[0]))
+    if largest_side is not None and max(pixels.shape[:2]) > largest_side:
+        size = (min(largest_side, pixels.shape[1]), min(largest_side, pixels.shape[0]))
         pixels = _uint8(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
     is_grey = bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())
     pixels = pixels[..., 0] if is_grey else pixels[..., ::-1]  # RGB
@@ -99,7 +110,10 @@ def random_crop(image: CachedImage, size: int, augmentation: Augmentation, rng: 
     plain = augmentation.plain
     zoom = 1.0 if plain else float(np.exp(rng.uniform(np.log(lowest), np.log(highest))))
     stretch = 1.0 if plain else float(np.exp(rng.uniform(-0.15, 0.15)))
-    share = np.array([size / INPUT_SIZE / zoom * stretch, size / INPUT_SIZE / zoom / stretch])  # of width, height
+    height, width = image.pixels.shape[:2]
+    is_slice = not plain and rng.random() < augmentation.sliced
+    served = (width, height) if is_slice else (INPUT_SIZE, INPUT_SIZE)  # pixels in which the image is served
+    share = np.array([size / served[0] / zoom * stretch, size / served[1] / zoom / stretch])  # of width, height
     corner = _corner(image, share, rng)
     pixels = _cut_out(image.pixels, corner, share, size, rng)
     boxes = (image.boxes - np.tile(corner, 2)) / np.tile(share, 2) * size
@@ -114,10 +128,13 @@ def _corner(image: CachedImage, share: NDArray[np.float64], rng: np.random.Gener
     """Upper left corner of the crop as shares of the sides, float64 [2].
 
     Three crops in four contain a labelled object. Its class is drawn first, so that every class of the image is
-    equally likely.
+    equally likely. Of an image with false detections almost half of the crops contain one of those instead.
     """
     room = 1 - share
-    if len(image.boxes) and rng.random() < 0.75:
+    if len(image.false_boxes) and rng.random() < _NEGATIVE:
+        box = image.false_boxes[rng.integers(len(image.false_boxes))]
+        corner = (box[:2] + box[2:]) / 2 - share * rng.uniform(0.1, 0.9, 2)
+    elif len(image.boxes) and rng.random() < _POSITIVE:
         class_id = rng.choice(np.unique(image.class_ids))
         box = image.boxes[rng.choice(np.nonzero(image.class_ids == class_id)[0])]
         corner = (box[:2] + box[2:]) / 2 - share * rng.uniform(0.1, 0.9, 2)

@@ -1,5 +1,7 @@
 """Training crops: boxes follow their objects."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,3 +48,38 @@ def test_a_whole_image_is_stretched() -> None:
     made = whole_image(image())
     assert made.pixels.shape == (640, 640, 3)
     np.testing.assert_allclose(made.boxes[0], [64, 64, 140.8, 112], atol=0.01)
+
+
+def test_a_slice_shows_the_pixels_of_the_image() -> None:
+    """White bars of 40 by 20 px keep their size in slices; as served, 2000 px are squeezed into 640."""
+    pixels = np.zeros((1000, 2000, 3), np.uint8)
+    corners = np.stack(np.meshgrid(np.arange(100, 1900, 200), np.arange(100, 900, 100)), -1).reshape(-1, 2)
+    for x, y in corners:
+        pixels[y : y + 20, x : x + 40] = 255
+    boxes = np.concatenate([corners, corners + np.array([40, 20])], 1) / (2000, 1000, 2000, 1000)
+    many = CachedImage(pixels, boxes.astype(np.float32), np.zeros(len(boxes), np.int64))
+
+    def median_width(sliced: float) -> float:
+        augmentation, widths = Augmentation(False, sliced=sliced), []
+        for seed in range(10):
+            made = random_crop(many, 320, augmentation, np.random.default_rng(seed)).boxes
+            whole = made[(made > 1).all(1) & (made < 319).all(1)]
+            widths += (whole[:, 2] - whole[:, 0]).tolist()
+        return float(np.median(widths))
+
+    assert 40 * 0.6 < median_width(1.0) < 40 * 1.7
+    assert median_width(0.0) < 40 * 640 / 2000 * 1.7
+
+
+def test_false_detections_are_seen_more_often() -> None:
+    corner = np.array([[0.9, 0.9, 0.98, 0.98]], np.float32)
+    plain = image()
+    marked = replace(plain, false_boxes=corner)
+    marked.pixels[372:380, 460:480] = (0, 128, 255)  # in the middle of the false box
+    augmentation = Augmentation(False, plain=True)
+
+    def times_seen(one: CachedImage) -> int:
+        crops = (random_crop(one, 160, augmentation, np.random.default_rng(seed)) for seed in range(200))
+        return sum(bool((crop.pixels[..., 1] == 128).any()) for crop in crops)
+
+    assert times_seen(marked) > times_seen(replace(marked, false_boxes=np.zeros((0, 4), np.float32))) + 40
