@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sod_client._cli.options import add_slices
+from sod_client._cli.options import add_slices, with_flags_last
 
 from benchmarks.evaluation.classes import match, renumbered
 from benchmarks.evaluation.confusion import MIN_IOU, MIN_SCORE, confusion_matrix
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     Returns:
         0; 1 with a message on stderr if the evaluation is impossible.
     """
-    options = _parser(prog).parse_args(arguments)
+    options = _parser(prog).parse_args(with_flags_last(sys.argv[1:] if arguments is None else arguments))
     try:
         _run(options)
     except EvaluationError as error:
@@ -105,7 +105,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "data", type=Path, help="folder of a COCO, YOLO, VOC or VisDrone data set, a COCO JSON file or a data.yaml"
     )
-    parser.add_argument("--split", choices=SPLITS, help="the split to measure (default: val, else test, else train)")
+    parser.add_argument(
+        "--split",
+        choices=SPLITS,
+        help="the split to measure (default: val, else test, else all images, else train)",
+    )
     parser.add_argument("--images", type=Path, help="folder of the images, where it is not beside the labels")
     parser.add_argument("--format", choices=FORMATS, help="format of the labels (default: recognised)")
     parser.add_argument("--model", help="name of a served model (default: the server's)")
@@ -130,7 +134,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         default=100,
         help="the most detections per image and class; VisDrone counts 500 (default: %(default)s)",
     )
-    add_slices(parser.add_argument_group("sliced inference, through the gateway"))
+    add_slices(parser.add_argument_group("sliced inference, through the gateway"), of_files=False)
     parser.add_argument(
         "--confusion-score",
         type=_share,
