@@ -28,7 +28,8 @@ _SHOWN_WARNINGS = 10
 _EXIT_CODES = """\
 exit codes:
   0    every image is in the dataset
-  1    an image failed, an input could not be listed, or OUTPUT could not be written; the same command goes on
+  1    an image failed, an input could not be listed, or OUTPUT could not be written; --retry-failed does failed images
+       again
   2    the command line is invalid, another process writes to OUTPUT, or OUTPUT has the rows of another model or of
        other settings
   3    no server responded, it refused the API key, or the local server did not start; the same command goes on
