@@ -66,8 +66,11 @@ def _run(options: argparse.Namespace) -> None:
         matrices.append((run.title, matrix))
     model = runs[0].model.name
     notes = matched.only_one_has([run.title for run in runs])
-    notes += [f"{run.title}: slices as in {json.dumps(run.slices)}." for run in runs if run.slices]
-    print(f"\n{model}, {len(dataset.images):,} images of {options.data}, in per cent:\n")
+    notes += [
+        f'{run.title}: measured with "slice": {json.dumps(run.slices)} in the requests.' for run in runs if run.slices
+    ]
+    images = f"{len(dataset.images):,} image{'' if len(dataset.images) == 1 else 's'}"
+    print(f"\n{model}, {images} of {options.data}, in per cent:\n")
     print(markdown(figures, model))
     for title, matrix in matrices:
         print(confusion_markdown(title, matrix))

@@ -97,7 +97,8 @@ def test_slices_alone(gateway, words, capsys):
     assert main([*words, "--slice_infer", "auto"]) == 0
     printed = capsys.readouterr().out
     assert "| AP50 | 100.00 |" in printed
-    assert 'S: slices as in "auto".' in printed
+    assert "S, 1 image of " in printed
+    assert 'S: measured with "slice": "auto" in the requests.' in printed
     assert gateway.asked == ["auto"]
 
 
