@@ -33,8 +33,13 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v in ((3, 11), (3, 12)) else f"triton-sod needs Python 3.11 or 3.12; $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.11 ...")'
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no virtual environment: apt-get install python3-venv" >&2; exit 1; }
 
+SIZE_serve := 1.5
+SIZE_paddle := 2.3
+SIZE_export := 2.8
+SIZE_dev := 4.0
+
 $(VENV)/.%: requirements/%.lock pyproject.toml clients/python/pyproject.toml | $(VENV)/bin/python
-	@echo "installing requirements/$*.lock into $(VENV): once, up to 1.2 GB, a few minutes on a slow line"
+	@echo "installing requirements/$*.lock into $(VENV): once, $(SIZE_$*) GB in all, a few minutes on a slow line"
 	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r requirements/$*.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e clients/python
 	@touch $@

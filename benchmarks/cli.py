@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 REPORT = "report"
 # Module and description of each subcommand. A module is imported only when it is used, since some need many packages.
-_COMMANDS = {
+COMMANDS = {
     REPORT: (
         "benchmarks.performance.cli",
         "the whole report, with the targets (the default)",
@@ -52,17 +52,17 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     """Run a subcommand and return its exit status; 2 if there is no such subcommand."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = words.pop(0) if words and not words[0].startswith("-") else REPORT
-    if name not in _COMMANDS:
-        print(f"{prog}: there is no command {name!r}; choose one of {', '.join(_COMMANDS)}", file=sys.stderr)
+    if name not in COMMANDS:
+        print(f"{prog}: there is no command {name!r}; choose one of {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
-    run: Callable[..., int] = importlib.import_module(_COMMANDS[name][0]).main
+    run: Callable[..., int] = importlib.import_module(COMMANDS[name][0]).main
     if name == REPORT:
         return run(words, prog=prog, epilog=_describe(prog))
     return run(words, prog=f"{prog} {name}")
 
 
 def _describe(prog: str) -> str:
-    lines = [f"  {name:<18}{text}" for name, (_, text) in _COMMANDS.items()]
+    lines = [f"  {name:<18}{text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join(["single measurements:", *lines, "", f"{prog} NAME --help describes each of them."])
 
 

@@ -130,7 +130,7 @@ def _machine() -> Iterator[Finding]:
     yield _bf16(flags)
     yield _int8(flags)
     yield _room("memory", _available_memory(), _MEMORY_BYTES, "stop something, or serve fewer models: --model NAME")
-    yield _room("disk", shutil.disk_usage(Path.cwd()).free, _DISK_BYTES, "free some: the wheels take 1.2 GB")
+    yield _room("disk", shutil.disk_usage(Path.cwd()).free, _DISK_BYTES, "free some: the wheels take 1.5 GB")
 
 
 def _bf16(flags: set[str]) -> Finding:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sod_client._cli.options import add_slices
+from sod_client._cli.options import add_slices, with_flags_last
 
 from benchmarks.evaluation.classes import match, renumbered
 from benchmarks.evaluation.confusion import MIN_IOU, MIN_SCORE, confusion_matrix
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     Returns:
         0; 1 with a message on stderr if the evaluation is impossible.
     """
-    options = _parser(prog).parse_args(arguments)
+    options = _parser(prog).parse_args(with_flags_last(sys.argv[1:] if arguments is None else arguments))
     try:
         _run(options)
     except EvaluationError as error:
@@ -66,8 +66,11 @@ def _run(options: argparse.Namespace) -> None:
         matrices.append((run.title, matrix))
     model = runs[0].model.name
     notes = matched.only_one_has([run.title for run in runs])
-    notes += [f"{run.title}: slices as in {json.dumps(run.slices)}." for run in runs if run.slices]
-    print(f"\n{model}, {len(dataset.images):,} images of {options.data}, in per cent:\n")
+    notes += [
+        f'{run.title}: measured with "slice": {json.dumps(run.slices)} in the requests.' for run in runs if run.slices
+    ]
+    images = f"{len(dataset.images):,} image{'' if len(dataset.images) == 1 else 's'}"
+    print(f"\n{model}, {images} of {options.data}, in per cent:\n")
     print(markdown(figures, model))
     for title, matrix in matrices:
         print(confusion_markdown(title, matrix))
@@ -105,7 +108,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "data", type=Path, help="folder of a COCO, YOLO, VOC or VisDrone data set, a COCO JSON file or a data.yaml"
     )
-    parser.add_argument("--split", choices=SPLITS, help="the split to measure (default: val, else test, else train)")
+    parser.add_argument(
+        "--split",
+        choices=SPLITS,
+        help="the split to measure (default: val, else test, else all images, else train)",
+    )
     parser.add_argument("--images", type=Path, help="folder of the images, where it is not beside the labels")
     parser.add_argument("--format", choices=FORMATS, help="format of the labels (default: recognised)")
     parser.add_argument("--model", help="name of a served model (default: the server's)")
@@ -130,7 +137,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         default=100,
         help="the most detections per image and class; VisDrone counts 500 (default: %(default)s)",
     )
-    add_slices(parser.add_argument_group("sliced inference, through the gateway"))
+    add_slices(parser.add_argument_group("sliced inference, through the gateway"), of_files=False)
     parser.add_argument(
         "--confusion-score",
         type=_share,

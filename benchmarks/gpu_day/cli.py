@@ -96,7 +96,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         type=number(1, 3600),
         default=_BUDGET_S,
         metavar="SECONDS",
-        help=f"of all steps; each also has its own, {BUDGETS} (default: %(default)g)",
+        help="of all steps; each also has its own: "
+        + ", ".join(f"{step} {seconds}" for step, seconds in BUDGETS.items())
+        + " (default: %(default)g)",
     )
     command.add_argument("--out", type=Path, default=Path("output/gpu-day"), metavar="DIR", help="default: %(default)s")
     command = commands.add_parser(

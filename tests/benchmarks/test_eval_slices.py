@@ -88,11 +88,17 @@ def test_slices_against_whole_images(gateway, words, capsys):
     assert gateway.asked == [True, None]
 
 
+def test_slices_may_be_asked_for_before_the_data(gateway, words):
+    assert main(["--slice_infer", *words]) == 0
+    assert gateway.asked == [True]
+
+
 def test_slices_alone(gateway, words, capsys):
     assert main([*words, "--slice_infer", "auto"]) == 0
     printed = capsys.readouterr().out
     assert "| AP50 | 100.00 |" in printed
-    assert 'S: slices as in "auto".' in printed
+    assert "S, 1 image of " in printed
+    assert 'S: measured with "slice": "auto" in the requests.' in printed
     assert gateway.asked == ["auto"]
 
 
@@ -124,3 +130,12 @@ def test_files_that_cannot_be_written_are_one_sentence(words, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([*words, "--plot", "curves.doc"])
     assert "curves.doc must end in .png, .svg, .pdf" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [["--bands", "3,2,1"], ["--resume"]], ids=lambda words: words[0])
+def test_options_of_files_are_refused_because_the_gateway_reads_them(gateway, words, options, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--slice_infer", *options])
+    assert stop.value.code == 2
+    assert f"unrecognized arguments: {' '.join(options)}" in capsys.readouterr().err
+    assert not gateway.asked

@@ -14,9 +14,12 @@ MAX_MODULES = 14
 MAX_LINES = 400
 # Packages that are divided into rooms, by their folders.
 DIVIDED = {
+    "sod": "sod",
+    "server": "server",
     "gateway": "gateway",
     "export": "export",
     "finetune": "finetune",
+    "benchmarks": "benchmarks",
     "benchmarks.performance": "benchmarks/performance",
     "sod_client": "clients/python/sod_client",
 }

@@ -7,7 +7,7 @@ SodError
 │   ├── NoImagesError         the folder contains no images
 │   ├── UnreadablePDFError    the file is damaged or not a PDF
 │   ├── EncryptedPDFError     the PDF requires a password
-│   ├── InvalidArrayError     the array is not uint8 [H, W, 3]
+│   ├── InvalidArrayError     the array has no clear meaning as an image
 │   ├── InvalidThresholdError the threshold is not a number from 0 to 1, or of an unknown class
 │   ├── InvalidConfigError    a pipeline file or another setting is invalid
 │   └── UnsupportedDeviceError the device does not exist or is not supported
@@ -87,7 +87,7 @@ class EncryptedPDFError(InvalidInputError):
 
 
 class InvalidArrayError(InvalidInputError):
-    """The array is not an image, which is uint8 [H, W, 3] in BGR order."""
+    """The array has no clear meaning as an image: another shape or dtype than `predict` takes."""
 
 
 class InvalidThresholdError(InvalidInputError):

@@ -104,6 +104,7 @@ def test_another_threshold_or_model_is_another_run(sod: Sod, images: Path, tmp_p
         f'sod: {out} was made with the threshold 0.3, and this run has {{"1": 0.5}}: choose another OUTPUT, or pass '
         "--restart, which removes its rows and detects every image again\n"
     )
+    assert "was made with the threshold 0.3, and this run has its default: choose" in sod(images, out)[1]
     assert files(out) == before
     assert sod(images / "flight0", out, "--threshold", "car:0.5", "--restart")[0] == 0
     assert len(rows(out)) == 6

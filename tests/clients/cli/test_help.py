@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from sod_client.cli import main
 
+from benchmarks.cli import COMMANDS, REPORT
+
 PROJECT = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
 PLUGINS = PROJECT["entry-points"]["sod.commands"]
-BENCHMARKS = ("gateway-overhead", "gpu", "overload", "sdk-throughput")
+BENCHMARKS = [name for name in COMMANDS if name != REPORT]
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +44,9 @@ def test_sod_describes_every_command(capsys: pytest.CaptureFixture[str]) -> None
     "words",
     [
         (),
-        *[(name,) for name in ("predict", "models", "config", "completion", *PLUGINS)],
+        *[(name,) for name in ("predict", "watch", "batch", "models", "config", "completion", *PLUGINS)],
         *[("bench", name) for name in BENCHMARKS],
+        *[("bench", "gpu-day", name) for name in ("run", "pack", "unpack")],
     ],
     ids=" ".join,
 )
@@ -55,6 +58,16 @@ def test_help_is_plain(capsys: pytest.CaptureFixture[str], words: tuple[str, ...
         assert line.count("(default: ") <= 1, line
         assert not re.search(r"default: (None|False|True|\[)", line), line
         assert not re.search(r"<\w+\.\w+", line), f"the repr of an enum: {line}"
+        assert not re.search(r"\{'\w+': \d", line), f"the repr of a dict: {line}"
+
+
+@pytest.mark.parametrize("name", ["predict", "watch", "batch", "models", "config"])
+def test_the_exit_codes_are_those_of_the_command(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    shown = help_of(capsys, name)
+    codes = shown.partition("exit codes:")[2]
+    assert codes
+    assert ("every image" in codes) == (name in {"predict", "batch"})
+    assert [option for option in re.findall(r"--\w+", codes) if option not in shown.partition("exit codes:")[0]] == []
 
 
 @pytest.mark.parametrize("words", [("serve", "--port", "x"), ("serve", "--port", "70000")])

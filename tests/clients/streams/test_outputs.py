@@ -263,3 +263,15 @@ def test_names_in_metrics_are_escaped() -> None:
         assert httpx.get(f"{server.url}/none").status_code == 404
     finally:
         server.close()
+
+
+def test_the_page_lists_the_metrics() -> None:
+    page = (Path(__file__).parents[3] / "docs/streams.md").read_text("utf-8")
+    listed = {
+        name: (kind, meaning)
+        for name, kind, meaning in re.findall(r"^\| `(sod_watch_\w+)` \| (\w+) \| .* \| (.*) \|$", page, re.MULTILINE)
+    }
+    text = Metrics().text()
+    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
+    meanings = dict(re.findall(r"^# HELP (\w+) (.*)$", text, re.MULTILINE))
+    assert listed == {name: (kinds[name], meanings[name]) for name in kinds}

@@ -25,6 +25,16 @@ NAME = "batch"
 HELP = "detect objects in archives of images"
 FORMATS = ("geojson", "geoparquet", "coco", "yolo")
 _SHOWN_WARNINGS = 10
+_EXIT_CODES = """\
+exit codes:
+  0    every image is in the dataset
+  1    an image failed, an input could not be listed, or OUTPUT could not be written; --retry-failed does failed images
+       again
+  2    the command line is invalid, another process writes to OUTPUT, or OUTPUT has the rows of another model or of
+       other settings
+  3    no server responded, it refused the API key, or the local server did not start; the same command goes on
+  130  interrupted by Ctrl-C; what was done is written, and the same command goes on
+"""
 
 
 def create_parser(prog: str = "sod batch") -> argparse.ArgumentParser:
@@ -34,7 +44,7 @@ def create_parser(prog: str = "sod batch") -> argparse.ArgumentParser:
         description="Detect objects in archives of images, and write a Parquet dataset with one row per image. The\n"
         "same command goes on after an interruption: what is done and unchanged is not done again.\n"
         "docs/archives.md describes the dataset.",
-        epilog=f"{server_address.RULE}\n{console.EXIT_CODES}",
+        epilog=f"{server_address.RULE}\n{_EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         conflict_handler="resolve",  # --url may be given several times here

@@ -13,6 +13,14 @@ from sod_client.errors import SodError
 ACTIONS = ("load", "unload", "remove")
 """What the server's package does with an installed model: `sod models load NAME`."""
 
+_EXIT_CODES = """\
+exit codes:
+  0    the models were listed
+  2    the command line is invalid
+  3    the server did not respond, was overloaded or refused the API key, or no server runs and none is installed
+  130  interrupted by Ctrl-C
+"""
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the sub-command."""
@@ -22,7 +30,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="List the models that the server has ready or, if none runs, that are installed here. * marks the\n"
         "default; SIZE is the height and width in pixels that images are resized to. Where the server is installed,\n"
         "`sod models load|unload|remove NAME` changes what it serves: `sod models load --help`.",
-        epilog=f"{server_address.RULE_WITHOUT_START}\n{console.EXIT_CODES}",
+        epilog=f"{server_address.RULE_WITHOUT_START}\n{_EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

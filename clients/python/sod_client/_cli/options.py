@@ -9,6 +9,7 @@ from sod_client._inputs.stretch import STRETCHES
 from sod_client._slices import COMBINE_METHODS, MATCH_METRICS
 
 OptionGroup = argparse.ArgumentParser | argparse._ArgumentGroup
+_WINDOWS = ". Files of any size: those that the server does not take whole, and georeferenced ones, are read in windows"
 # Options whose value may be left out, and the values.
 _OPTIONAL_VALUES = {"--slice_infer": ("auto",), "--stretch": STRETCHES}
 
@@ -131,8 +132,7 @@ def add_slices(parser: OptionGroup, *, of_files: bool = True) -> None:
         choices=("auto",),
         const=True,
         help="detect images in overlapping slices, so that small objects in large images are found; auto: only images "
-        "larger than 1.5 times the model's input. Files of any size: those that the server does not take whole, and "
-        "georeferenced ones, are read in windows",
+        "larger than 1.5 times the model's input" + (_WINDOWS if of_files else ""),
     )
     if of_files:
         parser.add_argument(

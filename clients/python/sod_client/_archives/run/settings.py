@@ -73,13 +73,14 @@ def check_same(output: str, before: Mapping[str, Any], now: Mapping[str, Any]) -
         old, new = before.get(key), now.get(key)
         if old != new and not (key == "model_sha256" and None in (old, new)):
             raise OtherRunError(
-                f"{output} was made with {name} {_shown(old)}, and this run has {_shown(new)}: choose another OUTPUT, "
+                f"{output} was made with {name} {_shown(old, 'at its default')}, and this run has "
+                f"{_shown(new, 'its default')}: choose another OUTPUT, "
                 "or pass --restart, which removes its rows and detects every image again"
             )
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, default: str) -> str:
     if value is None or value == "null":
-        return "of the default"
+        return default
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:79]}…"
