@@ -11,7 +11,7 @@ LOCKS = ("serve", "paddle", "export", "dev")
 
 
 def gigabytes(lock: str) -> float:
-    """What the packages of a lock take on the disk; one that is meant for other machines is not there."""
+    """The size of the files of a lock's packages; one that is meant for other machines is not there."""
     text = (ROOT / f"requirements/{lock}.lock").read_text("utf-8")
     total = 0
     for name in re.findall(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==", text, re.MULTILINE):
@@ -19,8 +19,7 @@ def gigabytes(lock: str) -> float:
             files = distribution(name).files or []
         except PackageNotFoundError:
             continue
-        places = [place for file in files if (place := file.locate()).is_file()]
-        total += sum(place.stat().st_blocks * 512 for place in places)
+        total += sum(place.stat().st_size for file in files if (place := file.locate()).is_file())
     return total / 1e9
 
 
