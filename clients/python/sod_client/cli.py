@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from sod_client._archives import command as batch
 from sod_client._cli import completion, console, models, options, paddlex, parser, plugins
+from sod_client.errors import SodError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Python flushes stdout at its exit, which would print another error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return console.FAILED
+    except SodError as error:  # an option that only the call itself checks
+        console.print_error(str(error))
+        return console.exit_code_before_sending(error)
     except OSError as error:  # for example, the disk of stdout is full
         console.print_error(f"cannot continue: {error}")
         return console.FAILED

@@ -111,6 +111,11 @@ def test_a_threshold(sod: Run, street: Path, server: FakeServer, text: str, sent
         (["predict", "x.jpg", "--retries", "two"], "'two' is not a whole number from 0"),
         (["predict", "x.jpg", "--timeout", "inf"], "'inf' is not a positive number of seconds"),
         (["predict", "x.jpg", "--timeout", "soon"], "'soon' is not a positive number of seconds"),
+        (["predict", "x.jpg", "--timeout", "1e300"], "'1e300' is not a positive number of seconds, at most 1,000,000"),
+        (["predict", "x.jpg", "--slice_size", "320", "320"], "options of slices have an effect only with slice_infer"),
+        (["predict", "x.jpg", "--slice_infer", "--slice_size", "1", "1"], "slice_size must be an integer from 32"),
+        (["predict", "x.jpg", "--bands", "3,2,1"], "bands has an effect only with slice_infer=True"),
+        (["watch", "x.mp4", "--show_port", "99999"], "'99999' is not a port from 0 to 65535"),
         (["predict", "x.jpg", "--save", "json,xml"], "'xml' is not one of json, img, csv, yolo"),
         (["predict", "x.jpg", "--format", "xml"], "invalid choice: 'xml'"),
         (["predict", "x.jpg", "--engine_config", "{"], "'{' is not a Python literal"),
@@ -213,6 +218,13 @@ def test_a_refused_image_does_not_stop_the_others(sod: Run, street: Path, bad: P
         "sod: missing.jpg: no such file or folder",
     ]
     assert sums.startswith("sod: 1 image, 1 object, 2 failed, in ")
+
+
+def test_a_url_that_is_none_does_not_stop_the_others(sod: Run, street: Path) -> None:
+    code, out, err = sod("predict", "http://[::1/a.jpg", street, "--format", "text")
+    assert code == 1
+    assert len(out.splitlines()) == 1
+    assert "http://[::1/a.jpg: this is not a URL" in err
 
 
 def test_on_error_raise_ends_there(sod: Run, street: Path, bad: Path) -> None:

@@ -244,6 +244,7 @@ def test_bad_arguments(video: Path, tmp_path: Path, watch: Run) -> None:
         (("--expand", "-1"), "expand must be a number from 0"),
         (("--line", "1,2,3"), "is not a list of pairs"),
         (("--webhook", "ftp://x"), "must be an http:// or https:// URL"),
+        (("--webhook", "http://127.0.0.1:99999"), "must be an http:// or https:// URL"),
         (("--metrics", "here"), "is not an address"),
         (("--metrics", "192.0.2.1:9"), "cannot listen"),
         (("--shapes", tmp_path / "none.json"), "no such file"),

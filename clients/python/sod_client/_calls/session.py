@@ -27,6 +27,7 @@ from sod_client._local_server.device import Placement, choose_placement, parse_d
 from sod_client._local_server.exported_model import OFFICIAL, export_once, served_name
 from sod_client._local_server.local_server import LocalServer
 from sod_client._results.data import Model
+from sod_client._seconds import check_seconds
 from sod_client._transport.connect import connect
 from sod_client._transport.tls import Verification
 from sod_client._transport.transport import RequestOptions, Transport
@@ -87,7 +88,7 @@ class Session:
         self.errors: deque[SodError] = deque(maxlen=_MAX_ERRORS)
         self.max_in_flight = check_count("max_in_flight", max_in_flight, 1)
         self._api_key = _check_header_value("the API key", api_key or os.environ.get("SOD_API_KEY") or None)
-        self._timeout = _check_seconds("timeout", timeout)
+        self._timeout = check_seconds("timeout", timeout)
         self._retries = check_count("retries", retries, 0)
         self._ca_file, self._insecure = None if ca_file is None else os.fspath(ca_file), insecure
         self._has_own_server = url is None and not os.environ.get("SOD_URL")
@@ -364,12 +365,6 @@ def _check_header_value(name: str, value: str | None) -> str | None:
     if value is not None and not (value.isascii() and value.isprintable()):
         raise InvalidConfigError(f"{name} has characters that an HTTP header cannot contain")
     return value
-
-
-def _check_seconds(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise InvalidConfigError(f"{name} must be a positive number of seconds, not {value!r}")
-    return float(value)
 
 
 def _renew_sessions() -> None:

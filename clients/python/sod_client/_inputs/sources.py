@@ -296,7 +296,10 @@ def _items_of_file(path: str, index: int) -> Iterator[Item]:
 
 
 def _items_of_url(url: str, index: int, fetch: Fetch, *, fetch_all: bool) -> Iterator[Item]:
-    suffix = _suffix(urlsplit(url).path)
+    try:
+        suffix = _suffix(urlsplit(url).path)
+    except ValueError as error:
+        raise UnreadableFileError(f"this is not a URL: {error}") from error
     if suffix == PDF_SUFFIX:
         yield from _pages(url, index, fetch(url))
     elif suffix in TIFF_SUFFIXES:

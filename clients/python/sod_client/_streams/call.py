@@ -17,6 +17,7 @@ from sod_client._calls.keywords import refuse_unknown
 from sod_client._calls.session import Session
 from sod_client._filters import Filters
 from sod_client._optional import require
+from sod_client._seconds import check_seconds
 from sod_client._slices import SliceOptions
 from sod_client._streams.counting import shapes
 from sod_client._streams.counting.counter import Counter
@@ -83,9 +84,8 @@ class WatchCall:
         self._selection = Selection(
             options.get("start", 0.0), options.get("duration"), options.get("every", 1), options.get("max_fps")
         )
-        self._once, self._stall_s = options.get("once", False), options.get("stall_timeout", STALL_S)
-        if not isinstance(self._stall_s, int | float) or not 0 < self._stall_s < math.inf:
-            raise InvalidConfigError(f"stall_timeout must be a positive number of seconds, not {self._stall_s!r}")
+        self._once = options.get("once", False)
+        self._stall_s = check_seconds("stall_timeout", options.get("stall_timeout", STALL_S))
         self._note = options.get("on_note") or (lambda _: None)
         self._lines, self._zones = shapes.lines(options.get("lines")), shapes.zones(options.get("zones"))
         self._counts = bool(self._lines or self._zones)

@@ -135,7 +135,7 @@ def _add_outputs(group: options.OptionGroup) -> None:
         "--show", action="store_true", help="show the frames on a page, to this machine only; its address is printed"
     )
     group.add_argument(
-        "--show_port", type=values.from_zero, default=0, metavar="PORT", help="port of that page (default: a free one)"
+        "--show_port", type=values.port, default=0, metavar="PORT", help="port of that page (default: a free one)"
     )
     group.add_argument(
         "--blur",
