@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Generator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from sod_client.errors import (
     BadReplyError,
     InvalidConfigError,
     InvalidInputError,
+    NoImageError,
     SodError,
     add_location,
 )
@@ -60,6 +62,7 @@ class _Stream:
     in_flight: int
     pace: Pace | None = None
     still: "StillSlices | None" = None
+    has_counted: bool = False
     pending: deque[tuple[Frame, "Future[Result]"]] = field(default_factory=deque)
 
 
@@ -243,8 +246,22 @@ class WatchCall:
             gap = {"event": "gap", "source": result.input_path, "frame": frame.index, "time": result["time"]}
             result.events.append({**gap, "seconds": round(frame.gap, 2)})
         if stream.counter is not None:
+            if not stream.has_counted:
+                stream.has_counted = True
+                self._note_shapes_outside(result)
             stream.counter.update(result)
         return result
+
+    def _note_shapes_outside(self, result: FrameResult) -> None:
+        """Their counts would stay 0 without a word, as when they were drawn on a picture of another size."""
+        with suppress(NoImageError):
+            size = result.size
+            for shape in (*self._lines, *self._zones):
+                if shape.is_outside(size):
+                    self._note(
+                        f"{result.input_path}: {shape.name} lies outside of the frames of {size[0]}\u00d7{size[1]} "
+                        "pixels: nothing is counted there"
+                    )
 
     def _skip(self, stream: _Stream, frame: Frame, error: SodError) -> None:
         """A live source and a folder go on after a frame that failed; of a file, every frame counts.
