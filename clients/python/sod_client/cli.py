@@ -15,6 +15,7 @@ from sod_client.errors import SodError
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments, or with those of the process; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    _open_standard_streams()
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # without its own lines beside the sentence of an error
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show is shown with escapes
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -34,6 +35,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # for example, the disk of stdout is full
         console.print_error(f"cannot continue: {error}")
         return console.FAILED
+
+
+def _open_standard_streams() -> None:
+    """Open /dev/null in place of what is closed (`>&-`), or the next file that is opened would take its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
 def _run(arguments: list[str]) -> int:

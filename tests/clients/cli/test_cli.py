@@ -3,6 +3,7 @@
 import ast
 import base64
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -227,6 +228,43 @@ def test_a_url_that_is_none_does_not_stop_the_others(sod: Run, street: Path) -> 
     assert "http://[::1/a.jpg: this is not a URL" in err
 
 
+def test_a_path_that_may_not_be_looked_at_does_not_stop_the_others(sod: Run, street: Path) -> None:
+    """A name that is too long gives an error of the system, as a folder that may not be searched does."""
+    for suffix in ("jpg", "pdf", "tif"):
+        code, out, err = sod("predict", f"{'n' * 300}.{suffix}", street, "--format", "text")
+        assert (code, len(out.splitlines())) == (1, 1)
+        assert f".{suffix}: cannot be read: File name too long" in err
+
+
+def test_a_pipe_in_a_folder_is_not_read(sod: Run, street: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    os.mkfifo(folder / "a.jpg")
+    (folder / "b.jpg").write_bytes(street.read_bytes())
+    code, out, err = sod("predict", folder, "--format", "text")
+    assert (code, len(out.splitlines()), err) == (0, 1, "")
+
+
+def test_a_name_with_control_characters_is_one_harmless_line(sod: Run, street: Path, tmp_path: Path) -> None:
+    name = tmp_path / "a\n\x1b[31mb\x9b.jpg"
+    name.write_bytes(street.read_bytes())
+    _, out, _ = sod("predict", name, "--format", "text", "--save_path", tmp_path)
+    assert len(out.splitlines()) == 1
+    assert out.count("a\\n\\x1b[31mb\\x9b") == 2
+    _, _, err = sod("predict", tmp_path / "\x1b[31m.jpg")
+    assert "\\x1b[31m.jpg: no file matches" in err
+
+
+def test_options_of_files_and_formats_that_are_not_written_are_noted(sod: Run, street: Path) -> None:
+    code, _, err = sod("predict", street, "--save", "csv", "--first_category_id", "1")
+    assert code == 0
+    assert err.splitlines() == [
+        "sod: note: --save has an effect only with --save_path",
+        "sod: note: --first_category_id has an effect only with --format coco",
+    ]
+    assert sod("predict", street, "--first_category_id", "1", "--format", "coco")[2] == ""
+
+
 def test_on_error_raise_ends_there(sod: Run, street: Path, bad: Path) -> None:
     code, out, err = sod("predict", street, bad, street, "--on_error", "raise")
     assert code == 1
@@ -319,6 +357,13 @@ def test_a_full_disk_gets_no_traceback(server: FakeServer, street: Path) -> None
         )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr == "sod: cannot continue: [Errno 28] No space left on device\n"
+
+
+def test_closed_streams_get_no_traceback(server: FakeServer, street: Path, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m sod_client predict {street} --url {server.url} --save_path {tmp_path / 'o'}"
+    done = subprocess.run(f"{command} >&- <&-", shell=True, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    json.loads((tmp_path / "o" / f"{street.stem}_res.json").read_text())
 
 
 def test_version(sod: Run) -> None:

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sod_client import MissingFileError, Pipeline
+from sod_client import MissingFileError, Pipeline, UnreadableFileError
 
 from tests.clients.conftest import jpeg
 
@@ -60,3 +60,14 @@ def test_a_bad_image_is_left_out_and_a_removed_folder_ends_it(tmp_path: Path, pi
     with pytest.raises(MissingFileError, match="the folder was removed"):
         next(results)
     pipeline.close()
+
+
+def test_a_folder_that_cannot_be_read_is_the_sources_error(
+    tmp_path: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(UnreadableFileError, match="the folder cannot be read: Permission denied"):
+        next(pipeline.watch(tmp_path))

@@ -22,6 +22,7 @@ from sod_client._calls.scene_detector import SceneDetector
 from sod_client._config import MODULE, PIPELINE, read_config, warn_of_ignored_options
 from sod_client._inputs.fetch import Fetcher
 from sod_client._inputs.items import FileItem, Item, StretchedItem
+from sod_client._inputs.paths import is_file
 from sod_client._inputs.scenes import MAX_SENT_BYTES, SceneItem, is_too_large
 from sod_client._local_server.device import Placement, choose_placement, parse_device
 from sod_client._local_server.exported_model import OFFICIAL, export_once, served_name
@@ -330,7 +331,7 @@ def _detect(transport: Transport, item: Item, options: RequestOptions) -> Result
     """
     source = item.source if isinstance(item, StretchedItem) else item
     path = source.path if isinstance(source, FileItem) else None
-    if path is not None and path.is_file() and path.stat().st_size > MAX_SENT_BYTES:
+    if path is not None and is_file(path) and path.stat().st_size > MAX_SENT_BYTES:
         raise UnreadableFileError(
             f"the file has {path.stat().st_size / 2**20:,.0f} MiB, which is too large to be sent whole: {_WINDOWS}"
         )

@@ -2,8 +2,10 @@
 
 import argparse
 import os
+from contextlib import suppress
 from pathlib import Path
 
+from sod_client._inputs.paths import exists, is_folder
 from sod_client._streams.outputs.files import VIDEOS, check, of_source
 from sod_client._streams.sources.address import parse
 from sod_client.errors import InvalidConfigError
@@ -26,7 +28,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         if resolved.count(path.resolve()) > 1:
             raise InvalidConfigError(f"two options write to {path}: give each a file of its own")
         for address in map(parse, arguments.source):
-            is_file = address.kind == "file" and path.exists() and Path(address.target).exists()
+            is_file = address.kind == "file" and exists(path) and exists(address.target)
             if is_file and path.samefile(address.target):
                 raise InvalidConfigError(f"{path} is the source: write to another file")
 
@@ -60,11 +62,13 @@ def _check_place(path: Path) -> None:
     """Refuse a file that cannot be written now, rather than at the first event, hours later."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise InvalidConfigError(f"{path} cannot be written: it is a folder")
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise InvalidConfigError(f"{path} cannot be written: it, or its folder, is read-only")
+        with suppress(FileNotFoundError):
+            path.stat()
     except OSError as error:
         raise InvalidConfigError(f"{path} cannot be written: {error.strerror or error}") from error
     except ValueError as error:  # the name contains a NUL character
         raise InvalidConfigError(f"{str(path)!r} cannot be written: {error}") from error
+    if is_folder(path):
+        raise InvalidConfigError(f"{path} cannot be written: it is a folder")
+    if not os.access(path if exists(path) else path.parent, os.W_OK):
+        raise InvalidConfigError(f"{path} cannot be written: it, or its folder, is read-only")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sod_client._cli import console
 from sod_client._cli.watch.interruption import Interruption
+from sod_client._results.files import visible
 from sod_client._streams.counting.shapes import Shape
 from sod_client._streams.outputs import text
 from sod_client._streams.outputs.annotate import Annotator
@@ -141,7 +142,7 @@ class Outputs:
         if self._format == "text":
             counts = Counter(box["label"] for box in result.boxes)
             found = ", ".join(f"{count} {label}" for label, count in counts.items()) or "no objects"
-            line = f"{result.input_path} {result.time:.2f} s, frame {result['frame']}: {found}\n"
+            line = f"{visible(result.input_path or '')} {result.time:.2f} s, frame {result['frame']}: {found}\n"
         elif self._format == "csv":
             line = ("" if self._has_header else ",".join(text.COLUMNS) + "\n") + text.csv_lines(result)
             self._has_header = True
