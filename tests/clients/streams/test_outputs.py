@@ -190,6 +190,19 @@ def test_a_signal_while_a_segment_ends_loses_no_frame(
     assert [len(frames_of(path)) for path in sorted(tmp_path.glob("out_2*.mp4"), key=os.path.getmtime)] == [13, 1]
 
 
+def test_a_signal_that_the_shell_ignores_stays_ignored(
+    video: Path, tmp_path: Path, watch: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(VideoWriter, "close", lambda _: os.kill(os.getpid(), signal.SIGINT))
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        code, _, err = watch(video, "--save_path", tmp_path / "out.mp4", "--format", "none")
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert (code, err) == (0, "")
+
+
 def test_another_size_midway_begins_another_file(tmp_path: Path, watch: Run) -> None:
     parts = [
         write_video(tmp_path / f"{k}.ts", [picture(frame, size) for frame in range(12)], container="mpegts")

@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -16,7 +17,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self._is_writing = self._is_due = False
-        self._usual: list[object] = []
+        self._usual: dict[signal.Signals, Any] = {}
 
     @contextmanager
     def waits(self) -> Iterator[None]:
@@ -32,12 +33,14 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():  # others cannot handle signals
-            self._usual = [signal.signal(one, self._stop) for one in _SIGNALS]
+            # A shell ignores Ctrl-C for what a script starts in the background.
+            heeded = [one for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+            self._usual = {one: signal.signal(one, self._stop) for one in heeded}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for one, handler in zip(_SIGNALS, self._usual, strict=False):
-            signal.signal(one, handler)  # type: ignore[arg-type]
+        for one, handler in self._usual.items():
+            signal.signal(one, handler)
 
     def _stop(self, *_: object) -> None:
         if self._is_writing and not self._is_due:
