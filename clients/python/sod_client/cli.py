@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from sod_client._archives import command as batch
 from sod_client._cli import completion, console, models, options, paddlex, parser, plugins
+from sod_client._cli.watch.values import with_points_joined
 from sod_client.errors import SodError
 
 
@@ -56,7 +57,7 @@ def _run(arguments: list[str]) -> int:
         return console.USAGE
     first = arguments[0]
     if first in ("predict", "watch") or first.startswith("-"):
-        arguments = options.with_flags_last(arguments)
+        arguments = options.with_flags_last(with_points_joined(arguments) if first == "watch" else arguments)
         first = arguments[0]
     if first.startswith("-") and first not in ("-h", "--help"):
         root = parser.create_parser(with_commands=False)

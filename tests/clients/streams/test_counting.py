@@ -121,7 +121,7 @@ def test_counts_of_a_video(video: Path, detector: FakeServer) -> None:
 
 
 def test_a_shape_outside_of_the_frames_is_noted_once(video: Path, watch: Run) -> None:
-    given = ("--line", "far=200,0,300,96", "--line", "near=-50,48,300,48", "--zone", "low=0,97,50,97,50,200")
+    given = ("--line", "far=200,0,300,96", "--line", "-50,48,300,48", "--zone", "low=0,97,50,97,50,200")
     code, _, err = watch(video, *given, "--duration", "0.2", "--format", "none")
     assert code == 0
     first, second = err.splitlines()
