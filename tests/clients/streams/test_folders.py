@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sod_client import MissingFileError, Pipeline, UnreadableFileError
+from sod_client import ConnectionFailedError, MissingFileError, Pipeline, UnreadableFileError
 
 from tests.clients.conftest import jpeg
 
@@ -70,4 +70,11 @@ def test_a_folder_that_cannot_be_read_is_the_sources_error(
 
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(UnreadableFileError, match="the folder cannot be read: Permission denied"):
+        next(pipeline.watch(tmp_path))
+
+
+def test_closing_the_pipeline_ends_a_folder_to_which_nothing_is_added(tmp_path: Path, pipeline: Pipeline) -> None:
+    """A generator that waits in another thread has no other end."""
+    threading.Timer(0.3, pipeline.close).start()
+    with pytest.raises(ConnectionFailedError, match="the pipeline was closed"):
         next(pipeline.watch(tmp_path))

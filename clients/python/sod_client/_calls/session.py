@@ -126,6 +126,15 @@ class Session:
         """The server's address; None before the local server was started."""
         return self._url
 
+    def check_open(self) -> None:
+        """Look whether the session was closed.
+
+        Raises:
+            ConnectionFailedError: it was.
+        """
+        if not self._finalizer.alive:
+            raise ConnectionFailedError("the pipeline was closed")
+
     def open(self) -> Transport:
         """The connection to the server; starts the local server if necessary.
 
@@ -136,8 +145,7 @@ class Session:
             InvalidConfigError: the server does not serve the model of the file's `model_dir`.
         """
         with self._lock:
-            if not self._finalizer.alive:
-                raise ConnectionFailedError("the pipeline was closed")
+            self.check_open()
             if self._transport is None and self._url is not None:  # in a forked child
                 self._connect(self._url)
             elif self._transport is None:

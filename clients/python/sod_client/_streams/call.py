@@ -142,6 +142,7 @@ class WatchCall:
                 elif all(stream.source.is_ended and not stream.pending for stream in self._streams):
                     return
                 else:
+                    self._session.check_open()  # no frame may come that would fail when it is sent
                     self._wake.wait(wait_s)
         finally:
             for stream in self._streams:
