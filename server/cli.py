@@ -61,7 +61,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--host", default="127.0.0.1", help="address of the gateway; Triton stays on loopback (default: %(default)s)"
     )
-    parser.add_argument("--port", type=_port, default=8080, help="port of the gateway (default: %(default)s)")
+    parser.add_argument("--port", type=port, default=8080, help="port of the gateway (default: %(default)s)")
     parser.add_argument(
         "--profile",
         choices=PROFILES,
@@ -81,9 +81,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="address of Triton's gRPC and metrics ports, which have no authentication: another than loopback is for "
         "gateways on other machines, on a network that only they and Prometheus reach (default: %(default)s)",
     )
-    parser.add_argument("--http-port", type=_port, default=8000, help="Triton's HTTP port (default: %(default)s)")
-    parser.add_argument("--grpc-port", type=_port, default=8001, help="Triton's gRPC port (default: %(default)s)")
-    parser.add_argument("--metrics-port", type=_port, default=8002, help="Triton's metrics port (default: %(default)s)")
+    parser.add_argument("--http-port", type=port, default=8000, help="Triton's HTTP port (default: %(default)s)")
+    parser.add_argument("--grpc-port", type=port, default=8001, help="Triton's gRPC port (default: %(default)s)")
+    parser.add_argument("--metrics-port", type=port, default=8002, help="Triton's metrics port (default: %(default)s)")
     parser.add_argument(
         "--start-timeout",
         type=float,
@@ -101,7 +101,12 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _port(text: str) -> int:
+def port(text: str) -> int:
+    """Parse a port.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is not one.
+    """
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
     return int(text)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from server.cli import REPOSITORY, default_profile
+from server.cli import REPOSITORY, default_profile, port
 from server.cpu import AMX, cpu_flags
 from server.devices import KINDS, PROFILES, Device
 from server.errors import ServerError
@@ -281,7 +281,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--ports",
-        type=int,
+        type=port,
         nargs="+",
         default=[8080, 8000, 8001, 8002],
         help="ports that must be free on loopback (default: 8080 8000 8001 8002)",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sod_client._cli.options import add_slices, with_flags_last
 
+from benchmarks.arguments import whole
 from benchmarks.evaluation.classes import match, renumbered
 from benchmarks.evaluation.confusion import MIN_IOU, MIN_SCORE, confusion_matrix
 from benchmarks.evaluation.datasets import read_dataset
@@ -133,7 +134,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--max-detections",
-        type=int,
+        type=whole(),
         default=100,
         help="the most detections per image and class; VisDrone counts 500 (default: %(default)s)",
     )
@@ -152,8 +153,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         metavar="T",
         help="IoU over which a detection and a label match in the confusion matrix (default: %(default)s)",
     )
-    parser.add_argument("--concurrency", type=int, default=4, help="requests under way at once (default: %(default)s)")
-    parser.add_argument("--limit", type=int, help="number of images to measure (default: all)")
+    parser.add_argument(
+        "--concurrency", type=whole(), default=4, help="requests under way at once (default: %(default)s)"
+    )
+    parser.add_argument("--limit", type=whole(), help="number of images to measure (default: all)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     parser.add_argument(
         "--plot",

@@ -118,6 +118,18 @@ def test_options_without_effect_are_one_sentence(gateway, words, options, messag
     assert not gateway.asked
 
 
+@pytest.mark.parametrize(
+    "options",
+    [["--concurrency", "0"], ["--limit", "0"], ["--max-detections", "0"], ["--bands", "3,2,1"], ["--resume"]],
+)
+def test_options_that_cannot_be_are_refused(gateway, words, options, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*words, *options])
+    assert stop.value.code == 2
+    assert options[0] in capsys.readouterr().err
+    assert not gateway.asked
+
+
 def test_the_servers_message_is_shown(gateway, words, capsys):
     gateway.refuse = True
     assert main([*words, "--slice_infer"]) == 1

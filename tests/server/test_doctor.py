@@ -63,6 +63,12 @@ def test_a_taken_port_is_a_problem(capsys):
     }
 
 
+def test_a_port_that_there_is_not_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        doctor.main(["--ports", "99999"])
+    assert "'99999' is not a port from 1 to 65535" in capsys.readouterr().err
+
+
 def test_without_triton_there_is_one_sentence(capsys, monkeypatch, ports):
     def absent():
         raise ServerError("nvidia-pytriton is not installed: make serve installs it")

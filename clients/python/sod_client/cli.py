@@ -9,11 +9,14 @@ from collections.abc import Callable, Sequence
 
 from sod_client._archives import command as batch
 from sod_client._cli import completion, console, models, options, paddlex, parser, plugins
+from sod_client._cli.watch.values import with_points_joined
+from sod_client.errors import SodError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments, or with those of the process; returns the exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    _open_standard_streams()
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # without its own lines beside the sentence of an error
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show is shown with escapes
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -27,9 +30,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Python flushes stdout at its exit, which would print another error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return console.FAILED
+    except SodError as error:  # an option that only the call itself checks
+        console.print_error(str(error))
+        return console.exit_code_before_sending(error)
     except OSError as error:  # for example, the disk of stdout is full
         console.print_error(f"cannot continue: {error}")
         return console.FAILED
+
+
+def _open_standard_streams() -> None:
+    """Open /dev/null in place of what is closed (`>&-`), or the next file that is opened would take its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
 def _run(arguments: list[str]) -> int:
@@ -40,7 +57,7 @@ def _run(arguments: list[str]) -> int:
         return console.USAGE
     first = arguments[0]
     if first in ("predict", "watch") or first.startswith("-"):
-        arguments = options.with_flags_last(arguments)
+        arguments = options.with_flags_last(with_points_joined(arguments) if first == "watch" else arguments)
         first = arguments[0]
     if first.startswith("-") and first not in ("-h", "--help"):
         root = parser.create_parser(with_commands=False)

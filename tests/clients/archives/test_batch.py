@@ -72,6 +72,25 @@ def test_the_same_file_twice_is_one_row(sod: Sod, images: Path, tmp_path: Path):
     assert len(rows(tmp_path / "out")) == 12
 
 
+def test_a_path_that_may_not_be_looked_at_does_not_stop_the_others(sod: Sod, images: Path, tmp_path: Path):
+    code, err = sod(f"{'n' * 300}.jpg", images, tmp_path / "out")
+    assert code == 1
+    assert "cannot be read: File name too long" in err
+    assert len(rows(tmp_path / "out")) == 12
+
+
+def test_restart_removes_nothing_for_an_input_that_is_not_there(sod: Sod, images: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    sod(images, out)
+    before = files(out)
+    (tmp_path / "empty").mkdir()
+    for missing in (tmp_path / "imgaes", tmp_path / "*.jpgg", tmp_path / "empty"):
+        code, err = sod(images, missing, out, "--restart")
+        assert code == 2
+        assert err.endswith("; --restart has removed nothing\n")
+        assert files(out) == before
+
+
 def test_failures_are_rows(sod: Sod, images: Path, tmp_path: Path, server: FakeServer):
     (images / "broken.jpg").write_bytes(BROKEN)
     (images / "empty.jpg").write_bytes(b"")

@@ -143,3 +143,20 @@ def test_ctrl_c_finishes_what_is_in_flight(many: Path, tmp_path: Path, slow: Fak
     process.communicate()
     assert files(tmp_path / "out") == whole
     assert detected(slow) == IMAGES
+
+
+def test_ctrl_c_that_the_shell_ignores_stays_ignored(
+    many: Path, tmp_path: Path, slow: FakeServer, whole: dict[str, bytes]
+):
+    usual = signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # which the process inherits, as from `sod batch … &` in a script
+    try:
+        process = start(many, tmp_path / "out", "--url", slow.url)
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    wait_for(process, slow, 40)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 0
+    assert files(tmp_path / "out") == whole

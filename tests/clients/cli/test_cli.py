@@ -3,6 +3,7 @@
 import ast
 import base64
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -111,6 +112,11 @@ def test_a_threshold(sod: Run, street: Path, server: FakeServer, text: str, sent
         (["predict", "x.jpg", "--retries", "two"], "'two' is not a whole number from 0"),
         (["predict", "x.jpg", "--timeout", "inf"], "'inf' is not a positive number of seconds"),
         (["predict", "x.jpg", "--timeout", "soon"], "'soon' is not a positive number of seconds"),
+        (["predict", "x.jpg", "--timeout", "1e300"], "'1e300' is not a positive number of seconds, at most 1,000,000"),
+        (["predict", "x.jpg", "--slice_size", "320", "320"], "options of slices have an effect only with slice_infer"),
+        (["predict", "x.jpg", "--slice_infer", "--slice_size", "1", "1"], "slice_size must be an integer from 32"),
+        (["predict", "x.jpg", "--bands", "3,2,1"], "bands has an effect only with slice_infer=True"),
+        (["watch", "x.mp4", "--show_port", "99999"], "'99999' is not a port from 0 to 65535"),
         (["predict", "x.jpg", "--save", "json,xml"], "'xml' is not one of json, img, csv, yolo"),
         (["predict", "x.jpg", "--format", "xml"], "invalid choice: 'xml'"),
         (["predict", "x.jpg", "--engine_config", "{"], "'{' is not a Python literal"),
@@ -215,6 +221,50 @@ def test_a_refused_image_does_not_stop_the_others(sod: Run, street: Path, bad: P
     assert sums.startswith("sod: 1 image, 1 object, 2 failed, in ")
 
 
+def test_a_url_that_is_none_does_not_stop_the_others(sod: Run, street: Path) -> None:
+    code, out, err = sod("predict", "http://[::1/a.jpg", street, "--format", "text")
+    assert code == 1
+    assert len(out.splitlines()) == 1
+    assert "http://[::1/a.jpg: this is not a URL" in err
+
+
+def test_a_path_that_may_not_be_looked_at_does_not_stop_the_others(sod: Run, street: Path) -> None:
+    """A name that is too long gives an error of the system, as a folder that may not be searched does."""
+    for suffix in ("jpg", "pdf", "tif"):
+        code, out, err = sod("predict", f"{'n' * 300}.{suffix}", street, "--format", "text")
+        assert (code, len(out.splitlines())) == (1, 1)
+        assert f".{suffix}: cannot be read: File name too long" in err
+
+
+def test_a_pipe_in_a_folder_is_not_read(sod: Run, street: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    os.mkfifo(folder / "a.jpg")
+    (folder / "b.jpg").write_bytes(street.read_bytes())
+    code, out, err = sod("predict", folder, "--format", "text")
+    assert (code, len(out.splitlines()), err) == (0, 1, "")
+
+
+def test_a_name_with_control_characters_is_one_harmless_line(sod: Run, street: Path, tmp_path: Path) -> None:
+    name = tmp_path / "a\n\x1b[31mb\x9b.jpg"
+    name.write_bytes(street.read_bytes())
+    _, out, _ = sod("predict", name, "--format", "text", "--save_path", tmp_path)
+    assert len(out.splitlines()) == 1
+    assert out.count("a\\n\\x1b[31mb\\x9b") == 2
+    _, _, err = sod("predict", tmp_path / "\x1b[31m.jpg")
+    assert "\\x1b[31m.jpg: no file matches" in err
+
+
+def test_options_of_files_and_formats_that_are_not_written_are_noted(sod: Run, street: Path) -> None:
+    code, _, err = sod("predict", street, "--save", "csv", "--first_category_id", "1")
+    assert code == 0
+    assert err.splitlines() == [
+        "sod: note: --save has an effect only with --save_path",
+        "sod: note: --first_category_id has an effect only with --format coco",
+    ]
+    assert sod("predict", street, "--first_category_id", "1", "--format", "coco")[2] == ""
+
+
 def test_on_error_raise_ends_there(sod: Run, street: Path, bad: Path) -> None:
     code, out, err = sod("predict", street, bad, street, "--on_error", "raise")
     assert code == 1
@@ -284,29 +334,6 @@ def test_help_tells_the_exit_codes_and_where_it_runs(sod: Run, command: str, lin
         assert line in out
     assert "server: --url; otherwise the environment variable SOD_URL; otherwise" in out
     assert out.startswith(f"usage: sod {command} [-h]")
-
-
-def test_a_reader_that_leaves_gets_no_traceback(server: FakeServer, street: Path) -> None:
-    command = [sys.executable, "-m", "sod_client", "predict", str(street), "--url", server.url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == ""
-        assert process.wait(60) == 1
-
-
-def test_a_full_disk_gets_no_traceback(server: FakeServer, street: Path) -> None:
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("no /dev/full on this system")
-    with full.open("wb") as out:
-        done = subprocess.run(
-            [sys.executable, "-m", "sod_client", "predict", str(street), "--url", server.url],
-            stdout=out, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
-        )  # fmt: skip
-    assert done.returncode == 1
-    assert done.stderr == "sod: cannot continue: [Errno 28] No space left on device\n"
 
 
 def test_version(sod: Run) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -163,6 +164,30 @@ def test_a_killed_command_goes_on(
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert not journal.exists()
     assert "sod:" not in capsys.readouterr().err
+
+
+def test_a_full_disk_fails_the_scene_and_not_the_images_behind_it(
+    spots: FakeServer, scene: Path, tmp_path: Path
+) -> None:
+    small = write(tmp_path / "small.tif", field(100, 100, []))
+
+    def limit() -> None:  # a journal that cannot grow further, as on a full disk
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))
+
+    command = [sys.executable, "-m", "sod_client", "predict", str(scene), str(small), "--url", spots.url]
+    done = subprocess.run(
+        [*command, "--slice_infer", "--save_path", str(tmp_path / "out"), "--save", "csv", "--format", "text"],
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"{scene}: the journal cannot be written to" in done.stderr
+    assert "1 image, 0 objects, 1 failed" in done.stderr
+    assert done.stdout.startswith(str(small))
 
 
 def test_two_processes_do_not_write_one_journal(pipeline: Pipeline, scene: Path, tmp_path: Path) -> None:

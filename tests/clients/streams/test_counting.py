@@ -10,6 +10,7 @@ from sod_client._streams.counting.lines import LineCounter
 from sod_client._streams.counting.zones import Change, ZoneCounter
 
 from tests.clients.conftest import FakeServer
+from tests.clients.streams.conftest import Run
 
 
 def at(x: float, y: float = 50.0, size: float = 10.0) -> list[float]:
@@ -117,3 +118,12 @@ def test_counts_of_a_video(video: Path, detector: FakeServer) -> None:
     }  # fmt: skip
     assert detector.requests[0][1]["threshold"] == 0.1  # low scores continue tracks
     assert detector.requests[0][1]["classAgnosticNms"] is True
+
+
+def test_a_shape_outside_of_the_frames_is_noted_once(video: Path, watch: Run) -> None:
+    given = ("--line", "far=200,0,300,96", "--line", "-50,48,300,48", "--zone", "low=0,97,50,97,50,200")
+    code, _, err = watch(video, *given, "--duration", "0.2", "--format", "none")
+    assert code == 0
+    first, second = err.splitlines()
+    assert "far lies outside of the frames of 160\u00d796 pixels: nothing is counted there" in first
+    assert "low lies outside" in second

@@ -3,11 +3,14 @@
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sod_client import MissingFileError, Pipeline
+from sod_client import ConnectionFailedError, MissingFileError, Pipeline, UnreadableFileError, create_pipeline
+from sod_client._streams import call
+from sod_client.cli import main
 
-from tests.clients.conftest import jpeg
+from tests.clients.conftest import FakeServer, jpeg
 
 
 def test_a_file_counts_when_its_writer_has_closed_it(tmp_path: Path, pipeline: Pipeline) -> None:
@@ -60,3 +63,54 @@ def test_a_bad_image_is_left_out_and_a_removed_folder_ends_it(tmp_path: Path, pi
     with pytest.raises(MissingFileError, match="the folder was removed"):
         next(results)
     pipeline.close()
+
+
+def test_a_folder_that_cannot_be_read_is_the_sources_error(
+    tmp_path: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(UnreadableFileError, match="the folder cannot be read: Permission denied"):
+        next(pipeline.watch(tmp_path))
+
+
+def test_closing_the_pipeline_ends_a_folder_to_which_nothing_is_added(tmp_path: Path, pipeline: Pipeline) -> None:
+    """A generator that waits in another thread has no other end."""
+    threading.Timer(0.3, pipeline.close).start()
+    with pytest.raises(ConnectionFailedError, match="the pipeline was closed"):
+        next(pipeline.watch(tmp_path))
+
+
+def test_images_wait_for_a_server_that_is_away(
+    tmp_path: Path, detector: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call, "_AGAIN_S", 0.05)
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (tmp_path / name).write_bytes(jpeg())
+    answer, refusals = detector.reply, []
+
+    def reply(body: Any) -> Any:
+        if body is not None and len(refusals) < 4:
+            refusals.append(503)
+            return 503, b"{}"
+        return answer(body)
+
+    detector.reply = reply
+    notes: list[str] = []
+    with create_pipeline(url=detector.url, retries=0) as pipeline:
+        results = pipeline.watch(tmp_path, on_note=notes.append)
+        names = [Path(next(results).input_path or "").name for _ in range(3)]
+        results.close()
+    assert names == ["a.jpg", "b.jpg", "c.jpg"]
+    assert len(refusals) == 4
+    assert all("it is sent again" in note for note in notes)
+
+
+def test_once_without_a_server_is_no_success(tmp_path: Path, nowhere: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    code = main(["watch", str(tmp_path), "--once", "--url", nowhere, "--retries", "0"])
+    out, err = capsys.readouterr()
+    assert (code, out) == (3, "")
+    assert err.startswith("sod: cannot reach")

@@ -17,8 +17,10 @@ import av
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 from sod_client._streams.outputs.files import Segments
 from sod_client._streams.outputs.metrics import Metrics
+from sod_client._streams.outputs.video import VideoWriter
 from sod_client._streams.outputs.web import LivePage, WebServer
 
 from tests.clients.conftest import FakeServer
@@ -131,13 +133,74 @@ def test_a_full_disk_is_one_sentence_and_what_is_there_plays(tmp_path: Path, det
         check=False,
     )
     assert done.returncode == 1
-    assert re.fullmatch(r"sod: the output cannot be written: .*too large.*\n", done.stderr)
+    assert re.fullmatch(rf"sod: {re.escape(str(out))} cannot be written: .*too large.*\n", done.stderr)
     frames = []
     with av.open(str(out)) as container, suppress(av.error.InvalidDataError):  # only the last fragment is cut off
         for frame in container.decode(video=0):
             frames.append(frame.time)
     assert frames == pytest.approx([number / 25 for number in range(len(frames))], abs=2e-3)
     assert len(frames) >= 10
+
+
+def test_a_full_disk_leaves_whole_lines(video: Path, tmp_path: Path, detector: FakeServer) -> None:
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    for name in ("out.jsonl", "out.csv"):
+        done = subprocess.run(
+            [*COMMAND, str(video), "--url", detector.url, "--save_path", str(tmp_path / name)],
+            preexec_fn=limit,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert f"{name} cannot be written" in done.stderr
+        text = (tmp_path / name).read_text()
+        assert len(text) > 500
+        assert text.endswith("}\n" if name == "out.jsonl" else ".0\n")
+
+
+def test_few_frames_are_lost_in_the_encoder(tmp_path: Path) -> None:
+    """A kill loses the last fragment, and the frames that the encoder holds, whatever the time between two is."""
+    writer = VideoWriter(tmp_path / "slow.mp4", None)
+    for frame in range(8):
+        writer.write(Image.fromarray(picture(frame)), 5.0 * frame)
+    assert len(frames_of(tmp_path / "slow.mp4")) >= 4
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_segment_ends_loses_no_frame(
+    kind: signal.Signals, video: Path, tmp_path: Path, watch: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close, interrupted = VideoWriter.close, []
+
+    def close_late(writer: VideoWriter) -> None:
+        if writer._container is not None and not interrupted:
+            interrupted.append(kind)
+            os.kill(os.getpid(), kind)
+            time.sleep(0.01)
+        close(writer)
+
+    monkeypatch.setattr(VideoWriter, "close", close_late)
+    code, _, err = watch(video, "--save_path", tmp_path / "out.mp4", "--segment", "0.5", "--format", "none")
+    assert (code, err) == (130, "")
+    assert [len(frames_of(path)) for path in sorted(tmp_path.glob("out_2*.mp4"), key=os.path.getmtime)] == [13, 1]
+
+
+def test_a_signal_that_the_shell_ignores_stays_ignored(
+    video: Path, tmp_path: Path, watch: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(VideoWriter, "close", lambda _: os.kill(os.getpid(), signal.SIGINT))
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        code, _, err = watch(video, "--save_path", tmp_path / "out.mp4", "--format", "none")
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert (code, err) == (0, "")
 
 
 def test_another_size_midway_begins_another_file(tmp_path: Path, watch: Run) -> None:
@@ -240,10 +303,20 @@ def test_bad_arguments(video: Path, tmp_path: Path, watch: Run) -> None:
     for arguments, words in (
         (("--save_path", tmp_path / "out.avi"), "the suffix must be"),
         (("--save_path", video), "is the source"),
-        (("--blur", "pedestrain"), "pedestrian"),
-        (("--expand", "-1"), "expand must be a number from 0"),
+        (("--save_path", tmp_path / "a.mp4", "--blur", "pedestrain"), "pedestrian"),
+        (("--blur", "car"), "--blur has an effect only with a video (--save_path) or --show"),
+        (("--segment", "1m"), "--segment has an effect only with --save_path or --events"),
+        (("--show_port", "8000"), "--show_port has an effect only with --show"),
+        (("--lost_after", "1"), "--lost_after has an effect only with --track, --line or --zone"),
+        (("--save_path", tmp_path / "a.csv", "--save_path", tmp_path / "x/../a.csv"), "two options write to"),
+        (("--save_path", tmp_path / "a.jsonl", "--events", tmp_path / "a.jsonl"), "two options write to"),
+        (("--events", tmp_path), "it is a folder"),
+        (("--events", video / "a.jsonl"), "cannot be written: "),
+        (("--events", tmp_path / ("n" * 300)), "cannot be written: "),
+        (("--track", "--expand", "-1"), "expand must be a number from 0"),
         (("--line", "1,2,3"), "is not a list of pairs"),
         (("--webhook", "ftp://x"), "must be an http:// or https:// URL"),
+        (("--webhook", "http://127.0.0.1:99999"), "must be an http:// or https:// URL"),
         (("--metrics", "here"), "is not an address"),
         (("--metrics", "192.0.2.1:9"), "cannot listen"),
         (("--shapes", tmp_path / "none.json"), "no such file"),
@@ -254,6 +327,10 @@ def test_bad_arguments(video: Path, tmp_path: Path, watch: Run) -> None:
         assert words in err
         assert err.count("\n") == 1
     assert video.stat().st_size > 0
+    others = [write_video(tmp_path / f"out_{k}.mp4", [picture(k)]) for k in (1, 2)]
+    code, _, err = watch(*others, "--save_path", tmp_path / "out.mp4")  # which out_1.mp4 and out_2.mp4 would be
+    assert code == 2
+    assert "out_1.mp4 is the source" in err
 
 
 def test_names_in_metrics_are_escaped() -> None:

@@ -100,6 +100,7 @@ def test_bad_sources(tmp_path: Path, detector: FakeServer, watch: Run) -> None:
         (text, "this is not a video"),
         (empty, "this is not a video"),
         (sound, "there is no video in it"),
+        ("http://[::1/a.mp4", "cannot be opened"),
         ("rtsp://user:secret@127.0.0.1:1/s", "nothing listens at this port"),
     ):
         code, out, err = watch(source)
@@ -112,7 +113,15 @@ def test_bad_sources(tmp_path: Path, detector: FakeServer, watch: Run) -> None:
             next(pipeline.watch(tmp_path / "missing.mp4"))
         with pytest.raises(UnreadableFileError):
             next(pipeline.watch(text))
-        for options in ({"every": 0}, {"max_fps": 0}, {"start": -1}, {"duration": 0}, {"expand": -1}, {"lines": "1,2"}):
+        for options in (
+            {"every": 0},
+            {"max_fps": 0},
+            {"start": -1},
+            {"duration": 0},
+            {"stall_timeout": 1e300},
+            {"expand": -1},
+            {"lines": "1,2"},
+        ):
             with pytest.raises(InvalidConfigError):
                 pipeline.watch(text, **options)
         with pytest.raises(TypeError, match="did you mean 'track'"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sod_client._archives.inputs.manifests import COLUMNS
 from sod_client._cli import console, options, server_address, values
+from sod_client._cli.console import plural
 from sod_client._config import PIPELINE
 from sod_client._local_server.device import parse_device
 from sod_client._slices import SliceOptions
@@ -193,8 +194,8 @@ def _run(arguments: argparse.Namespace) -> int:
     seconds = time.monotonic() - start
     rate = f" ({totals.images / seconds:.1f} images/s, {totals.size / 1e6 / seconds:.1f} MB/s)" if totals.images else ""
     parts = [
-        f"{totals.images:,} images, {totals.objects:,} objects in {seconds:.1f} s{rate}",
-        f"{totals.kept:,} files were done before" if totals.kept else "",
+        f"{plural(totals.images, 'image')}, {plural(totals.objects, 'object')} in {seconds:.1f} s{rate}",
+        f"{plural(totals.kept, 'file')} {'was' if totals.kept == 1 else 'were'} done before" if totals.kept else "",
         failures_by_kind(totals.failures),
     ]
     sentence = "; ".join(filter(None, parts))

@@ -22,11 +22,13 @@ from sod_client._calls.scene_detector import SceneDetector
 from sod_client._config import MODULE, PIPELINE, read_config, warn_of_ignored_options
 from sod_client._inputs.fetch import Fetcher
 from sod_client._inputs.items import FileItem, Item, StretchedItem
+from sod_client._inputs.paths import is_file
 from sod_client._inputs.scenes import MAX_SENT_BYTES, SceneItem, is_too_large
 from sod_client._local_server.device import Placement, choose_placement, parse_device
 from sod_client._local_server.exported_model import OFFICIAL, export_once, served_name
 from sod_client._local_server.local_server import LocalServer
 from sod_client._results.data import Model
+from sod_client._seconds import check_seconds
 from sod_client._transport.connect import connect
 from sod_client._transport.tls import Verification
 from sod_client._transport.transport import RequestOptions, Transport
@@ -87,7 +89,7 @@ class Session:
         self.errors: deque[SodError] = deque(maxlen=_MAX_ERRORS)
         self.max_in_flight = check_count("max_in_flight", max_in_flight, 1)
         self._api_key = _check_header_value("the API key", api_key or os.environ.get("SOD_API_KEY") or None)
-        self._timeout = _check_seconds("timeout", timeout)
+        self._timeout = check_seconds("timeout", timeout)
         self._retries = check_count("retries", retries, 0)
         self._ca_file, self._insecure = None if ca_file is None else os.fspath(ca_file), insecure
         self._has_own_server = url is None and not os.environ.get("SOD_URL")
@@ -124,6 +126,15 @@ class Session:
         """The server's address; None before the local server was started."""
         return self._url
 
+    def check_open(self) -> None:
+        """Look whether the session was closed.
+
+        Raises:
+            ConnectionFailedError: it was.
+        """
+        if not self._finalizer.alive:
+            raise ConnectionFailedError("the pipeline was closed")
+
     def open(self) -> Transport:
         """The connection to the server; starts the local server if necessary.
 
@@ -134,8 +145,7 @@ class Session:
             InvalidConfigError: the server does not serve the model of the file's `model_dir`.
         """
         with self._lock:
-            if not self._finalizer.alive:
-                raise ConnectionFailedError("the pipeline was closed")
+            self.check_open()
             if self._transport is None and self._url is not None:  # in a forked child
                 self._connect(self._url)
             elif self._transport is None:
@@ -329,7 +339,7 @@ def _detect(transport: Transport, item: Item, options: RequestOptions) -> Result
     """
     source = item.source if isinstance(item, StretchedItem) else item
     path = source.path if isinstance(source, FileItem) else None
-    if path is not None and path.is_file() and path.stat().st_size > MAX_SENT_BYTES:
+    if path is not None and is_file(path) and path.stat().st_size > MAX_SENT_BYTES:
         raise UnreadableFileError(
             f"the file has {path.stat().st_size / 2**20:,.0f} MiB, which is too large to be sent whole: {_WINDOWS}"
         )
@@ -364,12 +374,6 @@ def _check_header_value(name: str, value: str | None) -> str | None:
     if value is not None and not (value.isascii() and value.isprintable()):
         raise InvalidConfigError(f"{name} has characters that an HTTP header cannot contain")
     return value
-
-
-def _check_seconds(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise InvalidConfigError(f"{name} must be a positive number of seconds, not {value!r}")
-    return float(value)
 
 
 def _renew_sessions() -> None:

@@ -5,6 +5,7 @@ import warnings
 from typing import TextIO
 
 from sod_client._calls.in_flight import CALL_ERRORS
+from sod_client._results.files import visible
 from sod_client.errors import DependencyError, InvalidInputError, LocalServerError, SodError, SodWarning
 
 OK = 0
@@ -12,6 +13,7 @@ FAILED = 1
 USAGE = 2  # the exit code of argparse
 UNREACHABLE = 3
 INTERRUPTED = 130
+LINES = "\n\t"  # of sentences that have several
 
 EXIT_CODES = """\
 exit codes:
@@ -38,6 +40,15 @@ def print_status(sentence: str) -> None:
     """Print a status message to stderr, if that is a terminal."""
     if sys.stderr.isatty():
         _write(sentence)
+
+
+def plural(number: int, noun: str) -> str:
+    """A number and what it counts.
+
+    >>> plural(1, "image"), plural(2000, "image")
+    ('1 image', '2,000 images')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def exit_code(error: SodError) -> int:
@@ -78,4 +89,4 @@ def show_warnings() -> None:
 
 
 def _write(sentence: str) -> None:
-    print(f"sod: {sentence}", file=sys.stderr, flush=True)
+    print(f"sod: {visible(sentence, keep=LINES)}", file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sod_client._inputs.sources import is_url
-from sod_client._results.files import printable, to_json
+from sod_client._results.files import to_json, visible
 from sod_client.errors import NoImageError, SodWarning
 from sod_client.result import Result
 
@@ -42,7 +42,7 @@ class Output:
         adds_geojson: bool = False,
     ) -> None:
         self._adds_geojson = adds_geojson
-        self._format = format_
+        self.format = format_
         self._first_category_id = first_category_id
         self._folder = folder
         self._files = files if folder is not None else ()
@@ -75,18 +75,18 @@ class Output:
 
     def print(self, result: Result, saved: Path | None) -> None:
         """Print a result that was saved to this path."""
-        if self._format == "coco":
+        if self.format == "coco":
             self._print_coco(result)
-        elif self._format == "text":
+        elif self.format == "text":
             print(_text(result, saved))
         else:
-            _PRINTERS[self._format](result, self._printed == 0)
+            _PRINTERS[self.format](result, self._printed == 0)
             self._printed += 1
         sys.stdout.flush()
 
     def finish(self) -> None:
         """Print what follows the last result."""
-        if self._format == "coco":
+        if self.format == "coco":
             print("\n]" if self._printed else "[]", flush=True)
 
     def _print_coco(self, result: Result) -> None:
@@ -147,7 +147,7 @@ def _may_have_place(result: Result) -> bool:
 
 def _text(result: Result, saved: Path | None) -> str:
     """One line for people: `street.jpg 1360x765: 44 cars, 1 bus, 97 ms → output/street_res.jpg`."""
-    line = printable(result.input_path or "")
+    line = visible(result.input_path or "")
     if result.page_index is not None:
         line += f" (page {result.page_index})"
     with suppress(NoImageError):
@@ -156,7 +156,7 @@ def _text(result: Result, saved: Path | None) -> str:
     found = [f"{count} {label if count == 1 else _plural(label)}" for label, count in counts.items()] or ["no objects"]
     if result._seconds is not None:
         found.append(f"{result._seconds * 1000:,.0f} ms")
-    return f"{line}: {', '.join(found)}" + ("" if saved is None else f" → {printable(str(saved))}")
+    return f"{line}: {', '.join(found)}" + ("" if saved is None else f" → {visible(str(saved))}")
 
 
 def _plural(label: str) -> str:

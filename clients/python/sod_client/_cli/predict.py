@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sod_client._cli import console, options, server_address
+from sod_client._cli.console import plural
 from sod_client._cli.output import DEFAULT_FILES, Output
 from sod_client._cli.progress import Progress, count
 from sod_client._config import PIPELINE
@@ -56,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.resume and arguments.save_path is None:
         console.print_error("--resume needs the --save_path of the interrupted run")
         return console.USAGE
+    _note_options_without_effect(arguments, out.format)
     try:
         pipeline = server_address.open_pipeline(arguments)
     except SodError as error:
@@ -63,6 +65,15 @@ def run(arguments: argparse.Namespace) -> int:
         return console.exit_code_before_sending(error)
     with pipeline, Progress(count(arguments.input), is_hidden=arguments.no_progress) as progress:
         return _Run(pipeline, out, progress).run(arguments)
+
+
+def _note_options_without_effect(arguments: argparse.Namespace, format_: str) -> None:
+    for option, is_given, needed in (
+        ("--save", arguments.save != DEFAULT_FILES and arguments.save_path is None, "--save_path"),
+        ("--first_category_id", arguments.first_category_id != 0 and format_ != "coco", "--format coco"),
+    ):
+        if is_given:
+            console.print_error(f"note: {option} has an effect only with {needed}")
 
 
 class _Run:
@@ -81,11 +92,11 @@ class _Run:
             code = self._process(arguments.input, arguments)
         except KeyboardInterrupt:
             with self._progress.paused():
-                console.print_error(f"interrupted after {_plural(self._images, 'image')}{self._kept(arguments)}")
+                console.print_error(f"interrupted after {plural(self._images, 'image')}{self._kept(arguments)}")
             raise
         if code == console.UNREACHABLE:
             return code  # the error was printed, and the totals would add nothing
-        totals = f"{_plural(self._images, 'image')}, {_plural(self._objects, 'object')}, "
+        totals = f"{plural(self._images, 'image')}, {plural(self._objects, 'object')}, "
         if self._failed:
             totals += f"{self._failed} failed, "
         totals += f"in {time.monotonic() - start:.1f} s"
@@ -137,7 +148,8 @@ class _Run:
             try:
                 saved = self._out.save(result)
             except (SodError, OSError, ValueError) as error:
-                sentence = f"{result.input_path}: not saved: {error}"
+                reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+                sentence = f"{result.input_path}{_page(result)}: not saved: {reason}"
                 if stops:
                     raise SodError(sentence) from error
                 self._failed += 1
@@ -149,7 +161,7 @@ class _Run:
         done, total = self._progress.slices_done
         if not done or arguments.save_path is None:
             return ""
-        return f" and {done:,} of {_plural(total, 'slice')} of the next: the same command with --resume goes on"
+        return f" and {done:,} of {plural(total, 'slice')} of the next: the same command with --resume goes on"
 
     def _report_failure(self, error: SodError) -> None:
         self._failed += 1
@@ -158,5 +170,5 @@ class _Run:
         self._progress.step()
 
 
-def _plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _page(result: Result) -> str:
+    return "" if result.page_index is None else f" (page {result.page_index})"

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from sod_client._inputs.paths import is_folder
 from sod_client._inputs.sources import PDF_SUFFIX, TIFF_SUFFIXES, images_in_folder, is_pattern, is_url
 
 
@@ -75,7 +76,7 @@ def count(inputs: Sequence[str]) -> int | None:
     for path in inputs:
         if is_pattern(path):
             return None
-        files = images_in_folder(path) if not is_url(path) and Path(path).is_dir() else [path]
+        files = images_in_folder(path) if not is_url(path) and is_folder(path) else [path]
         if any(Path(file).suffix.lower() in (PDF_SUFFIX, *TIFF_SUFFIXES) for file in files):
             return None
         total += max(len(files), 1)  # an empty folder is one failure

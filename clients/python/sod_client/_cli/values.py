@@ -3,6 +3,7 @@
 import argparse
 import ast
 
+from sod_client import _seconds
 from sod_client._thresholds import ClassKey, Threshold, check_threshold
 from sod_client.errors import InvalidThresholdError
 
@@ -141,12 +142,26 @@ def bands(text: str) -> tuple[int, ...]:
 
 
 def seconds(text: str) -> float:
-    """Parse a positive number of seconds.
+    """Parse a positive number of seconds, which a socket can wait.
 
     Raises:
         argparse.ArgumentTypeError: the text is not one.
     """
-    return positive(text, "a positive number of seconds")
+    value = positive(text, _seconds.KIND)
+    if value > _seconds.MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {_seconds.KIND}")
+    return value
+
+
+def port(text: str) -> int:
+    """Parse a port; 0 is a free one.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is not one.
+    """
+    if not (text.isascii() and text.isdecimal()) or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
 
 
 def positive(text: str, what: str = "a number above 0") -> float:

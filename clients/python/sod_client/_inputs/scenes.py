@@ -10,6 +10,7 @@ from PIL import Image
 
 from sod_client._inputs.headers import TiffPage, image_size, tiff_pages
 from sod_client._inputs.items import FileItem, FrameItem, Item
+from sod_client._inputs.paths import is_file
 from sod_client._inputs.stretch import Stretch
 from sod_client._slices import SliceOptions
 from sod_client.errors import DependencyError, InvalidConfigError, UnreadableFileError
@@ -105,7 +106,7 @@ def as_scene(item: Item, options: SceneOptions) -> Item:
         DependencyError: it must be read in windows, and rasterio is not installed.
     """
     path = item.path if isinstance(item, FileItem) else item.source if isinstance(item, FrameItem) else None
-    if not isinstance(path, Path) or not path.is_file():
+    if not isinstance(path, Path) or not is_file(path):
         return item
     page = _tiff_page(path, item.directory if isinstance(item, FrameItem) else 0)
     is_wanted = options.bands is not None or _is_on_a_map(path, page)

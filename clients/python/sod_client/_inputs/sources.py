@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
+from sod_client._inputs import paths
 from sod_client._inputs.arrays import to_bgr
 from sod_client._inputs.headers import tiff_pages
 from sod_client._inputs.items import (
@@ -90,7 +91,7 @@ def is_url(text: str) -> bool:
 
 def is_pattern(path: str) -> bool:
     """Whether the text is a pattern such as `photos/*.jpg`; a file of this very name takes precedence."""
-    return not is_url(path) and _PATTERN.search(path) is not None and not Path(path).exists()
+    return not is_url(path) and _PATTERN.search(path) is not None and not paths.exists(path)
 
 
 def items_of_all(
@@ -200,7 +201,9 @@ def _walk(folder: str) -> tuple[list[str], list[OSError]]:
         found += [
             os.path.join(parent, name)  # noqa: PTH118
             for name in names
-            if _suffix(name) in IMAGE_SUFFIXES and not name.startswith("._")
+            if _suffix(name) in IMAGE_SUFFIXES
+            and not name.startswith("._")
+            and not paths.may_block(os.path.join(parent, name))  # noqa: PTH118
         ]
     return sorted(found), errors
 
@@ -245,14 +248,12 @@ def _items_of_content(path: str | None, index: int, content: bytes) -> Iterator[
 
 
 def _items_of_path(path: str, index: int) -> Iterator[Item]:
-    try:
-        is_folder = Path(path).is_dir()
-    except ValueError as error:  # the name contains a NUL character
-        raise MissingFileError(f"no such file or folder: {error}") from error
+    is_folder = paths.is_folder(path)
     if not is_folder and is_pattern(path):
         yield from _items_of_pattern(path, index)
         return
     if not is_folder:
+        paths.check_exists(path)
         yield from _items_of_file(path, index)
         return
     files, errors = _walk(path)
@@ -265,7 +266,7 @@ def _items_of_path(path: str, index: int) -> Iterator[Item]:
 
 
 def _items_of_pattern(pattern: str, index: int) -> Iterator[Item]:
-    files = sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())  # noqa: PTH207
+    files = sorted(path for path in glob.glob(pattern, recursive=True) if paths.is_file(path))  # noqa: PTH207
     if not files:
         raise MissingFileError("no file matches this pattern")
     match = _PATTERN.search(pattern)
@@ -285,8 +286,8 @@ def _items_below(folder: str, files: Iterable[str], index: int) -> Iterator[Item
 
 def _items_of_file(path: str, index: int) -> Iterator[Item]:
     source = Path(path)
-    if _suffix(path) in (PDF_SUFFIX, *TIFF_SUFFIXES) and not source.is_file():
-        raise MissingFileError("no such file or folder")
+    if _suffix(path) in (PDF_SUFFIX, *TIFF_SUFFIXES):
+        paths.check_exists(path)
     if _suffix(path) == PDF_SUFFIX:
         yield from _pages(path, index, source)
     elif _suffix(path) in TIFF_SUFFIXES:
@@ -296,7 +297,10 @@ def _items_of_file(path: str, index: int) -> Iterator[Item]:
 
 
 def _items_of_url(url: str, index: int, fetch: Fetch, *, fetch_all: bool) -> Iterator[Item]:
-    suffix = _suffix(urlsplit(url).path)
+    try:
+        suffix = _suffix(urlsplit(url).path)
+    except ValueError as error:
+        raise UnreadableFileError(f"this is not a URL: {error}") from error
     if suffix == PDF_SUFFIX:
         yield from _pages(url, index, fetch(url))
     elif suffix in TIFF_SUFFIXES:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import unicodedata
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,6 +62,17 @@ def to_json(value: Any, *, indent: int | None, ensure_ascii: bool) -> str:
 def printable(text: str) -> str:
     """The text, with escapes for the bytes of a file name that are not UTF-8."""
     return text if is_encodable(text) else text.encode("utf-8", "backslashreplace").decode()
+
+
+def visible(text: str, keep: str = "") -> str:
+    """The text, with escapes for control characters but `keep`.
+
+    A file name may hold them: a terminal would obey them, and a line break would make two lines of one.
+    """
+    return "".join(
+        one.encode("unicode_escape").decode() if unicodedata.category(one) == "Cc" and one not in keep else one
+        for one in printable(text)
+    )
 
 
 def is_encodable(text: str) -> bool:

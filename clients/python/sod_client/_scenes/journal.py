@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -61,7 +62,7 @@ class Journal:
                 self._file.truncate(0)
                 self._write(self._key)
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     def _is_continued(self) -> bool:
@@ -100,7 +101,8 @@ class Journal:
 
     def close(self) -> None:
         """Close the file; the next run can go on with it."""
-        self._file.close()
+        with suppress(OSError):  # it tries once more to write what a full disk refused, which was reported
+            self._file.close()
 
     def _write(self, value: object) -> None:
         try:

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Generator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from sod_client._calls.keywords import refuse_unknown
 from sod_client._calls.session import Session
 from sod_client._filters import Filters
 from sod_client._optional import require
+from sod_client._seconds import check_seconds
 from sod_client._slices import SliceOptions
 from sod_client._streams.counting import shapes
 from sod_client._streams.counting.counter import Counter
@@ -35,6 +37,7 @@ from sod_client.errors import (
     BadReplyError,
     InvalidConfigError,
     InvalidInputError,
+    NoImageError,
     SodError,
     add_location,
 )
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 
 _LIVE_IN_FLIGHT = 2  # one with the server while the next one is encoded; more would only wait there, and be older
 _WAIT_S = 1.0
+_AGAIN_S = 5.0  # after the retries of a request, which take some seconds themselves
 STALL_S = 5.0
 Sources = str | os.PathLike[str] | int | Sequence[str | os.PathLike[str] | int]
 
@@ -59,7 +63,9 @@ class _Stream:
     in_flight: int
     pace: Pace | None = None
     still: "StillSlices | None" = None
-    pending: deque[tuple[Frame, "Future[Result]"]] = field(default_factory=deque)
+    has_counted: bool = False
+    pending: deque[tuple[Frame, "Future[Result] | None"]] = field(default_factory=deque)
+    again_at: float | None = None  # when the first of `pending`, which has no request, is sent again
 
 
 class WatchCall:
@@ -83,9 +89,8 @@ class WatchCall:
         self._selection = Selection(
             options.get("start", 0.0), options.get("duration"), options.get("every", 1), options.get("max_fps")
         )
-        self._once, self._stall_s = options.get("once", False), options.get("stall_timeout", STALL_S)
-        if not isinstance(self._stall_s, int | float) or not 0 < self._stall_s < math.inf:
-            raise InvalidConfigError(f"stall_timeout must be a positive number of seconds, not {self._stall_s!r}")
+        self._once = options.get("once", False)
+        self._stall_s = check_seconds("stall_timeout", options.get("stall_timeout", STALL_S))
         self._note = options.get("on_note") or (lambda _: None)
         self._lines, self._zones = shapes.lines(options.get("lines")), shapes.zones(options.get("zones"))
         self._counts = bool(self._lines or self._zones)
@@ -139,12 +144,14 @@ class WatchCall:
                 elif all(stream.source.is_ended and not stream.pending for stream in self._streams):
                     return
                 else:
+                    self._session.check_open()  # no frame may come that would fail when it is sent
                     self._wake.wait(wait_s)
         finally:
             for stream in self._streams:
                 stream.source.close()
                 for _, future in stream.pending:
-                    future.cancel()
+                    if future is not None:
+                        future.cancel()
 
     async def async_results(self) -> AsyncIterator[FrameResult]:
         """The same as `results`. Whatever blocks runs in a thread."""
@@ -203,28 +210,36 @@ class WatchCall:
 
     def _send(self, stream: _Stream) -> float:
         """Send the frames that may be sent now; returns the seconds after which another one may be."""
+        if stream.again_at is not None:
+            if (wait_s := stream.again_at - time.monotonic()) > 0:
+                return wait_s
+            stream.again_at, first = None, stream.pending[0][0]
+            stream.pending[0] = first, self._submit(stream, first)
         while len(stream.pending) < stream.in_flight:
             if stream.pace is not None and stream.source.has_frame and (wait_s := stream.pace.wait_s()):
                 return wait_s
             frame = stream.source.take()
             if frame is None:
                 break
-            if stream.still is not None:
-                future = stream.still.submit(frame)
-            else:
-                future = self._session.submit(frame.item, self._options, {})
-            if stream.pace is not None:
-                stream.pace.sent(future)
-            future.add_done_callback(lambda _: self._wake.set())
-            stream.pending.append((frame, future))
+            stream.pending.append((frame, self._submit(stream, frame)))
         return math.inf
+
+    def _submit(self, stream: _Stream, frame: Frame) -> "Future[Result]":
+        if stream.still is not None:
+            future = stream.still.submit(frame)
+        else:
+            future = self._session.submit(frame.item, self._options, {})
+        if stream.pace is not None:
+            stream.pace.sent(future)
+        future.add_done_callback(lambda _: self._wake.set())
+        return future
 
     def _take(self) -> FrameResult | None:
         """The next result that is there, of the sources in turn; None if there is none."""
         for offset in range(len(self._streams)):
             stream = self._streams[(self._next + offset) % len(self._streams)]
-            while stream.pending and stream.pending[0][1].done():
-                frame, future = stream.pending.popleft()
+            while stream.pending and (future := stream.pending[0][1]) is not None and future.done():
+                frame, _ = stream.pending.popleft()
                 try:
                     found = future.result()
                 except SodError as error:
@@ -243,11 +258,27 @@ class WatchCall:
             gap = {"event": "gap", "source": result.input_path, "frame": frame.index, "time": result["time"]}
             result.events.append({**gap, "seconds": round(frame.gap, 2)})
         if stream.counter is not None:
+            if not stream.has_counted:
+                stream.has_counted = True
+                self._note_shapes_outside(result)
             stream.counter.update(result)
         return result
 
+    def _note_shapes_outside(self, result: FrameResult) -> None:
+        """Their counts would stay 0 without a word, as when they were drawn on a picture of another size."""
+        with suppress(NoImageError):
+            size = result.size
+            for shape in (*self._lines, *self._zones):
+                if shape.is_outside(size):
+                    self._note(
+                        f"{result.input_path}: {shape.name} lies outside of the frames of {size[0]}\u00d7{size[1]} "
+                        "pixels: nothing is counted there"
+                    )
+
     def _skip(self, stream: _Stream, frame: Frame, error: SodError) -> None:
-        """A live source and a folder go on after a frame that failed; of a file, every frame counts.
+        """A live source goes on after a frame that failed; of a file and a folder, every frame counts.
+
+        A folder goes on after an image that is at fault itself. What was added while the server is away waits for it.
 
         Raises:
             SodError: the error, if it ends the call.
@@ -255,7 +286,12 @@ class WatchCall:
         is_of_folder = not stream.source.is_live and frame.item.is_light
         if isinstance(error, AuthenticationError | BadReplyError):
             raise error
-        if not (stream.source.is_live or is_of_folder):
+        if is_of_folder and isinstance(error, CALL_ERRORS) and not self._once:
+            self._note(f"{frame.item.input_path}: {error.sentence}; it is sent again in {_AGAIN_S:g} s")
+            stream.pending.appendleft((frame, None))
+            stream.again_at = time.monotonic() + _AGAIN_S
+            return
+        if not (stream.source.is_live or (is_of_folder and not isinstance(error, CALL_ERRORS))):
             raise error if isinstance(error, CALL_ERRORS) else add_location(error, frame.item.input_path)
         self._note(f"{frame.item.input_path}: frame {frame.index} was left out: {error.sentence}")
 

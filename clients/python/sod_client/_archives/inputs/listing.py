@@ -9,6 +9,7 @@ from typing import Any
 
 from sod_client._archives.inputs import stores
 from sod_client._archives.inputs.source import FetchError, Source, Stamp
+from sod_client._inputs import paths
 from sod_client._inputs.items import read_file
 from sod_client._inputs.sources import IMAGE_SUFFIXES
 from sod_client.errors import InvalidInputError, MissingFileError, SodError, UnreadableFileError, add_location
@@ -33,7 +34,7 @@ def is_pattern(path: str) -> bool:
     """Whether the text is a pattern; a local file of this very name, and a URL's query, are none."""
     if stores.is_web(path):
         return False
-    return _WILD.search(path) is not None and (stores.protocol_of(path) is not None or not Path(path).exists())
+    return _WILD.search(path) is not None and (stores.protocol_of(path) is not None or not paths.exists(path))
 
 
 def local_file(path: str) -> Source:
@@ -76,18 +77,13 @@ def files_in(path: str, on_error: Callable[[SodError], None]) -> Iterator[Source
 
 def _local(path: str, on_error: Callable[[SodError], None]) -> Iterator[Source]:
     if is_pattern(path):
-        yield from (local_file(name) for name in glob.iglob(path, recursive=True) if Path(name).is_file())  # noqa: PTH207
+        yield from (local_file(name) for name in glob.iglob(path, recursive=True) if paths.is_file(name))  # noqa: PTH207
         return
-    try:
-        is_folder = Path(path).is_dir()
-    except ValueError as error:
-        raise MissingFileError(f"no such file or folder: {error}") from error
-    if is_folder:
+    if paths.is_folder(path):
         yield from map(local_file, _walk(path, set(), on_error))
-    elif Path(path).exists():
-        yield local_file(path)
-    else:
-        raise MissingFileError("no such file or folder")
+        return
+    paths.check_exists(path)
+    yield local_file(path)
 
 
 def _walk(folder: str, seen: set[tuple[int, int]], on_error: Callable[[SodError], None]) -> Iterator[str]:

@@ -1,20 +1,21 @@
 """The files of all inputs as one stream."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 
 from sod_client._archives import packages
 from sod_client._archives.inputs import listing, manifests, shards, stores
 from sod_client._archives.inputs.source import Source
-from sod_client.errors import SodError, add_location
+from sod_client.errors import InvalidInputError, SodError, add_location
 
 OnError = Callable[[SodError], None]
 
 
 def sources(
     inputs: Sequence[str], on_error: OnError, column: str | None = None, output: str | None = None
-) -> Iterator[Source]:
+) -> Generator[Source, None, None]:
     """The files of inputs: folders, patterns, manifests, URLs, shards, and files. Nothing is listed ahead.
 
     Args:
@@ -35,6 +36,19 @@ def sources(
             listing.check_any(found, path)
         except SodError as error:
             on_error(add_location(error, one))
+
+
+def check_inputs(inputs: Sequence[str], column: str | None, output: str) -> None:
+    """Look for the first file of each input, before `--restart` removes the rows of days for a mistyped name.
+
+    Raises:
+        InvalidInputError: an input has none.
+    """
+    for one in inputs:
+        problems: list[SodError] = []
+        with closing(sources([one], problems.append, column, output)) as found:
+            if next(found, None) is None and problems:
+                raise InvalidInputError(f"{problems[-1]}; --restart has removed nothing")
 
 
 def _absolute(path: str) -> str:

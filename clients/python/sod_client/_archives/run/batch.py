@@ -11,7 +11,7 @@ from sod_client._archives.dataset.lock import Lock
 from sod_client._archives.dataset.place import place_of
 from sod_client._archives.dataset.schema import Constants
 from sod_client._archives.inputs.source import Source
-from sod_client._archives.inputs.stream import count, sources
+from sod_client._archives.inputs.stream import check_inputs, count, sources
 from sod_client._archives.run.collect import Totals, collect
 from sod_client._archives.run.gateways import Gateways
 from sod_client._archives.run.progress import Progress
@@ -125,6 +125,7 @@ def run(batch: Batch, open_detectors: Callable[[], Detectors] | None = None) -> 
 def _run(batch: Batch, dataset: Dataset, lock: Lock, detectors: Detectors) -> Totals:
     dataset.recover()
     if batch.restart:
+        check_inputs(batch.inputs, batch.column, batch.output)
         dataset.clear()
     before = dataset.run()
     if before is None:

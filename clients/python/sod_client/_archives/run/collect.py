@@ -96,7 +96,8 @@ def _stops_on_signal(worker: Worker, totals: Totals, progress: Progress) -> Iter
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signals = (signal.SIGINT, signal.SIGTERM)
+    # A shell ignores Ctrl-C for what a script starts in the background.
+    signals = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
     usual = [signal.getsignal(one) for one in signals]
 
     def restore() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 from sod_client._archives.run.work import Outcome
+from sod_client._cli import console
 
 _SHOWN_EVERY_S = 1.0
 _LINE_EVERY_S = 60.0
@@ -54,7 +55,7 @@ class Progress:
     def note(self, sentence: str) -> None:
         """Print a sentence above the bar."""
         with tqdm.external_write_mode(sys.stderr):
-            print(f"sod: {sentence}", file=sys.stderr, flush=True)
+            console.print_error(sentence)
 
     def close(self) -> None:
         """Remove the bar."""

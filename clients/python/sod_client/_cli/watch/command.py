@@ -13,7 +13,7 @@ exit codes:
   1    a source could not be read, or a file could not be written; what was written before is whole
   2    the command line is invalid; nothing was sent
   3    the server did not respond, was overloaded or refused the API key, or the local server did not start
-  130  interrupted by Ctrl-C; what was written is whole
+  130  interrupted by Ctrl-C or SIGTERM; what was written is whole
 """
 
 
@@ -72,24 +72,21 @@ def _add_tracking(group: options.OptionGroup) -> None:
     group.add_argument(
         "--match_iou",
         type=values.share,
-        default=0.2,
         metavar="T",
-        help="a box continues a track from this IoU on, both boxes expanded (default: %(default)g)",
+        help="a box continues a track from this IoU on, both boxes expanded (default: 0.2)",
     )
     group.add_argument(
         "--expand",
         type=float,
-        default=0.3,
         metavar="S",
         help="expand boxes by this share of their size on every side before they are compared; more for smaller or "
-        "faster objects and fewer frames in a second (default: %(default)g)",
+        "faster objects and fewer frames in a second (default: 0.3)",
     )
     group.add_argument(
         "--lost_after",
         type=values.seconds,
-        default=1.5,
         metavar="SECONDS",
-        help="an object that is hidden for no longer keeps its id (default: %(default)g)",
+        help="an object that is hidden for no longer keeps its id (default: 1.5)",
     )
     group.add_argument(
         "--line",
@@ -135,7 +132,7 @@ def _add_outputs(group: options.OptionGroup) -> None:
         "--show", action="store_true", help="show the frames on a page, to this machine only; its address is printed"
     )
     group.add_argument(
-        "--show_port", type=values.from_zero, default=0, metavar="PORT", help="port of that page (default: a free one)"
+        "--show_port", type=values.port, default=0, metavar="PORT", help="port of that page (default: a free one)"
     )
     group.add_argument(
         "--blur",

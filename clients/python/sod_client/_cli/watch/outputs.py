@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sod_client._cli import console
+from sod_client._cli.watch.interruption import Interruption
+from sod_client._results.files import visible
 from sod_client._streams.counting.shapes import Shape
 from sod_client._streams.outputs import text
 from sod_client._streams.outputs.annotate import Annotator
@@ -27,6 +29,7 @@ class Outputs:
         lines: drawn in videos.
         zones: drawn in videos.
         report: receives a sentence.
+        interruption: waits while files are written.
 
     Raises:
         SodError: an argument is invalid, or a server cannot listen.
@@ -38,9 +41,11 @@ class Outputs:
         lines: Sequence[Shape],
         zones: Sequence[Shape],
         report: Callable[[str], object],
+        interruption: Interruption,
     ) -> None:
         names = [parse(source).name for source in arguments.source]
         paths = [check(path) for path in arguments.save_path]
+        self._interruption = interruption
         numbers = range(len(names))
         self._format = arguments.format or ("none" if sys.stdout.isatty() else "json")
         self._has_header = self._has_failed = False
@@ -84,7 +89,9 @@ class Outputs:
             SodError: the image of a folder can no longer be read.
         """
         try:
-            self._write(result)
+            with self._interruption.waits():
+                self._write(result)
+            self._print(result)  # it may wait for the reader of a pipe, which Ctrl-C must end
         except OSError:
             self._has_failed = True
             raise
@@ -106,7 +113,6 @@ class Outputs:
                 self._webhook.send(event)
         if self._metrics is not None:
             self._metrics.update(result)
-        self._print(result)
 
     def close(self) -> int:
         """End all files; returns an exit code, 0 if all could be written."""
@@ -114,13 +120,14 @@ class Outputs:
         closes = [one.close for videos in self._videos.values() for one in videos]
         closes += [one.close for one in {id(one): one for texts in self._texts.values() for one in texts}.values()]
         closes += [self._events.close] if self._events is not None else []
-        for close in closes:
-            try:
-                close()
-            except OSError as error:
-                if not self._has_failed:  # or else it was reported
-                    console.print_error(f"the output cannot be written: {error.strerror or error}")
-                code = console.FAILED
+        with self._interruption.waits():
+            for close in closes:
+                try:
+                    close()
+                except OSError as error:
+                    if not self._has_failed:  # or else it was reported
+                        console.print_error(unwritten(error))
+                    code = console.FAILED
         if self._webhook is not None:
             self._webhook.close()
         if self._page is not None:
@@ -135,7 +142,7 @@ class Outputs:
         if self._format == "text":
             counts = Counter(box["label"] for box in result.boxes)
             found = ", ".join(f"{count} {label}" for label, count in counts.items()) or "no objects"
-            line = f"{result.input_path} {result.time:.2f} s, frame {result['frame']}: {found}\n"
+            line = f"{visible(result.input_path or '')} {result.time:.2f} s, frame {result['frame']}: {found}\n"
         elif self._format == "csv":
             line = ("" if self._has_header else ",".join(text.COLUMNS) + "\n") + text.csv_lines(result)
             self._has_header = True
@@ -143,3 +150,8 @@ class Outputs:
             line = text.json_line(result)
         sys.stdout.write(line)
         sys.stdout.flush()
+
+
+def unwritten(error: OSError) -> str:
+    """Which file could not be written, and why; stdout has no name."""
+    return f"{error.filename or 'the output'} cannot be written: {error.strerror or error}"

@@ -5,16 +5,16 @@ import sys
 import time
 from collections import Counter
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 from tqdm import tqdm
 
 from sod_client._cli import console, server_address
-from sod_client._cli.watch.outputs import Outputs
+from sod_client._cli.watch.checks import TRACKING, check_arguments
+from sod_client._cli.watch.interruption import Interruption
+from sod_client._cli.watch.outputs import Outputs, unwritten
 from sod_client._filters import Filters
 from sod_client._streams.counting import shapes
 from sod_client._streams.result import FrameResult
-from sod_client._streams.sources.address import parse
 from sod_client.errors import InvalidConfigError, SodError
 from sod_client.pipeline import Pipeline
 
@@ -23,16 +23,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Watch the sources that the arguments name; returns the exit code."""
     try:
         lines, zones = _shapes(arguments)
-        _refuse_own_input(arguments)
-        outputs = Outputs(arguments, lines, zones, _note)
+        check_arguments(arguments)
+        interruption = Interruption()
+        outputs = Outputs(arguments, lines, zones, _note, interruption)
     except SodError as error:
         console.print_error(str(error))
         return console.USAGE
     code = console.FAILED
-    try:
-        code = _watch(arguments, lines, zones, outputs)
-    finally:
-        code = outputs.close() or code
+    with interruption:
+        try:
+            code = _watch(arguments, lines, zones, outputs)
+        finally:
+            code = outputs.close() or code
     return code
 
 
@@ -63,7 +65,7 @@ def _watch(
             raise
         except OSError as error:
             with progress.paused():
-                console.print_error(f"the output cannot be written: {error.strerror or error}; what is there is whole")
+                console.print_error(f"{unwritten(error)}; what is there is whole")
             return console.FAILED
         finally:
             progress.finish()
@@ -91,9 +93,7 @@ def _results(pipeline: Pipeline, arguments: argparse.Namespace, lines: list[shap
         once=arguments.once,
         stall_timeout=arguments.stall_timeout,
         track=arguments.track,
-        match_iou=arguments.match_iou,
-        expand=arguments.expand,
-        lost_after=arguments.lost_after,
+        **{name: value for name in TRACKING if (value := getattr(arguments, name)) is not None},
         lines={line.name: [*line.points] for line in lines},
         zones={zone.name: [*zone.points] for zone in zones},
         on_note=_note,
@@ -124,16 +124,6 @@ def _shapes(arguments: argparse.Namespace) -> tuple[list[shapes.Shape], list[sha
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise InvalidConfigError(f"two lines or zones have the name {twice[0]!r}")
     return lines, zones
-
-
-def _refuse_own_input(arguments: argparse.Namespace) -> None:
-    for source in arguments.source:
-        address = parse(source)
-        for path in (*arguments.save_path, *([arguments.events] if arguments.events else [])):
-            own = Path(path)
-            is_same = address.kind == "file" and own.exists() and Path(address.target).exists()
-            if is_same and own.samefile(address.target):
-                raise InvalidConfigError(f"{path} is the source: write to another file")
 
 
 def _note(sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Sequence
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d*)?)(s|m|h|)")
@@ -37,3 +38,18 @@ def positive_duration(text: str) -> float:
     if seconds <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no time above 0")
     return seconds
+
+
+def with_points_joined(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with `=` before points whose first number is negative, which argparse would take for an option.
+
+    >>> with_points_joined(["--line", "-5,400,1280,400", "--track"])
+    ['--line=-5,400,1280,400', '--track']
+    """
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in ("--line", "--zone") and re.match(r"-[\d.]", argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined

@@ -24,6 +24,11 @@ class Shape:
     name: str
     points: tuple[Point, ...]
 
+    def is_outside(self, size: tuple[int, int]) -> bool:
+        """Whether no part of it can be within a frame of this width and height."""
+        sides = zip(zip(*self.points, strict=True), size, strict=True)
+        return any(max(values) < 0 or min(values) > side for values, side in sides)
+
 
 def lines(given: Shapes) -> tuple[Shape, ...]:
     """The lines of an argument.

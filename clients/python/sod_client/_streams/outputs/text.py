@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from sod_client._results.files import printable
 from sod_client._streams.outputs.files import Segments
@@ -59,7 +61,7 @@ _FORMATS = {".jsonl": json_line, ".csv": csv_lines, ".txt": mot_lines}
 
 
 class LineFile:
-    """A text file whose lines are flushed as they are written.
+    """A text file of whole lines, each of which is there as soon as it is written.
 
     Args:
         path: an existing file is replaced.
@@ -70,7 +72,8 @@ class LineFile:
     def __init__(self, path: Path, segment_s: float | None, header: str = "") -> None:
         self._segments = Segments(path, segment_s)
         self._header = header
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
+        self._path, self._size = path, 0
         self._has_begun = False
 
     def write(self, lines: str, moment: float) -> None:
@@ -85,9 +88,7 @@ class LineFile:
         """
         if self._file is None or self._segments.is_over(moment):
             self._begin(moment)
-        assert self._file is not None  # noqa: S101 - set by _begin
-        self._file.write(lines)
-        self._file.flush()
+        self._put(lines)
 
     def close(self) -> None:
         """End the file; one without lines is there too, so that that of an earlier run is not taken for it.
@@ -102,14 +103,28 @@ class LineFile:
     def _begin(self, moment: float) -> None:
         self._end()
         self._has_begun = True
-        self._file = self._segments.begin(moment).open("w", encoding="utf-8")
-        self._file.write(self._header)
+        self._path, self._size = self._segments.begin(moment), 0
+        self._file = self._path.open("wb", buffering=0)
+        self._put(self._header)
+
+    def _put(self, lines: str) -> None:
+        assert self._file is not None  # noqa: S101 - set by _begin
+        left = memoryview(lines.encode())
+        size = self._size + len(left)
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            with suppress(OSError):  # a pipe has no end to cut
+                self._file.truncate(self._size)  # of a line that does not fit on the disk, a part would stay
+                self._file.seek(self._size)
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
+        self._size = size
 
     def _end(self) -> None:
         file, self._file = self._file, None
         if file is not None:
-            with file:
-                file.flush()
+            file.close()
 
 
 class TextWriter:

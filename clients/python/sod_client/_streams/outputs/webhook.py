@@ -36,7 +36,8 @@ class Webhook:
             parsed = httpx.URL(url)
         except httpx.InvalidURL as error:
             raise InvalidConfigError(f"the webhook {url!r} is not a URL: {error}") from error
-        if parsed.scheme not in ("http", "https") or not parsed.host:
+        has_port = parsed.port is None or 0 < parsed.port <= 65_535
+        if parsed.scheme not in ("http", "https") or not parsed.host or not has_port:
             raise InvalidConfigError(f"the webhook must be an http:// or https:// URL, not {url!r}")
         self.dropped = 0
         self._url, self._report = parsed, report

@@ -28,12 +28,15 @@ class Address:
     @property
     def is_always_live(self) -> bool:
         """Whether it has no end; an http URL may be that of a file."""
-        return self.kind == "device" or (self.kind == "url" and urlsplit(self.target).scheme.lower() in _ALWAYS_LIVE)
+        return self.kind == "device" or (self.kind == "url" and self.target.partition("://")[0].lower() in _ALWAYS_LIVE)
 
     @property
     def suffix(self) -> str:
         """The suffix of the file's name, in lower case."""
-        return Path(urlsplit(self.target).path if self.kind == "url" else self.target).suffix.lower()
+        try:
+            return Path(urlsplit(self.target).path if self.kind == "url" else self.target).suffix.lower()
+        except ValueError:  # such as http://[::1, which FFmpeg will refuse
+            return ""
 
 
 def parse(text: str) -> Address:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sod_client._inputs.paths import check_exists
 from sod_client._optional import require
 from sod_client._streams.sources.address import Address
 from sod_client.errors import MissingFileError, SodError, UnreadableFileError
@@ -110,8 +111,7 @@ class Video:
         if address.kind == "device":
             return self._av.open(address.target, format="v4l2", timeout=(OPEN_TIMEOUT_S, self.stall_s))
         if address.kind == "file":
-            if not Path(address.target).exists():
-                raise MissingFileError("no such file or folder")
+            check_exists(address.target)
             return self._av.open(f"file:{address.target}")  # a name may contain colons
         options = {"fflags": "nobuffer", "analyzeduration": "2000000"} if address.is_always_live else {}
         stall_s = self.stall_s

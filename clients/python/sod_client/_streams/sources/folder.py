@@ -11,7 +11,7 @@ from sod_client._streams.sources.address import Address
 from sod_client._streams.sources.frame import Frame
 from sod_client._streams.sources.inotify import FolderNotices
 from sod_client._streams.sources.selection import Selection
-from sod_client.errors import MissingFileError
+from sod_client.errors import MissingFileError, UnreadableFileError
 
 _SUFFIXES = IMAGE_SUFFIXES - {".pdf"}
 _WAIT_S = 0.2
@@ -70,6 +70,8 @@ class FolderReader:
                     yield from self._added(self._names(), is_closed=lost)
         except FileNotFoundError as error:
             raise MissingFileError("the folder was removed") from error
+        except OSError as error:
+            raise UnreadableFileError(f"the folder cannot be read: {error.strerror or error}") from error
         finally:
             if notices is not None:
                 notices.close()
