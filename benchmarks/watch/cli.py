@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
             profile=parsed.profile,
             url=parsed.url,
             seconds=parsed.seconds,
+            film_seed=parsed.film_seed,
             seeds=parsed.seeds,
             lag_seconds=parsed.lag_seconds,
             stream_seconds=parsed.stream_seconds,
@@ -71,7 +72,9 @@ def _measures(options: Options, stack: ExitStack) -> dict[str, Callable[[], Any]
         # Imported here: each section needs packages that the others do not.
         from benchmarks.watch import film, served  # noqa: PLC0415
 
-        film.film(options.folder, options.seconds)  # before the server is started, which would only wait
+        film.film(
+            options.folder, options.seconds, options.film_seed
+        )  # before the server is started, which would only wait
         if not urls:
             log = options.folder / "server.log"
             server = servers.named_or_started(options.url, options.profile, options.model, log)
@@ -124,6 +127,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--profile", default="cpu_high_performance", help="default: %(default)s")
     parser.add_argument("--url", help="a running gateway (default: a server is started)")
     parser.add_argument("--seconds", type=number(0.2, 600), default=30.0, help="of the film (default: %(default)g)")
+    parser.add_argument("--film-seed", type=whole(0), default=0, help="of the film (default: %(default)s)")
     parser.add_argument("--seeds", type=whole(), default=3, help="number of made streets (default: %(default)s)")
     parser.add_argument(
         "--lag-seconds", type=number(0.2, 600), default=30.0, help="of lag's stream (default: %(default)g)"

@@ -35,7 +35,7 @@ def measure(options: Options) -> dict[str, Any]:
         `size`, `objects` a frame, and `ms` by stage: `decode`, `convert` to RGB, `encode` as JPEG, `track` and
         count, `draw`, and `write` as H.264.
     """
-    return stages(film(options.folder, options.seconds), options.folder)
+    return stages(film(options.folder, options.seconds, options.film_seed), options.folder)
 
 
 def stages(made: Film, folder: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ class Options:
         profile: in which it is served.
         url: a running gateway; None starts one.
         seconds: length of the drawn film.
+        film_seed: its seed.
         seeds: number of made streets in the sections `tracking` and `counting`.
         lag_seconds: length of the stream in the section `lag`.
         stream_seconds: length of the stream in the section `memory`, at its own speed.
@@ -31,6 +32,7 @@ class Options:
     profile: str
     url: str | None
     seconds: float
+    film_seed: int
     seeds: int
     lag_seconds: float
     stream_seconds: float

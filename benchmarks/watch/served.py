@@ -26,7 +26,7 @@ def measure_throughput(options: Options, url: str) -> dict[str, Any]:
     Returns:
         `watch` and `raw`: a value each round.
     """
-    made = film(options.folder, options.seconds)
+    made = film(options.folder, options.seconds, options.film_seed)
     seconds = min(options.seconds, _BODIES / RATE)
     rates: dict[str, list[float]] = {"watch": [], "raw": []}
     with create_pipeline(url=url, model=options.model, max_in_flight=options.concurrency) as pipeline:
@@ -52,7 +52,7 @@ def measure_detector(options: Options, url: str) -> dict[str, Any]:
     Returns:
         `counted` and `exact`: numbers by class and direction.
     """
-    made = film(options.folder, options.seconds)
+    made = film(options.folder, options.seconds, options.film_seed)
     counted: dict[str, dict[str, int]] = {}
     with create_pipeline(url=url, model=options.model, max_in_flight=options.concurrency) as pipeline:
         for result in pipeline.watch(made.path, lines={"line": made.line}):
@@ -71,7 +71,7 @@ def measure_still(options: Options, url: str) -> dict[str, Any]:
         `truth`, `sliced` and `skipped`: true boxes, and how many of them are found with an IoU of 0.5; `sent`: the
         share of slices.
     """
-    made = film(options.folder, options.seconds)
+    made = film(options.folder, options.seconds, options.film_seed)
     with create_pipeline(url=url, model=options.model, max_in_flight=options.concurrency) as pipeline:
         sliced, _ = _found(pipeline, made, skip_still=False)
         skipped, last = _found(pipeline, made, skip_still=True)

@@ -78,13 +78,13 @@ def test_a_frame_is_sent_shortly_before_the_server_is_free(monkeypatch: pytest.M
     first.set_result(None)
     assert pace.wait_s() == 0.0
     pace.sent(second)
-    assert pace.wait_s() == pytest.approx(0.08)
-    now = 0.18
+    assert pace.wait_s() == pytest.approx(0.09)
+    now = 0.19
     assert pace.wait_s() == pytest.approx(0.0)
     pace.sent(third)
     now = 0.2
     second.set_result(None)
-    assert pace.wait_s() == pytest.approx(0.08)  # the server began with the third one now
+    assert pace.wait_s() == pytest.approx(0.09)  # the server began with the third one now
     third.cancel()
     assert pace.wait_s() == 0.0
 

@@ -7,7 +7,7 @@ from collections import deque
 from concurrent.futures import Future
 from typing import Any
 
-_EARLY = 0.2  # share of an answer's time by which a frame is sent before the server is free, to be decoded by then
+_EARLY = 0.1  # share of an answer's time by which a frame is sent before the server is free, to be decoded by then
 _SAMPLES = 8
 
 
