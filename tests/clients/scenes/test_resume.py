@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from sod_client.cli import main
 from sod_client.errors import InvalidConfigError, ServerError
 from sod_client.pipeline import Pipeline, create_pipeline
 
+from tests.clients import full_disk
 from tests.clients.conftest import FakeServer, Reply
 from tests.clients.scenes.scene_server import detect, field, found, spread, write
 
@@ -170,20 +170,9 @@ def test_a_full_disk_fails_the_scene_and_not_the_images_behind_it(
     spots: FakeServer, scene: Path, tmp_path: Path
 ) -> None:
     small = write(tmp_path / "small.tif", field(100, 100, []))
-
-    def limit() -> None:  # a journal that cannot grow further, as on a full disk
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))
-
     command = [sys.executable, "-m", "sod_client", "predict", str(scene), str(small), "--url", spots.url]
-    done = subprocess.run(
-        [*command, "--slice_infer", "--save_path", str(tmp_path / "out"), "--save", "csv", "--format", "text"],
-        preexec_fn=limit,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    options = ["--slice_infer", "--save_path", str(tmp_path / "out"), "--save", "csv", "--format", "text"]
+    done = full_disk.run([*command, *options], largest=700)  # the journal does not fit
     assert done.returncode == 1
     assert f"{scene}: the journal cannot be written to" in done.stderr
     assert "1 image, 0 objects, 1 failed" in done.stderr

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from sod_client._streams.outputs.metrics import Metrics
 from sod_client._streams.outputs.video import VideoWriter
 from sod_client._streams.outputs.web import LivePage, WebServer
 
+from tests.clients import full_disk
 from tests.clients.conftest import FakeServer
 from tests.clients.streams.conftest import Run, picture, write_video
 
@@ -119,19 +119,7 @@ def test_a_full_disk_is_one_sentence_and_what_is_there_plays(tmp_path: Path, det
     random = np.random.default_rng(0)
     path = write_video(tmp_path / "v.mp4", [random.integers(0, 255, (96, 160, 3), np.uint8) for _ in range(200)])
     out = tmp_path / "out.mp4"
-
-    def limit() -> None:  # a file that cannot grow further, as on a full disk
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
-
-    done = subprocess.run(
-        [*COMMAND, str(path), "--url", detector.url, "--save_path", str(out)],
-        preexec_fn=limit,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = full_disk.run([*COMMAND, str(path), "--url", detector.url, "--save_path", str(out)], largest=400_000)
     assert done.returncode == 1
     assert re.fullmatch(rf"sod: {re.escape(str(out))} cannot be written: .*too large.*\n", done.stderr)
     frames = []
@@ -143,19 +131,9 @@ def test_a_full_disk_is_one_sentence_and_what_is_there_plays(tmp_path: Path, det
 
 
 def test_a_full_disk_leaves_whole_lines(video: Path, tmp_path: Path, detector: FakeServer) -> None:
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-
     for name in ("out.jsonl", "out.csv"):
-        done = subprocess.run(
-            [*COMMAND, str(video), "--url", detector.url, "--save_path", str(tmp_path / name)],
-            preexec_fn=limit,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        command = [*COMMAND, str(video), "--url", detector.url, "--save_path", str(tmp_path / name)]
+        done = full_disk.run(command, largest=1000)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
         assert f"{name} cannot be written" in done.stderr
         text = (tmp_path / name).read_text()
