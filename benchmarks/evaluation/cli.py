@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sod_client._cli.console import plural
 from sod_client._cli.options import add_slices, with_flags_last
 
 from benchmarks.arguments import whole
@@ -70,8 +71,7 @@ def _run(options: argparse.Namespace) -> None:
     notes += [
         f'{run.title}: measured with "slice": {json.dumps(run.slices)} in the requests.' for run in runs if run.slices
     ]
-    images = f"{len(dataset.images):,} image{'' if len(dataset.images) == 1 else 's'}"
-    print(f"\n{model}, {images} of {options.data}, in per cent:\n")
+    print(f"\n{model}, {plural(len(dataset.images), 'image')} of {options.data}, in per cent:\n")
     print(markdown(figures, model))
     for title, matrix in matrices:
         print(confusion_markdown(title, matrix))

@@ -72,9 +72,8 @@ def _measures(options: Options, stack: ExitStack) -> dict[str, Callable[[], Any]
         # Imported here: each section needs packages that the others do not.
         from benchmarks.watch import film, served  # noqa: PLC0415
 
-        film.film(
-            options.folder, options.seconds, options.film_seed
-        )  # before the server is started, which would only wait
+        # Before the server is started, which would only wait.
+        film.film(options.folder, options.seconds, options.film_seed)
         if not urls:
             log = options.folder / "server.log"
             server = servers.named_or_started(options.url, options.profile, options.model, log)

@@ -90,18 +90,15 @@ class TrainingImages:
             return sampled, images[of_class[rng.integers(len(of_class))]]
         return sampled, images[rng.integers(len(images))]
 
-    def add_false_detections(self, model: Detector) -> int:
-        """Find where the model detects objects that are not there, for later crops; return their number.
+    def add_false_detections(self, model: Detector) -> None:
+        """Find where the model detects objects that are not there, for later crops.
 
         Call it before `batches`.
         """
-        found = 0
         for sampled, images in self._sources:
             if sampled.is_mined:
                 for number, image in enumerate(images):
                     images[number] = replace(image, false_boxes=false_detections(model, image, sampled.source))
-                    found += len(images[number].false_boxes)
-        return found
 
     def _fill_queue(self, number: int) -> None:
         while True:

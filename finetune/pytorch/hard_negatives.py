@@ -1,6 +1,5 @@
 """False detections of a model in its training images, which crops then contain more often."""
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -35,10 +34,8 @@ def false_detections(model: Detector, image: CachedImage, source: Source) -> NDA
             for x in _starts(width):
                 pixels = image.pixels[y : y + INPUT_SIZE, x : x + INPUT_SIZE]
                 share = np.array([pixels.shape[1] / width, pixels.shape[0] / height])
-                square = cv2.resize(pixels, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_CUBIC)
-                rgb = np.asarray(square if square.ndim == 3 else np.repeat(square[..., None], 3, 2), np.uint8)
-                crop = Crop(rgb, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
-                parts.append((crop, np.array([x / width, y / height]), share))
+                part = CachedImage(pixels, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+                parts.append((whole_image(part), np.array([x / width, y / height]), share))
     found = [_found(model, crop, corner, share, source) for crop, corner, share in parts]
     boxes, scores = (np.concatenate(values) for values in zip(*found, strict=True))
     is_false = ~_touched(boxes, image.boxes)

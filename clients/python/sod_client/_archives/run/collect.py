@@ -14,6 +14,7 @@ from sod_client._archives.dataset.schema import Constants, Row
 from sod_client._archives.inputs.source import Source
 from sod_client._archives.run.progress import Progress
 from sod_client._archives.run.work import Worker
+from sod_client._cli.watch.interruption import heeded
 
 PART_ROWS = 4096
 PART_OBJECTS = 100_000
@@ -96,8 +97,7 @@ def _stops_on_signal(worker: Worker, totals: Totals, progress: Progress) -> Iter
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    # A shell ignores Ctrl-C for what a script starts in the background.
-    signals = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
+    signals = heeded()
     usual = [signal.getsignal(one) for one in signals]
 
     def restore() -> None:

@@ -5,6 +5,7 @@ import argparse
 from sod_client._cli import console, options, server_address, values
 from sod_client._cli.watch.values import duration, positive_duration
 from sod_client._config import PIPELINE
+from sod_client._streams.tracking.options import EXPAND, LOST_S, MATCH_IOU
 
 FORMATS = ("text", "json", "csv", "none")
 _EXIT_CODES = """\
@@ -73,20 +74,20 @@ def _add_tracking(group: options.OptionGroup) -> None:
         "--match_iou",
         type=values.share,
         metavar="T",
-        help="a box continues a track from this IoU on, both boxes expanded (default: 0.2)",
+        help=f"a box continues a track from this IoU on, both boxes expanded (default: {MATCH_IOU:g})",
     )
     group.add_argument(
         "--expand",
         type=float,
         metavar="S",
         help="expand boxes by this share of their size on every side before they are compared; more for smaller or "
-        "faster objects and fewer frames in a second (default: 0.3)",
+        f"faster objects and fewer frames in a second (default: {EXPAND:g})",
     )
     group.add_argument(
         "--lost_after",
         type=values.seconds,
         metavar="SECONDS",
-        help="an object that is hidden for no longer keeps its id (default: 1.5)",
+        help=f"an object that is hidden for no longer keeps its id (default: {LOST_S:g})",
     )
     group.add_argument(
         "--line",

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+def heeded() -> list[signal.Signals]:
+    """Those of both signals that are not ignored; a shell ignores Ctrl-C for what a script starts in the background."""
+    return [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
 
 
 class Interruption:
@@ -33,9 +36,7 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():  # others cannot handle signals
-            # A shell ignores Ctrl-C for what a script starts in the background.
-            heeded = [one for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
-            self._usual = {one: signal.signal(one, self._stop) for one in heeded}
+            self._usual = {one: signal.signal(one, self._stop) for one in heeded()}
         return self
 
     def __exit__(self, *_: object) -> None:
