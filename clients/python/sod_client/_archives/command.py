@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sod_client._archives.inputs.manifests import COLUMNS
+from sod_client._archives.run.settings import Detection, Server
 from sod_client._cli import console, options, server_address, values
 from sod_client._cli.console import plural
 from sod_client._config import PIPELINE
@@ -21,6 +22,7 @@ from sod_client.errors import InvalidConfigError, SodError, SodWarning
 if TYPE_CHECKING:
     from sod_client._archives.cluster.worker import RayDetectors
     from sod_client._archives.run.batch import Batch
+    from sod_client._archives.run.collect import Totals
 
 NAME = "batch"
 HELP = "detect objects in archives of images"
@@ -131,8 +133,6 @@ def _run(arguments: argparse.Namespace) -> int:
     from sod_client._archives.dataset.dataset import Dataset  # noqa: PLC0415 - for a quick --help
     from sod_client._archives.report import formats, pages  # noqa: PLC0415
     from sod_client._archives.run.batch import Batch, run  # noqa: PLC0415
-    from sod_client._archives.run.progress import failures_by_kind  # noqa: PLC0415
-    from sod_client._archives.run.settings import Detection, Server  # noqa: PLC0415
 
     urls: list[str] = arguments.url or []
     if len(urls) < 2:
@@ -154,34 +154,8 @@ def _run(arguments: argparse.Namespace) -> int:
     batch = Batch(
         inputs=arguments.input,
         output=arguments.output,
-        server=Server(
-            urls=urls,
-            pipeline=arguments.pipeline,
-            max_in_flight=arguments.max_in_flight,
-            timeout=arguments.timeout,
-            retries=arguments.retries,
-            ca_file=arguments.ca,
-            insecure=arguments.insecure,
-            device=arguments.device,
-            use_hpip=arguments.use_hpip,
-        ),
-        detection=Detection(
-            model=arguments.model,
-            threshold=arguments.threshold,
-            classes=arguments.classes,
-            iou=arguments.iou,
-            agnostic_nms=arguments.agnostic_nms,
-            stretch=arguments.stretch,
-            slices=SliceOptions(
-                arguments.slice_infer,
-                arguments.slice_size,
-                arguments.overlap_ratio,
-                arguments.combine_method,
-                arguments.match_metric,
-                arguments.match_threshold,
-            ),
-            bands=arguments.bands,
-        ),
+        server=_server(arguments, urls),
+        detection=_detection(arguments),
         column=arguments.column,
         verify=arguments.verify,
         retry_failed=arguments.retry_failed,
@@ -191,7 +165,47 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     start = time.monotonic()
     totals = run(batch, _on_cluster(batch, arguments.ray, arguments.ray_cpus))
-    seconds = time.monotonic() - start
+    return _report(totals, time.monotonic() - start, is_quiet=arguments.no_progress)
+
+
+def _server(arguments: argparse.Namespace, urls: list[str]) -> Server:
+    return Server(
+        urls=urls,
+        pipeline=arguments.pipeline,
+        max_in_flight=arguments.max_in_flight,
+        timeout=arguments.timeout,
+        retries=arguments.retries,
+        ca_file=arguments.ca,
+        insecure=arguments.insecure,
+        device=arguments.device,
+        use_hpip=arguments.use_hpip,
+    )
+
+
+def _detection(arguments: argparse.Namespace) -> Detection:
+    return Detection(
+        model=arguments.model,
+        threshold=arguments.threshold,
+        classes=arguments.classes,
+        iou=arguments.iou,
+        agnostic_nms=arguments.agnostic_nms,
+        stretch=arguments.stretch,
+        slices=SliceOptions(
+            arguments.slice_infer,
+            arguments.slice_size,
+            arguments.overlap_ratio,
+            arguments.combine_method,
+            arguments.match_metric,
+            arguments.match_threshold,
+        ),
+        bands=arguments.bands,
+    )
+
+
+def _report(totals: "Totals", seconds: float, *, is_quiet: bool) -> int:
+    """Print what a run did, unless it is quiet and there is nothing to complain of; returns the exit code."""
+    from sod_client._archives.run.progress import failures_by_kind  # noqa: PLC0415 - for a quick --help
+
     rate = f" ({totals.images / seconds:.1f} images/s, {totals.size / 1e6 / seconds:.1f} MB/s)" if totals.images else ""
     parts = [
         f"{plural(totals.images, 'image')}, {plural(totals.objects, 'object')} in {seconds:.1f} s{rate}",
@@ -205,7 +219,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if totals.failures:
         hint = "; --retry-failed does failed images again" if set(totals.failures) - {"not listed"} else ""
         console.print_error(sentence + hint)
-    elif not arguments.no_progress:
+    elif not is_quiet:
         console.print_summary(sentence)
     return console.FAILED if totals.failures else console.OK
 
