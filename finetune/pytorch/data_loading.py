@@ -35,10 +35,10 @@ class SampledSource:
 
 
 SAMPLED_SOURCES = (
-    SampledSource(THERMAL, 0.18, Augmentation(turn=True, negative=0.15)),
-    SampledSource(AERIAL, 0.36, Augmentation(turn=True, sliced=0.3), is_mined=True),
-    SampledSource(STREET, 0.08, Augmentation(turn=False, sliced=0.4), is_mined=True),
-    SampledSource(SCENES, 0.38, Augmentation(turn=False, negative=0.05)),
+    SampledSource(THERMAL, 0.14, Augmentation(turn=True, negative=0.15)),
+    SampledSource(AERIAL, 0.26, Augmentation(turn=True, sliced=0.3), is_mined=True),
+    SampledSource(STREET, 0.06, Augmentation(turn=False, sliced=0.4), is_mined=True),
+    SampledSource(SCENES, 0.54, Augmentation(turn=False, negative=0.05)),
 )
 _BY_CLASS = 0.5
 """Share of the images of a source that are drawn by class: each class is equally likely, then each image with it."""

@@ -17,6 +17,7 @@ import torch
 from torch import distributed, multiprocessing, nn
 
 from finetune.data.sources import Source
+from finetune.pytorch.batch_norms import CALIBRATION_IMAGES, batch_norms, calibrate
 from finetune.pytorch.data_loading import TrainingImages, ValidationImages
 from finetune.pytorch.evaluation import to_tensor
 from finetune.pytorch.loss import Target, detection_loss
@@ -29,8 +30,6 @@ from finetune.training.schedule import learning_rate
 _EMA = 0.996  # decay of the moving average of the weights
 _CLIP = 10.0  # largest norm of the gradient
 _WEIGHT_DECAY = 0.02
-_CALIBRATION_IMAGES = 96  # for the statistics of the batch norms
-_CALIBRATION_BATCH = 8
 _RENDEZVOUS = "process_group"  # file in the work folder through which the processes find each other
 
 Batch = list[tuple[Crop, Source]]
@@ -83,7 +82,7 @@ class Training:
         """Run one step; return the parts of the loss, the learning rate and the gradient's norm."""
         self.model.train()
         if self.frozen:
-            for norm in _batch_norms(self.model):
+            for norm in batch_norms(self.model):
                 norm.eval()
         options = self._options
         rate = learning_rate(self.step, options.rate, options.steps, options.decay)
@@ -111,19 +110,12 @@ class Training:
         floating = [name for name, value in averaged.items() if value.is_floating_point()]
         torch._foreach_lerp_([averaged[name] for name in floating], [current[name] for name in floating], 1 - decay)
 
-    @torch.no_grad()
     def calibrated(self, crops: Sequence[Crop]) -> Detector:
         """The averaged weights with batch-norm statistics measured on `crops`, or unchanged ones if they are frozen."""
-        model = copy.deepcopy(self.averaged)
-        if self.frozen:
-            return model.eval()
-        for norm in _batch_norms(model):
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain mean over all batches
-        model.train()
-        for i in range(0, len(crops), _CALIBRATION_BATCH):
-            model(to_tensor(crops[i : i + _CALIBRATION_BATCH]))
-        return model.eval()
+        model = copy.deepcopy(self.averaged).eval()
+        if not self.frozen:
+            calibrate(model, crops)
+        return model
 
     def freeze_batch_norms(self, crops: Sequence[Crop]) -> None:
         """Continue from the averaged weights, with batch norms fixed to the statistics of whole images.
@@ -153,10 +145,12 @@ def train(rank: int, options: argparse.Namespace) -> None:
     if not training.restore():
         batches = images.batches(0)
         training.load_pretrained([pair for _ in range(4) for pair in next(batches)])
+        if rank == 0:
+            torch.save(training.model.state_dict(), options.work / "start.pt")
     if options.mine:
         images.add_false_detections(training.averaged.eval())
     if options.freeze:
-        training.freeze_batch_norms(images.whole_images(_CALIBRATION_IMAGES) if rank == 0 else [])
+        training.freeze_batch_norms(images.whole_images(CALIBRATION_IMAGES) if rank == 0 else [])
     if options.processes > 1:
         for value in training.model.state_dict().values():
             distributed.broadcast(value, 0)
@@ -183,7 +177,7 @@ def _train_and_evaluate(
         if training.step % options.save == 0:
             training.save()
         if training.step % options.evaluate == 0 or training.step == options.steps:
-            model = training.calibrated(images.whole_images(_CALIBRATION_IMAGES))
+            model = training.calibrated(images.whole_images(CALIBRATION_IMAGES))
             score, ap50 = validation.evaluate(model)
             log.write({"step": training.step, "score": score, "ap50": ap50})
             if score > training.best:
@@ -216,10 +210,6 @@ def _parameter_groups(model: nn.Module) -> list[dict[str, object]]:
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": _WEIGHT_DECAY},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-
-
-def _batch_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
-    return [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
 
 
 def _target(crop: Crop, source: Source) -> Target:

@@ -39,7 +39,7 @@ def test_it_computes_the_same_as_the_onnx_model(detector, pixels) -> None:
         output = detector(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255)
     session = onnxruntime.InferenceSession(str(DEMO), providers=["CPUExecutionProvider"])
     boxes, scores = session.run(["boxes", "scores"], {"pixels": pixels})
-    np.testing.assert_allclose(output.boxes().numpy(), boxes, atol=2e-3)
+    np.testing.assert_allclose(output.boxes().numpy(), boxes, atol=5e-3)
     np.testing.assert_allclose(output.logits.sigmoid().numpy().transpose(0, 2, 1), scores, atol=1e-5)
 
 
