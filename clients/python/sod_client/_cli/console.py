@@ -1,6 +1,8 @@
-"""Exit codes, and messages on stderr: one sentence each."""
+"""Exit codes, the signals that stop a command, and messages on stderr: one sentence each."""
 
+import signal
 import sys
+import threading
 import warnings
 from typing import TextIO
 
@@ -49,6 +51,16 @@ def plural(number: int, noun: str) -> str:
     ('1 image', '2,000 images')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def stop_signals() -> list[signal.Signals]:
+    """Ctrl-C and SIGTERM, as far as they are to be handled: in the main thread, which alone can, and not if ignored.
+
+    A shell ignores Ctrl-C for what a script starts in the background.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    return [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
 
 
 def exit_code(error: SodError) -> int:

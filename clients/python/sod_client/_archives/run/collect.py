@@ -1,7 +1,6 @@
 """Collects the outcomes of a run in the dataset."""
 
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from sod_client._archives.dataset.schema import Constants, Row
 from sod_client._archives.inputs.source import Source
 from sod_client._archives.run.progress import Progress
 from sod_client._archives.run.work import Worker
-from sod_client._cli.watch.interruption import heeded
+from sod_client._cli import console
 
 PART_ROWS = 4096
 PART_OBJECTS = 100_000
@@ -94,14 +93,10 @@ def collect(  # noqa: PLR0913, PLR0917 - the parts of a run
 @contextmanager
 def _stops_on_signal(worker: Worker, totals: Totals, progress: Progress) -> Iterator[None]:
     """Have the first Ctrl-C, or SIGTERM, stop the listing; the second one has its usual effect."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signals = heeded()
-    usual = [signal.getsignal(one) for one in signals]
+    usual = {one: signal.getsignal(one) for one in console.stop_signals()}
 
     def restore() -> None:
-        for one, handler in zip(signals, usual, strict=True):
+        for one, handler in usual.items():
             signal.signal(one, handler)
 
     def stop(_number: int, _frame: object) -> None:
@@ -110,7 +105,7 @@ def _stops_on_signal(worker: Worker, totals: Totals, progress: Progress) -> Iter
         worker.stop()
         progress.note("the images in flight are being finished; Ctrl-C again ends at once")
 
-    for one in signals:
+    for one in usual:
         signal.signal(one, stop)
     try:
         yield

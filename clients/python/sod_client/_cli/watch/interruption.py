@@ -1,15 +1,11 @@
 """Ctrl-C and SIGTERM, which wait until the files of a frame are written."""
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-
-def heeded() -> list[signal.Signals]:
-    """Those of both signals that are not ignored; a shell ignores Ctrl-C for what a script starts in the background."""
-    return [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
+from sod_client._cli import console
 
 
 class Interruption:
@@ -35,8 +31,7 @@ class Interruption:
             raise KeyboardInterrupt
 
     def __enter__(self) -> "Interruption":
-        if threading.current_thread() is threading.main_thread():  # others cannot handle signals
-            self._usual = {one: signal.signal(one, self._stop) for one in heeded()}
+        self._usual = {one: signal.signal(one, self._stop) for one in console.stop_signals()}
         return self
 
     def __exit__(self, *_: object) -> None:
