@@ -20,8 +20,6 @@ from finetune.pytorch.batch_norms import CALIBRATION_IMAGES, calibrate
 from finetune.pytorch.data_loading import TrainingImages
 from finetune.pytorch.model import Detector
 
-_SIZE = 416  # of crops, none of which is drawn
-
 
 def blended(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
     """`share` of the trained weights and the rest of the first ones.
@@ -58,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     start, trained = (torch.load(path, weights_only=True) for path in (options.start, options.trained))
     model = Detector()
     model.load_state_dict(blended(start, trained, options.share))
-    images = TrainingImages(options.data, options.scenes, _SIZE, 1, (options.seed, 0))
+    images = TrainingImages(options.data, options.scenes, (options.seed, 0))
     calibrate(model, images.whole_images(CALIBRATION_IMAGES))
     torch.save(model.state_dict(), options.out)
     return 0

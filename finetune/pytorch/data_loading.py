@@ -50,14 +50,10 @@ class TrainingImages:
     Args:
         data: folder that holds the folders of the photographic sources; missing ones are skipped.
         scenes: folder of the drawn scenes.
-        size: width and height of the crops in px.
-        batch: crops per batch.
         seed: seed of the training and rank of the process.
     """
 
-    def __init__(self, data: Path, scenes: Path, size: int, batch: int, seed: tuple[int, int]) -> None:
-        self._size = size
-        self._batch = batch
+    def __init__(self, data: Path, scenes: Path, seed: tuple[int, int]) -> None:
         self._seed = seed
         self._sources: list[tuple[SampledSource, list[CachedImage]]] = []
         for sampled in SAMPLED_SOURCES:
@@ -69,9 +65,15 @@ class TrainingImages:
         self._by_class = [_images_by_class(images) for _, images in self._sources]
         self._queue: queue.Queue[list[tuple[Crop, Source]]] = queue.Queue(4)
 
-    def batches(self, first: int) -> Iterator[list[tuple[Crop, Source]]]:
-        """Yield batches from number `first` on, without end; seed and number determine a batch."""
-        threading.Thread(target=self._fill_queue, args=(first,), daemon=True).start()
+    def batches(self, first: int, size: int, batch: int) -> Iterator[list[tuple[Crop, Source]]]:
+        """Yield batches from number `first` on, without end; seed and number determine a batch.
+
+        Args:
+            first: number of the first one.
+            size: width and height of the crops in px.
+            batch: crops per batch.
+        """
+        threading.Thread(target=self._fill_queue, args=(first, size, batch), daemon=True).start()
         while True:
             yield self._queue.get()
 
@@ -100,13 +102,13 @@ class TrainingImages:
                 for number, image in enumerate(images):
                     images[number] = replace(image, false_boxes=false_detections(model, image, sampled.source))
 
-    def _fill_queue(self, number: int) -> None:
+    def _fill_queue(self, number: int, size: int, count: int) -> None:
         while True:
             rng = np.random.default_rng((*self._seed, number))
             batch = []
-            for _ in range(self._batch):
+            for _ in range(count):
                 sampled, image = self._random_image(rng)
-                batch.append((random_crop(image, self._size, sampled.augmentation, rng), sampled.source))
+                batch.append((random_crop(image, size, sampled.augmentation, rng), sampled.source))
             self._queue.put(batch)
             number += 1
 

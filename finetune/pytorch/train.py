@@ -140,10 +140,10 @@ def train(rank: int, options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed + rank)
     if options.processes > 1:
         _join_process_group(rank, options)
-    images = TrainingImages(options.data, options.scenes, options.size, options.batch, (options.seed, rank))
+    images = TrainingImages(options.data, options.scenes, (options.seed, rank))
     training = Training(options)
     if not training.restore():
-        batches = images.batches(0)
+        batches = images.batches(0, options.size, options.batch)
         training.load_pretrained([pair for _ in range(4) for pair in next(batches)])
         if rank == 0:
             torch.save(training.model.state_dict(), options.work / "start.pt")
@@ -159,7 +159,7 @@ def train(rank: int, options: argparse.Namespace) -> None:
         validation = ValidationImages(options.data, options.scenes, options.validation_images)
         _train_and_evaluate(training, images, validation, Log(options.work, options.report), options)
     else:
-        batches = images.batches(training.step)
+        batches = images.batches(training.step, options.size, options.batch)
         while training.step < options.steps:
             training.train_step(next(batches))
 
@@ -168,7 +168,7 @@ def _train_and_evaluate(
     training: Training, images: TrainingImages, validation: ValidationImages, log: Log, options: argparse.Namespace
 ) -> None:
     """The loop of process 0."""
-    batches = images.batches(training.step)
+    batches = images.batches(training.step, options.size, options.batch)
     while training.step < options.steps:
         batch = next(batches)
         values = training.train_step(batch)

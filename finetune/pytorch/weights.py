@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from finetune.errors import FinetuneError
+from finetune.pytorch.batch_norms import batch_norms
 from finetune.pytorch.model import ConvBN, Detector, RepVGG
 from finetune.weights.batch_norm_unfolding import FoldedLayer, encoder_names, unfold
 from finetune.weights.onnx_weights import Array, read
@@ -127,8 +128,7 @@ def _calibrate(model: Detector, images: Tensor) -> None:
     def measure(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
         measured[norm] = (inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3)))
 
-    norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
-    hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
+    hooks = [norm.register_forward_pre_hook(measure) for norm in batch_norms(model)]
     model.eval()
     model(images)
     for hook in hooks:

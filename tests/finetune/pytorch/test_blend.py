@@ -9,7 +9,6 @@ torch = pytest.importorskip(
 
 from finetune.pytorch.batch_norms import batch_norms, calibrate  # noqa: E402
 from finetune.pytorch.blend import blended, main  # noqa: E402
-from finetune.pytorch.evaluation import to_tensor  # noqa: E402
 from finetune.pytorch.model import Detector  # noqa: E402
 from finetune.training.augmentation import Crop  # noqa: E402
 
@@ -37,7 +36,7 @@ def test_statistics_are_those_of_the_images() -> None:
     assert not model.training
     torch.testing.assert_close(norm.running_mean, inputs[0].mean((0, 2, 3)))
     assert len(inputs) == 1
-    assert len(inputs[0]) == len(to_tensor(crops))
+    assert len(inputs[0]) == len(crops)
 
 
 def test_a_share_over_one_is_refused(capsys, tmp_path) -> None:

@@ -37,9 +37,11 @@ def detector(pixels) -> Detector:
 def test_it_computes_the_same_as_the_onnx_model(detector, pixels) -> None:
     with torch.no_grad():
         output = detector(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255)
-    session = onnxruntime.InferenceSession(str(DEMO), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()  # the graph as it is: fused layers round more
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(str(DEMO), options, providers=["CPUExecutionProvider"])
     boxes, scores = session.run(["boxes", "scores"], {"pixels": pixels})
-    np.testing.assert_allclose(output.boxes().numpy(), boxes, atol=5e-3)
+    np.testing.assert_allclose(output.boxes().numpy(), boxes, atol=2e-3)
     np.testing.assert_allclose(output.logits.sigmoid().numpy().transpose(0, 2, 1), scores, atol=1e-5)
 
 
